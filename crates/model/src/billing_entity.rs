@@ -1,0 +1,27 @@
+//! Who sells.
+
+use crate::{BillingEntityId, Currency, ResourceKey, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// A seller: owns price plans, brand, invoice numbers and customers. The root of the tree is the provider.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BillingEntity {
+    /// Its id.
+    pub id: BillingEntityId,
+    /// Counts its changes, from 1.
+    pub version: u64,
+    /// Display name, unique among siblings.
+    pub name: String,
+    /// Who stands above; none for the provider.
+    pub parent_id: Option<BillingEntityId>,
+    /// From the provider down to and including this one; decides who sees whom.
+    pub path: Vec<BillingEntityId>,
+    /// What it invoices in.
+    pub currency: Currency,
+    /// The number its next invoice gets, from 1, without gaps.
+    pub next_invoice_number: u64,
+    /// Keys set by people and scripts.
+    pub keys: Vec<ResourceKey>,
+    /// When it came to be.
+    pub created_at: Timestamp,
+}

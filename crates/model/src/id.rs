@@ -1,0 +1,172 @@
+//! Ids as types, so that a disk's id can never be passed where a server's is meant.
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+use uuid::Uuid;
+
+/// The kinds of record the store holds. Stored by number: append, never renumber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Noun {
+    /// [`crate::BillingEntity`]
+    BillingEntity = 1,
+    /// [`crate::Customer`]
+    Customer = 2,
+    /// [`crate::User`]
+    User = 3,
+    /// [`crate::ApiKey`]
+    ApiKey = 4,
+    /// [`crate::Session`]
+    Session = 5,
+    /// [`crate::Plan`]
+    Plan = 6,
+    /// [`crate::Node`]
+    Node = 7,
+    /// [`crate::Image`]
+    Image = 8,
+    /// [`crate::Server`]
+    Server = 9,
+    /// [`crate::Disk`]
+    Disk = 10,
+    /// [`crate::Job`]
+    Job = 11,
+    /// [`crate::Script`]
+    Script = 12,
+    /// [`crate::ScriptRun`]
+    ScriptRun = 13,
+    /// [`crate::Interval`]
+    Interval = 14,
+    /// [`crate::Invoice`]
+    Invoice = 15,
+}
+
+impl Noun {
+    /// Every noun, in stored order.
+    pub const ALL: [Noun; 15] = [
+        Noun::BillingEntity,
+        Noun::Customer,
+        Noun::User,
+        Noun::ApiKey,
+        Noun::Session,
+        Noun::Plan,
+        Noun::Node,
+        Noun::Image,
+        Noun::Server,
+        Noun::Disk,
+        Noun::Job,
+        Noun::Script,
+        Noun::ScriptRun,
+        Noun::Interval,
+        Noun::Invoice,
+    ];
+
+    /// The word used in events, metrics and messages: `server`, `billing_entity`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Noun::BillingEntity => "billing_entity",
+            Noun::Customer => "customer",
+            Noun::User => "user",
+            Noun::ApiKey => "api_key",
+            Noun::Session => "session",
+            Noun::Plan => "plan",
+            Noun::Node => "node",
+            Noun::Image => "image",
+            Noun::Server => "server",
+            Noun::Disk => "disk",
+            Noun::Job => "job",
+            Noun::Script => "script",
+            Noun::ScriptRun => "script_run",
+            Noun::Interval => "interval",
+            Noun::Invoice => "invoice",
+        }
+    }
+}
+
+impl fmt::Display for Noun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident => $noun:ident),* $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl $name {
+            /// The kind of record this id names.
+            pub const NOUN: Noun = Noun::$noun;
+
+            /// An id whose order is the order of creation (UUID version 7, RFC 9562).
+            /// `at_ms` is milliseconds since the epoch; `random` fills the other 74 bits.
+            pub fn new(at_ms: u64, random: [u8; 10]) -> Self {
+                Self(uuid::Builder::from_unix_timestamp_millis(at_ms, &random).into_uuid())
+            }
+        }
+
+        impl From<Uuid> for $name {
+            fn from(id: Uuid) -> Self {
+                Self(id)
+            }
+        }
+
+        impl From<$name> for Uuid {
+            fn from(id: $name) -> Uuid {
+                id.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Uuid::from_str(text).map(Self)
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// Who sells: a node of the tree provider → resellers.
+    BillingEntityId => BillingEntity,
+    /// An account that owns resources and is invoiced.
+    CustomerId => Customer,
+    /// A person who signs in.
+    UserId => User,
+    /// A key for programs.
+    ApiKeyId => ApiKey,
+    /// One sign-in.
+    SessionId => Session,
+    /// A price plan.
+    PlanId => Plan,
+    /// A hypervisor.
+    NodeId => Node,
+    /// A guest image.
+    ImageId => Image,
+    /// A virtual server.
+    ServerId => Server,
+    /// A disk.
+    DiskId => Disk,
+    /// A durable unit of work.
+    JobId => Job,
+    /// A Lua code block.
+    ScriptId => Script,
+    /// One run of a script's entry.
+    RunId => ScriptRun,
+    /// An invoice.
+    InvoiceId => Invoice,
+}

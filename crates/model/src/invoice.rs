@@ -1,0 +1,53 @@
+//! What is owed.
+
+use crate::{BillingEntityId, Currency, CustomerId, InvoiceId, Meter, Nanos, Timestamp};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// An immutable invoice, or a preview of one when `number` is none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Invoice {
+    /// Its id.
+    pub id: InvoiceId,
+    /// Always 1: invoices are never edited.
+    pub version: u64,
+    /// The seller's gap-free number; none on a preview.
+    pub number: Option<u64>,
+    /// Who sells.
+    pub billing_entity_id: BillingEntityId,
+    /// Who owes.
+    pub customer_id: CustomerId,
+    /// First moment covered.
+    pub from: Timestamp,
+    /// First moment no longer covered.
+    pub to: Timestamp,
+    /// What the amounts are in.
+    pub currency: Currency,
+    /// One line for each resource and meter, ordered by resource, then meter.
+    pub lines: Vec<InvoiceLine>,
+    /// Sum of the lines.
+    pub total: Nanos,
+    /// When it was closed or previewed.
+    pub issued_at: Timestamp,
+}
+
+/// What one resource used of one thing. Opens to its intervals: those of the same resource and meter in the period.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InvoiceLine {
+    /// The server or disk.
+    pub resource_id: Uuid,
+    /// Its name at the start of its last interval in the period.
+    pub resource_name: String,
+    /// What was counted.
+    pub meter: Meter,
+    /// How many intervals stand behind the line.
+    pub intervals: u64,
+    /// Milliseconds in use in the period.
+    pub used_ms: i64,
+    /// Sum over the intervals of counted units × milliseconds.
+    pub unit_ms: i128,
+    /// Price of one priced unit for an hour.
+    pub unit_price: Nanos,
+    /// `unit_ms ÷ units_per_priced ÷ 3,600,000 × unit_price`, rounded once to the currency's places.
+    pub amount: Nanos,
+}

@@ -1,0 +1,54 @@
+//! Resource keys: small named values that people and scripts put on any record.
+
+use serde::{Deserialize, Serialize};
+
+/// Who a key is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyKind {
+    /// Set and seen by the customer.
+    #[default]
+    User,
+    /// Set and seen by the billing entity.
+    BillingEntity,
+    /// Set by the system.
+    System,
+    /// Steers placement.
+    Placement,
+}
+
+/// A named value on a record. A name may occur more than once with different values.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceKey {
+    /// Name, 1–100 characters.
+    pub name: String,
+    /// Value, at most 4096 bytes.
+    pub value: String,
+    /// Who it is for.
+    #[serde(default)]
+    pub kind: KeyKind,
+}
+
+/// Longest value of a key, bytes.
+pub const VALUE_BYTES: usize = 4096;
+/// Most keys on one record.
+pub const KEYS_MAX: usize = 100;
+
+/// Everything wrong with the keys in `field`.
+pub fn problems(field: &str, keys: &[ResourceKey]) -> Vec<crate::FieldError> {
+    let mut problems = Vec::new();
+    if keys.len() > KEYS_MAX {
+        problems
+            .push(crate::FieldError::new(field, format!("has {} keys; at most {KEYS_MAX} are allowed", keys.len())));
+    }
+    for (i, key) in keys.iter().enumerate() {
+        problems.extend(crate::validate::name(&format!("{field}.{i}.name"), &key.name).err());
+        if key.value.len() > VALUE_BYTES {
+            problems.push(crate::FieldError::new(
+                format!("{field}.{i}.value"),
+                format!("is longer than {VALUE_BYTES} bytes"),
+            ));
+        }
+    }
+    problems
+}

@@ -1,0 +1,45 @@
+//! The nouns of Sutler: ids as types, records, states, units, checked money and permissions.
+//!
+//! Nothing here does I/O or reads a clock; every other crate stands on this one.
+
+pub mod api_key;
+pub mod billing_entity;
+pub mod cause;
+pub mod customer;
+pub mod disk;
+pub mod id;
+pub mod image;
+pub mod invoice;
+pub mod job;
+pub mod key;
+pub mod meter;
+pub mod money;
+pub mod node;
+pub mod permission;
+pub mod plan;
+pub mod script;
+pub mod server;
+pub mod time;
+pub mod user;
+pub mod validate;
+
+pub use api_key::{ApiKey, Session};
+pub use billing_entity::BillingEntity;
+pub use cause::Cause;
+pub use customer::{Customer, CustomerStatus, Quota};
+pub use disk::{Disk, DiskState};
+pub use id::*;
+pub use image::{Boot, Image, ImageState};
+pub use invoice::{Invoice, InvoiceLine};
+pub use job::{Job, JobError, JobInput, JobState, StepState};
+pub use key::{KeyKind, ResourceKey};
+pub use meter::{Evidence, Interval, IntervalKey, Meter};
+pub use money::{Currency, Money, Nanos};
+pub use node::{Kvm, Node, NodeState};
+pub use permission::{Permission, Role, Scope};
+pub use plan::Plan;
+pub use script::{Entry, RunState, Schedule, Script, ScriptRun, TriggerType};
+pub use server::{Nic, Server, ServerState, Wanted};
+pub use time::Timestamp;
+pub use user::User;
+pub use validate::FieldError;

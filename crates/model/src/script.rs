@@ -1,0 +1,142 @@
+//! Lua code blocks, what they register, and their runs.
+
+use crate::{Cause, RunId, Scope, ScriptId, Timestamp};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// When a trigger runs. Named as scripts name it, in capitals on the wire of the language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum TriggerType {
+    /// Before a record is stored; may change or refuse it.
+    PreCreate,
+    /// After a record was stored.
+    PostCreate,
+    /// After a job changed state.
+    PostJobStateChange,
+    /// After a server changed state.
+    PostServerStateChange,
+    /// At set times.
+    Scheduled,
+}
+
+impl TriggerType {
+    /// Whether it runs inside the request rather than after the event.
+    pub const fn is_pre(self) -> bool {
+        matches!(self, Self::PreCreate)
+    }
+}
+
+/// When a scheduled entry runs: first at `start_s` seconds after midnight UTC (or at once), then every `every_ms`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// Seconds after midnight UTC of the first run; none: one period after it was loaded.
+    pub start_s: Option<u32>,
+    /// Milliseconds between runs; at least 1000.
+    pub every_ms: u64,
+}
+
+/// One function a code block registers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The global function.
+    pub function: String,
+    /// The descriptor's reference; unique within the block.
+    pub reference: String,
+    /// Display name.
+    pub name: String,
+    /// Display text.
+    pub description: String,
+    /// When it runs.
+    pub trigger_type: TriggerType,
+    /// Which of the events of that type; `ANY` for all. Capitals.
+    pub options: Vec<String>,
+    /// Lower runs first.
+    pub priority: i64,
+    /// For scheduled entries.
+    pub schedule: Option<Schedule>,
+}
+
+/// A Lua code block.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Script {
+    /// Its id.
+    pub id: ScriptId,
+    /// Counts changes, from 1.
+    pub version: u64,
+    /// Display name, unique within its owner.
+    pub name: String,
+    /// Whose it is, and so what it sees and may do.
+    pub owner: Scope,
+    /// The source in force.
+    pub source: String,
+    /// What it registered.
+    pub entries: Vec<Entry>,
+    /// Whether its entries run.
+    pub enabled: bool,
+    /// A failing PRE entry lets the event pass instead of refusing it.
+    pub fail_open: bool,
+    /// The feed position from which its POST entries run.
+    pub from_seq: u64,
+    /// When it came to be.
+    pub created_at: Timestamp,
+    /// When its source last changed.
+    pub modified_at: Timestamp,
+}
+
+/// How a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// Waits behind an earlier run of the same entry and resource that is being retried.
+    Pending,
+    /// Failed; tried again at `next_at`.
+    Retrying,
+    /// Done.
+    Succeeded,
+    /// A PRE run that refused.
+    Refused,
+    /// A PRE run that failed, or a POST run without tries left: the dead-letter list.
+    Dead,
+    /// Passed over on request.
+    Skipped,
+}
+
+/// One run of an entry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScriptRun {
+    /// Derived from script, entry and event, so that a repeat finds itself.
+    pub id: RunId,
+    /// Counts changes, from 1.
+    pub version: u64,
+    /// Of which block.
+    pub script_id: ScriptId,
+    /// Of which of its functions.
+    pub function: String,
+    /// Whose block it is.
+    pub owner: Scope,
+    /// The event's place in the feed; none for PRE and scheduled runs.
+    pub seq: Option<u64>,
+    /// The option that fired.
+    pub option: String,
+    /// The record the event is about.
+    pub resource_id: Option<Uuid>,
+    /// What set it off.
+    pub cause: Cause,
+    /// How it stands.
+    pub state: RunState,
+    /// Tries so far.
+    pub attempts: u32,
+    /// Next try.
+    pub next_at: Option<Timestamp>,
+    /// Time of the last try, microseconds.
+    pub duration_us: u64,
+    /// What it printed, cut at 64 KiB.
+    pub log: String,
+    /// What it returned, or its error.
+    pub result: String,
+    /// When the event happened.
+    pub created_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}

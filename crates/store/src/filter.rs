@@ -1,0 +1,80 @@
+//! Asking for pages of records.
+
+use crate::{Field, Record};
+use std::sync::Arc;
+
+/// Conditions that must all hold. Indexed ones narrow the search; the predicate is checked on the record.
+pub struct Filter<R: Record> {
+    pub(crate) fields: Vec<(Field, Vec<Vec<u8>>)>,
+    pub(crate) predicate: Option<Arc<dyn Fn(&R) -> bool + Send + Sync>>,
+}
+
+impl<R: Record> Default for Filter<R> {
+    fn default() -> Self {
+        Self { fields: Vec::new(), predicate: None }
+    }
+}
+
+impl<R: Record> Clone for Filter<R> {
+    fn clone(&self) -> Self {
+        Self { fields: self.fields.clone(), predicate: self.predicate.clone() }
+    }
+}
+
+impl<R: Record> Filter<R> {
+    /// No condition.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// `field` holds `value`.
+    #[must_use]
+    pub fn is(self, field: Field, value: impl AsRef<[u8]>) -> Self {
+        self.any(field, [value])
+    }
+
+    /// `field` holds one of `values`.
+    #[must_use]
+    pub fn any<V: AsRef<[u8]>>(mut self, field: Field, values: impl IntoIterator<Item = V>) -> Self {
+        self.fields.push((field, values.into_iter().map(|v| v.as_ref().to_vec()).collect()));
+        self
+    }
+
+    /// `predicate` holds; checked on each candidate record of the snapshot.
+    #[must_use]
+    pub fn when(mut self, predicate: impl Fn(&R) -> bool + Send + Sync + 'static) -> Self {
+        let earlier = self.predicate.take();
+        self.predicate = Some(Arc::new(move |r| earlier.as_ref().is_none_or(|e| e(r)) && predicate(r)));
+        self
+    }
+}
+
+/// Direction of a listing: by key, which for all but intervals is by creation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Oldest first.
+    #[default]
+    Ascending,
+    /// Newest first.
+    Descending,
+}
+
+/// Which page.
+#[derive(Clone, Debug)]
+pub struct PageRequest {
+    /// Where to go on: [`Page::next`] of the page before.
+    pub cursor: Option<String>,
+    /// At most this many records, 1–1000.
+    pub limit: usize,
+    /// Direction.
+    pub order: Order,
+}
+
+/// A page of records.
+#[derive(Clone, Debug)]
+pub struct Page<R> {
+    /// The records.
+    pub items: Vec<R>,
+    /// Where the next page begins; none at the end.
+    pub next: Option<String>,
+}

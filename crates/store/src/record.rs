@@ -1,0 +1,87 @@
+//! What the store must know of a noun.
+
+use serde::{Serialize, de::DeserializeOwned};
+use sutler_model::Noun;
+use uuid::Uuid;
+
+/// A field that records can be found by. Stored by number in the history index: append, never renumber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Field {
+    /// The record above it in its tree.
+    Parent = 1,
+    /// Its owner.
+    Customer = 2,
+    /// Its owner's seller.
+    BillingEntity = 3,
+    /// Its state's word.
+    State = 4,
+    /// Its name, folded to small letters.
+    Name = 5,
+    /// The record it works on or belongs to (a job's item, a disk's server, a run's resource).
+    Subject = 6,
+    /// The node it is on.
+    Node = 7,
+    /// The user it belongs to.
+    User = 8,
+    /// The script it belongs to.
+    Script = 9,
+    /// `name=value` and `name` of each resource key.
+    Key = 10,
+    /// The image it was made from.
+    Image = 11,
+    /// Unfinished (jobs), open (intervals), due (runs): what start-up must pick up.
+    Pending = 12,
+}
+
+/// The index keys of one record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IndexKeys {
+    /// Findable by.
+    pub fields: Vec<(Field, Vec<u8>)>,
+    /// Unique by: the field in the API's words, and the whole value (with its scope, such as the customer).
+    pub unique: Vec<(&'static str, Vec<u8>)>,
+}
+
+impl IndexKeys {
+    /// Findable by `value` in `field`.
+    pub fn by(&mut self, field: Field, value: impl AsRef<[u8]>) -> &mut Self {
+        self.fields.push((field, value.as_ref().to_vec()));
+        self
+    }
+
+    /// Unique by `parts` together; `field` is what an error names.
+    pub fn unique(&mut self, field: &'static str, parts: &[&[u8]]) -> &mut Self {
+        // Length-prefixed, so that ("ab", "c") and ("a", "bc") differ.
+        let mut value = Vec::new();
+        for part in parts {
+            value.extend_from_slice(&(part.len() as u32).to_be_bytes());
+            value.extend_from_slice(part);
+        }
+        self.unique.push((field, value));
+        self
+    }
+}
+
+/// A record the store keeps: MessagePack with field names, in one table per noun.
+pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
+    /// Its table.
+    const NOUN: Noun;
+    /// Top-level fields never shown outside the store (password hashes and the like).
+    const SECRETS: &'static [&'static str] = &[];
+
+    /// Its key in the table; order of keys is order of listing. 16 bytes (the id) for all but intervals.
+    fn key(&self) -> Vec<u8>;
+    /// An id for messages and feed entries; for an interval its resource.
+    fn id(&self) -> Uuid;
+    /// Its version, from 1.
+    fn version(&self) -> u64;
+    /// Sets its version; called by the change set.
+    fn set_version(&mut self, version: u64);
+    /// Live records are indexed in memory; the rest (finished jobs and runs, closed intervals) on disk, clustered.
+    fn live(&self) -> bool {
+        true
+    }
+    /// What it can be found by.
+    fn index(&self) -> IndexKeys;
+}
