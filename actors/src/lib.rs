@@ -1,1 +1,18 @@
-//! placeholder
+//! The actors and what they do: admission, jobs, reconciliation, metering and triggers.
+
+mod caller;
+mod core;
+mod error;
+mod nodes;
+mod ops;
+mod placement;
+pub mod registry;
+mod system;
+
+pub use caller::{Caller, Idempotency};
+pub use core::{Core, Settings};
+pub use error::Error;
+pub use nodes::Nodes;
+pub use ops::*;
+pub use placement::Placement;
+pub use system::{NodeConfig, System};

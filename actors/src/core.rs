@@ -1,0 +1,85 @@
+//! What every part of this crate stands on: the store, the nodes' drivers, the settings and the time.
+
+use crate::{nodes::Nodes, placement::Placement};
+use sutler_model::Timestamp;
+use sutler_store::Store;
+use uuid::Uuid;
+
+/// How the actors behave. Defaults suit a small provider.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Time between two looks at all guests of a node, milliseconds. Also the precision of an end that nobody saw.
+    pub node_poll_ms: u64,
+    /// How long a deleted server's disks are kept, milliseconds.
+    pub disk_grace_ms: i64,
+    /// How long a job may take before it is given up and undone, milliseconds.
+    pub job_deadline_ms: i64,
+    /// First pause before a failed step is tried again, milliseconds; doubles with each try.
+    pub retry_base_ms: u64,
+    /// Tries of a step before it counts as failed for good.
+    pub retry_max: u32,
+    /// How long a guest has to shut down after it was asked, milliseconds; then it is forced.
+    pub shutdown_ms: u64,
+    /// Jobs that run at the same time.
+    pub jobs_at_once: usize,
+    /// Unfinished jobs beyond which new ones are refused with a request to come back.
+    pub jobs_waiting_max: usize,
+    /// Automatic restarts of a crashed guest in ten minutes before it is left stopped.
+    pub crash_restarts_max: u32,
+    /// Threads that run Lua.
+    pub lua_threads: usize,
+    /// Wall-clock limit of a PRE trigger, milliseconds.
+    pub pre_deadline_ms: u64,
+    /// Wall-clock limit of a POST or scheduled trigger run, milliseconds.
+    pub post_deadline_ms: u64,
+    /// Tries of a POST trigger run before it goes to the dead-letter list.
+    pub run_tries_max: u32,
+    /// Targets that scripts may reach though they are loopback, link-local or private: `host:port` or CIDR.
+    pub egress_allow: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            node_poll_ms: 10_000,
+            disk_grace_ms: 24 * 3_600_000,
+            job_deadline_ms: 3_600_000,
+            retry_base_ms: 250,
+            retry_max: 6,
+            shutdown_ms: 60_000,
+            jobs_at_once: 256,
+            jobs_waiting_max: 50_000,
+            crash_restarts_max: 3,
+            lua_threads: 2,
+            pre_deadline_ms: 5_000,
+            post_deadline_ms: 60_000,
+            run_tries_max: 8,
+            egress_allow: Vec::new(),
+        }
+    }
+}
+
+/// Shared by all actors; cheap to clone.
+#[derive(Clone)]
+pub struct Core {
+    /// Everything that lasts.
+    pub store: Store,
+    /// The nodes' drivers.
+    pub nodes: Nodes,
+    /// Which node, and why.
+    pub placement: Placement,
+    /// How to behave.
+    pub settings: std::sync::Arc<Settings>,
+}
+
+impl Core {
+    /// The current time by the store's clock.
+    pub fn now(&self) -> Timestamp {
+        self.store.now()
+    }
+
+    /// A new id.
+    pub fn new_id<I: From<Uuid>>(&self) -> I {
+        I::from(self.store.new_uuid())
+    }
+}

@@ -1,0 +1,13 @@
+//! What callers can have done: one file per noun, each method checking permission and scope itself.
+
+mod billing;
+mod customers;
+mod images;
+mod keys;
+mod operator;
+mod requests;
+mod scripts;
+mod servers;
+mod users;
+
+pub use requests::*;

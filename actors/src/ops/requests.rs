@@ -1,0 +1,243 @@
+//! What callers ask for.
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use sutler_model::{
+    BillingEntityId, Boot, Currency, CustomerId, CustomerStatus, Nanos, Permission, PlanId, Quota, ResourceKey, Role,
+    Scope, Timestamp,
+};
+use uuid::Uuid;
+
+/// What to do with a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServerAction {
+    /// Start it.
+    Start,
+    /// Stop it.
+    Stop {
+        /// Pull the plug rather than ask.
+        force: bool,
+    },
+    /// Restart it.
+    Reboot {
+        /// Pull the plug rather than ask.
+        force: bool,
+    },
+    /// Delete it and its disks.
+    Delete,
+}
+
+/// Changes to a server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServerPatch {
+    /// New public keys; used when a seed is written next.
+    pub ssh_keys: Option<Vec<String>>,
+    /// New user data; likewise.
+    pub user_data: Option<String>,
+    /// New keys, replacing all.
+    pub keys: Option<Vec<ResourceKey>>,
+}
+
+/// The provider to begin with.
+#[derive(Clone, Debug)]
+pub struct NewProvider {
+    /// Display name.
+    pub name: String,
+    /// What it invoices in.
+    pub currency: Currency,
+    /// First admin's sign-in name.
+    pub admin_email: String,
+    /// argon2id, PHC text form.
+    pub password_hash: String,
+}
+
+/// A reseller to create.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NewBillingEntity {
+    /// Who stands above.
+    pub parent_id: BillingEntityId,
+    /// Display name.
+    pub name: String,
+    /// What it invoices in.
+    pub currency: Currency,
+}
+
+/// A customer to create.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NewCustomer {
+    /// Display name.
+    pub name: String,
+    /// Who sells to it.
+    pub billing_entity_id: BillingEntityId,
+    /// What it pays; a plan of its seller.
+    pub plan_id: PlanId,
+    /// How much it may hold; the default when none.
+    pub quota: Option<Quota>,
+    /// Keys to set.
+    pub keys: Vec<ResourceKey>,
+}
+
+/// Changes to a customer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CustomerPatch {
+    /// New name.
+    pub name: Option<String>,
+    /// New status.
+    pub status: Option<CustomerStatus>,
+    /// New plan.
+    pub plan_id: Option<PlanId>,
+    /// New quota.
+    pub quota: Option<Quota>,
+    /// New keys, replacing all.
+    pub keys: Option<Vec<ResourceKey>>,
+}
+
+/// A user to create.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewUser {
+    /// Sign-in name.
+    pub email: String,
+    /// Given name.
+    pub first_name: String,
+    /// Family name.
+    pub last_name: String,
+    /// Whose staff, or whose customer's seller.
+    pub billing_entity_id: BillingEntityId,
+    /// The customer, for customers' users.
+    pub customer_id: Option<CustomerId>,
+    /// What they may do.
+    pub role: Role,
+    /// argon2id, PHC text form.
+    pub password_hash: String,
+}
+
+/// Changes to a user.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UserPatch {
+    /// New given name.
+    pub first_name: Option<String>,
+    /// New family name.
+    pub last_name: Option<String>,
+    /// New role.
+    pub role: Option<Role>,
+    /// Lock or unlock.
+    pub locked: Option<bool>,
+    /// New password, hashed.
+    pub password_hash: Option<String>,
+}
+
+/// An API key to create, for the caller.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewApiKey {
+    /// What it is for.
+    pub name: String,
+    /// What it may do at most; empty: all that the caller may.
+    pub scopes: Vec<Permission>,
+    /// When it stops working.
+    pub expires_at: Option<Timestamp>,
+    /// SHA-256 of the secret part, hex.
+    pub secret_hash: String,
+}
+
+/// A price plan to create.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NewPlan {
+    /// Display name.
+    pub name: String,
+    /// Whose plan.
+    pub billing_entity_id: BillingEntityId,
+    /// What the prices are in; the seller's currency.
+    pub currency: Currency,
+    /// One vCPU for an hour.
+    pub cpu_hour: Nanos,
+    /// One GiB of memory for an hour.
+    pub memory_gib_hour: Nanos,
+    /// One GiB of disk for an hour.
+    pub disk_gib_hour: Nanos,
+}
+
+/// Changes to a plan. Prices in force when an invoice closes apply to all of its period.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PlanPatch {
+    /// New name.
+    pub name: Option<String>,
+    /// New price of one vCPU for an hour.
+    pub cpu_hour: Option<Nanos>,
+    /// New price of one GiB of memory for an hour.
+    pub memory_gib_hour: Option<Nanos>,
+    /// New price of one GiB of disk for an hour.
+    pub disk_gib_hour: Option<Nanos>,
+}
+
+/// A script to load.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NewScript {
+    /// Display name.
+    pub name: String,
+    /// Whose it is.
+    pub owner: Scope,
+    /// Lua source.
+    pub source: String,
+    /// Whether its entries run.
+    pub enabled: bool,
+    /// A failing PRE entry lets the event pass.
+    pub fail_open: bool,
+}
+
+/// Changes to a script.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ScriptPatch {
+    /// New source.
+    pub source: Option<String>,
+    /// Enable or disable.
+    pub enabled: Option<bool>,
+    /// A failing PRE entry lets the event pass.
+    pub fail_open: Option<bool>,
+}
+
+/// An image to take in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewImage {
+    /// Display name.
+    pub name: String,
+    /// Who publishes it.
+    pub billing_entity_id: BillingEntityId,
+    /// The customer it belongs to; none: all of the publisher's.
+    pub customer_id: Option<CustomerId>,
+    /// The file to copy.
+    pub file: PathBuf,
+    /// Smallest disk it fits on, GiB.
+    pub size_gib: u64,
+    /// How it boots.
+    pub boot: Boot,
+    /// Smallest memory it runs in, MiB.
+    pub memory_mib_min: u64,
+}
+
+/// A fault to order, in simulated mode.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fault {
+    /// The driver call that fails (`start`, `ensure_disk`), or `*`.
+    pub call: String,
+    /// How many times.
+    pub times: u32,
+    /// `transient`, `permanent`, `no_space`, `deadline` or `disconnected`; none: only the delay.
+    pub error: Option<String>,
+    /// Delay before the call, milliseconds.
+    pub delay_ms: u64,
+}
+
+/// An entity out of service until an operator releases it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quarantine {
+    /// Kind of actor.
+    pub kind: String,
+    /// Which.
+    pub id: Uuid,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Restarts before it was given up.
+    pub restarts: u32,
+}
