@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// A seller: owns price plans, brand, invoice numbers and customers. The root of the tree is the provider.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BillingEntity {
     /// Its id.
     pub id: BillingEntityId,

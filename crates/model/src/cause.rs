@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// What set a change off; every change set and every feed entry names one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Cause {
     /// A request to the API by a user (or a key acting for one).

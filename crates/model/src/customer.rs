@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Whether a customer may use what it owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CustomerStatus {
     /// Everything allowed.
@@ -17,6 +18,7 @@ pub enum CustomerStatus {
 
 /// The most a customer may hold at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Quota {
     /// Servers.
     pub servers: u32,
@@ -37,6 +39,7 @@ impl Default for Quota {
 
 /// An account.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Customer {
     /// Its id.
     pub id: CustomerId,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// A disk's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DiskState {
     /// Being made.
@@ -17,6 +18,7 @@ pub enum DiskState {
 
 /// A disk of a server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Disk {
     /// Its id; the file or RBD image is named after it.
     pub id: DiskId,

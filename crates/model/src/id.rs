@@ -7,6 +7,7 @@ use uuid::Uuid;
 /// The kinds of record the store holds. Stored by number: append, never renumber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[repr(u8)]
 pub enum Noun {
     /// [`crate::BillingEntity`]
@@ -93,6 +94,7 @@ macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident => $noun:ident),* $(,)?) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         #[serde(transparent)]
         pub struct $name(pub Uuid);
 

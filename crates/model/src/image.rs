@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// How a guest made from the image boots.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Boot {
     /// From the disk's own boot loader.
@@ -22,6 +23,7 @@ pub enum Boot {
 
 /// Whether an image can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ImageState {
     /// Can be cloned.
@@ -32,6 +34,7 @@ pub enum ImageState {
 
 /// A disk that servers are cloned from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Image {
     /// Its id.
     pub id: ImageId,

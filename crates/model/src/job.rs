@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 /// A job's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
     /// Accepted; waits for its turn.
@@ -112,6 +113,7 @@ impl JobInput {
 
 /// Where a job stands: the step that runs now, by its stored name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StepState {
     /// The step that runs now (or is being undone).
     pub step: String,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Who a key is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum KeyKind {
     /// Set and seen by the customer.
@@ -19,6 +20,7 @@ pub enum KeyKind {
 
 /// A named value on a record. A name may occur more than once with different values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ResourceKey {
     /// Name, 1–100 characters.
     pub name: String,

@@ -17,6 +17,8 @@ pub mod money;
 pub mod node;
 pub mod permission;
 pub mod plan;
+#[cfg(feature = "openapi")]
+mod schema;
 pub mod script;
 pub mod server;
 pub mod time;

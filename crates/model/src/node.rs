@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// What the KVM self-test found. The presence of `/dev/kvm` proves nothing, so a guest is started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case", tag = "verdict", content = "reason")]
 pub enum Kvm {
     /// Not tested yet.
@@ -17,6 +18,7 @@ pub enum Kvm {
 
 /// How a node is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum NodeState {
     /// Answers.
@@ -29,6 +31,7 @@ pub enum NodeState {
 
 /// A hypervisor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Node {
     /// Its id.
     pub id: NodeId,

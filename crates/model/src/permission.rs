@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Something an API call does. Key scopes are made of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Permission {
     /// Look at servers, disks, images and jobs.
@@ -56,6 +57,7 @@ impl Permission {
 
 /// What a user may do, within their scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Runs the installation.
@@ -96,6 +98,7 @@ impl Role {
 
 /// Over whom a caller's rights reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case", tag = "kind", content = "id")]
 pub enum Scope {
     /// The whole installation.

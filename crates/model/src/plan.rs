@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Hourly prices of a seller. Charged by the second.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Plan {
     /// Its id.
     pub id: PlanId,

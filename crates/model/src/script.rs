@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 /// When a trigger runs. Named as scripts name it, in capitals on the wire of the language.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum TriggerType {
     /// Before a record is stored; may change or refuse it.
@@ -29,6 +30,7 @@ impl TriggerType {
 
 /// When a scheduled entry runs: first at `start_s` seconds after midnight UTC (or at once), then every `every_ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Schedule {
     /// Seconds after midnight UTC of the first run; none: one period after it was loaded.
     pub start_s: Option<u32>,
@@ -38,6 +40,7 @@ pub struct Schedule {
 
 /// One function a code block registers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Entry {
     /// The global function.
     pub function: String,
@@ -59,6 +62,7 @@ pub struct Entry {
 
 /// A Lua code block.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Script {
     /// Its id.
     pub id: ScriptId,
@@ -86,6 +90,7 @@ pub struct Script {
 
 /// How a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
     /// Waits behind an earlier run of the same entry and resource that is being retried.
@@ -104,6 +109,7 @@ pub enum RunState {
 
 /// One run of an entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ScriptRun {
     /// Derived from script, entry and event, so that a repeat finds itself.
     pub id: RunId,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 /// What a server is doing, as last confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ServerState {
     /// Its first job works on it.
@@ -67,6 +68,7 @@ impl ServerState {
 
 /// What its owner wants a server to be; the reconciler holds the seen state against it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Wanted {
     /// To run.
@@ -79,6 +81,7 @@ pub enum Wanted {
 
 /// A network interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Nic {
     /// Position, from 0.
     pub index: u32,
@@ -90,6 +93,7 @@ pub struct Nic {
 
 /// A virtual server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Server {
     /// Its id; also the UUID of its libvirt domain.
     pub id: ServerId,

@@ -13,6 +13,7 @@ pub const PASSWORD_CHARS_MIN: usize = 10;
 
 /// What is wrong with one field of a request, and how to mend it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[error("{field}: {detail}")]
 pub struct FieldError {
     /// Where, in dot notation: `disks.0.size_gib`.
