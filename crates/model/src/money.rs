@@ -27,6 +27,7 @@ pub enum Error {
     NotCurrency(String),
 }
 
+#[expect(clippy::should_implement_trait, reason = "`+` and `-` on money would hide that the sum can fail")]
 impl Nanos {
     /// Nothing.
     pub const ZERO: Self = Self(0);
@@ -191,6 +192,7 @@ pub struct Money {
     pub currency: Currency,
 }
 
+#[expect(clippy::should_implement_trait, reason = "`+` and `-` on money would hide that the sum can fail")]
 impl Money {
     /// Sum of two amounts of one currency.
     ///
