@@ -1,1 +1,28 @@
-//! placeholder
+//! The trigger sandbox: runs Lua code blocks written in the Flexiant Development Language, each in a Lua state of its own,
+//! under limits that a hostile script cannot pass.
+//!
+//! [`Runtime`] owns a few operating-system threads. A block lives on one of them, is loaded when it is first needed and
+//! unloaded when memory runs short. A run is a coroutine: while it waits for the [`Host`] or for an HTTP answer it holds no
+//! thread and its CPU time stands still. Everything a script sees of the platform it asks of the [`Host`], which answers
+//! for the block's owner alone.
+
+mod call;
+mod descriptor;
+mod dialect;
+mod egress;
+mod error;
+mod helper;
+mod host;
+mod json;
+mod meter;
+mod object;
+mod outcome;
+mod runtime;
+mod shard;
+mod vm;
+
+pub use call::{Bean, Block, Call, Exit, Input, Limit, Limits, OutboundCall, Outcome, Params, ScriptError, Who};
+pub use descriptor::{Other, Registration};
+pub use egress::Egress;
+pub use host::{Api, Host, HostError};
+pub use runtime::{Runtime, Stats};

@@ -1,0 +1,230 @@
+//! What goes into a run and what comes out of it.
+
+use crate::Egress;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::{fmt, sync::Arc};
+use sutler_model::{RunId, Scope, ScriptId};
+
+/// What one run, and all loaded blocks together, may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory of one block's Lua state.
+    pub memory_bytes: usize,
+    /// Time spent running Lua, not waiting.
+    pub cpu_ms: u64,
+    /// Time from start to end, waiting included.
+    pub deadline_ms: u64,
+    /// What `print` and `syslog` may write in one run.
+    pub log_bytes: usize,
+    /// All loaded blocks together; the least recently used are unloaded beyond it.
+    pub resident_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 64 << 20,
+            cpu_ms: 1_000,
+            deadline_ms: 60_000,
+            log_bytes: 64 << 10,
+            resident_bytes: 512 << 20,
+        }
+    }
+}
+
+/// A code block at one version.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// Whose Lua state it is; a block stays on one thread.
+    pub id: ScriptId,
+    /// A new version loads the source again.
+    pub version: u64,
+    /// The source.
+    pub source: Arc<str>,
+}
+
+/// For whom a run acts. Handed to the [`crate::Host`] with every call.
+#[derive(Clone, Debug)]
+pub struct Who {
+    /// Whose block it is, and so what it sees and may do.
+    pub owner: Scope,
+    /// The run, for idempotency and the record.
+    pub run_id: RunId,
+    /// How many runs set each other off before this one.
+    pub depth: u8,
+    /// Where this run may send requests, in place of the runtime's own policy.
+    pub egress: Option<Arc<Egress>>,
+}
+
+/// One run of one function.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The block.
+    pub block: Block,
+    /// Its global function.
+    pub function: String,
+    /// For whom.
+    pub who: Who,
+    /// The `p` table.
+    pub params: Params,
+    /// What the run may use.
+    pub limits: Limits,
+}
+
+/// The members of `p` (`fdl.md` 1.4).
+#[derive(Clone, Debug, Default)]
+pub struct Params {
+    /// `p.input`.
+    pub input: Input,
+    /// `p.triggerOption`.
+    pub option: String,
+    /// `p.beUUID`.
+    pub be_uuid: String,
+    /// `p.customer`.
+    pub customer: Option<Bean>,
+    /// `p.user`.
+    pub user: Option<Bean>,
+    /// `p.timeStamp`.
+    pub timestamp_ms: i64,
+}
+
+/// The subject of an event.
+#[derive(Clone, Debug, Default)]
+pub enum Input {
+    /// A resource; what the script changes on it comes back in [`Outcome::input`].
+    Bean(Bean),
+    /// A scheduled run: due time, interval and current time in milliseconds.
+    Numbers(Vec<f64>),
+    /// A login name, for example.
+    Text(String),
+    /// None.
+    #[default]
+    Nil,
+}
+
+/// An object as scripts know it: a kind and its properties.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Bean {
+    /// The bean's name in the language: `Server`, `Job`, `Customer`.
+    pub kind: String,
+    /// Properties by their names in the language. Enum values as text, dates as whole milliseconds, beans as objects,
+    /// lists as arrays; an absent property and `null` both read as nil.
+    pub properties: Map<String, Value>,
+}
+
+impl Bean {
+    /// A bean without properties.
+    pub fn new(kind: impl Into<String>) -> Self {
+        Self { kind: kind.into(), properties: Map::new() }
+    }
+
+    /// The same bean with a property set.
+    #[must_use]
+    pub fn with(mut self, property: &str, value: impl Into<Value>) -> Self {
+        self.properties.insert(property.to_owned(), value.into());
+        self
+    }
+
+    /// A property's text, if it has one.
+    pub fn text(&self, property: &str) -> Option<&str> {
+        self.properties.get(property)?.as_str()
+    }
+}
+
+/// How a run went.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// How it ended.
+    pub exit: Exit,
+    /// The input bean as the script left it.
+    pub input: Option<Bean>,
+    /// What it printed, cut at the limit.
+    pub log: String,
+    /// What it returned, as JSON text; for a failure its error.
+    pub result: String,
+    /// From start to end, waiting included.
+    pub duration_us: u64,
+    /// The requests it sent.
+    pub calls: Vec<OutboundCall>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It did its work.
+    Success,
+    /// It had nothing to do.
+    Continue,
+    /// It refuses the event, and why.
+    Refused(String),
+    /// It raised an error.
+    Failed(ScriptError),
+    /// It used more than it may.
+    Stopped(Limit),
+}
+
+/// A limit that ended a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// [`Limits::cpu_ms`].
+    Cpu,
+    /// [`Limits::deadline_ms`].
+    Deadline,
+    /// [`Limits::memory_bytes`].
+    Memory,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cpu => "the script ran longer than its CPU time allows",
+            Self::Deadline => "the script did not end before its deadline",
+            Self::Memory => "the script used more memory than it may",
+        })
+    }
+}
+
+/// What is wrong with a script, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct ScriptError {
+    /// The line of the source, from 1.
+    pub line: Option<u32>,
+    /// In words.
+    pub message: String,
+}
+
+impl ScriptError {
+    /// An error that no single line causes.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { line: None, message: message.into() }
+    }
+}
+
+impl fmt::Display for ScriptError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "line {line}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+/// A request that a run sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboundCall {
+    /// `GET`, `POST` and so on.
+    pub method: String,
+    /// Where to, without user name, password and query.
+    pub url: String,
+    /// What came back; none: nothing did.
+    pub status: Option<u16>,
+    /// Why nothing came back.
+    pub error: Option<String>,
+    /// Body sent and received, bytes.
+    pub sent_bytes: u64,
+    /// See above.
+    pub received_bytes: u64,
+    /// From start to end.
+    pub duration_us: u64,
+}

@@ -1,0 +1,348 @@
+//! What a block registers: descriptor tables read leniently in every spelling that published scripts use.
+
+use crate::ScriptError;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use sutler_model::{Entry, Schedule, TriggerType};
+
+/// What a block registered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Registration {
+    /// Triggers of the types that are raised here.
+    pub entries: Vec<Entry>,
+    /// Every other entry point.
+    pub others: Vec<Other>,
+    /// The `FDLINFO` header.
+    pub info: BTreeMap<String, String>,
+    /// Jobs that `init()` started.
+    pub jobs: Vec<String>,
+}
+
+/// An entry point that is not a trigger raised here.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Other {
+    /// The global function.
+    pub function: String,
+    /// `BILLING`, `MEASURE`, `CONFIG_PROVIDER`, …; `TRIGGER` for a trigger type that exists but is not raised yet.
+    pub api: String,
+    /// That trigger type.
+    pub trigger_type: Option<String>,
+    /// All of it.
+    pub descriptor: Value,
+}
+
+/// What one entry point is.
+#[derive(Debug)]
+pub(crate) enum Described {
+    Trigger(Entry),
+    Other(Other),
+}
+
+/// Every trigger type of the language.
+const TRIGGER_TYPES: [&str; 27] = [
+    "PRE_CREATE",
+    "POST_CREATE",
+    "PRE_MODIFY",
+    "POST_MODIFY",
+    "PRE_DELETE",
+    "POST_DELETE",
+    "PRE_JOB_STATE_CHANGE",
+    "POST_JOB_STATE_CHANGE",
+    "PRE_SERVER_STATE_CHANGE",
+    "POST_SERVER_STATE_CHANGE",
+    "PRE_SERVER_METADATA_UPDATE",
+    "PRE_AUTH",
+    "POST_AUTH",
+    "PRE_USER_API_CALL",
+    "POST_USER_API_CALL",
+    "PRE_ADMIN_API_CALL",
+    "POST_ADMIN_API_CALL",
+    "PRE_PAYMENT",
+    "POST_PAYMENT",
+    "PRE_PURCHASE",
+    "POST_PURCHASE",
+    "POST_UNIT_TRANSACTION",
+    "POST_BILLING",
+    "POST_COLLECTION",
+    "POST_EXCEPTION",
+    "TAX_CALCULATION",
+    "SCHEDULED",
+];
+
+/// The other kinds of entry point.
+const OTHER_APIS: [&str; 6] =
+    ["BILLING", "MEASURE", "CONFIG_PROVIDER", "PLUGGABLE_PROVIDER", "PAYMENT_PROVIDER", "REPORT"];
+
+/// Shortest time between scheduled runs, milliseconds.
+const SHORTEST_MS: u64 = 1_000;
+
+/// Reads the descriptor that `function` returned.
+///
+/// # Errors
+/// What is wrong with it, in words that name the function.
+pub(crate) fn read(function: &str, descriptor: &Value) -> Result<Described, ScriptError> {
+    let wrong = |what: String| ScriptError::new(format!("the descriptor of `{function}` {what}"));
+    let Value::Object(fields) = descriptor else {
+        return Err(wrong("is not a table".to_owned()));
+    };
+    let text = |name: &str| get(fields, name).and_then(as_text);
+    let api = text("api").unwrap_or_default().to_uppercase();
+    let trigger_type = text("triggerType").map(|word| word.trim().to_uppercase());
+    if trigger_type.is_none() || (!api.is_empty() && !api.starts_with("TRIGGER")) {
+        return match OTHER_APIS
+            .iter()
+            .find(|known| api.starts_with(*known) || known.starts_with(&api) && !api.is_empty())
+        {
+            Some(_) => Ok(Described::Other(Other {
+                function: function.to_owned(),
+                api,
+                trigger_type: None,
+                descriptor: descriptor.clone(),
+            })),
+            None if api.is_empty() || api.starts_with("TRIGGER") => Err(wrong("has no `triggerType`".to_owned())),
+            None => Err(wrong(format!("has the unknown `api` \"{api}\""))),
+        };
+    }
+    let word = trigger_type.unwrap_or_default();
+    if !TRIGGER_TYPES.contains(&word.as_str()) {
+        return Err(wrong(format!("has the unknown `triggerType` \"{word}\"")));
+    }
+    let Ok(trigger_type) = serde_json::from_value::<TriggerType>(Value::String(word.clone())) else {
+        return Ok(Described::Other(Other {
+            function: function.to_owned(),
+            api: "TRIGGER".to_owned(),
+            trigger_type: Some(word),
+            descriptor: descriptor.clone(),
+        }));
+    };
+    let schedule = match (trigger_type, get(fields, "schedule")) {
+        (TriggerType::Scheduled, Some(table)) => Some(schedule(table).map_err(wrong)?),
+        (TriggerType::Scheduled, None) => return Err(wrong("is SCHEDULED and has no `schedule`".to_owned())),
+        (_, _) => None,
+    };
+    Ok(Described::Trigger(Entry {
+        function: function.to_owned(),
+        reference: text("ref").unwrap_or_else(|| function.to_owned()),
+        name: text("name").unwrap_or_else(|| function.to_owned()),
+        description: text("description").unwrap_or_default(),
+        trigger_type,
+        options: options(get(fields, "triggerOptions")).map_err(wrong)?,
+        priority: match get(fields, "priority") {
+            None | Some(Value::Null) => 0,
+            #[allow(clippy::cast_possible_truncation)] // saturates, and the order of such extremes is all the same
+            Some(value) => {
+                as_number(value).ok_or_else(|| wrong("has a `priority` that is not a number".to_owned()))? as i64
+            }
+        },
+        schedule,
+    }))
+}
+
+fn options(value: Option<&Value>) -> Result<Vec<String>, String> {
+    let any = || vec!["ANY".to_owned()];
+    match value {
+        None | Some(Value::Null) => Ok(any()),
+        Some(Value::Array(words)) if words.is_empty() => Ok(any()),
+        Some(Value::Array(words)) => words
+            .iter()
+            .map(|word| as_text(word).map(|w| w.trim().to_uppercase()))
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| "has `triggerOptions` that are not all texts".to_owned()),
+        Some(Value::String(word)) => Ok(vec![word.trim().to_uppercase()]),
+        Some(_) => Err("has `triggerOptions` that are not a list".to_owned()),
+    }
+}
+
+/// Reads `{ start = { HOUR = 22 }, frequency = { hours = 24 } }` in either spelling.
+fn schedule(value: &Value) -> Result<Schedule, String> {
+    let Value::Object(fields) = value else {
+        return Err("has a `schedule` that is not a table".to_owned());
+    };
+    let seconds = |part: &str| -> Result<Option<f64>, String> {
+        match get(fields, part) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Array(list)) if list.is_empty() => Ok(None),
+            Some(Value::Object(units)) => {
+                let mut sum = 0.0;
+                for (unit, amount) in units {
+                    let amount = as_number(amount)
+                        .filter(|n| n.is_finite() && *n >= 0.0)
+                        .ok_or_else(|| format!("has a `schedule.{part}.{unit}` that is not a number from 0"))?;
+                    sum += amount
+                        * match unit.to_uppercase().trim_end_matches('S') {
+                            "SECOND" => 1.0,
+                            "MINUTE" => 60.0,
+                            "HOUR" => 3_600.0,
+                            "DAY" => 86_400.0,
+                            "WEEK" => 604_800.0,
+                            "MILLISECOND" => 0.001,
+                            _ => return Err(format!("has an unknown unit `{unit}` in `schedule.{part}`")),
+                        };
+                }
+                Ok(Some(sum))
+            }
+            Some(_) => Err(format!("has a `schedule.{part}` that is not a table")),
+        }
+    };
+    let start = seconds("start")?;
+    if start.is_some_and(|s| s >= 86_400.0) {
+        return Err("has a `schedule.start` that is no time of day".to_owned());
+    }
+    let every = seconds("frequency")?.ok_or("has a `schedule` without `frequency`")?;
+    // Both are known not to be negative; a century is beyond every schedule and within every integer.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let (start_s, every_ms) = (start.map(|s| s as u32), (every.min(3.2e9) * 1000.0).round() as u64);
+    if every_ms < SHORTEST_MS {
+        return Err(format!("has a `schedule.frequency` below {SHORTEST_MS} ms"));
+    }
+    Ok(Schedule { start_s, every_ms })
+}
+
+/// A field by its name, letter case and a plural `s` aside.
+fn get<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    fields.get(name).or_else(|| {
+        let bare = |text: &str| text.to_lowercase().trim_end_matches('s').to_owned();
+        let wanted = bare(name);
+        fields.iter().find(|(key, _)| bare(key) == wanted).map(|(_, value)| value)
+    })
+}
+
+fn as_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+fn as_number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+/// The `FDLINFO` object in the first comment of a source.
+pub(crate) fn info(source: &str) -> BTreeMap<String, String> {
+    // Only a header counts: the object stands before the first code.
+    let Some(at) = source.find("FDLINFO") else { return BTreeMap::new() };
+    let Some(open) = source[at..].find('{').map(|n| at + n) else { return BTreeMap::new() };
+    let comment = source[..at].trim_start();
+    if !comment.starts_with("--") {
+        return BTreeMap::new();
+    }
+    // In a block of line comments each line begins with dashes; those inside texts stay.
+    let body: String =
+        source[open..].lines().map(|line| line.trim_start().trim_start_matches("--")).collect::<Vec<_>>().join("\n");
+    let object = serde_json::Deserializer::from_str(&body).into_iter::<Map<String, Value>>().next();
+    let Some(Ok(fields)) = object else { return BTreeMap::new() };
+    fields.into_iter().filter_map(|(key, value)| Some((key, as_text(&value)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn entry(descriptor: Value) -> Entry {
+        match read("f", &descriptor).unwrap() {
+            Described::Trigger(entry) => entry,
+            Described::Other(other) => panic!("{other:?}"),
+        }
+    }
+
+    fn scheduled(schedule: Value) -> Result<Schedule, String> {
+        read("f", &json!({"api": "TRIGGER", "triggerType": "SCHEDULED", "schedule": schedule}))
+            .map(|d| match d {
+                Described::Trigger(entry) => entry.schedule.unwrap(),
+                Described::Other(other) => panic!("{other:?}"),
+            })
+            .map_err(|e| e.message)
+    }
+
+    #[test]
+    fn both_schedule_spellings_mean_the_same() {
+        let daily = Schedule { start_s: Some(22 * 3600), every_ms: 86_400_000 };
+        assert_eq!(
+            scheduled(json!({"start": {"hour": 22, "minute": 0, "second": 0}, "frequency": {"hours": 24}})).unwrap(),
+            daily
+        );
+        assert_eq!(scheduled(json!({"start": {"HOUR": 22}, "frequency": {"HOUR": 24}})).unwrap(), daily);
+        assert_eq!(
+            scheduled(json!({"FREQUENCY": {"MINUTES": "1"}})).unwrap(),
+            Schedule { start_s: None, every_ms: 60_000 }
+        );
+        assert_eq!(scheduled(json!({"frequency": {"seconds": 300}})).unwrap().every_ms, 300_000);
+        assert_eq!(
+            scheduled(json!({"start": {"HOUR": 23, "MINUTE": 59, "SECOND": 59}, "frequency": {"HOUR": 24}}))
+                .unwrap()
+                .start_s,
+            Some(86_399)
+        );
+    }
+
+    #[test]
+    fn a_schedule_that_cannot_be_kept_is_refused() {
+        for (schedule, word) in [
+            (json!({"start": {"HOUR": 22}}), "without `frequency`"),
+            (json!({"frequency": {"HOUR": 0}}), "below 1000 ms"),
+            (json!({"frequency": {"fortnight": 1}}), "fortnight"),
+            (json!({"frequency": {"HOUR": "soon"}}), "HOUR"),
+            (json!({"start": {"HOUR": 24}, "frequency": {"HOUR": 1}}), "time of day"),
+            (json!("daily"), "not a table"),
+        ] {
+            let message = scheduled(schedule.clone()).unwrap_err();
+            assert!(message.contains(word) && message.contains("`f`"), "{schedule}: {message}");
+        }
+    }
+
+    #[test]
+    fn missing_fields_have_defaults_and_options_are_capitals() {
+        let e =
+            entry(json!({"triggerType": "post_create", "triggerOptions": ["server", "CUSTOMER"], "priority": "-8000"}));
+        assert_eq!((e.reference.as_str(), e.name.as_str(), e.priority), ("f", "f", -8000));
+        assert_eq!(e.options, ["SERVER", "CUSTOMER"]);
+        assert_eq!(entry(json!({"api": "TRIGGER", "triggerType": "PRE_CREATE"})).options, ["ANY"]);
+        assert_eq!(
+            entry(json!({"api": "TRIGGER", "triggerType": "PRE_CREATE", "triggerOption": "SERVER"})).options,
+            ["SERVER"]
+        );
+    }
+
+    #[test]
+    fn other_kinds_and_types_not_raised_yet_are_reported_and_unknown_ones_refused() {
+        let other = |d: Value| match read("f", &d).unwrap() {
+            Described::Other(other) => (other.api, other.trigger_type),
+            Described::Trigger(entry) => panic!("{entry:?}"),
+        };
+        assert_eq!(other(json!({"api": "BILLING", "ref": "x"})), ("BILLING".into(), None));
+        assert_eq!(
+            other(json!({"api": "TRIGGER", "triggerType": "PRE_AUTH"})),
+            ("TRIGGER".into(), Some("PRE_AUTH".into()))
+        );
+        for (descriptor, word) in [
+            (json!({"api": "TRIGGER", "triggerType": "PRE_LUNCH"}), "PRE_LUNCH"),
+            (json!({"api": "LUNCH"}), "LUNCH"),
+            (json!({"api": "TRIGGER"}), "no `triggerType`"),
+            (json!(null), "not a table"),
+        ] {
+            let error = read("f", &descriptor).unwrap_err();
+            assert!(error.message.contains(word), "{descriptor}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_header_is_read_from_block_and_line_comments() {
+        let block =
+            "--[[ Copyright\nFDLINFO {\n \"NAME\": \"Ticket\", \"VERSION\": \"1.2\" } ]]\nfunction register() end";
+        assert_eq!(info(block)["NAME"], "Ticket");
+        let lines = "-- FDLINFO {\n--   \"NAME\": \"T\",\n--   \"VERSION\": 2 }\n";
+        assert_eq!(info(lines)["VERSION"], "2");
+        let equals = "--[[ FDLINFO = {\"NAME\":\"T\"} ]]";
+        assert_eq!(info(equals)["NAME"], "T");
+        assert!(info("local FDLINFO = {}").is_empty());
+        assert!(info("-- FDLINFO {broken").is_empty());
+    }
+}

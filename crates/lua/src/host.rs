@@ -1,0 +1,77 @@
+//! What scripts reach outside their sandbox: the trait the program implements.
+
+use crate::{Bean, Who};
+use async_trait::async_trait;
+use serde_json::Value;
+
+/// Through which door a script calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Api {
+    /// `adminAPI`: with the rights of the block's owner.
+    Admin,
+    /// `userAPI`: for the user given to `setSessionUser` (`email/customerUUID`), if any.
+    User(Option<String>),
+}
+
+/// Why the host did not do what a script asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HostError {
+    /// No such operation here.
+    #[error("{0} is not offered here")]
+    Unsupported(String),
+    /// The operation refused; `code` is one of the language's error codes (`fdl.md` 6.7).
+    #[error("{code}: {message}")]
+    Refused {
+        /// `NO_RESOURCE_FOUND`, for example.
+        code: String,
+        /// In words.
+        message: String,
+    },
+    /// Something broke on our side.
+    #[error("FUNCTION_FAILED: {0}")]
+    Failed(String),
+}
+
+impl HostError {
+    /// A refusal with one of the language's error codes.
+    pub fn refused(code: &str, message: impl Into<String>) -> Self {
+        Self::Refused { code: code.to_owned(), message: message.into() }
+    }
+}
+
+/// The platform as scripts see it.
+#[async_trait]
+pub trait Host: Send + Sync + 'static {
+    /// Beans of a resource type (`SERVER`) within the owner's reach. `equal` are equality conditions (field in lower
+    /// case, the values of which one must match) that the host may use to look at less; every condition is checked again here.
+    ///
+    /// # Errors
+    /// `Refused` with `INVALID_RESOURCE_TYPE` for a type that cannot be listed.
+    async fn list(
+        &self,
+        who: &Who,
+        resource_type: &str,
+        equal: &[(String, Vec<String>)],
+    ) -> Result<Vec<Bean>, HostError>;
+
+    /// One bean by its UUID; `None` where there is none within the owner's reach.
+    ///
+    /// # Errors
+    /// `Failed` only.
+    async fn get(&self, who: &Who, uuid: &str, children: bool) -> Result<Option<Bean>, HostError>;
+
+    /// Any other operation by its name in the language, arguments in their order there. Beans, both ways, are objects with
+    /// their kind under `@bean`. `call_no` counts the calls of this run from 1: with the run's id it makes an
+    /// idempotency key, because a repeated run makes the same calls in the same order.
+    ///
+    /// # Errors
+    /// `Unsupported` for an operation that does not exist here; `Refused` with the language's error code.
+    async fn call(
+        &self,
+        who: &Who,
+        api: Api,
+        operation: &str,
+        args: Vec<Value>,
+        call_no: u32,
+    ) -> Result<Value, HostError>;
+}

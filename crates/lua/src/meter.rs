@@ -1,0 +1,187 @@
+//! What one run uses, and the point at which it is stopped.
+//!
+//! A stopped run can catch the error that stops it, but every later loop turn, call and host function raises it again, so
+//! that `pcall` only delays the end by the time it takes to unwind.
+
+use crate::{Limit, Limits, OutboundCall, Who};
+use std::{
+    cell::{Cell, RefCell},
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+/// Marks text cut from a log.
+const CUT: &str = "\n[log cut here]\n";
+
+/// One run's account.
+pub(crate) struct Meter {
+    /// For whom; none while a block registers: then nothing outside can be reached.
+    pub who: Option<Who>,
+    cpu: Duration,
+    deadline: Instant,
+    started: Instant,
+    used: Cell<Duration>,
+    slice: Cell<Option<Instant>>,
+    stopped: Cell<Option<Limit>>,
+    log: RefCell<String>,
+    log_bytes: usize,
+    calls: RefCell<Vec<OutboundCall>>,
+    call_no: Cell<u32>,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<Meter>>> = const { RefCell::new(None) };
+}
+
+impl Meter {
+    pub fn new(who: Option<Who>, limits: &Limits) -> Rc<Self> {
+        let started = Instant::now();
+        Rc::new(Self {
+            who,
+            cpu: Duration::from_millis(limits.cpu_ms),
+            deadline: started + Duration::from_millis(limits.deadline_ms),
+            started,
+            used: Cell::default(),
+            slice: Cell::default(),
+            stopped: Cell::default(),
+            log: RefCell::default(),
+            log_bytes: limits.log_bytes,
+            calls: RefCell::default(),
+            call_no: Cell::default(),
+        })
+    }
+
+    /// The run that this thread is in the middle of.
+    pub fn current() -> Option<Rc<Meter>> {
+        CURRENT.with_borrow(Clone::clone)
+    }
+
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    pub fn elapsed_us(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    pub fn stopped(&self) -> Option<Limit> {
+        self.stopped.get()
+    }
+
+    /// Stops the run; the first reason stays.
+    pub fn stop(&self, limit: Limit) {
+        if self.stopped.get().is_none() {
+            self.stopped.set(Some(limit));
+        }
+    }
+
+    /// Called at every safe point of Lua code and from host functions that work long.
+    pub fn check(&self) -> mlua::Result<()> {
+        if self.stopped.get().is_none() {
+            let now = Instant::now();
+            if self.slice.get().is_some_and(|from| self.used.get() + (now - from) > self.cpu) {
+                self.stop(Limit::Cpu);
+            } else if now > self.deadline {
+                self.stop(Limit::Deadline);
+            }
+        }
+        match self.stopped.get() {
+            None => Ok(()),
+            Some(limit) => Err(mlua::Error::runtime(limit)),
+        }
+    }
+
+    /// [`Meter::check`] for the run in progress, if there is one.
+    pub fn check_current() -> mlua::Result<()> {
+        CURRENT.with_borrow(|meter| meter.as_ref().map_or(Ok(()), |meter| meter.check()))
+    }
+
+    /// Adds a line to the log.
+    pub fn log(&self, line: &str) {
+        let mut log = self.log.borrow_mut();
+        let room = self.log_bytes.saturating_sub(log.len());
+        if room == 0 {
+            return;
+        }
+        if line.len() < room {
+            log.push_str(line);
+            log.push('\n');
+        } else {
+            log.push_str(&line[..line.floor_char_boundary(room.saturating_sub(CUT.len()))]);
+            log.push_str(CUT);
+            // Nothing fits any more, whatever the marker's length left over.
+            let full = self.log_bytes.saturating_sub(log.len());
+            log.extend(std::iter::repeat_n(' ', full));
+        }
+    }
+
+    pub fn take_log(&self) -> String {
+        let mut log = std::mem::take(&mut *self.log.borrow_mut());
+        log.truncate(log.trim_end_matches(' ').len());
+        log
+    }
+
+    pub fn record(&self, call: OutboundCall) {
+        self.calls.borrow_mut().push(call);
+    }
+
+    pub fn take_calls(&self) -> Vec<OutboundCall> {
+        std::mem::take(&mut *self.calls.borrow_mut())
+    }
+
+    pub fn requests(&self) -> usize {
+        self.calls.borrow().len()
+    }
+
+    /// The number of the next call to the host, from 1.
+    pub fn next_call_no(&self) -> u32 {
+        self.call_no.set(self.call_no.get() + 1);
+        self.call_no.get()
+    }
+}
+
+/// A future whose every poll is charged to a run.
+pub(crate) struct Metered<F> {
+    pub meter: Rc<Meter>,
+    pub run: Pin<Box<F>>,
+}
+
+impl<F: Future> Future for Metered<F> {
+    /// `None`: the run was stopped while it waited.
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let before = CURRENT.replace(Some(self.meter.clone()));
+        let from = Instant::now();
+        self.meter.slice.set(Some(from));
+        let polled = self.run.as_mut().poll(cx);
+        self.meter.slice.set(None);
+        self.meter.used.set(self.meter.used.get() + from.elapsed());
+        CURRENT.set(before);
+        match polled {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if self.meter.stopped().is_some() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_cut_at_its_limit_and_says_so() {
+        let meter = Meter::new(None, &Limits { log_bytes: 100, ..Limits::default() });
+        meter.log("first");
+        meter.log(&"ä".repeat(200));
+        meter.log("lost");
+        let log = meter.take_log();
+        assert!(log.starts_with("first\nä"), "{log}");
+        assert!(log.contains(CUT.trim()) && log.len() <= 100, "{log}");
+        assert!(!log.contains("lost"));
+    }
+}

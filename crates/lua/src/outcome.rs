@@ -1,0 +1,81 @@
+//! What a returned table means (`fdl.md` 1.5).
+
+use crate::{Bean, Exit, Outcome, ScriptError, meter::Meter};
+use serde_json::Value;
+
+/// Words by which a PRE trigger refuses, in `exitState` or `returnCode`.
+const REFUSALS: [&str; 12] = [
+    "FAILURE",
+    "FAIL",
+    "FAILED",
+    "REFUSE",
+    "REFUSED",
+    "CANCEL",
+    "CANCELLED",
+    "STOP",
+    "DENY",
+    "DENIED",
+    "ABORT",
+    "ERROR",
+];
+/// Where its reason may stand.
+const REASONS: [&str; 6] = ["errorString", "reason", "message", "exitMessage", "errorMessage", "error"];
+
+/// Puts an outcome together from how the run ended.
+pub(crate) fn read(meter: &Meter, ended: Result<Value, ScriptError>, input: Option<Bean>) -> Outcome {
+    let (exit, result) = match (meter.stopped(), ended) {
+        (Some(limit), _) => (Exit::Stopped(limit), limit.to_string()),
+        (None, Ok(returned)) => (exit(&returned), returned.to_string()),
+        (None, Err(error)) => {
+            let text = error.to_string();
+            (Exit::Failed(error), text)
+        }
+    };
+    Outcome { exit, input, log: meter.take_log(), result, duration_us: meter.elapsed_us(), calls: meter.take_calls() }
+}
+
+/// The outcome of a run that could not begin.
+pub(crate) fn failed(meter: &Meter, error: ScriptError) -> Outcome {
+    read(meter, Err(error), None)
+}
+
+fn exit(returned: &Value) -> Exit {
+    let word = |name: &str| returned.get(name).and_then(Value::as_str).map(|word| word.trim().to_uppercase());
+    let Some(word) = word("exitState").or_else(|| word("returnCode")) else {
+        return if returned.is_null() { Exit::Success } else { Exit::Continue };
+    };
+    if REFUSALS.contains(&word.as_str()) {
+        let reason = REASONS.iter().find_map(|name| returned.get(name)?.as_str()).filter(|reason| !reason.is_empty());
+        return Exit::Refused(reason.unwrap_or("refused by a trigger").to_owned());
+    }
+    if word.starts_with("SUCCESS") { Exit::Success } else { Exit::Continue }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_two_known_states_and_the_odd_cases_let_the_event_pass() {
+        assert_eq!(exit(&json!({"exitState": "SUCCESS"})), Exit::Success);
+        assert_eq!(exit(&json!({"returnCode": "SUCCESSFUL"})), Exit::Success);
+        assert_eq!(exit(&json!({"exitState": "CONTINUE"})), Exit::Continue);
+        assert_eq!(exit(&json!(null)), Exit::Success);
+        assert_eq!(exit(&json!({"returnCode": "CONTINUE"})), Exit::Continue);
+        assert_eq!(exit(&json!({"exitState": "LUNCH"})), Exit::Continue);
+        assert_eq!(exit(&json!(false)), Exit::Continue);
+    }
+
+    #[test]
+    fn every_plausible_refusal_carries_its_reason() {
+        for word in REFUSALS {
+            for reason in REASONS {
+                let refused = Exit::Refused("too large".to_owned());
+                assert_eq!(exit(&json!({"exitState": word.to_lowercase(), reason: "too large"})), refused);
+                assert_eq!(exit(&json!({"returnCode": word, reason: "too large"})), refused);
+            }
+        }
+        assert_eq!(exit(&json!({"exitState": "DENY"})), Exit::Refused("refused by a trigger".to_owned()));
+    }
+}

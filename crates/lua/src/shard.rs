@@ -1,0 +1,262 @@
+//! One Lua thread: the blocks loaded on it and the runs in progress.
+
+use crate::{
+    Call, Egress, Exit, Host, Input, Limit, Limits, Outcome, ScriptError, Who,
+    descriptor::{self, Described, Registration},
+    meter::{Meter, Metered},
+    outcome,
+    runtime::Counters,
+    vm::Vm,
+};
+use mlua::{Table, Value};
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+};
+use sutler_model::ScriptId;
+use tokio::sync::{mpsc, oneshot};
+
+/// What a Lua thread is asked to do.
+pub(crate) enum Message {
+    /// Run a function.
+    Run { call: Box<Call>, reply: oneshot::Sender<Outcome> },
+    /// Load a source on trial.
+    Register {
+        source: Arc<str>,
+        who: Option<Who>,
+        limits: Limits,
+        reply: oneshot::Sender<Result<Registration, ScriptError>>,
+    },
+}
+
+/// What the runs of a thread share.
+pub(crate) struct Shard {
+    pub host: Arc<dyn Host>,
+    pub egress: Arc<Egress>,
+    pub counters: Arc<Counters>,
+}
+
+/// A block in memory.
+struct Loaded {
+    vm: Rc<Vm>,
+    version: u64,
+    used_at: Cell<u64>,
+    bytes: Cell<usize>,
+}
+
+/// The blocks of a thread, by id.
+struct Blocks {
+    shard: Rc<Shard>,
+    loaded: RefCell<HashMap<ScriptId, Rc<Loaded>>>,
+    /// Counts runs; the order of last use.
+    clock: Cell<u64>,
+}
+
+/// Answers messages until the runtime is dropped.
+pub(crate) fn serve(shard: Shard, mut messages: mpsc::UnboundedReceiver<Message>) {
+    let tokio = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(tokio) => tokio,
+        Err(error) => {
+            tracing::error!(%error, "starting a Lua thread");
+            return;
+        }
+    };
+    let blocks = Rc::new(Blocks { shard: Rc::new(shard), loaded: RefCell::default(), clock: Cell::new(0) });
+    tokio::task::LocalSet::new().block_on(&tokio, async move {
+        while let Some(message) = messages.recv().await {
+            let blocks = blocks.clone();
+            tokio::task::spawn_local(async move {
+                match message {
+                    Message::Run { call, reply } => {
+                        blocks.shard.counters.runs.fetch_add(1, Ordering::Relaxed);
+                        let outcome = blocks.run(*call).await;
+                        blocks.shard.counters.runs.fetch_sub(1, Ordering::Relaxed);
+                        let _ = reply.send(outcome);
+                    }
+                    Message::Register { source, who, limits, reply } => {
+                        let _ = reply.send(register(&blocks.shard, &source, who, limits).await);
+                    }
+                }
+            });
+        }
+    });
+}
+
+impl Blocks {
+    async fn run(&self, call: Call) -> Outcome {
+        let meter = Meter::new(Some(call.who.clone()), &call.limits);
+        let block = match self.loaded(&call) {
+            Ok(block) => block,
+            Err(error) => return outcome::failed(&meter, error),
+        };
+        let input = block.vm.input(&call.params.input);
+        let work = {
+            let (vm, input, meter) = (block.vm.clone(), input.clone(), meter.clone());
+            async move {
+                let env = vm.take(&meter).await?;
+                let function = Vm::function(&env, &call.function)?;
+                let p = vm.params(&call.params, input.as_ref())?;
+                let returned: Value = function.call_async(p).await.map_err(|e| vm.error(&e))?;
+                let result = vm.to_json(&returned);
+                vm.give_back(env);
+                result
+            }
+        };
+        let ended = drive(&meter, work).await;
+        let outcome = outcome::read(&meter, ended, input.map(|bean| bean.to_bean()));
+        self.settle(call.block.id, &block, &call.limits, matches!(outcome.exit, Exit::Stopped(Limit::Memory)));
+        outcome
+    }
+
+    /// The block's Lua state, loaded if need be.
+    fn loaded(&self, call: &Call) -> Result<Rc<Loaded>, ScriptError> {
+        self.clock.set(self.clock.get() + 1);
+        let id = call.block.id;
+        let known = self.loaded.borrow().get(&id).cloned();
+        if let Some(block) = known {
+            if block.version == call.block.version {
+                block.used_at.set(self.clock.get());
+                return Ok(block);
+            }
+            self.unload(id);
+        }
+        let vm = Rc::new(Vm::load(&call.block.source, &call.limits, &self.shard)?);
+        let block = Rc::new(Loaded {
+            bytes: Cell::new(vm.bytes()),
+            vm,
+            version: call.block.version,
+            used_at: Cell::new(self.clock.get()),
+        });
+        let counters = &self.shard.counters;
+        counters.blocks.fetch_add(1, Ordering::Relaxed);
+        counters.bytes.fetch_add(block.bytes.get(), Ordering::Relaxed);
+        self.loaded.borrow_mut().insert(id, block.clone());
+        Ok(block)
+    }
+
+    /// After a run: counts the block's memory anew, and unloads what no longer fits.
+    fn settle(&self, id: ScriptId, block: &Rc<Loaded>, limits: &Limits, spoiled: bool) {
+        let counters = &self.shard.counters;
+        let still_loaded = self.loaded.borrow().get(&id).is_some_and(|known| Rc::ptr_eq(known, block));
+        if !still_loaded {
+            return;
+        }
+        if spoiled {
+            // Its heap is full of what it hoarded; the next run starts on a clean one.
+            self.unload(id);
+            return;
+        }
+        let bytes = block.vm.bytes();
+        let before = block.bytes.replace(bytes);
+        counters.bytes.fetch_add(bytes, Ordering::Relaxed);
+        counters.bytes.fetch_sub(before, Ordering::Relaxed);
+        while counters.bytes.load(Ordering::Relaxed) > limits.resident_bytes {
+            let oldest = self
+                .loaded
+                .borrow()
+                .iter()
+                // One in use is kept alive by its runs anyway, so unloading it would free nothing.
+                .filter(|(_, loaded)| Rc::strong_count(&loaded.vm) == 1)
+                .min_by_key(|(_, loaded)| loaded.used_at.get())
+                .map(|(id, _)| *id);
+            match oldest {
+                Some(id) => self.unload(id),
+                None => break,
+            }
+        }
+    }
+
+    fn unload(&self, id: ScriptId) {
+        if let Some(block) = self.loaded.borrow_mut().remove(&id) {
+            self.shard.counters.blocks.fetch_sub(1, Ordering::Relaxed);
+            self.shard.counters.bytes.fetch_sub(block.bytes.get(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Runs `work` on the account of `meter`, until it ends or is stopped.
+async fn drive<T>(meter: &Rc<Meter>, work: impl Future<Output = Result<T, ScriptError>>) -> Result<T, ScriptError> {
+    let metered = Metered { meter: meter.clone(), run: Box::pin(work) };
+    match tokio::time::timeout_at(meter.deadline().into(), metered).await {
+        Ok(Some(ended)) => ended,
+        // Stopped while it waited; the reason is on the meter.
+        Ok(None) => Err(ScriptError::new("stopped")),
+        Err(_) => {
+            meter.stop(Limit::Deadline);
+            Err(ScriptError::new("stopped"))
+        }
+    }
+}
+
+async fn register(
+    shard: &Rc<Shard>,
+    source: &str,
+    who: Option<Who>,
+    limits: Limits,
+) -> Result<Registration, ScriptError> {
+    let vm = Rc::new(Vm::load(source, &limits, shard)?);
+    // Descriptors are read without rights; only `init` acts for someone.
+    let meter = Meter::new(None, &limits);
+    let (env, mut registration) = {
+        let work = describe(vm.clone(), meter.clone());
+        drive(&meter, work)
+            .await
+            .map_err(|error| meter.stopped().map_or(error, |limit| ScriptError::new(limit.to_string())))?
+    };
+    registration.info = descriptor::info(source);
+    if let (Some(who), Ok(init)) = (who, Vm::function(&env, "init")) {
+        let meter = Meter::new(Some(who), &limits);
+        let work = {
+            let vm = vm.clone();
+            async move {
+                let returned: Value = init.call_async(()).await.map_err(|e| vm.error(&e))?;
+                vm.to_json(&returned)
+            }
+        };
+        let returned = drive(&meter, work)
+            .await
+            .map_err(|error| meter.stopped().map_or(error, |limit| ScriptError::new(limit.to_string())))?;
+        if let Some(jobs) = returned.get("jobs").and_then(serde_json::Value::as_array) {
+            registration.jobs = jobs.iter().filter_map(|job| job.as_str().map(str::to_owned)).collect();
+        }
+    }
+    Ok(registration)
+}
+
+/// Calls `register()` and then each function it names with nil.
+async fn describe(vm: Rc<Vm>, meter: Rc<Meter>) -> Result<(Table, Registration), ScriptError> {
+    let env = vm.take(&meter).await?;
+    let register =
+        Vm::function(&env, "register").map_err(|_| ScriptError::new("the block has no global function `register`"))?;
+    let returned: Value = register.call_async(()).await.map_err(|e| vm.error(&e))?;
+    let names = match vm.to_json(&returned)? {
+        serde_json::Value::Array(names) => names,
+        serde_json::Value::Null => Vec::new(),
+        _ => return Err(ScriptError::new("`register()` does not return a list of function names")),
+    };
+    let mut registration = Registration::default();
+    for name in names {
+        let Some(name) = name.as_str() else {
+            return Err(ScriptError::new(format!("`register()` names {name}, which is not a text")));
+        };
+        let function = Vm::function(&env, name)?;
+        let returned: Value = function.call_async(Value::Nil).await.map_err(|e| vm.error(&e))?;
+        match descriptor::read(name, &vm.to_json(&returned)?).map_err(|e| vm.located(&function, e))? {
+            Described::Trigger(entry) => registration.entries.push(entry),
+            Described::Other(other) => registration.others.push(other),
+        }
+    }
+    Ok((env, registration))
+}
+
+impl Vm {
+    /// The bean of the input, shared with the script so that its changes are seen.
+    fn input(&self, input: &Input) -> Option<crate::object::BeanRef> {
+        match input {
+            Input::Bean(bean) => Some(crate::object::BeanRef::from_bean(bean.clone())),
+            Input::Numbers(_) | Input::Text(_) | Input::Nil => None,
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! One block's Lua state: the compiled source and the environments its runs take turns in.
+//!
+//! Published scripts assign undeclared globals freely, so two runs that overlap must not share them. Each run therefore
+//! takes an environment in which the source has been run once; it is given back afterwards. As long as no run waits there
+//! is one; a second one costs the block's tables and closures, because the compiled functions are shared.
+
+use crate::{
+    Input, Limits, Params, ScriptError, dialect, error, json,
+    meter::Meter,
+    object::{self, BeanRef},
+    shard::Shard,
+};
+use mlua::{Function, Lua, LuaOptions, StdLib, Table, Value, VmState};
+use std::{cell::RefCell, rc::Rc};
+
+/// What the source is called in error messages.
+pub(crate) const CHUNK: &str = "script";
+/// Environments kept for later when no run uses them.
+const SPARE: usize = 4;
+/// Longest source, bytes: the compiler works outside every limit.
+pub(crate) const SOURCE_BYTES: usize = 1 << 20;
+
+pub(crate) struct Vm {
+    lua: Lua,
+    main: Function,
+    base: Table,
+    spare: RefCell<Vec<Table>>,
+}
+
+impl Vm {
+    pub fn load(source: &str, limits: &Limits, shard: &Rc<Shard>) -> Result<Self, ScriptError> {
+        if source.len() > SOURCE_BYTES {
+            return Err(ScriptError::new(format!("the source is longer than {SOURCE_BYTES} bytes")));
+        }
+        let source = dialect::rewrite(source);
+        let setup = || -> mlua::Result<(Lua, Table)> {
+            let libs = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::COROUTINE | StdLib::BIT;
+            let lua = Lua::new_with(libs, LuaOptions::new().catch_rust_panics(true))?;
+            lua.set_memory_limit(limits.memory_bytes)?;
+            lua.set_interrupt(|_| Meter::check_current().map(|()| VmState::Continue));
+            object::register(&lua, limits.memory_bytes)?;
+            let base = dialect::base(&lua)?;
+            crate::helper::install(&lua, &base, shard)?;
+            Ok((lua, base))
+        };
+        let (lua, base) = setup().map_err(|e| error::from_lua(&e))?;
+        let main = lua
+            .load(source.as_ref())
+            .set_name(format!("={CHUNK}"))
+            .set_mode(mlua::chunk::ChunkMode::Text)
+            .into_function()
+            .map_err(|e| error::from_lua(&e))?;
+        Ok(Self { lua, main, base, spare: RefCell::default() })
+    }
+
+    /// An environment in which the source has run.
+    pub async fn take(&self, _meter: &Meter) -> Result<Table, ScriptError> {
+        if let Some(env) = self.spare.borrow_mut().pop() {
+            return Ok(env);
+        }
+        let prepare = || -> mlua::Result<(Table, Function)> {
+            let env = dialect::environment(&self.lua, &self.base)?;
+            let main = self.main.deep_clone()?;
+            main.set_environment(env.clone())?;
+            Ok((env, main))
+        };
+        let (env, main) = prepare().map_err(|e| self.error(&e))?;
+        main.call_async::<()>(()).await.map_err(|e| self.error(&e))?;
+        Ok(env)
+    }
+
+    pub fn give_back(&self, env: Table) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE {
+            spare.push(env);
+        }
+    }
+
+    /// A global function of the block.
+    pub fn function(env: &Table, name: &str) -> Result<Function, ScriptError> {
+        match env.raw_get::<Value>(name) {
+            Ok(Value::Function(function)) => Ok(function),
+            _ => Err(ScriptError::new(format!("the block has no global function `{name}`"))),
+        }
+    }
+
+    /// The table `p`.
+    pub fn params(&self, params: &Params, input: Option<&BeanRef>) -> Result<Table, ScriptError> {
+        let build = || -> mlua::Result<Table> {
+            let p = self.lua.create_table_with_capacity(0, 8)?;
+            match (&params.input, input) {
+                (_, Some(bean)) => p.raw_set("input", bean.clone())?,
+                (Input::Numbers(numbers), _) => p.raw_set("input", numbers.clone())?,
+                (Input::Text(text), _) => p.raw_set("input", text.as_str())?,
+                _ => {}
+            }
+            p.raw_set("triggerOption", params.option.as_str())?;
+            p.raw_set("beUUID", params.be_uuid.as_str())?;
+            for (name, bean) in [("customer", &params.customer), ("user", &params.user)] {
+                if let Some(bean) = bean {
+                    p.raw_set(name, BeanRef::from_bean(bean.clone()))?;
+                }
+            }
+            // Exact until the year 287396.
+            #[allow(clippy::cast_precision_loss)]
+            p.raw_set("timeStamp", params.timestamp_ms as f64)?;
+            Ok(p)
+        };
+        build().map_err(|e| self.error(&e))
+    }
+
+    pub fn to_json(&self, value: &Value) -> Result<serde_json::Value, ScriptError> {
+        json::from_lua(value).map_err(|e| self.error(&e))
+    }
+
+    #[allow(clippy::unused_self)]
+    pub fn error(&self, error: &mlua::Error) -> ScriptError {
+        error::from_lua(error)
+    }
+
+    /// Adds the line where a function begins, if the error has none.
+    #[allow(clippy::unused_self)]
+    pub fn located(&self, function: &Function, error: ScriptError) -> ScriptError {
+        let line = error.line.or_else(|| function.info().line_defined.and_then(|line| u32::try_from(line).ok()));
+        ScriptError { line, ..error }
+    }
+
+    /// Bytes the state holds.
+    pub fn bytes(&self) -> usize {
+        self.lua.used_memory()
+    }
+}
