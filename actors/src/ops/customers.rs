@@ -1,36 +1,194 @@
 //! Billing entities and customers.
 
+use super::{
+    CustomerPatch, NewBillingEntity, NewCustomer, NewProvider,
+    reach::{unchanged, valid},
+};
 use crate::{Caller, Error, System};
-#[allow(unused_imports)] use crate::ops::requests::*;
-#[allow(unused_imports)] use sutler_model::*;
+use sutler_model::{
+    BillingEntity, BillingEntityId, Cause, Currency, Customer, CustomerId, CustomerStatus, FieldError, Nanos, Noun, Permission, Plan,
+    PlanId, Role, User, UserId, key, validate,
+};
+use sutler_store::{ChangeSet, Field};
+
+/// Depth of the tree of sellers: more than any real chain of resellers, and it bounds every walk.
+const DEPTH_MAX: usize = 16;
 
 impl System {
-    /// See the name.
+    /// Creates a reseller below one within the caller's reach.
     ///
     /// # Errors
-    /// See [`Error`].
-    #[allow(unused_variables)]
-    pub async fn create_billing_entity(&self, caller: &Caller, new: NewBillingEntity) -> Result<BillingEntity, Error> { todo!() }
+    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`].
+    pub async fn create_billing_entity(&self, caller: &Caller, new: NewBillingEntity) -> Result<BillingEntity, Error> {
+        caller.must(Permission::CustomersWrite)?;
+        valid(validate::name("name", &new.name).err())?;
+        let parent = self.entity(caller, new.parent_id).await?;
+        if parent.path.len() >= DEPTH_MAX {
+            let detail = format!("has {DEPTH_MAX} levels above it already; choose one further up");
+            return Err(Error::Invalid(vec![FieldError::new("parent_id", detail)]));
+        }
+        let id = self.inner.core.new_id();
+        let mut path = parent.path.clone();
+        path.push(id);
+        let mut entity = self.new_entity(id, new.name, Some(parent.id), path, new.currency);
+        let mut set = ChangeSet::new(caller.cause.clone());
+        set.require(&parent).create(&mut entity);
+        self.store().commit(set).await?;
+        Ok(entity)
+    }
 
-    /// See the name.
+    /// Creates a customer of a seller within the caller's reach. PRE triggers may change or refuse it.
     ///
     /// # Errors
-    /// See [`Error`].
-    #[allow(unused_variables)]
-    pub async fn create_customer(&self, caller: &Caller, new: NewCustomer) -> Result<Customer, Error> { todo!() }
+    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`], [`Error::Refused`].
+    pub async fn create_customer(&self, caller: &Caller, new: NewCustomer) -> Result<Customer, Error> {
+        caller.must(Permission::CustomersWrite)?;
+        valid(validate::name("name", &new.name).err().into_iter().chain(key::problems("keys", &new.keys)))?;
+        let entity = self.entity(caller, new.billing_entity_id).await?;
+        self.plan_of(entity.id, new.plan_id).await?;
+        let at = self.inner.core.now();
+        let mut customer = Customer {
+            id: self.inner.core.new_id(),
+            version: 0,
+            name: new.name,
+            billing_entity_id: entity.id,
+            status: CustomerStatus::Active,
+            plan_id: new.plan_id,
+            quota: new.quota.unwrap_or_default(),
+            warning_level: None,
+            invoiced_until: at,
+            keys: new.keys,
+            created_at: at,
+        };
+        let runs = self.inner.scripts.pre_create_customer(caller, &mut customer).await?.runs;
+        valid(validate::name("name", &customer.name).err().into_iter().chain(key::problems("keys", &customer.keys)))?;
+        let mut set = ChangeSet::new(caller.cause.clone());
+        set.create(&mut customer);
+        for mut run in runs {
+            set.create(&mut run);
+        }
+        self.store().commit(set).await?;
+        Ok(customer)
+    }
 
-    /// See the name.
+    /// Changes a customer. Customers may change their own name and keys; the rest is their seller's.
     ///
     /// # Errors
-    /// See [`Error`].
-    #[allow(unused_variables)]
-    pub async fn update_customer(&self, caller: &Caller, id: CustomerId, if_match: Option<u64>, patch: CustomerPatch) -> Result<Customer, Error> { todo!() }
+    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`], [`Error::Stale`],
+    /// [`Error::State`] when it is to be closed and still has servers.
+    pub async fn update_customer(
+        &self,
+        caller: &Caller,
+        id: CustomerId,
+        if_match: Option<u64>,
+        patch: CustomerPatch,
+    ) -> Result<Customer, Error> {
+        caller.must(Permission::CustomersWrite)?;
+        let old = self.customer(caller, id).await?;
+        unchanged(&old, if_match)?;
+        let sellers_part = patch.status.is_some() || patch.plan_id.is_some() || patch.quota.is_some();
+        if sellers_part && caller.role.is_customer() {
+            return Err(Error::Forbidden(Permission::BillingWrite));
+        }
+        let mut new = old.clone();
+        if let Some(name) = patch.name {
+            valid(validate::name("name", &name).err())?;
+            new.name = name;
+        }
+        if let Some(keys) = patch.keys {
+            valid(key::problems("keys", &keys))?;
+            new.keys = keys;
+        }
+        if let Some(plan) = patch.plan_id {
+            self.plan_of(old.billing_entity_id, plan).await?;
+            new.plan_id = plan;
+        }
+        if let Some(status) = patch.status {
+            let servers = self.store().index().count(Noun::Server, Field::Customer, id.0.as_bytes());
+            if status == CustomerStatus::Closed && servers > 0 {
+                let detail = format!("the customer still has {servers} servers; delete them first");
+                return Err(Error::State { noun: Noun::Customer, id: id.into(), detail });
+            }
+            new.status = status;
+        }
+        new.quota = patch.quota.unwrap_or(new.quota);
+        let mut set = ChangeSet::new(caller.cause.clone());
+        set.update(&old, &mut new);
+        self.store().commit(set).await?;
+        Ok(new)
+    }
 
-    /// See the name.
+    /// Makes the provider, its first plan and its first admin when the store is empty. None: it was not.
     ///
     /// # Errors
-    /// See [`Error`].
-    #[allow(unused_variables)]
-    pub async fn bootstrap(&self, new: NewProvider) -> Result<Option<UserId>, Error> { todo!() }
+    /// [`Error::Invalid`], [`Error::Store`].
+    pub async fn bootstrap(&self, new: NewProvider) -> Result<Option<UserId>, Error> {
+        if !self.store().index().all(Noun::BillingEntity).is_empty() {
+            return Ok(None);
+        }
+        let problems = [validate::name("name", &new.name), validate::email("admin_email", &new.admin_email)];
+        valid(problems.into_iter().filter_map(Result::err))?;
+        let core = &self.inner.core;
+        let id: BillingEntityId = core.new_id();
+        let mut entity = self.new_entity(id, new.name, None, vec![id], new.currency);
+        let cent = |n: i128| Nanos(n * 10_000_000);
+        let mut plan = Plan {
+            id: core.new_id(),
+            version: 0,
+            name: "Standard".to_owned(),
+            billing_entity_id: id,
+            currency: new.currency,
+            cpu_hour: cent(1),
+            memory_gib_hour: Nanos(5_000_000),
+            disk_gib_hour: Nanos(100_000),
+            created_at: core.now(),
+        };
+        let mut admin = User {
+            id: core.new_id(),
+            version: 0,
+            email: new.admin_email.to_lowercase(),
+            first_name: "First".to_owned(),
+            last_name: "Admin".to_owned(),
+            billing_entity_id: id,
+            customer_id: None,
+            role: Role::ProviderAdmin,
+            password_hash: new.password_hash,
+            locked: false,
+            created_at: core.now(),
+        };
+        let mut set = ChangeSet::new(Cause::system("first start"));
+        set.create(&mut entity).create(&mut plan).create(&mut admin);
+        self.store().commit(set).await?;
+        Ok(Some(admin.id))
+    }
 
+    fn new_entity(
+        &self,
+        id: BillingEntityId,
+        name: String,
+        parent_id: Option<BillingEntityId>,
+        path: Vec<BillingEntityId>,
+        currency: Currency,
+    ) -> BillingEntity {
+        BillingEntity {
+            id,
+            version: 0,
+            name,
+            parent_id,
+            path,
+            currency,
+            next_invoice_number: 1,
+            keys: Vec::new(),
+            created_at: self.inner.core.now(),
+        }
+    }
+
+    /// Refuses a plan that is not the seller's own.
+    async fn plan_of(&self, entity: BillingEntityId, plan: PlanId) -> Result<(), Error> {
+        let found = self.store().get::<Plan>(plan).await?;
+        if found.is_some_and(|p| p.billing_entity_id == entity) {
+            return Ok(());
+        }
+        Err(Error::Invalid(vec![FieldError::new("plan_id", "is not a price plan of this customer's billing entity")]))
+    }
 }

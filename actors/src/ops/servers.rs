@@ -1,52 +1,415 @@
 //! Servers: create, act, change, console.
 
-use crate::{Caller, Error, Idempotency, ServerAction, ServerPatch, System};
+use super::reach::{missing, unchanged, valid};
+use crate::{
+    Caller, Error, Idempotency, ServerAction, ServerPatch, System,
+    customer::{Admit, Holdings, Withdraw},
+    family::Family,
+    server::{JobAccepted, new_job},
+};
 use sutler_drivers::compute::Console;
-use sutler_model::{CustomerId, Job, JobId, NewServer, Server, ServerId};
+use sutler_model::{
+    Customer, CustomerId, CustomerStatus, Disk, DiskState, Evidence, FieldError, Image, ImageState, Job, JobId, JobInput, NewServer, Nic,
+    Noun, Permission, Server, ServerId, ServerState, Wanted,
+};
+use sutler_store::{ChangeSet, Field};
+
+/// Tries of an action whose record others change at the same time.
+const LOST_RACES_MAX: u32 = 20;
 
 impl System {
-    /// Accepts a server and the job that builds it.
+    /// Accepts a server and the job that builds it. PRE triggers may change or refuse it.
     ///
     /// # Errors
-    /// See [`Error`].
-    pub async fn create_server(&self, caller: &Caller, customer: CustomerId, new: NewServer, key: Option<Idempotency>) -> Result<Job, Error> {
-        let _ = (caller, customer, new, key);
-        todo!()
+    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Quota`], [`Error::Suspended`],
+    /// [`Error::Refused`], [`Error::Taken`], [`Error::KeyReused`], [`Error::Busy`].
+    pub async fn create_server(
+        &self,
+        caller: &Caller,
+        customer: CustomerId,
+        new: NewServer,
+        key: Option<Idempotency>,
+    ) -> Result<Job, Error> {
+        caller.must(Permission::ServersWrite)?;
+        valid(new.problems())?;
+        let customer = self.customer(caller, customer).await?;
+        if let Some(job) = self.earlier_job(&customer, key.as_ref()).await? {
+            return Ok(job);
+        }
+        self.room_for_a_job()?;
+        let image = self.image_for(&customer, new.image_id).await?;
+        fits_image(&new, &image)?;
+
+        let (mut server, mut disk) = self.draft(&customer, &new);
+        let runs = self.inner.scripts.pre_create_server(caller, &mut server, &mut disk).await?.runs;
+        // A trigger's changes are held to the same rules as the caller's.
+        let changed = NewServer {
+            name: server.name.clone(),
+            cpu: server.cpu,
+            memory_mib: server.memory_mib,
+            disk_gib: disk.size_gib,
+            user_data: server.user_data.clone(),
+            keys: server.keys.clone(),
+            ..new.clone()
+        };
+        valid(changed.problems())?;
+        fits_image(&changed, &image)?;
+
+        let input = JobInput::CreateServer { server_id: server.id, disk_id: disk.id, start: new.start };
+        let mut job = new_job(&self.inner.core, &server, input, caller.cause.clone(), caller.user_id);
+        take_key(&mut job, key.as_ref());
+        server.job_id = Some(job.id);
+        let (job_id, server_id) = (job.id, server.id);
+        let holdings = Holdings::of(&server, &disk);
+        let admit = Admit { server, disk, job: job.clone(), runs };
+        let pending = self.inner.customers.ask(customer.id.into(), admit).await.map_err(|e| asked(e, customer.id.into()))??;
+        if let Err(error) = pending.await {
+            let withdrawn = self.inner.customers.ask(customer.id.into(), Withdraw(holdings)).await;
+            if let Err(error) = withdrawn {
+                tracing::debug!("the customer's actor will count anew: {error}");
+            }
+            return self.lost_to_the_same_key(&customer, key.as_ref(), error).await;
+        }
+        job.version = 1;
+        self.wake(server_id, job_id);
+        Ok(job)
     }
 
-    /// Accepts a job that acts on a server.
+    /// Accepts a job that acts on a server. Jobs of one server run one after another.
     ///
     /// # Errors
-    /// See [`Error`].
-    pub async fn act_on_server(&self, caller: &Caller, id: ServerId, action: ServerAction, if_match: Option<u64>, key: Option<Idempotency>) -> Result<Job, Error> {
-        let _ = (caller, id, action, if_match, key);
-        todo!()
+    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::State`], [`Error::Suspended`], [`Error::Stale`],
+    /// [`Error::KeyReused`], [`Error::Busy`].
+    pub async fn act_on_server(
+        &self,
+        caller: &Caller,
+        id: ServerId,
+        action: ServerAction,
+        if_match: Option<u64>,
+        key: Option<Idempotency>,
+    ) -> Result<Job, Error> {
+        caller.must(Permission::ServersWrite)?;
+        let mut lost = 0;
+        loop {
+            let family = self.store().read(move |s| Family::load(s, id)).await?;
+            let server = family.server.clone().ok_or_else(|| missing(Noun::Server, id.into()))?;
+            self.reach(caller, server.billing_entity_id, Some(server.customer_id), (Noun::Server, id.into())).await?;
+            let customer: Customer = self.find(server.customer_id).await?;
+            if let Some(job) = self.earlier_job(&customer, key.as_ref()).await? {
+                return Ok(job);
+            }
+            unchanged(&server, if_match)?;
+            if action == ServerAction::Delete && server.wanted == Wanted::Deleted && let Some(job) = self.deleting(&server).await? {
+                return Ok(job);
+            }
+            self.room_for_a_job()?;
+            let input = allowed(&server, &customer, action)?;
+            let mut job = new_job(&self.inner.core, &server, input, caller.cause.clone(), caller.user_id);
+            take_key(&mut job, key.as_ref());
+
+            let at = self.inner.core.now();
+            let mut new = family.clone();
+            accept(&mut new, action, &job, at);
+            let mut set = ChangeSet::new(caller.cause.clone());
+            family.turn_into(&mut new, at, Evidence::Seen, &caller.cause, &mut set);
+            set.create(&mut job);
+            match self.store().commit(set).await {
+                Ok(_) => {
+                    self.wake(id, job.id);
+                    return Ok(job);
+                }
+                Err(sutler_store::Error::Conflict { .. }) if if_match.is_none() && lost < LOST_RACES_MAX => lost += 1,
+                Err(error) => return self.lost_to_the_same_key(&customer, key.as_ref(), error).await,
+            }
+        }
     }
 
-    /// Changes a server's record.
+    /// Changes a server's record; a running guest is left alone.
     ///
     /// # Errors
-    /// See [`Error`].
-    pub async fn update_server(&self, caller: &Caller, id: ServerId, if_match: Option<u64>, patch: ServerPatch) -> Result<Server, Error> {
-        let _ = (caller, id, if_match, patch);
-        todo!()
+    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`].
+    pub async fn update_server(
+        &self,
+        caller: &Caller,
+        id: ServerId,
+        if_match: Option<u64>,
+        patch: ServerPatch,
+    ) -> Result<Server, Error> {
+        caller.must(Permission::ServersWrite)?;
+        let mut lost = 0;
+        loop {
+            let old: Server = self.find(id).await?;
+            self.reach(caller, old.billing_entity_id, Some(old.customer_id), (Noun::Server, id.into())).await?;
+            unchanged(&old, if_match)?;
+            let mut new = old.clone();
+            if let Some(keys) = &patch.ssh_keys {
+                new.ssh_keys.clone_from(keys);
+            }
+            if let Some(data) = &patch.user_data {
+                new.user_data = (!data.is_empty()).then(|| data.clone());
+            }
+            if let Some(keys) = &patch.keys {
+                new.keys.clone_from(keys);
+            }
+            let as_new = NewServer {
+                name: new.name.clone(),
+                cpu: new.cpu,
+                memory_mib: new.memory_mib,
+                disk_gib: *sutler_model::server::DISK_GIB.start(),
+                image_id: new.image_id,
+                start: false,
+                user_data: new.user_data.clone(),
+                ssh_keys: new.ssh_keys.clone(),
+                keys: new.keys.clone(),
+            };
+            valid(as_new.problems())?;
+            let mut set = ChangeSet::new(caller.cause.clone());
+            set.update(&old, &mut new);
+            match self.store().commit(set).await {
+                Ok(_) => return Ok(new),
+                Err(sutler_store::Error::Conflict { .. }) if if_match.is_none() && lost < LOST_RACES_MAX => lost += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
-    /// Asks a job to stop and undo what it did.
+    /// Asks a job to stop and undo what it did. Takes hold between two steps.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::State`] once it has ended or is being undone.
     pub async fn cancel_job(&self, caller: &Caller, id: JobId) -> Result<Job, Error> {
-        let _ = (caller, id);
-        todo!()
+        caller.must(Permission::ServersWrite)?;
+        loop {
+            let old: Job = self.find(id).await?;
+            self.reach(caller, old.billing_entity_id, Some(old.customer_id), (Noun::Job, id.into())).await?;
+            if old.state.is_final() || old.state == sutler_model::JobState::Undoing {
+                return Err(Error::State {
+                    noun: Noun::Job,
+                    id: id.into(),
+                    detail: format!("the job is {} and can no longer be cancelled", old.state.name()),
+                });
+            }
+            if old.cancel_requested {
+                return Ok(old);
+            }
+            let mut new = old.clone();
+            new.cancel_requested = true;
+            let mut set = ChangeSet::new(caller.cause.clone());
+            set.update(&old, &mut new);
+            match self.store().commit(set).await {
+                Ok(_) => return Ok(new),
+                Err(sutler_store::Error::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// A running server's serial console.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::State`] unless it runs, [`Error::Driver`].
     pub async fn server_console(&self, caller: &Caller, id: ServerId) -> Result<Console, Error> {
-        let _ = (caller, id);
-        todo!()
+        caller.must(Permission::ServersConsole)?;
+        let server: Server = self.find(id).await?;
+        self.reach(caller, server.billing_entity_id, Some(server.customer_id), (Noun::Server, id.into())).await?;
+        let off = |detail: &str| Error::State { noun: Noun::Server, id: id.into(), detail: detail.to_owned() };
+        let node = server.node_id.ok_or_else(|| off("the server has no console before it is built"))?;
+        let drivers = self.inner.core.nodes.get(node).ok_or_else(|| off("the server's node is not reachable"))?;
+        if !server.state.is_metered() {
+            return Err(off(&format!("the server is {}; start it to use its console", server.state.name())));
+        }
+        Ok(drivers.compute.console(id).await?)
+    }
+
+    /// The job of an earlier request under the same key.
+    async fn earlier_job(&self, customer: &Customer, key: Option<&Idempotency>) -> Result<Option<Job>, Error> {
+        let Some(key) = key else { return Ok(None) };
+        key.check()?;
+        let holder = self.store().job_by_idempotency_key(customer.id, &key.key).await?;
+        match holder {
+            Some(job) if job.request_hash.as_deref() == Some(&key.request_hash) => Ok(Some(job)),
+            Some(_) => Err(Error::KeyReused),
+            None => Ok(None),
+        }
+    }
+
+    /// Two requests with one key at the same time: the second gets the job of the first.
+    async fn lost_to_the_same_key(
+        &self,
+        customer: &Customer,
+        key: Option<&Idempotency>,
+        error: sutler_store::Error,
+    ) -> Result<Job, Error> {
+        if matches!(error, sutler_store::Error::Taken { noun: Noun::Job, .. })
+            && let Some(job) = self.earlier_job(customer, key).await?
+        {
+            return Ok(job);
+        }
+        Err(error.into())
+    }
+
+    fn room_for_a_job(&self) -> Result<(), Error> {
+        let waiting = self.store().index().count(Noun::Job, Field::Pending, b"1");
+        if waiting < self.inner.core.settings.jobs_waiting_max {
+            return Ok(());
+        }
+        Err(Error::Busy { detail: format!("{waiting} jobs are waiting already"), retry_after_s: 10 })
+    }
+
+    async fn image_for(&self, customer: &Customer, id: sutler_model::ImageId) -> Result<Image, Error> {
+        let unusable = || Error::Invalid(vec![FieldError::new("image_id", format!("there is no image `{id}` to use"))]);
+        let image = self.store().get::<Image>(id).await?.ok_or_else(unusable)?;
+        let offered = image.customer_id.is_none_or(|owner| owner == customer.id)
+            && self.path(customer.billing_entity_id).await?.contains(&image.billing_entity_id);
+        if offered && image.state == ImageState::Ready { Ok(image) } else { Err(unusable()) }
+    }
+
+    fn draft(&self, customer: &Customer, new: &NewServer) -> (Server, Disk) {
+        let core = &self.inner.core;
+        let (id, at): (ServerId, _) = (core.new_id(), core.now());
+        let server = Server {
+            id,
+            version: 0,
+            name: new.name.clone(),
+            customer_id: customer.id,
+            billing_entity_id: customer.billing_entity_id,
+            cpu: new.cpu,
+            memory_mib: new.memory_mib,
+            image_id: new.image_id,
+            node_id: None,
+            nics: vec![Nic::derived(id, 0)],
+            state: ServerState::Building,
+            state_since: at,
+            state_reason: None,
+            wanted: if new.start { Wanted::Running } else { Wanted::Stopped },
+            job_id: None,
+            user_data: new.user_data.clone(),
+            ssh_keys: new.ssh_keys.clone(),
+            keys: new.keys.clone(),
+            provider_values: std::collections::BTreeMap::new(),
+            created_at: at,
+        };
+        let disk = Disk {
+            id: core.new_id(),
+            version: 0,
+            name: format!("{}-boot", new.name),
+            customer_id: customer.id,
+            billing_entity_id: customer.billing_entity_id,
+            server_id: id,
+            index: 0,
+            size_gib: new.disk_gib,
+            image_id: Some(new.image_id),
+            node_id: None,
+            state: DiskState::Creating,
+            delete_requested_at: None,
+            created_at: at,
+        };
+        (server, disk)
+    }
+
+    /// The job a server is being deleted by; none when it ended without deleting.
+    async fn deleting(&self, server: &Server) -> Result<Option<Job>, Error> {
+        let Some(id) = server.job_id else { return Ok(None) };
+        let job = self.store().get::<Job>(id).await?;
+        Ok(job.filter(|job| matches!(job.input, JobInput::DeleteServer { .. }) && !job.state.is_final()))
+    }
+
+    /// Tells the server's actor of a job. The job is durable already: if the actor does not hear, the keeper tells again.
+    pub(crate) fn wake(&self, server: ServerId, job: JobId) {
+        let servers = self.inner.servers.clone();
+        self.inner.core.runtime.spawn(async move {
+            if let Err(error) = servers.ask(server.into(), JobAccepted(job)).await {
+                tracing::warn!(%job, "the server's actor was not told of its job yet: {error}");
+            }
+        });
     }
 }
+
+fn take_key(job: &mut Job, key: Option<&Idempotency>) {
+    job.idempotency_key = key.map(|k| k.key.clone());
+    job.request_hash = key.map(|k| k.request_hash.clone());
+}
+
+fn fits_image(new: &NewServer, image: &Image) -> Result<(), Error> {
+    let mut problems = Vec::new();
+    if new.disk_gib < image.size_gib {
+        problems.push(FieldError::new(
+            "disk_gib",
+            format!("is {}; the image `{}` needs at least {} GiB", new.disk_gib, image.name, image.size_gib),
+        ));
+    }
+    if new.memory_mib < image.memory_mib_min {
+        problems.push(FieldError::new(
+            "memory_mib",
+            format!("is {}; the image `{}` needs at least {} MiB", new.memory_mib, image.name, image.memory_mib_min),
+        ));
+    }
+    valid(problems)
+}
+
+/// Whether the action is possible now, and the job it makes.
+fn allowed(server: &Server, customer: &Customer, action: ServerAction) -> Result<JobInput, Error> {
+    let refuse = |detail: &str| Error::State { noun: Noun::Server, id: server.id.into(), detail: detail.to_owned() };
+    let server_id = server.id;
+    if action == ServerAction::Delete {
+        return Ok(JobInput::DeleteServer { server_id });
+    }
+    if server.wanted == Wanted::Deleted {
+        return Err(refuse("the server is being deleted"));
+    }
+    if server.state == ServerState::Error {
+        return Err(refuse("the server could not be built; delete it and create it again"));
+    }
+    match action {
+        ServerAction::Start | ServerAction::Reboot { .. } if customer.status != CustomerStatus::Active => {
+            Err(Error::Suspended)
+        }
+        ServerAction::Reboot { .. } if server.wanted != Wanted::Running => {
+            Err(refuse("the server is stopped; start it instead"))
+        }
+        ServerAction::Start => Ok(JobInput::StartServer { server_id }),
+        ServerAction::Stop { force } => Ok(JobInput::StopServer { server_id, force }),
+        ServerAction::Reboot { force } => Ok(JobInput::RebootServer { server_id, force }),
+        ServerAction::Delete => Ok(JobInput::DeleteServer { server_id }),
+    }
+}
+
+/// What accepting an action changes in the record.
+fn accept(family: &mut Family, action: ServerAction, job: &Job, at: sutler_model::Timestamp) {
+    let Some(server) = &mut family.server else { return };
+    server.job_id = Some(job.id);
+    let state = server.state;
+    match action {
+        ServerAction::Start => {
+            server.wanted = Wanted::Running;
+            if state == ServerState::Stopped {
+                family.enter(ServerState::Starting, at, None);
+            }
+        }
+        ServerAction::Stop { .. } => {
+            server.wanted = Wanted::Stopped;
+            if state.is_metered() {
+                family.enter(ServerState::Stopping, at, None);
+            }
+        }
+        ServerAction::Reboot { .. } => {}
+        ServerAction::Delete => {
+            server.wanted = Wanted::Deleted;
+            family.enter(ServerState::Deleting, at, None);
+        }
+    }
+}
+
+/// An actor's refusal to answer, as an operation's error.
+pub(crate) fn asked(error: crate::registry::AskError, id: uuid::Uuid) -> Error {
+    use crate::registry::AskError as A;
+    let busy = |detail: &str| Error::Busy { detail: detail.to_owned(), retry_after_s: 1 };
+    match error {
+        A::NotFound => missing(Noun::Customer, id),
+        A::Quarantined { reason } => Error::Quarantined { kind: "customer", id, reason },
+        A::Full | A::Timeout => busy("too many requests for this customer are waiting"),
+        A::BackingOff { .. } | A::Crashed(_) | A::Stopped => busy("this customer's actor is restarting"),
+        A::Load(error) => busy(&format!("the customer could not be loaded: {error}")),
+    }
+}
+

@@ -1,0 +1,246 @@
+//! The customer actor: the point of admission. Decides whether a customer may have one more server.
+//!
+//! Asked by the operations; mailbox of 1024. It counts what the customer holds, so that two requests at the same time
+//! cannot both take the last place of a quota. A restart loses only the count, which is made again from the store.
+//! What is deleted is not told to it: before it refuses, it counts anew.
+
+use crate::{
+    Core, Error,
+    family::Family,
+    registry::{Ctx, Entity, Handles, LoadError},
+};
+use sutler_model::{
+    Cause, Customer, CustomerId, CustomerStatus, Disk, DiskState, Evidence, Job, Noun, ScriptRun, Server, Wanted,
+};
+use sutler_store::{ChangeSet, Field, Filter, Order, PageRequest, Pending, Snapshot};
+use uuid::Uuid;
+
+/// A server to admit, with its disk and the job that builds it. Refused with [`Error::Quota`] and
+/// [`Error::Suspended`]. The answer is the commit under way, so that the next admission need not wait for it.
+pub(crate) struct Admit {
+    /// The record to store.
+    pub server: Server,
+    /// Its boot disk.
+    pub disk: Disk,
+    /// The job to accept.
+    pub job: Job,
+    /// Runs of PRE triggers to record with it.
+    pub runs: Vec<ScriptRun>,
+}
+
+impl actix::Message for Admit {
+    type Result = Result<Pending, Error>;
+}
+
+/// An admission whose commit failed.
+pub(crate) struct Withdraw(pub Holdings);
+
+impl actix::Message for Withdraw {
+    type Result = ();
+}
+
+/// What a customer holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Holdings {
+    servers: u64,
+    cpus: u64,
+    memory_mib: u64,
+    disk_gib: u64,
+}
+
+impl Holdings {
+    /// One server with its disk.
+    pub fn of(server: &Server, disk: &Disk) -> Self {
+        Self { servers: 1, cpus: server.cpu.into(), memory_mib: server.memory_mib, disk_gib: disk.size_gib }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            servers: self.servers + other.servers,
+            cpus: self.cpus + other.cpus,
+            memory_mib: self.memory_mib + other.memory_mib,
+            disk_gib: self.disk_gib + other.disk_gib,
+        }
+    }
+
+    fn minus(self, other: Self) -> Self {
+        Self {
+            servers: self.servers.saturating_sub(other.servers),
+            cpus: self.cpus.saturating_sub(other.cpus),
+            memory_mib: self.memory_mib.saturating_sub(other.memory_mib),
+            disk_gib: self.disk_gib.saturating_sub(other.disk_gib),
+        }
+    }
+
+    /// Counts what the store holds for a customer.
+    fn count(snapshot: &Snapshot, id: CustomerId) -> Result<Self, sutler_store::Error> {
+        let mut held = Self::default();
+        each::<Server>(snapshot, id, |server| {
+            // A failed creation holds nothing but its name.
+            if server.wanted != Wanted::Deleted && server.node_id.is_some() || server.job_id.is_some() {
+                held.servers += 1;
+                held.cpus += u64::from(server.cpu);
+                held.memory_mib += server.memory_mib;
+            }
+        })?;
+        each::<Disk>(snapshot, id, |disk| {
+            if disk.state != DiskState::Deleting {
+                held.disk_gib += disk.size_gib;
+            }
+        })?;
+        Ok(held)
+    }
+}
+
+fn each<R: sutler_store::Record>(
+    snapshot: &Snapshot,
+    id: CustomerId,
+    mut f: impl FnMut(&R),
+) -> Result<(), sutler_store::Error> {
+    let filter = Filter::<R>::new().is(Field::Customer, id.0.as_bytes());
+    let mut page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
+    loop {
+        let found = snapshot.page(&filter, &page)?;
+        found.items.iter().for_each(&mut f);
+        if found.next.is_none() {
+            return Ok(());
+        }
+        page.cursor = found.next;
+    }
+}
+
+/// Whether `more` fits beside `held`.
+fn fits(customer: &Customer, held: Holdings, more: Holdings) -> Result<(), Error> {
+    if customer.status != CustomerStatus::Active {
+        return Err(Error::Suspended);
+    }
+    let quota = customer.quota;
+    for (what, limit, used, asked) in [
+        ("servers", u64::from(quota.servers), held.servers, more.servers),
+        ("vCPUs", u64::from(quota.cpus), held.cpus, more.cpus),
+        ("MiB of memory", quota.memory_mib, held.memory_mib, more.memory_mib),
+        ("GiB of disk", quota.disk_gib, held.disk_gib, more.disk_gib),
+    ] {
+        if used + asked > limit {
+            return Err(Error::Quota { what, limit, used, asked });
+        }
+    }
+    Ok(())
+}
+
+/// The actor.
+pub(crate) struct CustomerActor {
+    core: Core,
+    customer: Customer,
+    held: Holdings,
+}
+
+impl Entity for CustomerActor {
+    type Env = Core;
+    const KIND: &'static str = "customer";
+    const MAILBOX: usize = 1024;
+
+    async fn load(core: Core, id: Uuid) -> Result<Option<Self>, LoadError> {
+        let found = read(&core, CustomerId(id)).await.map_err(LoadError::unavailable)?;
+        Ok(found.map(|(customer, held)| Self { core, customer, held }))
+    }
+
+    fn idle(&self) -> bool {
+        true
+    }
+}
+
+async fn read(core: &Core, id: CustomerId) -> Result<Option<(Customer, Holdings)>, sutler_store::Error> {
+    core.store
+        .read(move |s| {
+            let Some(customer) = s.get::<Customer>(id)? else { return Ok(None) };
+            Ok(Some((customer, Holdings::count(s, id)?)))
+        })
+        .await
+}
+
+impl CustomerActor {
+    /// Reads everything anew; the record may be gone.
+    async fn refresh(&mut self) -> Result<(), Error> {
+        let id = self.customer.id;
+        let found = read(&self.core, id).await?;
+        (self.customer, self.held) =
+            found.ok_or_else(|| Error::NotFound { noun: Noun::Customer, id: id.to_string() })?;
+        Ok(())
+    }
+}
+
+impl Handles<Admit> for CustomerActor {
+    async fn handle(&mut self, ask: Admit, _: &Ctx<Self>) -> Result<Pending, Error> {
+        let Admit { server, disk, mut job, runs } = ask;
+        let more = Holdings::of(&server, &disk);
+        let stored = self.core.store.index().version(Noun::Customer, self.customer.id.into());
+        if stored != Some(self.customer.version) || fits(&self.customer, self.held, more).is_err() {
+            self.refresh().await?;
+        }
+        fits(&self.customer, self.held, more)?;
+        let cause: Cause = job.cause.clone();
+        let at = server.created_at;
+        let mut set = ChangeSet::new(cause.clone());
+        set.require(&self.customer);
+        let mut family = Family { server: Some(server), disks: vec![disk], open: Vec::new() };
+        Family::default().turn_into(&mut family, at, Evidence::Seen, &cause, &mut set);
+        set.create(&mut job);
+        for mut run in runs {
+            set.create(&mut run);
+        }
+        self.held = self.held.plus(more);
+        Ok(self.core.store.submit(set))
+    }
+}
+
+impl Handles<Withdraw> for CustomerActor {
+    async fn handle(&mut self, Withdraw(holdings): Withdraw, _: &Ctx<Self>) {
+        self.held = self.held.minus(holdings);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sutler_model::{BillingEntityId, PlanId, Quota, Timestamp};
+
+    fn customer(status: CustomerStatus) -> Customer {
+        Customer {
+            id: CustomerId::new(1, [1; 10]),
+            version: 1,
+            name: "Analytical Engines".into(),
+            billing_entity_id: BillingEntityId::new(1, [2; 10]),
+            status,
+            plan_id: PlanId::new(1, [3; 10]),
+            quota: Quota { servers: 2, cpus: 4, memory_mib: 4096, disk_gib: 100 },
+            warning_level: None,
+            invoiced_until: Timestamp(0),
+            keys: Vec::new(),
+            created_at: Timestamp(0),
+        }
+    }
+
+    #[test]
+    fn the_last_place_of_a_quota_can_be_taken_and_no_more() {
+        let active = customer(CustomerStatus::Active);
+        let one = Holdings { servers: 1, cpus: 2, memory_mib: 2048, disk_gib: 50 };
+        assert!(fits(&active, one, one).is_ok());
+        let Err(Error::Quota { what, limit, used, asked }) = fits(&active, one.plus(one), one) else {
+            panic!("the third server must be refused");
+        };
+        assert_eq!((what, limit, used, asked), ("servers", 2, 2, 1));
+        let large = Holdings { servers: 1, cpus: 1, memory_mib: 4097, disk_gib: 1 };
+        assert!(matches!(
+            fits(&active, Holdings::default(), large),
+            Err(Error::Quota { what: "MiB of memory", limit: 4096, used: 0, asked: 4097 })
+        ));
+    }
+
+    #[test]
+    fn a_suspended_customer_gets_nothing() {
+        let suspended = customer(CustomerStatus::Suspended);
+        let one = Holdings { servers: 1, ..Holdings::default() };
+        assert!(matches!(fits(&suspended, Holdings::default(), one), Err(Error::Suspended)));
+    }
+}

@@ -1,0 +1,293 @@
+//! The server actor: runs one job of its server at a time, and takes what is seen outside into the record.
+//!
+//! Asked by the operations (a job was accepted) and by the node actor (the guest was seen); mailbox of 256.
+//!
+//! ```text
+//!          JobAccepted                    the queue is empty
+//! resting ────────────▶ working (one job) ──────────────────▶ resting
+//!    │ Seen: compare with the record           │ Seen: ignored, the job knows better
+//! ```
+//!
+//! A restart loses the queue and nothing else: unfinished jobs are read from the store, and jobs at work go on, for
+//! the engine is told of each job only once.
+
+use crate::{
+    Core, Error,
+    family::Family,
+    jobs::{Engine, first_step, state_of},
+    registry::{Ctx, Entity, Handles, LoadError},
+};
+use std::collections::VecDeque;
+use sutler_drivers::compute::GuestState;
+use sutler_model::{
+    Cause, Customer, CustomerStatus, Evidence, Job, JobId, JobInput, JobState, Noun, Server, ServerId, ServerState,
+    StepState, Timestamp, Wanted,
+};
+use sutler_store::{ChangeSet, Field, Filter, Order, PageRequest};
+use uuid::Uuid;
+
+/// A crash counts against [`crate::Settings::crash_restarts_max`] for this long, milliseconds.
+const CRASH_WINDOW_MS: i64 = 600_000;
+
+/// A job of this server was accepted; also sent for jobs found unfinished.
+pub(crate) struct JobAccepted(pub JobId);
+
+impl actix::Message for JobAccepted {
+    type Result = ();
+}
+
+/// What was seen of the guest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    /// What it does; none when the node does not know it.
+    pub state: Option<GuestState>,
+    /// When.
+    pub at: Timestamp,
+    /// The last time before when all guests of the node were confirmed. An end that nobody saw is put there.
+    pub alive_at: Timestamp,
+    /// Whether the node was watched from `alive_at` to `at` without a break, so that the end was seen.
+    pub watched: bool,
+    /// The record's version when the guest was looked at: a newer record makes the sight stale.
+    pub version: Option<u64>,
+}
+
+impl actix::Message for Seen {
+    type Result = Result<(), Error>;
+}
+
+/// What the actor works with.
+#[derive(Clone)]
+pub(crate) struct Env {
+    /// Store, nodes, settings.
+    pub core: Core,
+    /// Runs the jobs.
+    pub engine: Engine,
+}
+
+/// The actor.
+pub(crate) struct ServerActor {
+    env: Env,
+    id: ServerId,
+    queue: VecDeque<JobId>,
+    working: Option<JobId>,
+    crashes: Vec<Timestamp>,
+}
+
+impl Entity for ServerActor {
+    type Env = Env;
+    const KIND: &'static str = "server";
+    const MAILBOX: usize = 256;
+
+    async fn load(env: Env, id: Uuid) -> Result<Option<Self>, LoadError> {
+        let unfinished = env
+            .core
+            .store
+            .read(move |s| {
+                let filter = Filter::<Job>::new().is(Field::Subject, id.as_bytes()).is(Field::Pending, b"1");
+                s.page(&filter, &PageRequest { cursor: None, limit: 1000, order: Order::Ascending })
+            })
+            .await
+            .map_err(LoadError::unavailable)?;
+        let queue: VecDeque<JobId> = unfinished.items.iter().map(|job| job.id).collect();
+        // A server whose last job just deleted it has no record and needs no actor.
+        if queue.is_empty() && env.core.store.index().version(Noun::Server, id).is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Self { env, id: ServerId(id), queue, working: None, crashes: Vec::new() }))
+    }
+
+    fn started(&mut self, ctx: &Ctx<Self>) {
+        self.work(ctx);
+    }
+
+    fn idle(&self) -> bool {
+        self.working.is_none() && self.queue.is_empty()
+    }
+}
+
+impl Handles<JobAccepted> for ServerActor {
+    async fn handle(&mut self, JobAccepted(id): JobAccepted, ctx: &Ctx<Self>) {
+        if self.working != Some(id) && !self.queue.contains(&id) {
+            self.queue.push_back(id);
+        }
+        self.work(ctx);
+    }
+}
+
+impl Handles<Seen> for ServerActor {
+    async fn handle(&mut self, seen: Seen, ctx: &Ctx<Self>) -> Result<(), Error> {
+        if self.working.is_some() || !self.queue.is_empty() {
+            return Ok(());
+        }
+        let id = self.id;
+        let family = self.env.core.store.read(move |s| Family::load(s, id)).await?;
+        let Some(server) = &family.server else { return Ok(()) };
+        if seen.version.is_some_and(|version| version != server.version) {
+            return Ok(());
+        }
+        let customer = self.env.core.store.get::<Customer>(server.customer_id).await?;
+        let active = customer.is_some_and(|c| c.status == CustomerStatus::Active);
+        self.crashes.retain(|at| seen.at.since_ms(*at) < CRASH_WINDOW_MS);
+        let restarts_left = self.crashes.len() < self.env.core.settings.crash_restarts_max as usize;
+        let Some(verdict) = judge(server, seen, active, restarts_left) else { return Ok(()) };
+        if verdict.crashed {
+            self.crashes.push(seen.at);
+        }
+        if let Some(job) = self.follow(family, seen, verdict).await? {
+            self.queue.push_back(job);
+            self.work(ctx);
+        }
+        Ok(())
+    }
+}
+
+/// What the seen state means.
+#[derive(Debug, PartialEq)]
+struct Verdict {
+    state: ServerState,
+    wanted: Wanted,
+    reason: Option<&'static str>,
+    crashed: bool,
+    then: Option<Then>,
+}
+
+/// What is to be done about it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Then {
+    Start,
+    Stop,
+}
+
+/// Holds the seen state against the record. None: all is as recorded. Pure.
+fn judge(server: &Server, seen: Seen, active: bool, restarts_left: bool) -> Option<Verdict> {
+    use ServerState as S;
+    // These belong to a job, which is not there: the record is from before a crash of ours and the job's resumption
+    // will set it; or the job ended badly and an operator decides.
+    if matches!(server.state, S::Building | S::Deleting | S::Error) {
+        return None;
+    }
+    let state = state_of(seen.state);
+    if state == server.state {
+        return None;
+    }
+    let verdict = |reason, wanted, then| Verdict { state, wanted, reason, crashed: false, then };
+    Some(match (state, server.wanted) {
+        (S::Running, Wanted::Running) => verdict(None, Wanted::Running, None),
+        (S::Running, _) if !active => verdict(Some("started outside while suspended"), Wanted::Stopped, Some(Then::Stop)),
+        (S::Running, _) => verdict(Some("started outside"), Wanted::Running, None),
+        (S::Paused, wanted) => verdict(Some("paused on its node"), wanted, None),
+        (S::Frozen, wanted) => verdict(Some("does not answer"), wanted, None),
+        // Shut down from inside: its owner's wish, made known there.
+        (S::Stopped, Wanted::Running) if seen.state == Some(GuestState::Stopped) && seen.watched => {
+            verdict(Some("shut down from inside"), Wanted::Stopped, None)
+        }
+        (S::Stopped, Wanted::Running) if active && restarts_left => Verdict {
+            crashed: true,
+            ..verdict(Some("its process ended; restarting it"), Wanted::Running, Some(Then::Start))
+        },
+        (S::Stopped, Wanted::Running) => {
+            Verdict { crashed: true, ..verdict(Some("its process ends again and again"), Wanted::Stopped, None) }
+        }
+        (S::Stopped, wanted) => verdict(None, wanted, None),
+        (_, wanted) => verdict(None, wanted, None),
+    })
+}
+
+impl ServerActor {
+    /// Starts the next job unless one is at work.
+    fn work(&mut self, ctx: &Ctx<Self>) {
+        if self.working.is_some() {
+            return;
+        }
+        let Some(id) = self.queue.pop_front() else { return };
+        self.working = Some(id);
+        let engine = self.env.engine.clone();
+        // On the program's own runtime: a job's work must not hold up the actors that share this thread.
+        let job = self.env.core.runtime.spawn(async move { engine.run(id).await });
+        ctx.spawn(
+            async move { job.await },
+            move |actor: &mut Self, ended, ctx: &Ctx<Self>| {
+                match ended {
+                    Ok(Ok(_)) => {}
+                    Ok(Err(error)) => tracing::error!(job = %id, "job left for the next start: {error}"),
+                    Err(panic) => tracing::error!(job = %id, "job left for the next start: {panic}"),
+                }
+                actor.working = None;
+                actor.work(ctx);
+            },
+        );
+    }
+
+    /// Takes a verdict into the record, with the job that follows from it.
+    async fn follow(&self, family: Family, seen: Seen, verdict: Verdict) -> Result<Option<JobId>, Error> {
+        let core = &self.env.core;
+        let cause = Cause::system("reconciler");
+        // What runs begins now; what ended, ended when it was seen to, or when it was last seen alive.
+        let ended = !verdict.state.is_metered();
+        let (at, evidence) = match (ended, seen.watched) {
+            (true, false) => (seen.alive_at, Evidence::LastSeenAlive),
+            _ => (seen.at, Evidence::Seen),
+        };
+        let mut new = family.clone();
+        new.enter(verdict.state, seen.at, verdict.reason.map(str::to_owned));
+        let job = match (&mut new.server, verdict.then) {
+            (Some(server), then) => {
+                server.wanted = verdict.wanted;
+                let job = then.map(|then| {
+                    let input = match then {
+                        Then::Start => JobInput::StartServer { server_id: server.id },
+                        Then::Stop => JobInput::StopServer { server_id: server.id, force: false },
+                    };
+                    new_job(core, server, input, cause.clone(), None)
+                });
+                if let Some(job) = &job {
+                    server.job_id = Some(job.id);
+                }
+                job
+            }
+            (None, _) => None,
+        };
+        let mut set = ChangeSet::new(cause.clone());
+        family.turn_into(&mut new, at, evidence, &cause, &mut set);
+        let id = job.as_ref().map(|job| job.id);
+        if let Some(mut job) = job {
+            set.create(&mut job);
+        }
+        match core.store.commit(set).await {
+            Ok(_) => Ok(id),
+            // Somebody else was first; the next look decides on fresh records.
+            Err(sutler_store::Error::Conflict { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A job on a server, ready to be accepted.
+pub(crate) fn new_job(core: &Core, server: &Server, input: JobInput, cause: Cause, user: Option<sutler_model::UserId>) -> Job {
+    let at = core.now();
+    Job {
+        id: core.new_id(),
+        version: 0,
+        item_noun: Noun::Server,
+        item_id: server.id.into(),
+        item_name: server.name.clone(),
+        customer_id: server.customer_id,
+        billing_entity_id: server.billing_entity_id,
+        user_id: user,
+        parent_id: None,
+        state: JobState::NotStarted,
+        current: Some(StepState { step: first_step(&input).to_owned(), attempts: 0, since: at }),
+        done: Vec::new(),
+        progress_percent: 0,
+        error: None,
+        idempotency_key: None,
+        request_hash: None,
+        cancel_requested: false,
+        deadline_at: at.plus_ms(core.settings.job_deadline_ms),
+        cause,
+        created_at: at,
+        started_at: None,
+        finished_at: None,
+        input,
+    }
+}
