@@ -134,7 +134,8 @@ impl<E: Entity> Core<E> {
         loop {
             match self.find(id)? {
                 Found::Awake(awake, ticket) => return Ok((awake, ticket)),
-                Found::Loading(mut loading) => match loading.wait_for(Option::is_some).await.map(|ended| ended.clone()) {
+                Found::Loading(mut loading) => match loading.wait_for(Option::is_some).await.map(|ended| ended.clone())
+                {
                     Ok(Some(Err(error))) => return Err(error),
                     Ok(_) => {}
                     Err(_) => {

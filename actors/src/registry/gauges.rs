@@ -15,7 +15,10 @@ pub(super) struct Gauges {
 impl Gauges {
     pub(super) fn new(kind: &'static str) -> Self {
         describe_gauge!("sutler_actors_awake", "Actors in memory, by kind.");
-        describe_gauge!("sutler_actors_quarantined", "Entities that crashed too often and wait for an operator, by kind.");
+        describe_gauge!(
+            "sutler_actors_quarantined",
+            "Entities that crashed too often and wait for an operator, by kind."
+        );
         describe_gauge!("sutler_mailbox_depth", "Work pending at the busiest actor at the last sweep, by kind.");
         describe_counter!("sutler_actor_restarts_total", "Activations that followed a crash, by kind.");
         describe_counter!("sutler_actor_activations_total", "Actors loaded from the store, by kind.");

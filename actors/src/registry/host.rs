@@ -11,8 +11,7 @@ use std::{
 };
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture,
-    fut::LocalBoxActorFuture,
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture, fut::LocalBoxActorFuture,
 };
 use tokio::{sync::oneshot, task::JoinHandle};
 use uuid::Uuid;

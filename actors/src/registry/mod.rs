@@ -42,6 +42,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use actix::Message;
 use uuid::Uuid;
 
+use self::activation::Core;
 pub use self::{
     config::{Config, OnQuarantine},
     error::{AskError, LoadError},
@@ -49,7 +50,6 @@ pub use self::{
     host::Ctx,
     pool::ArbiterPool,
 };
-use self::activation::Core;
 
 /// A kind of actor that is activated from the store by id.
 pub trait Entity: Sized + Send + 'static {

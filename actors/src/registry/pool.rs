@@ -90,7 +90,15 @@ fn keep(count: usize, started: &mpsc::SyncSender<(System, Vec<ArbiterHandle>)>) 
     let runner = System::with_tokio_rt(|| runtime);
     let mut arbiters = Vec::with_capacity(count);
     for _ in 0..count {
-        arbiters.push(Arbiter::try_new().inspect_err(|_| arbiters.iter().for_each(|begun: &Arbiter| drop(begun.stop())))?);
+        match Arbiter::try_new() {
+            Ok(arbiter) => arbiters.push(arbiter),
+            Err(error) => {
+                for begun in &arbiters {
+                    begun.stop();
+                }
+                return Err(error);
+            }
+        }
     }
     let handles = arbiters.iter().map(Arbiter::handle).collect();
     if started.send((System::current(), handles)).is_err() {

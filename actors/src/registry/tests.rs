@@ -66,9 +66,8 @@ impl Message for Add {
 
 impl Handles<Add> for Tally {
     async fn handle(&mut self, Add(n): Add, _: &Ctx<Self>) -> u64 {
-        let turns = |change: fn(&AtomicUsize) -> usize| {
-            change(self.records.turns.lock().unwrap().entry(self.id).or_default())
-        };
+        let turns =
+            |change: fn(&AtomicUsize) -> usize| change(self.records.turns.lock().unwrap().entry(self.id).or_default());
         if turns(|turns| turns.fetch_add(1, Ordering::SeqCst)) > 0 {
             self.records.overlaps.fetch_add(1, Ordering::SeqCst);
         }
@@ -343,7 +342,10 @@ async fn a_broken_record_is_quarantined_but_a_store_that_is_down_quarantines_nob
         assert!(matches!(f.registry.ask(broken, Add(1)).await, Err(AskError::Load(_))));
     }
     let refusal = f.registry.ask(broken, Add(1)).await;
-    assert!(matches!(&refusal, Err(AskError::Quarantined { reason }) if reason.contains("half a record")), "{refusal:?}");
+    assert!(
+        matches!(&refusal, Err(AskError::Quarantined { reason }) if reason.contains("half a record")),
+        "{refusal:?}"
+    );
 }
 
 #[tokio::test]
