@@ -85,14 +85,14 @@ pub(super) struct Host<E: Entity> {
     entity: Option<Box<E>>,
     /// Keeps the sweep away until `started` has run.
     birth: Option<Ticket>,
-    /// Who waits for the end; filled by [`Halt`].
-    halted: Vec<oneshot::Sender<()>>,
+    /// Who waits for the end that [`Halt`] asked for.
+    halted: Option<oneshot::Sender<()>>,
 }
 
 impl<E: Entity> Host<E> {
     pub(super) fn new(core: Weak<Core<E>>, birth: Ticket, life: Arc<Life>, entity: Box<E>) -> Self {
         let ctx = Rc::new(Ctx { life, begun: RefCell::default() });
-        Self { core, ctx, entity: Some(entity), birth: Some(birth), halted: Vec::new() }
+        Self { core, ctx, entity: Some(entity), birth: Some(birth), halted: None }
     }
 
     /// Runs a turn that does not wait.
@@ -148,7 +148,7 @@ impl<E: Entity> Drop for Host<E> {
         }
         // From here the mailbox goes too, and its messages back to their senders: the next activation may begin.
         if let Some(core) = self.core.upgrade() {
-            core.ended(&self.ctx.life, !self.halted.is_empty());
+            core.ended(&self.ctx.life, self.halted.is_some());
         }
     }
 }
@@ -164,7 +164,8 @@ impl<E: Entity> Handler<Halt> for Host<E> {
     type Result = ();
 
     fn handle(&mut self, Halt(waiting): Halt, actix: &mut Context<Self>) {
-        self.halted.push(waiting);
+        // A second one stays in the mailbox, and goes with it.
+        self.halted = Some(waiting);
         actix.stop();
     }
 }
