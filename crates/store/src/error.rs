@@ -97,3 +97,25 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
+
+impl Error {
+    /// Reading or writing failed while doing what `attempted` says.
+    pub(crate) fn io(
+        attempted: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Io { attempted: attempted.into(), source: source.into() }
+    }
+}
+
+/// Names what failed.
+pub(crate) trait Attempt<T> {
+    /// The value, or [`Error::Io`] that says `attempted`.
+    fn attempt(self, attempted: &str) -> Result<T, Error>;
+}
+
+impl<T, E: Into<Box<dyn std::error::Error + Send + Sync>>> Attempt<T> for Result<T, E> {
+    fn attempt(self, attempted: &str) -> Result<T, Error> {
+        self.map_err(|e| Error::io(attempted, e))
+    }
+}

@@ -47,6 +47,20 @@ impl<R: Record> Filter<R> {
         self.predicate = Some(Arc::new(move |r| earlier.as_ref().is_none_or(|e| e(r)) && predicate(r)));
         self
     }
+
+    /// Whether a record satisfies all conditions.
+    pub(crate) fn matches(&self, record: &R) -> bool {
+        if !self.fields.is_empty() {
+            let keys = record.index();
+            let holds = |(field, values): &(Field, Vec<Vec<u8>>)| {
+                keys.fields.iter().any(|(f, v)| f == field && values.contains(v))
+            };
+            if !self.fields.iter().all(holds) {
+                return false;
+            }
+        }
+        self.predicate.as_ref().is_none_or(|p| p(record))
+    }
 }
 
 /// Direction of a listing: by key, which for all but intervals is by creation.

@@ -2,14 +2,45 @@
 //!
 //! Only this crate knows redb.
 
+mod backup;
 mod change;
+mod consumers;
+mod cursor;
 mod error;
+mod feed;
 mod filter;
+mod history;
+mod ids;
+mod index;
+mod key;
+mod marker;
+mod migrations;
+mod msgpack;
+mod nouns;
+mod open;
+mod page;
+mod queue;
+mod readers;
 mod record;
+mod shared;
+mod snapshot;
+mod space;
 mod store;
+mod tables;
+mod trim;
+mod writer;
 
-pub use change::{Change, ChangeSet, FeedEntry, FieldChange, Op};
+#[cfg(test)]
+mod tests;
+
+pub use backup::restore;
+pub use change::ChangeSet;
 pub use error::Error;
+pub use feed::{Change, FeedEntry, FieldChange, Op};
 pub use filter::{Filter, Order, Page, PageRequest};
+pub use index::Index;
+pub use nouns::{interval_key, interval_prefix};
 pub use record::{Field, IndexKeys, Record};
-pub use store::{Committed, Health, Index, Options, Pending, Snapshot, Stats, Store};
+pub use shared::describe_metrics;
+pub use snapshot::Snapshot;
+pub use store::{Committed, Health, Options, Pending, Stats, Store};

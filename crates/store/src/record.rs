@@ -69,6 +69,11 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     const NOUN: Noun;
     /// Top-level fields never shown outside the store (password hashes and the like).
     const SECRETS: &'static [&'static str] = &[];
+    /// Fields by which its records can still be found once they are no longer live. Each costs a write to the
+    /// on-disk index when that happens. Empty: its records are always live.
+    const HISTORY: &'static [Field] = &[];
+    /// The field whose value every key begins with, if there is one: found by range, live or not.
+    const CLUSTERED: Option<Field> = None;
 
     /// Its key in the table; order of keys is order of listing. 16 bytes (the id) for all but intervals.
     fn key(&self) -> Vec<u8>;

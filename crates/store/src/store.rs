@@ -1,14 +1,20 @@
 //! The store's face: open, commit, read, follow.
 
-use crate::{ChangeSet, Error, FeedEntry, Field, Filter, Page, PageRequest, Record};
+use crate::{
+    ChangeSet, Error, FeedEntry, Index, Record, Snapshot, error::Attempt, feed, ids::Ids, marker::Marker, open,
+    readers::Readers, shared::Shared, tables, writer::Command,
+};
+use redb::{Database, ReadableDatabase};
 use std::{
     future::Future,
     path::{Path, PathBuf},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError, RwLock},
     task::{Context, Poll},
+    thread::JoinHandle,
 };
 use sutler_model::{Noun, Timestamp};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 /// How to open a store.
@@ -31,7 +37,28 @@ pub struct Options {
 /// An open store; cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    _inner: Arc<()>,
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) shared: Arc<Shared>,
+    /// None once closed.
+    pub(crate) db: RwLock<Option<Arc<Database>>>,
+    pub(crate) readers: Readers,
+    pub(crate) ids: Mutex<Ids>,
+    /// Held locked while the store is open.
+    pub(crate) marker: Mutex<Option<Marker>>,
+    pub(crate) writer: Option<JoinHandle<()>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The last handle is gone: the writer finishes what it has, and the file is closed when this returns.
+        drop(self.shared.queue.push(Command::Close));
+        self.db.write().unwrap_or_else(PoisonError::into_inner).take();
+        // A panic of the writer was caught and told by the writer itself.
+        self.writer.take().map(JoinHandle::join);
+    }
 }
 
 /// A commit's answer.
@@ -45,13 +72,13 @@ pub struct Committed {
 
 /// Resolves when the change set is durable or refused.
 pub struct Pending {
-    _private: (),
+    answer: oneshot::Receiver<Result<Committed, Error>>,
 }
 
 impl Future for Pending {
     type Output = Result<Committed, Error>;
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        todo!()
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.answer).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(gone())))
     }
 }
 
@@ -83,30 +110,23 @@ pub struct Stats {
     pub records: Vec<(Noun, u64)>,
 }
 
-/// A consistent view as of one commit. Short-lived: one held open makes the file grow.
-pub struct Snapshot {
-    _private: (),
-}
-
-/// The in-memory index of live records, current to the last acknowledged commit.
-pub struct Index {
-    _private: (),
-}
-
 impl Store {
     /// Opens the store, or makes it when `path` does not exist. Runs migrations on a copy first.
     ///
     /// # Errors
     /// [`Error::InUse`], [`Error::Foreign`], [`Error::Newer`], [`Error::Corrupt`], [`Error::Io`].
     pub fn open(path: &Path, options: Options) -> Result<Self, Error> {
-        let _ = (path, options);
-        todo!()
+        open::open(path, options)
     }
 
     /// Hands a change set to the writer without waiting. Sets submitted one after another commit in that order.
     pub fn submit(&self, set: ChangeSet) -> Pending {
-        let _ = set;
-        todo!()
+        let (to, answer) = oneshot::channel();
+        if let Err(Command::Commit(_, to)) = self.inner.shared.queue.push(Command::Commit(set, to)) {
+            // Nobody has dropped the receiver yet.
+            drop(to.send(Err(self.stopped())));
+        }
+        Pending { answer }
     }
 
     /// Commits a change set durably. After the answer every read sees it.
@@ -114,6 +134,7 @@ impl Store {
     /// # Errors
     /// [`Error::Conflict`], [`Error::Taken`], [`Error::DiskFull`], [`Error::Stopped`].
     pub async fn commit(&self, set: ChangeSet) -> Result<Committed, Error> {
+        self.inner.shared.queue.room().await;
         self.submit(set).await
     }
 
@@ -125,8 +146,9 @@ impl Store {
         &self,
         f: impl FnOnce(&Snapshot) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let _ = f;
-        todo!()
+        let store = self.clone();
+        let outcome = self.inner.readers.run(move || f(&store.snapshot()?)).await;
+        outcome.unwrap_or_else(|| Err(Error::io("reading the store", "the read panicked")))
     }
 
     /// A record by id.
@@ -143,22 +165,23 @@ impl Store {
     /// # Errors
     /// [`Error::Io`].
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
-        todo!()
+        let db = self.db()?;
+        Snapshot::open(&db, self.inner.shared.clone())
     }
 
     /// The in-memory index; never blocks for long.
     pub fn index(&self) -> &Index {
-        todo!()
+        &self.inner.shared.index
     }
 
     /// The current time by the store's clock.
     pub fn now(&self) -> Timestamp {
-        todo!()
+        self.inner.shared.options.now()
     }
 
     /// A new id's UUID (version 7, by the store's clock).
     pub fn new_uuid(&self) -> Uuid {
-        todo!()
+        self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner).next(self.now())
     }
 
     /// Feed entries from `from` on (inclusive), at most `max` of them, oldest first. Blocks; empty at the end.
@@ -166,13 +189,29 @@ impl Store {
     /// # Errors
     /// [`Error::Trimmed`] when `from` is older than the oldest entry kept.
     pub fn feed(&self, from: u64, max: usize) -> Result<Vec<FeedEntry>, Error> {
-        let _ = (from, max);
-        todo!()
+        let from = from.max(1);
+        let txn = self.db()?.begin_read().attempt("reading the feed")?;
+        let mut out = Vec::new();
+        let Some(table) = tables::read(&txn, tables::FEED)? else { return Ok(out) };
+        let begin = table.range(..=from).attempt("reading the feed")?.next_back().transpose();
+        let begin = begin.attempt("reading the feed")?.map(|(first, _)| first.value());
+        for row in table.range(begin.unwrap_or(from)..).attempt("reading the feed")? {
+            let (first, block) = row.attempt("reading the feed")?;
+            if begin.is_none() {
+                return Err(Error::Trimmed { asked: from, oldest: first.value() });
+            }
+            feed::read_block(first.value(), block.value(), from, max, &mut out)
+                .ok_or_else(|| self.damaged(format!("the feed block at {} does not add up", first.value())))?;
+            if out.len() >= max {
+                break;
+            }
+        }
+        Ok(out)
     }
 
     /// Changes whenever the feed grows; the value is the last position.
     pub fn watch(&self) -> tokio::sync::watch::Receiver<u64> {
-        todo!()
+        self.inner.shared.seq.subscribe()
     }
 
     /// The durable position of consumer `name` (next entry to read), registering it at `start` when new.
@@ -181,8 +220,9 @@ impl Store {
     /// # Errors
     /// [`Error::Io`].
     pub async fn consumer(&self, name: &str, start: u64) -> Result<(u64, bool), Error> {
-        let _ = (name, start);
-        todo!()
+        let name = name.to_owned();
+        let consumer = self.ask(|answer| Command::Consumer { name, start, answer }).await?;
+        Ok((consumer.next, consumer.lost.is_some()))
     }
 
     /// Moves consumer `name` to `next`. Not a change set: leaves no trace in the feed.
@@ -190,8 +230,8 @@ impl Store {
     /// # Errors
     /// [`Error::Stopped`].
     pub async fn advance(&self, name: &str, next: u64) -> Result<(), Error> {
-        let _ = (name, next);
-        todo!()
+        let name = name.to_owned();
+        self.ask(|answer| Command::Advance { name, next, answer }).await
     }
 
     /// Copies the store to a new file while it runs.
@@ -199,92 +239,59 @@ impl Store {
     /// # Errors
     /// [`Error::Io`]; refuses to overwrite.
     pub async fn backup(&self, to: PathBuf) -> Result<Committed, Error> {
-        let _ = to;
-        todo!()
+        let store = self.clone();
+        let outcome = self.inner.readers.run(move || crate::backup::backup(&store, &to)).await;
+        outcome.unwrap_or_else(|| Err(Error::io("backing up the store", "the backup panicked")))
     }
 
     /// Whether the store can commit.
     pub fn health(&self) -> Health {
-        todo!()
+        self.inner.shared.health()
     }
 
     /// Figures for metrics.
     pub fn stats(&self) -> Stats {
-        todo!()
+        self.inner.shared.stats()
     }
 
     /// Waits for the writer to finish what it has and closes the file.
     pub async fn close(&self) {
-        todo!()
+        let mut closed = self.inner.shared.closed.subscribe();
+        drop(self.inner.shared.queue.push(Command::Close));
+        // The sender lives as long as this handle.
+        drop(closed.wait_for(|closed| *closed).await);
+        self.inner.db.write().unwrap_or_else(PoisonError::into_inner).take();
+        self.inner.marker.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    pub(crate) fn from_inner(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+
+    pub(crate) fn db(&self) -> Result<Arc<Database>, Error> {
+        self.inner.db.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(|| self.stopped())
+    }
+
+    pub(crate) fn damaged(&self, detail: String) -> Error {
+        Error::Corrupt { path: self.inner.shared.path.clone(), detail }
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Command) -> Result<T, Error> {
+        let (to, answer) = oneshot::channel();
+        if self.inner.shared.queue.push(command(to)).is_err() {
+            return Err(self.stopped());
+        }
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    fn stopped(&self) -> Error {
+        match self.health() {
+            crate::Health::Stopped(reason) => Error::Stopped(reason),
+            _ => gone(),
+        }
     }
 }
 
-impl Snapshot {
-    /// A record by id.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn get<R: Record>(&self, id: impl Into<Uuid>) -> Result<Option<R>, Error> {
-        let _ = id.into();
-        todo!()
-    }
-
-    /// A record by its whole key (intervals).
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn get_by_key<R: Record>(&self, key: &[u8]) -> Result<Option<R>, Error> {
-        let _ = key;
-        todo!()
-    }
-
-    /// A page of records.
-    ///
-    /// # Errors
-    /// [`Error::BadCursor`], [`Error::Io`].
-    pub fn page<R: Record>(&self, filter: &Filter<R>, page: &PageRequest) -> Result<Page<R>, Error> {
-        let _ = (filter, page);
-        todo!()
-    }
-
-    /// All records with keys in `from..to`, in order, one at a time; stops early when `f` answers false.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn scan<R: Record>(&self, from: &[u8], to: &[u8], f: impl FnMut(R) -> bool) -> Result<(), Error> {
-        let _ = (from, to, f);
-        todo!()
-    }
-}
-
-impl Index {
-    /// Ids of the live records of `noun` with `value` in `field`, in order.
-    pub fn ids(&self, noun: Noun, field: Field, value: &[u8]) -> Vec<Uuid> {
-        let _ = (noun, field, value);
-        todo!()
-    }
-
-    /// How many there are.
-    pub fn count(&self, noun: Noun, field: Field, value: &[u8]) -> usize {
-        let _ = (noun, field, value);
-        todo!()
-    }
-
-    /// All live ids of `noun`, in order.
-    pub fn all(&self, noun: Noun) -> Vec<Uuid> {
-        let _ = noun;
-        todo!()
-    }
-
-    /// The version of a live record.
-    pub fn version(&self, noun: Noun, id: Uuid) -> Option<u64> {
-        let _ = (noun, id);
-        todo!()
-    }
-
-    /// The record that holds a unique value; parts as given to [`crate::IndexKeys::unique`].
-    pub fn holder(&self, noun: Noun, field: &'static str, parts: &[&[u8]]) -> Option<Uuid> {
-        let _ = (noun, field, parts);
-        todo!()
-    }
+fn gone() -> Error {
+    Error::Stopped("its writer is gone".to_owned())
 }

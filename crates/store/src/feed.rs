@@ -1,0 +1,386 @@
+//! The change feed: one entry for each change set, the entries of one commit packed into one block.
+//!
+//! A block is one value of the feed table, keyed by the sequence number of its first entry: the cost of the feed is then
+//! one insertion for each commit, however many change sets it has. Layout, integers little-endian:
+//!
+//! ```text
+//! block:  crc32c of the rest u32 | entries u32 | time ms i64 | bytes of all earlier blocks u64 | (length u32, entry)…
+//! entry:  cause length u32, cause | changes u32 | change…
+//! change: noun u8 | op u8 | scope flags u8 | version u64 | key length u8, key | [customer 16] | [billing entity 16]
+//!         | payload length u32, payload
+//! ```
+//!
+//! The payload of a creation or deletion is the whole record; of an update, its changed fields with old and new values.
+
+use crate::{Error, Field, IndexKeys, Record, key::Key, msgpack, nouns};
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+use sutler_model::{Cause, Noun, Timestamp};
+use uuid::Uuid;
+
+/// A committed change set, as the feed keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FeedEntry {
+    /// Its place: 1, 2, 3 … without gaps.
+    pub seq: u64,
+    /// When it was committed; never goes back from one entry to the next.
+    pub at: Timestamp,
+    /// Why.
+    pub cause: Cause,
+    /// What.
+    pub changes: Vec<Change>,
+}
+
+/// One record's change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// Kind of record.
+    pub noun: Noun,
+    /// Which; for an interval its resource.
+    pub id: Uuid,
+    /// The key in the noun's table.
+    pub key: Vec<u8>,
+    /// Its version afterwards (of a deletion: before).
+    pub version: u64,
+    /// What happened.
+    pub op: Op,
+    /// Changed top-level fields; `version` only where all are there: all for a creation (no old values) and a
+    /// deletion (no new values).
+    pub fields: Vec<FieldChange>,
+    /// Index fields of the record (after; of a deletion: before) that scope it: customer and billing entity.
+    pub customer_id: Option<Uuid>,
+    /// See `customer_id`.
+    pub billing_entity_id: Option<Uuid>,
+}
+
+/// What happened to a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Op {
+    /// It came to be.
+    Created = 1,
+    /// It changed.
+    Updated = 2,
+    /// It is gone.
+    Deleted = 3,
+}
+
+/// One field's change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FieldChange {
+    /// The field.
+    pub name: String,
+    /// Before; none on creation.
+    pub old: Option<rmpv::Value>,
+    /// After; none on deletion.
+    pub new: Option<rmpv::Value>,
+}
+
+/// What stands in for a secret.
+const MASK: &str = "***";
+/// Of an interval, what is shown outside; who began and ended it stands in the cause already.
+const INTERVAL_SUMMARY: [&str; 4] = ["key", "quantity", "end", "evidence"];
+
+impl FeedEntry {
+    /// The entry as it may leave the process: secrets hidden, intervals cut to what was used.
+    #[must_use]
+    pub fn masked(mut self) -> Self {
+        for change in &mut self.changes {
+            let secrets = nouns::secrets(change.noun);
+            for field in change.fields.iter_mut().filter(|f| secrets.contains(&f.name.as_str())) {
+                field.old = field.old.take().map(|_| MASK.into());
+                field.new = field.new.take().map(|_| MASK.into());
+            }
+            if change.noun == Noun::Interval {
+                change.fields.retain(|f| INTERVAL_SUMMARY.contains(&f.name.as_str()));
+            }
+        }
+        self
+    }
+}
+
+impl Change {
+    /// The record as it was after this change, for creations.
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`] when the fields are not such a record.
+    pub fn created<R: Record>(&self) -> Result<R, Error> {
+        let fields = self.fields.iter().filter_map(|f| Some((f.name.as_str().into(), f.new.clone()?))).collect();
+        let mut bytes = Vec::new();
+        rmpv::encode::write_value(&mut bytes, &rmpv::Value::Map(fields))
+            .map_err(|e| Error::io("encoding a feed entry's fields", e))?;
+        msgpack::read(&bytes, R::NOUN.name())
+    }
+
+    /// The value of a field after the change, as JSON; ids as text. None when the field did not change.
+    pub fn new_value(&self, field: &str) -> Option<serde_json::Value> {
+        self.fields.iter().find(|f| f.name == field)?.new.as_ref().map(|v| msgpack::json(field, v))
+    }
+
+    /// The value of a field before the change, as JSON.
+    pub fn old_value(&self, field: &str) -> Option<serde_json::Value> {
+        self.fields.iter().find(|f| f.name == field)?.old.as_ref().map(|v| msgpack::json(field, v))
+    }
+}
+
+/// Writes an entry while its change set is made.
+pub(crate) struct EntryWriter {
+    bytes: Vec<u8>,
+    /// Where the number of changes stands.
+    count_at: usize,
+}
+
+impl EntryWriter {
+    pub(crate) fn new(cause: &Cause) -> Self {
+        let mut bytes = Vec::with_capacity(768);
+        bytes.extend_from_slice(&[0; 4]);
+        msgpack::write(&mut bytes, cause);
+        let length = (bytes.len() - 4) as u32;
+        bytes[..4].copy_from_slice(&length.to_le_bytes());
+        let count_at = bytes.len();
+        bytes.extend_from_slice(&[0; 4]);
+        Self { bytes, count_at }
+    }
+
+    /// The entry so far.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether nothing changed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes[self.count_at..self.count_at + 4] == [0; 4]
+    }
+
+    /// Begins a change; its payload must follow.
+    pub(crate) fn begin<R: Record>(&mut self, op: Op, key: &Key, version: u64, keys: &IndexKeys) {
+        let count = u32_at(&self.bytes, self.count_at).unwrap_or(0) + 1;
+        self.bytes[self.count_at..self.count_at + 4].copy_from_slice(&count.to_le_bytes());
+        let scope = |field| keys.fields.iter().find(|(f, v)| *f == field && v.len() == 16).map(|(_, v)| v);
+        let scopes = [scope(Field::Customer), scope(Field::BillingEntity)];
+        let flags = u8::from(scopes[0].is_some()) | u8::from(scopes[1].is_some()) << 1;
+        self.bytes.extend_from_slice(&[R::NOUN as u8, op as u8, flags]);
+        self.bytes.extend_from_slice(&version.to_le_bytes());
+        self.bytes.push(key.bytes().len() as u8);
+        self.bytes.extend_from_slice(key.bytes());
+        for id in scopes.into_iter().flatten() {
+            self.bytes.extend_from_slice(id);
+        }
+    }
+
+    /// A whole record as payload; answers where its bytes are.
+    pub(crate) fn record<R: Record>(&mut self, record: &R) -> Range<usize> {
+        self.payload(|bytes| msgpack::write(bytes, record))
+    }
+
+    /// The fields that differ as payload.
+    pub(crate) fn differences(&mut self, old: &[u8], new: &[u8]) {
+        let differences = msgpack::differences(old, new).expect("records encode as maps with text keys");
+        self.payload(|bytes| {
+            for (name, old, new) in differences {
+                bytes.push(name.len() as u8);
+                bytes.extend_from_slice(name.as_bytes());
+                bytes.push(u8::from(old.is_some()) | u8::from(new.is_some()) << 1);
+                for value in [old, new].into_iter().flatten() {
+                    bytes.extend_from_slice(&(value.len() as u32).to_le_bytes());
+                    bytes.extend_from_slice(value);
+                }
+            }
+        });
+    }
+
+    fn payload(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; 4]);
+        write(&mut self.bytes);
+        let range = at + 4..self.bytes.len();
+        let length = range.len() as u32;
+        self.bytes[at..at + 4].copy_from_slice(&length.to_le_bytes());
+        range
+    }
+}
+
+/// Bytes of a block before its entries.
+pub(crate) const HEADER: usize = 24;
+
+/// What a block says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) entries: u32,
+    pub(crate) at: Timestamp,
+    /// Bytes of all blocks before this one since the store was made: sizes by subtraction, without a counter to write.
+    pub(crate) offset: u64,
+}
+
+/// Bytes of a block of entries of these lengths.
+pub(crate) fn block_len(entries: impl Iterator<Item = usize>) -> usize {
+    HEADER + entries.map(|n| n + 4).sum::<usize>()
+}
+
+/// Fills `out`, which is [`block_len`] long.
+pub(crate) fn write_block<'a>(out: &mut [u8], header: Header, entries: impl Iterator<Item = &'a [u8]>) {
+    out[4..8].copy_from_slice(&header.entries.to_le_bytes());
+    out[8..16].copy_from_slice(&header.at.0.to_le_bytes());
+    out[16..24].copy_from_slice(&header.offset.to_le_bytes());
+    let mut at = HEADER;
+    for entry in entries {
+        out[at..at + 4].copy_from_slice(&(entry.len() as u32).to_le_bytes());
+        out[at + 4..at + 4 + entry.len()].copy_from_slice(entry);
+        at += 4 + entry.len();
+    }
+    let sum = crc32c::crc32c(&out[4..]);
+    out[..4].copy_from_slice(&sum.to_le_bytes());
+}
+
+/// The header of a block, without checking the rest.
+pub(crate) fn header(block: &[u8]) -> Option<Header> {
+    Some(Header {
+        entries: u32_at(block, 4)?,
+        at: Timestamp(i64::from_le_bytes(block.get(8..16)?.try_into().ok()?)),
+        offset: u64::from_le_bytes(block.get(16..24)?.try_into().ok()?),
+    })
+}
+
+/// Whether the block is whole.
+pub(crate) fn is_whole(block: &[u8]) -> bool {
+    block.len() >= HEADER && u32_at(block, 0) == Some(crc32c::crc32c(&block[4..]))
+}
+
+/// Decodes entries of a block from `from` on, at most `max`, onto `out`. None: the block is damaged.
+pub(crate) fn read_block(first: u64, block: &[u8], from: u64, max: usize, out: &mut Vec<FeedEntry>) -> Option<()> {
+    let header = header(block).filter(|_| is_whole(block))?;
+    let mut rest = Reader(&block[HEADER..]);
+    for seq in first..first + u64::from(header.entries) {
+        let mut entry = Reader(rest.sized()?);
+        if out.len() >= max {
+            break;
+        }
+        if seq >= from {
+            let cause = rmp_serde::from_slice(entry.sized()?).ok()?;
+            let count = entry.u32()?;
+            let changes = (0..count).map(|_| raw_change(&mut entry)?.decode()).collect::<Option<_>>()?;
+            out.push(FeedEntry { seq, at: header.at, cause, changes });
+        }
+    }
+    Some(())
+}
+
+/// Every change of a block in order, undecoded; for rebuilding. None: the block is damaged.
+pub(crate) fn raw_changes(block: &[u8]) -> Option<Vec<RawChange<'_>>> {
+    let header = header(block).filter(|_| is_whole(block))?;
+    let mut rest = Reader(&block[HEADER..]);
+    let mut changes = Vec::new();
+    for _ in 0..header.entries {
+        let mut entry = Reader(rest.sized()?);
+        entry.sized()?;
+        for _ in 0..entry.u32()? {
+            changes.push(raw_change(&mut entry)?);
+        }
+    }
+    Some(changes)
+}
+
+/// A change as stored.
+pub(crate) struct RawChange<'a> {
+    pub(crate) noun: Noun,
+    pub(crate) op: Op,
+    pub(crate) version: u64,
+    pub(crate) key: &'a [u8],
+    scopes: [Option<Uuid>; 2],
+    pub(crate) payload: &'a [u8],
+}
+
+impl<'a> RawChange<'a> {
+    /// Changed fields of an update.
+    pub(crate) fn differences(&self) -> Option<Vec<msgpack::Difference<'a>>> {
+        let mut payload = Reader(self.payload);
+        let mut out = Vec::new();
+        while !payload.0.is_empty() {
+            let length = payload.u8()?;
+            let name = std::str::from_utf8(payload.take(length.into())?).ok()?;
+            let flags = payload.u8()?;
+            let mut value = |bit| if flags & bit != 0 { payload.sized().map(Some) } else { Some(None) };
+            out.push((name, value(1)?, value(2)?));
+        }
+        Some(out)
+    }
+
+    fn decode(&self) -> Option<Change> {
+        let field = |name: &str, old: Option<&[u8]>, new: Option<&[u8]>| {
+            let decode = |bytes: Option<&[u8]>| bytes.map(|b| msgpack::value(b).ok_or(())).transpose().ok();
+            Some(FieldChange { name: name.to_owned(), old: decode(old)?, new: decode(new)? })
+        };
+        let fields = match self.op {
+            Op::Updated => {
+                self.differences()?.into_iter().map(|(name, old, new)| field(name, old, new)).collect::<Option<_>>()
+            }
+            op => msgpack::fields(self.payload)?
+                .into_iter()
+                .map(|(name, value)| match op {
+                    Op::Deleted => field(name, Some(value), None),
+                    _ => field(name, None, Some(value)),
+                })
+                .collect::<Option<_>>(),
+        }?;
+        Some(Change {
+            noun: self.noun,
+            id: Key::new(self.key).id(),
+            key: self.key.to_vec(),
+            version: self.version,
+            op: self.op,
+            fields,
+            customer_id: self.scopes[0],
+            billing_entity_id: self.scopes[1],
+        })
+    }
+}
+
+fn raw_change<'a>(entry: &mut Reader<'a>) -> Option<RawChange<'a>> {
+    let noun = entry.u8()?;
+    let noun = Noun::ALL.into_iter().find(|n| *n as u8 == noun)?;
+    let op = match entry.u8()? {
+        1 => Op::Created,
+        2 => Op::Updated,
+        3 => Op::Deleted,
+        _ => return None,
+    };
+    let flags = entry.u8()?;
+    let version = u64::from_le_bytes(entry.take(8)?.try_into().ok()?);
+    let length = entry.u8()?;
+    let key = entry.take(length.into())?;
+    let mut scope = |bit| {
+        if flags & bit == 0 { Some(None) } else { Uuid::from_slice(entry.take(16)?).ok().map(Some) }
+    };
+    let scopes = [scope(1)?, scope(2)?];
+    Some(RawChange { noun, op, version, key, scopes, payload: entry.sized()? })
+}
+
+/// Takes bytes from the front.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, n: usize) -> Option<&'a [u8]> {
+        let (head, rest) = self.0.split_at_checked(n)?;
+        self.0 = rest;
+        Some(head)
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.take(1).map(|b| b[0])
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take(4).and_then(|b| u32_at(b, 0))
+    }
+
+    /// Bytes with their length in front.
+    fn sized(&mut self) -> Option<&'a [u8]> {
+        let n = self.u32()?;
+        self.take(n as usize)
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes)
+}

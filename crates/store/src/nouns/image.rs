@@ -1,0 +1,20 @@
+//! Guest images.
+
+use super::identified;
+use crate::{Field, IndexKeys, Record};
+use sutler_model::{Image, Noun};
+
+impl Record for Image {
+    const NOUN: Noun = Noun::Image;
+
+    identified!();
+
+    fn index(&self) -> IndexKeys {
+        let mut keys = IndexKeys::default();
+        keys.by_id(Field::BillingEntity, Some(self.billing_entity_id)).by_id(Field::Customer, self.customer_id);
+        keys.named(&self.name).in_state(&self.state);
+        let customer = self.customer_id.map_or([0; 16], |c| c.0.into_bytes());
+        keys.unique("name", &[self.billing_entity_id.0.as_bytes(), &customer, self.name.to_lowercase().as_bytes()]);
+        keys
+    }
+}

@@ -1,0 +1,30 @@
+//! Jobs; live until they are final.
+
+use super::identified;
+use crate::{Field, IndexKeys, Record};
+use sutler_model::{Job, Noun};
+
+impl Record for Job {
+    const NOUN: Noun = Noun::Job;
+    const HISTORY: &'static [Field] =
+        &[Field::Subject, Field::Parent, Field::User, Field::Customer, Field::BillingEntity, Field::State];
+
+    identified!();
+
+    fn live(&self) -> bool {
+        !self.state.is_final()
+    }
+
+    fn index(&self) -> IndexKeys {
+        let mut keys = IndexKeys::default();
+        keys.by_id(Field::Customer, Some(self.customer_id)).by_id(Field::BillingEntity, Some(self.billing_entity_id));
+        keys.by(Field::State, self.state.name()).by_id(Field::Subject, Some(self.item_id));
+        keys.by_id(Field::User, self.user_id).by_id(Field::Parent, self.parent_id).pending(self.live());
+        if let Some(key) = &self.idempotency_key {
+            // The same caller and key get the same job, finished or not.
+            let user = self.user_id.map_or([0; 16], |u| u.0.into_bytes());
+            keys.unique("idempotency_key", &[self.customer_id.0.as_bytes(), &user, key.as_bytes()]);
+        }
+        keys
+    }
+}

@@ -1,0 +1,24 @@
+//! Runs of scripts; live while they wait for a try.
+
+use super::identified;
+use crate::{Field, IndexKeys, Record};
+use sutler_model::{Noun, RunState, ScriptRun};
+
+impl Record for ScriptRun {
+    const NOUN: Noun = Noun::ScriptRun;
+    const HISTORY: &'static [Field] =
+        &[Field::Subject, Field::Script, Field::Customer, Field::BillingEntity, Field::State];
+
+    identified!();
+
+    fn live(&self) -> bool {
+        matches!(self.state, RunState::Pending | RunState::Retrying)
+    }
+
+    fn index(&self) -> IndexKeys {
+        let mut keys = IndexKeys::default();
+        keys.owned(self.owner).by_id(Field::Script, Some(self.script_id)).in_state(&self.state);
+        keys.by_id(Field::Subject, self.resource_id).pending(self.live());
+        keys
+    }
+}
