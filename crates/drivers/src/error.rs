@@ -49,7 +49,36 @@ pub enum Error {
     },
 }
 
+/// A cause of any kind.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 impl Error {
+    /// A failure that may pass.
+    pub(crate) fn transient(attempted: impl Into<String>, source: impl Into<Cause>) -> Self {
+        Self::Transient { attempted: attempted.into(), source: Some(source.into()) }
+    }
+
+    /// A failure that stays.
+    pub(crate) fn permanent(attempted: impl Into<String>, source: impl Into<Cause>) -> Self {
+        Self::Permanent { attempted: attempted.into(), source: Some(source.into()) }
+    }
+
+    /// What a failed system call means to a caller.
+    pub(crate) fn from_io(attempted: String, e: std::io::Error) -> Self {
+        use std::io::ErrorKind as K;
+        match e.kind() {
+            K::StorageFull | K::QuotaExceeded => Self::NoSpace { attempted },
+            K::NotFound
+            | K::PermissionDenied
+            | K::ReadOnlyFilesystem
+            | K::InvalidInput
+            | K::NotADirectory
+            | K::IsADirectory
+            | K::FileTooLarge => Self::permanent(attempted, e),
+            _ => Self::transient(attempted, e),
+        }
+    }
+
     /// Whether trying again makes sense.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Transient { .. } | Self::Deadline { .. } | Self::Disconnected { .. })

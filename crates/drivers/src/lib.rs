@@ -3,13 +3,18 @@
 //! Only this crate knows libvirt. Drivers take plain values and leave the store alone.
 
 pub mod compute;
+pub mod directory;
 mod error;
+mod image;
 pub mod network;
+mod open;
+pub mod simulated;
 pub mod storage;
 
 pub use compute::Compute;
 pub use error::{Error, Result};
 pub use network::Network;
+pub use open::open_node;
 pub use storage::Storage;
 
 use std::sync::Arc;
