@@ -40,11 +40,13 @@ pub enum Noun {
     Interval = 14,
     /// [`crate::Invoice`]
     Invoice = 15,
+    /// [`crate::Receipt`]
+    Receipt = 16,
 }
 
 impl Noun {
     /// Every noun, in stored order.
-    pub const ALL: [Noun; 15] = [
+    pub const ALL: [Noun; 16] = [
         Noun::BillingEntity,
         Noun::Customer,
         Noun::User,
@@ -60,6 +62,7 @@ impl Noun {
         Noun::ScriptRun,
         Noun::Interval,
         Noun::Invoice,
+        Noun::Receipt,
     ];
 
     /// The word used in events, metrics and messages: `server`, `billing_entity`.
@@ -80,6 +83,7 @@ impl Noun {
             Noun::ScriptRun => "script_run",
             Noun::Interval => "interval",
             Noun::Invoice => "invoice",
+            Noun::Receipt => "receipt",
         }
     }
 }
@@ -171,4 +175,6 @@ ids! {
     RunId => ScriptRun,
     /// An invoice.
     InvoiceId => Invoice,
+    /// A remembered answer.
+    ReceiptId => Receipt,
 }

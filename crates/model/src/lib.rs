@@ -17,6 +17,7 @@ pub mod money;
 pub mod node;
 pub mod permission;
 pub mod plan;
+pub mod receipt;
 #[cfg(feature = "openapi")]
 mod schema;
 pub mod script;
@@ -40,8 +41,9 @@ pub use money::{Currency, Money, Nanos};
 pub use node::{Kvm, Node, NodeState};
 pub use permission::{Permission, Role, Scope};
 pub use plan::Plan;
+pub use receipt::{Receipt, Reply};
 pub use script::{Entry, RunState, Schedule, Script, ScriptRun, TriggerType};
-pub use server::{Nic, Server, ServerState, Wanted};
+pub use server::{NewServer, Nic, Server, ServerState, Wanted};
 pub use time::Timestamp;
 pub use user::User;
 pub use validate::FieldError;

@@ -10,6 +10,7 @@ mod invoice;
 mod job;
 mod node;
 mod plan;
+mod receipt;
 mod script;
 mod script_run;
 mod server;
@@ -47,6 +48,7 @@ macro_rules! for_noun {
             Noun::ScriptRun => with!(model::ScriptRun),
             Noun::Interval => with!(model::Interval),
             Noun::Invoice => with!(model::Invoice),
+            Noun::Receipt => with!(model::Receipt),
         }
     }};
 }
