@@ -70,6 +70,8 @@ pub struct Core {
     pub placement: Placement,
     /// How to behave.
     pub settings: std::sync::Arc<Settings>,
+    /// Where work runs that must not hold up the actors' threads.
+    pub runtime: tokio::runtime::Handle,
 }
 
 impl Core {

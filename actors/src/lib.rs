@@ -2,11 +2,19 @@
 
 mod caller;
 mod core;
+mod customer;
 mod error;
+mod family;
+mod jobs;
+mod keeper;
+mod meter;
+mod node;
 mod nodes;
 mod ops;
 mod placement;
 pub mod registry;
+mod scripts;
+mod server;
 mod system;
 
 pub use caller::{Caller, Idempotency};
@@ -15,4 +23,4 @@ pub use error::Error;
 pub use nodes::Nodes;
 pub use ops::*;
 pub use placement::Placement;
-pub use system::{NodeConfig, System};
+pub use system::{Faults, NodeConfig, Setup, System};

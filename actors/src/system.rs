@@ -1,9 +1,24 @@
 //! The running whole: starts the actors in order and stops them in reverse.
 
-use crate::{Core, Settings};
-use std::sync::Arc;
+use crate::{
+    Core, Error, Fault, Nodes, Placement, Settings,
+    customer::CustomerActor,
+    jobs::Engine,
+    keeper,
+    meter::MeterActor,
+    node::{self, NodeActor},
+    registry::{ArbiterPool, Config, Registry},
+    scripts::Scripts,
+    server::{self, ServerActor},
+};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use sutler_drivers::Drivers;
+use sutler_model::{FieldError, Noun, Server};
 use sutler_store::Store;
+use tokio::task::JoinHandle;
 
 /// A node to run guests on.
 pub struct NodeConfig {
@@ -15,6 +30,23 @@ pub struct NodeConfig {
     pub drivers: Drivers,
 }
 
+/// Orders a fault of the simulated drivers; refuses one that makes no sense.
+pub type Faults = Arc<dyn Fn(&Fault) -> Result<(), FieldError> + Send + Sync>;
+
+/// What a system is made of.
+pub struct Setup {
+    /// Everything that lasts.
+    pub store: Store,
+    /// The nodes.
+    pub nodes: Vec<NodeConfig>,
+    /// How to behave.
+    pub settings: Settings,
+    /// Where faults are ordered, in simulated mode.
+    pub faults: Option<Faults>,
+    /// Threads that actors share, at least 1.
+    pub arbiters: usize,
+}
+
 /// The running system; cheap to clone.
 #[derive(Clone)]
 pub struct System {
@@ -23,16 +55,72 @@ pub struct System {
 
 pub(crate) struct Inner {
     pub(crate) core: Core,
+    pub(crate) customers: Registry<CustomerActor>,
+    pub(crate) servers: Registry<ServerActor>,
+    pub(crate) meters: Registry<MeterActor>,
+    pub(crate) node_actors: Registry<NodeActor>,
+    pub(crate) scripts: Scripts,
+    pub(crate) faults: Option<Faults>,
+    pool: ArbiterPool,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl System {
-    /// Starts everything: nodes, unfinished jobs, triggers, schedules.
+    /// Starts everything: nodes, actors, triggers; unfinished jobs resume. Call it on the program's own runtime.
     ///
     /// # Errors
-    /// Those of the store; a node that does not answer is no error.
-    pub async fn start(store: Store, nodes: Vec<NodeConfig>, settings: Settings) -> Result<Self, crate::Error> {
-        let _ = (store, nodes, settings);
-        todo!()
+    /// [`Error::Store`]; [`Error::Busy`] when threads cannot be started. A node that does not answer is no error.
+    pub async fn start(setup: Setup) -> Result<Self, Error> {
+        node::describe();
+        let Setup { store, nodes, settings, faults, arbiters } = setup;
+        let core = Core {
+            store,
+            nodes: Nodes::default(),
+            placement: Placement::default(),
+            settings: Arc::new(settings),
+            runtime: tokio::runtime::Handle::current(),
+        };
+        let mut enrolled = Vec::with_capacity(nodes.len());
+        for config in nodes {
+            let node = node::enrol(&core, &config.name, &config.uri, &config.drivers).await?;
+            core.placement.set_node(&node);
+            core.nodes.insert(node.id, config.drivers);
+            enrolled.push(node.id);
+        }
+        hold_places(&core).await?;
+
+        let pool = ArbiterPool::start(arbiters)
+            .map_err(|e| Error::Busy { detail: format!("starting the actors' threads: {e}"), retry_after_s: 10 })?;
+        let config = Config::default();
+        let engine = Engine::new(core.clone());
+        let customers = Registry::new(core.clone(), pool.clone(), config.clone());
+        let servers: Registry<ServerActor> =
+            Registry::new(server::Env { core: core.clone(), engine }, pool.clone(), config.clone());
+        let meters = Registry::new(core.clone(), pool.clone(), config.clone());
+        let env = node::Env { core: core.clone(), servers: servers.clone() };
+        let node_actors: Registry<NodeActor> = Registry::new(env, pool.clone(), config);
+
+        let inner = Arc::new_cyclic(|inner| Inner {
+            scripts: Scripts::new(core.clone(), inner.clone(), pool.clone()),
+            core: core.clone(),
+            customers,
+            servers: servers.clone(),
+            meters,
+            node_actors: node_actors.clone(),
+            faults,
+            pool,
+            tasks: Mutex::new(Vec::new()),
+        });
+        let system = Self { inner };
+        system.inner.scripts.start().await?;
+        system.spawn(keeper::keep(core.clone(), servers));
+        let spread = core.settings.node_poll_ms / u64::try_from(enrolled.len().max(1)).unwrap_or(1);
+        for (i, id) in (0..).zip(enrolled) {
+            // The first look at once for a few nodes, spread over a poll interval for thousands.
+            let first = if i < 16 { 0 } else { i * spread };
+            system.spawn(node::watch(core.clone(), node_actors.clone(), id, Duration::from_millis(first)));
+        }
+        Ok(system)
     }
 
     /// The store, for reads.
@@ -40,8 +128,52 @@ impl System {
         &self.inner.core.store
     }
 
-    /// Ends all work at the next commit; stops no guest. The store stays open.
-    pub async fn stop(&self) {
-        todo!()
+    /// What everything stands on.
+    pub fn core(&self) -> &Core {
+        &self.inner.core
     }
+
+    /// Ends all work; stops no guest. Jobs under way resume at the next start. The store stays open.
+    pub async fn stop(&self) {
+        let tasks = std::mem::take(&mut *self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in tasks {
+            task.abort();
+        }
+        self.inner.scripts.stop().await;
+        self.inner.node_actors.shut_down().await;
+        self.inner.meters.shut_down().await;
+        self.inner.customers.shut_down().await;
+        self.inner.servers.shut_down().await;
+        let pool = self.inner.pool.clone();
+        match tokio::task::spawn_blocking(move || pool.stop()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!("the actors' threads did not end cleanly: {error}"),
+            Err(panic) => tracing::warn!("the actors' threads did not end cleanly: {panic}"),
+        }
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let task = self.inner.core.runtime.spawn(task);
+        self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+    }
+}
+
+/// Takes the places that servers hold into the book, before anything is placed.
+async fn hold_places(core: &Core) -> Result<(), Error> {
+    let core = core.clone();
+    let placement = core.placement.clone();
+    let ids = core.store.index().all(Noun::Server);
+    core.store
+        .read(move |s| {
+            for id in ids {
+                if let Some(server) = s.get::<Server>(id)?
+                    && let Some(node) = server.node_id
+                {
+                    placement.hold(server.id, node, server.cpu, server.memory_mib);
+                }
+            }
+            Ok(())
+        })
+        .await?;
+    Ok(())
 }

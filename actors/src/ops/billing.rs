@@ -1,43 +1,150 @@
 //! Plans, previews and invoices.
 
-use crate::{Caller, Error, System};
-#[allow(unused_imports)] use crate::ops::requests::*;
-#[allow(unused_imports)] use sutler_model::*;
+use super::{
+    NewPlan, PlanPatch,
+    reach::{missing, unchanged, valid},
+};
+use crate::{
+    Caller, Error, System,
+    meter::{Close, Preview, intervals},
+};
+use sutler_model::{
+    CustomerId, FieldError, Interval, Invoice, Meter, Nanos, Noun, Permission, Plan, PlanId, Timestamp, validate,
+};
+use sutler_rating::Period;
+use sutler_store::ChangeSet;
 
 impl System {
-    /// See the name.
+    /// Creates a price plan of a seller within the caller's reach.
     ///
     /// # Errors
-    /// See [`Error`].
-    #[allow(unused_variables)]
-    pub async fn create_plan(&self, caller: &Caller, new: NewPlan) -> Result<Plan, Error> { todo!() }
+    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`].
+    pub async fn create_plan(&self, caller: &Caller, new: NewPlan) -> Result<Plan, Error> {
+        caller.must(Permission::BillingWrite)?;
+        let entity = self.entity(caller, new.billing_entity_id).await?;
+        let mut problems: Vec<FieldError> = validate::name("name", &new.name).err().into_iter().collect();
+        if new.currency != entity.currency {
+            let detail = format!("is {}; the billing entity invoices in {}", new.currency, entity.currency);
+            problems.push(FieldError::new("currency", detail));
+        }
+        problems.extend(negative([
+            ("cpu_hour", Some(new.cpu_hour)),
+            ("memory_gib_hour", Some(new.memory_gib_hour)),
+            ("disk_gib_hour", Some(new.disk_gib_hour)),
+        ]));
+        valid(problems)?;
+        let mut plan = Plan {
+            id: self.inner.core.new_id(),
+            version: 0,
+            name: new.name,
+            billing_entity_id: entity.id,
+            currency: new.currency,
+            cpu_hour: new.cpu_hour,
+            memory_gib_hour: new.memory_gib_hour,
+            disk_gib_hour: new.disk_gib_hour,
+            created_at: self.inner.core.now(),
+        };
+        let mut set = ChangeSet::new(caller.cause.clone());
+        set.create(&mut plan);
+        self.store().commit(set).await?;
+        Ok(plan)
+    }
 
-    /// See the name.
+    /// Changes a price plan. Closed invoices stay as they are.
     ///
     /// # Errors
-    /// See [`Error`].
-    #[allow(unused_variables)]
-    pub async fn update_plan(&self, caller: &Caller, id: PlanId, if_match: Option<u64>, patch: PlanPatch) -> Result<Plan, Error> { todo!() }
+    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`], [`Error::Stale`].
+    pub async fn update_plan(
+        &self,
+        caller: &Caller,
+        id: PlanId,
+        if_match: Option<u64>,
+        patch: PlanPatch,
+    ) -> Result<Plan, Error> {
+        caller.must(Permission::BillingWrite)?;
+        let old: Plan = self.find(id).await?;
+        self.reach(caller, old.billing_entity_id, None, (Noun::Plan, id.into())).await?;
+        unchanged(&old, if_match)?;
+        let mut problems: Vec<FieldError> =
+            patch.name.as_ref().and_then(|name| validate::name("name", name).err()).into_iter().collect();
+        problems.extend(negative([
+            ("cpu_hour", patch.cpu_hour),
+            ("memory_gib_hour", patch.memory_gib_hour),
+            ("disk_gib_hour", patch.disk_gib_hour),
+        ]));
+        valid(problems)?;
+        let mut new = old.clone();
+        new.name = patch.name.unwrap_or(new.name);
+        new.cpu_hour = patch.cpu_hour.unwrap_or(new.cpu_hour);
+        new.memory_gib_hour = patch.memory_gib_hour.unwrap_or(new.memory_gib_hour);
+        new.disk_gib_hour = patch.disk_gib_hour.unwrap_or(new.disk_gib_hour);
+        let mut set = ChangeSet::new(caller.cause.clone());
+        set.update(&old, &mut new);
+        self.store().commit(set).await?;
+        Ok(new)
+    }
 
-    /// See the name.
+    /// What a customer owes so far; by default from the last invoice up to now.
     ///
     /// # Errors
-    /// See [`Error`].
-    #[allow(unused_variables)]
-    pub async fn preview_invoice(&self, caller: &Caller, customer: CustomerId, from: Option<Timestamp>, to: Option<Timestamp>) -> Result<Invoice, Error> { todo!() }
+    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`].
+    pub async fn preview_invoice(
+        &self,
+        caller: &Caller,
+        customer: CustomerId,
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+    ) -> Result<Invoice, Error> {
+        caller.must(Permission::BillingRead)?;
+        let customer = self.customer(caller, customer).await?.id;
+        self.ask_meter(customer, Preview { from, to }).await
+    }
 
-    /// See the name.
+    /// Closes a customer's period from the last invoice up to `to`, and numbers the invoice.
     ///
     /// # Errors
-    /// See [`Error`].
-    #[allow(unused_variables)]
-    pub async fn close_invoice(&self, caller: &Caller, customer: CustomerId, to: Timestamp) -> Result<Invoice, Error> { todo!() }
+    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`].
+    pub async fn close_invoice(&self, caller: &Caller, customer: CustomerId, to: Timestamp) -> Result<Invoice, Error> {
+        caller.must(Permission::BillingWrite)?;
+        let customer = self.customer(caller, customer).await?.id;
+        self.ask_meter(customer, Close { to, cause: caller.cause.clone() }).await
+    }
 
-    /// See the name.
+    /// The intervals behind an invoice line: those of a resource and meter that touch the period.
     ///
     /// # Errors
-    /// See [`Error`].
-    #[allow(unused_variables)]
-    pub async fn line_intervals(&self, caller: &Caller, customer: CustomerId, from: Timestamp, to: Timestamp, resource: uuid::Uuid, meter: Meter) -> Result<Vec<Interval>, Error> { todo!() }
+    /// [`Error::NotFound`], [`Error::Forbidden`].
+    pub async fn line_intervals(
+        &self,
+        caller: &Caller,
+        customer: CustomerId,
+        from: Timestamp,
+        to: Timestamp,
+        resource: uuid::Uuid,
+        meter: Meter,
+    ) -> Result<Vec<Interval>, Error> {
+        caller.must(Permission::BillingRead)?;
+        let id = self.customer(caller, customer).await?.id;
+        let period = Period { from, to: to.min(self.inner.core.now()) };
+        let mut found = self.store().read(move |s| intervals(s, id, period)).await?;
+        found.retain(|interval| interval.key.resource_id == resource && interval.key.meter == meter);
+        Ok(found)
+    }
 
+    async fn ask_meter<M>(&self, customer: CustomerId, message: M) -> Result<Invoice, Error>
+    where
+        crate::meter::MeterActor: crate::registry::Handles<M>,
+        M: actix::Message<Result = Result<Invoice, Error>> + Send + 'static,
+    {
+        match self.inner.meters.ask(customer.into(), message).await {
+            Ok(answer) => answer,
+            Err(crate::registry::AskError::NotFound) => Err(missing(Noun::Customer, customer.into())),
+            Err(error) => Err(super::servers::asked(error, customer.into())),
+        }
+    }
+}
+
+fn negative<const N: usize>(prices: [(&'static str, Option<Nanos>); N]) -> impl Iterator<Item = FieldError> {
+    let below = prices.into_iter().filter(|(_, price)| price.is_some_and(|p| p < Nanos::ZERO));
+    below.map(|(field, _)| FieldError::new(field, "must not be negative"))
 }

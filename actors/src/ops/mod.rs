@@ -5,9 +5,11 @@ mod customers;
 mod images;
 mod keys;
 mod operator;
+mod reach;
 mod requests;
 mod scripts;
 mod servers;
 mod users;
 
+pub(crate) use reach::missing;
 pub use requests::*;

@@ -238,6 +238,4 @@ pub struct Quarantine {
     pub reason: String,
     /// Since when.
     pub since: Timestamp,
-    /// Restarts before it was given up.
-    pub restarts: u32,
 }

@@ -10,7 +10,7 @@ use crate::{
 use sutler_drivers::compute::Console;
 use sutler_model::{
     Customer, CustomerId, CustomerStatus, Disk, DiskState, Evidence, FieldError, Image, ImageState, Job, JobId, JobInput, NewServer, Nic,
-    Noun, Permission, Server, ServerId, ServerState, Wanted,
+    Noun, Permission, Server, ServerId, ServerState, UserId, Wanted,
 };
 use sutler_store::{ChangeSet, Field};
 
@@ -33,7 +33,7 @@ impl System {
         caller.must(Permission::ServersWrite)?;
         valid(new.problems())?;
         let customer = self.customer(caller, customer).await?;
-        if let Some(job) = self.earlier_job(&customer, key.as_ref()).await? {
+        if let Some(job) = self.earlier_job(&customer, caller.user_id, key.as_ref()).await? {
             return Ok(job);
         }
         self.room_for_a_job()?;
@@ -68,7 +68,7 @@ impl System {
             if let Err(error) = withdrawn {
                 tracing::debug!("the customer's actor will count anew: {error}");
             }
-            return self.lost_to_the_same_key(&customer, key.as_ref(), error).await;
+            return self.lost_to_the_same_key(&customer, caller.user_id, key.as_ref(), error).await;
         }
         job.version = 1;
         self.wake(server_id, job_id);
@@ -95,7 +95,7 @@ impl System {
             let server = family.server.clone().ok_or_else(|| missing(Noun::Server, id.into()))?;
             self.reach(caller, server.billing_entity_id, Some(server.customer_id), (Noun::Server, id.into())).await?;
             let customer: Customer = self.find(server.customer_id).await?;
-            if let Some(job) = self.earlier_job(&customer, key.as_ref()).await? {
+            if let Some(job) = self.earlier_job(&customer, caller.user_id, key.as_ref()).await? {
                 return Ok(job);
             }
             unchanged(&server, if_match)?;
@@ -119,7 +119,7 @@ impl System {
                     return Ok(job);
                 }
                 Err(sutler_store::Error::Conflict { .. }) if if_match.is_none() && lost < LOST_RACES_MAX => lost += 1,
-                Err(error) => return self.lost_to_the_same_key(&customer, key.as_ref(), error).await,
+                Err(error) => return self.lost_to_the_same_key(&customer, caller.user_id, key.as_ref(), error).await,
             }
         }
     }
@@ -222,10 +222,20 @@ impl System {
     }
 
     /// The job of an earlier request under the same key.
-    async fn earlier_job(&self, customer: &Customer, key: Option<&Idempotency>) -> Result<Option<Job>, Error> {
+    async fn earlier_job(
+        &self,
+        customer: &Customer,
+        user: Option<UserId>,
+        key: Option<&Idempotency>,
+    ) -> Result<Option<Job>, Error> {
         let Some(key) = key else { return Ok(None) };
         key.check()?;
-        let holder = self.store().job_by_idempotency_key(customer.id, &key.key).await?;
+        let (customer, user) = (customer.id.0, user.map_or([0; 16], |u| u.0.into_bytes()));
+        let text = key.key.clone();
+        let holder = self
+            .store()
+            .read(move |s| s.holder::<Job>("idempotency_key", &[customer.as_bytes(), &user, text.as_bytes()]))
+            .await?;
         match holder {
             Some(job) if job.request_hash.as_deref() == Some(&key.request_hash) => Ok(Some(job)),
             Some(_) => Err(Error::KeyReused),
@@ -237,11 +247,12 @@ impl System {
     async fn lost_to_the_same_key(
         &self,
         customer: &Customer,
+        user: Option<UserId>,
         key: Option<&Idempotency>,
         error: sutler_store::Error,
     ) -> Result<Job, Error> {
         if matches!(error, sutler_store::Error::Taken { noun: Noun::Job, .. })
-            && let Some(job) = self.earlier_job(customer, key).await?
+            && let Some(job) = self.earlier_job(customer, user, key).await?
         {
             return Ok(job);
         }

@@ -4,6 +4,7 @@
 
 mod backup;
 mod change;
+mod claims;
 mod consumers;
 mod cursor;
 mod error;

@@ -1,0 +1,101 @@
+//! Customers.
+
+use super::{Described, Property, amount, id, set_keys, set_name, text, whole};
+use serde_json::{Value, json};
+use sutler_model::{
+    BillingEntityId, Customer, CustomerId, CustomerStatus, Nanos, ResourceKey, Timestamp, User,
+};
+use sutler_store::Field;
+
+impl Described for Customer {
+    const KIND: &'static str = "Customer";
+
+    fn properties() -> &'static [Property<Self>] {
+        const PROPERTIES: &[Property<Customer>] = &[
+            Property::new("resourceName", |c, _| Ok(c.name.as_str().into())).or_set(|c, v, _| set_name(&mut c.name, v)),
+            Property::new("resourceKey", |c, b| Ok(b.resource(c)?["resourceKey"].clone()))
+                .or_set(|c, v, viewer| set_keys(&mut c.keys, v, viewer)),
+            Property::new("organisationName", |c, _| Ok(c.name.as_str().into())),
+            Property::new("productOfferUUID", |c, _| Ok(id(Some(c.plan_id)))),
+            Property::new("status", |c, _| Ok(status(c.status).into())).or_set(|c, v, _| {
+                c.status = match v.as_str() {
+                    Some("ACTIVE") => CustomerStatus::Active,
+                    Some("DISABLED") => CustomerStatus::Suspended,
+                    Some("CLOSED") => CustomerStatus::Closed,
+                    _ => return Err(format!("is {}; must be ACTIVE, DISABLED or CLOSED", text(v))),
+                };
+                Ok(())
+            }),
+            Property::new("warningLevel", |c, _| Ok(c.warning_level.map_or(Value::Null, amount))).or_set(|c, v, _| {
+                c.warning_level = if v.is_null() { None } else { Some(nanos(v)?) };
+                Ok(())
+            }),
+            Property::new("limitsMap", |c, _| Ok(limits(c))).or_set(|c, v, viewer| set_limits(c, v, viewer)),
+            Property::new("creditCustomer", |_, _| Ok("INVOICE".into())),
+            Property::new("timeZone", |_, _| Ok("UTC".into())),
+            Property::new("warningSent", |_, _| Ok(false.into())),
+            Property::new("users", |c, b| b.within::<User>(Field::Customer, c.id.into())),
+        ];
+        PROPERTIES
+    }
+
+    fn label(&self) -> String {
+        self.name.clone()
+    }
+
+    fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    fn resource_state(&self) -> &'static str {
+        if self.status == CustomerStatus::Closed { "DELETED" } else { "ACTIVE" }
+    }
+
+    fn customer(&self) -> Option<CustomerId> {
+        Some(self.id)
+    }
+
+    fn billing_entity(&self) -> BillingEntityId {
+        self.billing_entity_id
+    }
+
+    fn keys(&self) -> &[ResourceKey] {
+        &self.keys
+    }
+}
+
+const fn status(status: CustomerStatus) -> &'static str {
+    match status {
+        CustomerStatus::Active => "ACTIVE",
+        CustomerStatus::Suspended => "DISABLED",
+        CustomerStatus::Closed => "CLOSED",
+    }
+}
+
+fn nanos(value: &Value) -> Result<Nanos, String> {
+    let decimal = match value.as_f64() {
+        Some(number) => format!("{number:.9}"),
+        None => text(value),
+    };
+    decimal.parse().map_err(|e: sutler_model::money::Error| e.to_string())
+}
+
+fn limits(customer: &Customer) -> Value {
+    let quota = customer.quota;
+    // The language counts memory in megabytes, as we do.
+    json!({"MAX_SERVERS": quota.servers, "MAX_CPUS": quota.cpus, "MAX_RAM": quota.memory_mib, "MAX_STORAGEGB": quota.disk_gib})
+}
+
+fn set_limits(customer: &mut Customer, value: &Value, viewer: sutler_model::Scope) -> Result<(), String> {
+    if matches!(viewer, sutler_model::Scope::Customer(_)) {
+        return Err("a customer's script may not set limits".to_owned());
+    }
+    let limit = |name: &str| value.get(name).filter(|v| !v.is_null()).map(whole).transpose();
+    let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    let quota = &mut customer.quota;
+    quota.servers = limit("MAX_SERVERS")?.map_or(quota.servers, narrow);
+    quota.cpus = limit("MAX_CPUS")?.map_or(quota.cpus, narrow);
+    quota.memory_mib = limit("MAX_RAM")?.unwrap_or(quota.memory_mib);
+    quota.disk_gib = limit("MAX_STORAGEGB")?.unwrap_or(quota.disk_gib);
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! Disks, images and invoices.
+
+use super::{Described, Property, amount, id};
+use serde_json::{Value, json};
+use sutler_model::{
+    BillingEntityId, CustomerId, Disk, DiskState, Image, ImageState, Invoice, InvoiceLine, Server, Timestamp,
+};
+
+impl Described for Disk {
+    const KIND: &'static str = "Disk";
+
+    fn properties() -> &'static [Property<Self>] {
+        const PROPERTIES: &[Property<Disk>] = &[
+            Property::new("size", |d, _| Ok(d.size_gib.into())),
+            Property::new("index", |d, _| Ok(d.index.into())),
+            Property::new("iso", |_, _| Ok(false.into())),
+            Property::new("status", |_, _| Ok("ATTACHED_TO_SERVER".into())),
+            Property::new("serverUUID", |d, _| Ok(id(Some(d.server_id)))),
+            Property::new("serverName", |d, b| b.name_of::<Server>(d.server_id.into())),
+            Property::new("imageUUID", |d, _| Ok(id(d.image_id))),
+            Property::new("imageName", |d, b| match d.image_id {
+                Some(image) => b.name_of::<Image>(image.into()),
+                None => Ok(Value::Null),
+            }),
+        ];
+        PROPERTIES
+    }
+
+    fn label(&self) -> String {
+        self.name.clone()
+    }
+
+    fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    fn resource_state(&self) -> &'static str {
+        match self.state {
+            DiskState::Creating => "CREATING",
+            DiskState::Ready => "ACTIVE",
+            DiskState::Deleting => "TO_BE_DELETED",
+        }
+    }
+
+    fn customer(&self) -> Option<CustomerId> {
+        Some(self.customer_id)
+    }
+
+    fn billing_entity(&self) -> BillingEntityId {
+        self.billing_entity_id
+    }
+}
+
+impl Described for Image {
+    const KIND: &'static str = "Image";
+
+    fn properties() -> &'static [Property<Self>] {
+        const PROPERTIES: &[Property<Image>] = &[
+            Property::new("size", |i, _| Ok(i.size_gib.into())),
+            Property::new("imageType", |_, _| Ok("DISK".into())),
+            Property::new("vmSupport", |_, _| Ok(true.into())),
+            Property::new("ctSupport", |_, _| Ok(false.into())),
+        ];
+        PROPERTIES
+    }
+
+    fn label(&self) -> String {
+        self.name.clone()
+    }
+
+    fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    fn resource_state(&self) -> &'static str {
+        match self.state {
+            ImageState::Ready => "ACTIVE",
+            ImageState::Retired => "HIDDEN",
+        }
+    }
+
+    fn customer(&self) -> Option<CustomerId> {
+        self.customer_id
+    }
+
+    fn billing_entity(&self) -> BillingEntityId {
+        self.billing_entity_id
+    }
+}
+
+impl Described for Invoice {
+    const KIND: &'static str = "Invoice";
+
+    fn properties() -> &'static [Property<Self>] {
+        const PROPERTIES: &[Property<Invoice>] = &[
+            Property::new("invoiceNo", |i, _| Ok(i.number.into())),
+            // Dates of invoices are whole seconds in the language, unlike all others.
+            Property::new("invoiceDate", |i, _| Ok(i.issued_at.0.div_euclid(1000).into())),
+            Property::new("cutOffDate", |i, _| Ok(i.to.0.div_euclid(1000).into())),
+            Property::new("status", |_, _| Ok("UNPAID".into())),
+            Property::new("creditNote", |_, _| Ok(false.into())),
+            Property::new("invoiceTotalExc", |i, _| Ok(amount(i.total))),
+            Property::new("invoiceTotalInc", |i, _| Ok(amount(i.total))),
+            Property::new("invoiceTaxAmt", |_, _| Ok(0.into())),
+            Property::new("invoiceItems", |i, _| Ok(i.lines.iter().map(|line| item(i, line)).collect())),
+        ];
+        PROPERTIES
+    }
+
+    fn label(&self) -> String {
+        self.number.map_or_else(String::new, |number| number.to_string())
+    }
+
+    fn created_at(&self) -> Timestamp {
+        self.issued_at
+    }
+
+    fn customer(&self) -> Option<CustomerId> {
+        Some(self.customer_id)
+    }
+
+    fn billing_entity(&self) -> BillingEntityId {
+        self.billing_entity_id
+    }
+}
+
+fn item(invoice: &Invoice, line: &InvoiceLine) -> Value {
+    json!({
+        "invoiceUUID": invoice.id.to_string(),
+        "description": format!("{}, {}", line.resource_name, line.meter.priced_unit()),
+        "quantity": line.used_ms.div_euclid(3_600_000),
+        "unitPrice": amount(line.unit_price),
+        "invoiceItemTotalExc": amount(line.amount),
+        "invoiceItemTotalInc": amount(line.amount),
+        "invoiceItemTaxAmt": 0,
+        "taxRate": 0,
+    })
+}

@@ -1,0 +1,49 @@
+//! Jobs.
+
+use super::{Described, Property, date, id};
+use crate::scripts::words::{job_status, job_type, resource_type};
+use serde_json::Value;
+use sutler_model::{BillingEntityId, CustomerId, Job, Timestamp, User};
+
+impl Described for Job {
+    const KIND: &'static str = "Job";
+
+    fn properties() -> &'static [Property<Self>] {
+        const PROPERTIES: &[Property<Job>] = &[
+            Property::new("jobType", |j, _| Ok(job_type(&j.input).into())),
+            Property::new("status", |j, _| Ok(job_status(j.state).into())),
+            Property::new("itemType", |j, _| Ok(resource_type(j.item_noun).into())),
+            Property::new("itemUUID", |j, _| Ok(id(Some(j.item_id)))),
+            Property::new("itemName", |j, _| Ok(j.item_name.as_str().into())),
+            Property::new("itemDescription", |j, _| Ok(j.item_name.as_str().into())),
+            Property::new("info", |j, _| Ok(j.error.as_ref().map_or(Value::Null, |e| e.message.as_str().into()))),
+            Property::new("errorCode", |j, _| Ok(j.error.as_ref().map_or(Value::Null, |e| e.code.to_uppercase().into()))),
+            Property::new("startTime", |j, _| Ok(date(j.started_at))),
+            Property::new("endTime", |j, _| Ok(date(j.finished_at))),
+            Property::new("scheduled", |_, _| Ok(false.into())),
+            Property::new("userUUID", |j, _| Ok(id(j.user_id))),
+            Property::new("userName", |j, b| match j.user_id {
+                Some(user) => b.name_of::<User>(user.into()),
+                None => Ok(Value::Null),
+            }),
+            Property::new("parentJobUUID", |j, _| Ok(id(j.parent_id))),
+        ];
+        PROPERTIES
+    }
+
+    fn label(&self) -> String {
+        job_type(&self.input).to_owned()
+    }
+
+    fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    fn customer(&self) -> Option<CustomerId> {
+        Some(self.customer_id)
+    }
+
+    fn billing_entity(&self) -> BillingEntityId {
+        self.billing_entity_id
+    }
+}

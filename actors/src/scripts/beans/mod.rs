@@ -1,0 +1,287 @@
+//! Our records as beans of the language, and the changes that scripts made to a bean back into the record.
+//!
+//! Each noun has one table of properties ([`Property`]): its name in the language (`fdl.md` 4.2–4.4), how it is read, and
+//! how it is set where a script may set it before the record is stored. All beans are made and read back by these tables.
+//! Keys of billing entities, of the system and of placement are shown to sellers only.
+
+mod account;
+mod customer;
+mod goods;
+mod job;
+mod server;
+
+use super::words;
+use serde_json::{Map, Value, json};
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+};
+use sutler_lua::Bean;
+use sutler_model::{
+    BillingEntity, BillingEntityId, Customer, CustomerId, FieldError, Image, KeyKind, Nanos, ResourceKey, Scope, Server,
+    Timestamp, User,
+};
+use sutler_store::{Error, Field, Filter, Order, PageRequest, Record, Snapshot};
+use uuid::Uuid;
+
+/// One property of a bean.
+pub(super) struct Property<R> {
+    name: &'static str,
+    get: fn(&R, &Beans<'_>) -> Result<Value, Error>,
+    set: Option<fn(&mut R, &Value, Scope) -> Result<(), String>>,
+}
+
+impl<R> Property<R> {
+    /// A property that scripts may only read.
+    const fn new(name: &'static str, get: fn(&R, &Beans<'_>) -> Result<Value, Error>) -> Self {
+        Self { name, get, set: None }
+    }
+
+    /// The same property, which scripts may also set before the record is stored. The error says what would be right.
+    const fn or_set(mut self, set: fn(&mut R, &Value, Scope) -> Result<(), String>) -> Self {
+        self.set = Some(set);
+        self
+    }
+}
+
+/// A record that scripts see as a bean.
+pub(crate) trait Described: Record {
+    /// The bean's name in the language.
+    const KIND: &'static str;
+    /// What is its own; the properties of Resource come from the methods below.
+    fn properties() -> &'static [Property<Self>];
+    /// Its display name.
+    fn label(&self) -> String;
+    /// When it came to be.
+    fn created_at(&self) -> Timestamp;
+    /// ResourceState.
+    fn resource_state(&self) -> &'static str {
+        "ACTIVE"
+    }
+    /// Whose it is.
+    fn customer(&self) -> Option<CustomerId>;
+    /// The seller of whose it is.
+    fn billing_entity(&self) -> BillingEntityId;
+    /// Its keys.
+    fn keys(&self) -> &[ResourceKey] {
+        &[]
+    }
+}
+
+/// Makes beans for one viewer from one snapshot.
+pub(crate) struct Beans<'a> {
+    snapshot: &'a Snapshot,
+    viewer: Scope,
+    /// Whether disks of servers and users of customers come along.
+    children: bool,
+    names: RefCell<HashMap<Uuid, Option<String>>>,
+}
+
+impl<'a> Beans<'a> {
+    /// For scripts of `viewer`.
+    pub(crate) fn new(snapshot: &'a Snapshot, viewer: Scope, children: bool) -> Self {
+        Self { snapshot, viewer, children, names: RefCell::default() }
+    }
+
+    /// The bean of a record.
+    pub(crate) fn bean<R: Described>(&self, record: &R) -> Result<Bean, Error> {
+        let mut bean = Bean { kind: R::KIND.to_owned(), properties: self.resource(record)? };
+        for property in R::properties() {
+            let value = (property.get)(record, self)?;
+            if !value.is_null() {
+                bean.properties.insert(property.name.to_owned(), value);
+            }
+        }
+        Ok(bean)
+    }
+
+    /// The properties of Resource and CustomerResource (`fdl.md` 4.2).
+    fn resource<R: Described>(&self, record: &R) -> Result<Map<String, Value>, Error> {
+        let (id, seller) = (record.id().to_string(), record.billing_entity());
+        let keys: Vec<Value> = (record.keys().iter())
+            .filter(|key| may_see(self.viewer, key.kind))
+            .map(|key| {
+                let kind = words::key_type(key.kind);
+                json!({"name": key.name, "value": key.value, "type": kind, "weight": 0, "resourceUUID": id})
+            })
+            .collect();
+        let mut properties = Map::new();
+        for (name, value) in [
+            ("resourceUUID", Value::from(id)),
+            ("resourceName", Value::from(record.label())),
+            ("resourceType", words::resource_type(R::NOUN).into()),
+            ("resourceState", Value::from(record.resource_state())),
+            ("resourceCreateDate", Value::from(record.created_at().0)),
+            ("resourceKey", Value::from(keys)),
+            ("billingEntityUUID", Value::from(seller.to_string())),
+            ("billingEntityName", self.name_of::<BillingEntity>(seller.into())?),
+        ] {
+            properties.insert(name.to_owned(), value);
+        }
+        if let Some(customer) = record.customer() {
+            properties.insert("customerUUID".to_owned(), Value::from(customer.to_string()));
+            properties.insert("customerName".to_owned(), self.name_of::<Customer>(customer.into())?);
+        }
+        Ok(properties)
+    }
+
+    /// A record's display name, read once for all beans made together; null when it is gone.
+    fn name_of<R: Described>(&self, id: Uuid) -> Result<Value, Error> {
+        let known = self.names.borrow().get(&id).cloned();
+        let name = match known {
+            Some(name) => name,
+            None => {
+                let name = self.snapshot.get::<R>(id)?.map(|record| record.label());
+                self.names.borrow_mut().insert(id, name.clone());
+                name
+            }
+        };
+        Ok(name.map_or(Value::Null, Value::from))
+    }
+
+    /// Beans of all records with `value` in `field`, to stand within another bean.
+    fn within<R: Described>(&self, field: Field, value: Uuid) -> Result<Value, Error> {
+        if !self.children {
+            return Ok(Value::Null);
+        }
+        let page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
+        let found = self.snapshot.page(&Filter::<R>::new().is(field, value.as_bytes()), &page)?;
+        let beans: Result<Vec<Value>, Error> =
+            found.items.iter().map(|record| Ok(Value::Object(self.bean(record)?.properties))).collect();
+        beans.map(Value::from)
+    }
+}
+
+/// Takes what a script changed on a bean into the record it was made from. Answers the names of changed properties that
+/// cannot be set and were left alone.
+///
+/// # Errors
+/// Every property that was set to something it cannot be.
+pub(crate) fn apply<R: Described>(
+    before: &Bean,
+    after: &Bean,
+    record: &mut R,
+    viewer: Scope,
+) -> Result<Vec<String>, Vec<FieldError>> {
+    let (mut ignored, mut problems) = (Vec::new(), Vec::new());
+    let names: HashSet<&String> = before.properties.keys().chain(after.properties.keys()).collect();
+    for name in names {
+        let value = after.properties.get(name).unwrap_or(&Value::Null);
+        if same(before.properties.get(name).unwrap_or(&Value::Null), value) {
+            continue;
+        }
+        match R::properties().iter().find(|property| property.name == *name).and_then(|property| property.set) {
+            Some(set) => problems.extend(set(record, value, viewer).err().map(|detail| FieldError::new(name, detail))),
+            None => ignored.push(name.clone()),
+        }
+    }
+    ignored.sort();
+    problems.sort_by(|a, b| a.field.cmp(&b.field));
+    if problems.is_empty() { Ok(ignored) } else { Err(problems) }
+}
+
+/// Whether two values are the same to a script: 2 and 2.0 are, and so are nothing and an empty list or map.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Object(a), Value::Object(b)) => a.keys().chain(b.keys()).all(|name| {
+            same(a.get(name).unwrap_or(&Value::Null), b.get(name).unwrap_or(&Value::Null))
+        }),
+        _ => a == b || (is_nothing(a) && is_nothing(b)),
+    }
+}
+
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.values().all(is_nothing),
+        _ => false,
+    }
+}
+
+/// Customers see and set only their own keys.
+pub(crate) fn may_see(viewer: Scope, kind: KeyKind) -> bool {
+    !matches!(viewer, Scope::Customer(_)) || kind == KeyKind::User
+}
+
+/// A key as a script gives it. Without a type it is the customer's: the most harmless of the kinds.
+pub(crate) fn key(value: &Value, viewer: Scope) -> Result<ResourceKey, String> {
+    let name = value.get("name").and_then(Value::as_str).ok_or("a key needs a name")?.to_owned();
+    let kind = match value.get("type").and_then(Value::as_str) {
+        None => KeyKind::User,
+        Some(word) => words::key_kind(word).ok_or_else(|| format!("keys of the type {word} are not kept here"))?,
+    };
+    if !may_see(viewer, kind) {
+        return Err("a customer's script may set only keys of the type USER_KEY".to_owned());
+    }
+    Ok(ResourceKey { name, value: text(value.get("value").unwrap_or(&Value::Null)), kind })
+}
+
+/// Replaces the keys that the viewer sees, and keeps those it does not see.
+fn set_keys(keys: &mut Vec<ResourceKey>, value: &Value, viewer: Scope) -> Result<(), String> {
+    let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
+    let new = items.iter().map(|item| key(item, viewer)).collect::<Result<Vec<_>, _>>()?;
+    keys.retain(|key| !may_see(viewer, key.kind));
+    keys.extend(new);
+    Ok(())
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn set_name(name: &mut String, value: &Value) -> Result<(), String> {
+    *name = value.as_str().ok_or("must be a text")?.to_owned();
+    Ok(())
+}
+
+/// A whole number, zero or more.
+fn whole(value: &Value) -> Result<u64, String> {
+    let wrong = || format!("is {}; must be a whole number, zero or more", text(value));
+    match value.as_u64() {
+        Some(number) => Ok(number),
+        // The language has one type of number; 2 and 2.0 are the same there. 2^53 bounds what it counts exactly.
+        None => match value.as_f64() {
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            Some(number) if number >= 0.0 && number.fract() == 0.0 && number < 9_007_199_254_740_992.0 => {
+                Ok(number as u64)
+            }
+            _ => Err(wrong()),
+        },
+    }
+}
+
+/// An amount as the language's only number, for reading; what is set goes through decimal text.
+#[allow(clippy::cast_precision_loss)]
+fn amount(nanos: Nanos) -> Value {
+    Value::from(nanos.0 as f64 / 1e9)
+}
+
+fn date(at: Option<Timestamp>) -> Value {
+    at.map_or(Value::Null, |at| Value::from(at.0))
+}
+
+fn id(id: Option<impl ToString>) -> Value {
+    id.map_or(Value::Null, |id| Value::from(id.to_string()))
+}
+
+/// Only what is left when a record is gone before its event is taken up.
+pub(crate) fn remains(kind: &str, id: Uuid, customer: Option<CustomerId>, seller: Option<BillingEntityId>) -> Bean {
+    let mut bean = Bean::new(kind).with("resourceUUID", id.to_string()).with("resourceState", "DELETED");
+    for (name, id) in [("customerUUID", customer.map(Uuid::from)), ("billingEntityUUID", seller.map(Uuid::from))] {
+        if let Some(id) = id {
+            bean = bean.with(name, id.to_string());
+        }
+    }
+    bean
+}
+
+
+#[cfg(test)]
+mod tests;

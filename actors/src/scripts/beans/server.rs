@@ -1,0 +1,112 @@
+//! Servers, with their interfaces.
+
+use super::{Described, Property, id, set_keys, set_name, whole};
+use crate::scripts::words::server_status;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use sutler_model::{BillingEntityId, CustomerId, Disk, Image, Nic, ResourceKey, Server, ServerState, Timestamp};
+use sutler_store::Field;
+use uuid::Uuid;
+
+impl Described for Server {
+    const KIND: &'static str = "Server";
+
+    fn properties() -> &'static [Property<Self>] {
+        const PROPERTIES: &[Property<Server>] = &[
+            Property::new("resourceName", |s, _| Ok(s.name.as_str().into())).or_set(|s, v, _| set_name(&mut s.name, v)),
+            Property::new("resourceKey", |s, b| Ok(b.resource(s)?["resourceKey"].clone()))
+                .or_set(|s, v, viewer| set_keys(&mut s.keys, v, viewer)),
+            Property::new("lastModifiedTime", |s, _| Ok(s.state_since.0.into())),
+            Property::new("status", |s, _| Ok(server_status(s.state).into())),
+            Property::new("cpu", |s, _| Ok(s.cpu.into())).or_set(|s, v, _| {
+                s.cpu = whole(v)?.try_into().map_err(|_| "is too large".to_owned())?;
+                Ok(())
+            }),
+            // Both count in binary megabytes.
+            Property::new("ram", |s, _| Ok(s.memory_mib.into())).or_set(|s, v, _| {
+                s.memory_mib = whole(v)?;
+                Ok(())
+            }),
+            Property::new("imageUUID", |s, _| Ok(id(Some(s.image_id)))),
+            Property::new("imageName", |s, b| b.name_of::<Image>(s.image_id.into())),
+            Property::new("nics", |s, _| Ok(s.nics.iter().map(|n| nic(s, n)).collect())),
+            Property::new("disks", |s, b| b.within::<Disk>(Field::Subject, s.id.into())),
+            Property::new("virtualizationType", |_, _| Ok("VIRTUAL_MACHINE".into())),
+            Property::new("providers", |s, _| Ok(json!(s.provider_values))).or_set(|s, v, _| {
+                s.provider_values = providers(v)?;
+                Ok(())
+            }),
+        ];
+        PROPERTIES
+    }
+
+    fn label(&self) -> String {
+        self.name.clone()
+    }
+
+    fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    fn resource_state(&self) -> &'static str {
+        match self.state {
+            ServerState::Building => "CREATING",
+            ServerState::Deleting => "TO_BE_DELETED",
+            _ => "ACTIVE",
+        }
+    }
+
+    fn customer(&self) -> Option<CustomerId> {
+        Some(self.customer_id)
+    }
+
+    fn billing_entity(&self) -> BillingEntityId {
+        self.billing_entity_id
+    }
+
+    fn keys(&self) -> &[ResourceKey] {
+        &self.keys
+    }
+}
+
+fn nic(server: &Server, nic: &Nic) -> Value {
+    // Interfaces are no records of their own; their ids derive from the server's.
+    let nic_id = Uuid::new_v5(&server.id.0, format!("nic:{}", nic.index).as_bytes()).to_string();
+    let addresses: Vec<Value> = (nic.addresses.iter())
+        .map(|address| {
+            let kind = if address.contains(':') { "IPV6" } else { "IPV4" };
+            json!({"ipAddress": address, "type": kind, "auto": true, "nicUUID": nic_id})
+        })
+        .collect();
+    json!({
+        "resourceUUID": nic_id, "resourceType": "NIC", "index": nic.index, "macAddress": nic.mac, "networkType": "IP",
+        "serverUUID": server.id.to_string(), "serverName": server.name, "ipAddresses": addresses,
+    })
+}
+
+/// Longest text and most settings of configuration providers: they are forms that people fill in.
+const SETTING_BYTES: usize = 4096;
+const SETTINGS_MAX: usize = 200;
+
+fn providers(value: &Value) -> Result<BTreeMap<String, BTreeMap<String, String>>, String> {
+    let mut providers = BTreeMap::new();
+    let empty = serde_json::Map::new();
+    for (provider, settings) in value.as_object().unwrap_or(&empty) {
+        let settings = settings.as_object().ok_or("must be a map of maps of texts")?;
+        let mut kept = BTreeMap::new();
+        for (name, setting) in settings.iter().filter(|(_, setting)| !setting.is_null()) {
+            kept.insert(name.clone(), super::text(setting));
+        }
+        if !kept.is_empty() {
+            providers.insert(provider.clone(), kept);
+        }
+    }
+    let settings = || providers.iter().flat_map(|(_, settings)| settings);
+    if settings().count() > SETTINGS_MAX {
+        return Err(format!("has more than {SETTINGS_MAX} settings"));
+    }
+    if settings().any(|(name, setting)| name.len() + setting.len() > SETTING_BYTES) {
+        return Err(format!("has a setting longer than {SETTING_BYTES} bytes"));
+    }
+    Ok(providers)
+}

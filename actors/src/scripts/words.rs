@@ -1,0 +1,75 @@
+//! Our states and kinds in the words of the language (`fdl.md` 4.5).
+
+use sutler_model::{JobInput, JobState, KeyKind, Noun, ServerState};
+
+/// The language's ResourceType of records that scripts know.
+pub(crate) const fn resource_type(noun: Noun) -> Option<&'static str> {
+    Some(match noun {
+        Noun::BillingEntity => "BILLING_ENTITY",
+        Noun::Customer => "CUSTOMER",
+        Noun::User => "USER",
+        Noun::Image => "IMAGE",
+        Noun::Server => "SERVER",
+        Noun::Disk => "DISK",
+        Noun::Job => "JOB",
+        Noun::Invoice => "INVOICE",
+        _ => return None,
+    })
+}
+
+/// ServerStatus. The language knows neither a paused nor a frozen guest. Both hold their memory and are billed, so
+/// STOPPED would be a lie that billing scripts act upon; RECOVERY says that the guest is not well.
+pub(crate) const fn server_status(state: ServerState) -> &'static str {
+    match state {
+        ServerState::Building => "BUILDING",
+        ServerState::Starting => "STARTING",
+        ServerState::Running => "RUNNING",
+        ServerState::Paused | ServerState::Frozen => "RECOVERY",
+        ServerState::Stopping => "STOPPING",
+        ServerState::Stopped => "STOPPED",
+        ServerState::Deleting => "DELETING",
+        ServerState::Error => "ERROR",
+    }
+}
+
+/// JobStatus. A job that is being undone is still at work; one that needs an operator has failed for its customer.
+pub(crate) const fn job_status(state: JobState) -> &'static str {
+    match state {
+        JobState::NotStarted => "NOT_STARTED",
+        JobState::InProgress | JobState::Undoing => "IN_PROGRESS",
+        JobState::Waiting => "WAITING",
+        JobState::Successful => "SUCCESSFUL",
+        JobState::Failed | JobState::NeedsOperator => "FAILED",
+        JobState::Cancelled => "CANCELLED",
+    }
+}
+
+/// JobType.
+pub(crate) const fn job_type(input: &JobInput) -> &'static str {
+    match input {
+        JobInput::CreateServer { .. } => "CREATE_SERVER",
+        JobInput::StartServer { .. } => "START_SERVER",
+        JobInput::StopServer { force: true, .. } => "KILL_SERVER",
+        JobInput::StopServer { force: false, .. } => "SHUTDOWN_SERVER",
+        JobInput::RebootServer { .. } => "REBOOT_SERVER",
+        JobInput::DeleteServer { .. } => "DELETE_SERVER",
+    }
+}
+
+/// ResourceKeyType and our kind of key.
+const KEY_TYPES: [(&str, KeyKind); 4] = [
+    ("USER_KEY", KeyKind::User),
+    ("BILLING_ENTITY_KEY", KeyKind::BillingEntity),
+    ("SYSTEM_KEY", KeyKind::System),
+    ("PLACEMENT_KEY", KeyKind::Placement),
+];
+
+/// ResourceKeyType.
+pub(crate) fn key_type(kind: KeyKind) -> &'static str {
+    KEY_TYPES.iter().find(|(_, known)| *known == kind).map_or("USER_KEY", |(word, _)| word)
+}
+
+/// Our kind of key; none for a word that is no ResourceKeyType we keep.
+pub(crate) fn key_kind(word: &str) -> Option<KeyKind> {
+    KEY_TYPES.iter().find(|(known, _)| *known == word).map(|(_, kind)| *kind)
+}
