@@ -19,6 +19,7 @@ mod migrations;
 mod msgpack;
 mod nouns;
 mod open;
+mod options;
 mod page;
 mod queue;
 mod readers;
