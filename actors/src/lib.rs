@@ -16,6 +16,8 @@ pub mod registry;
 mod scripts;
 mod server;
 mod system;
+#[cfg(test)]
+mod testing;
 
 pub use caller::{Caller, Idempotency};
 pub use core::{Core, Settings};

@@ -324,7 +324,7 @@ async fn save(
                 follow(core, family, &new_family);
                 (*job, *family) = (new_job, new_family);
                 #[cfg(test)]
-                super::suite::committed(job);
+                super::suite::committed();
                 return Ok(());
             }
             Err(sutler_store::Error::Conflict { .. }) if lost < COMMIT_TRIES => {

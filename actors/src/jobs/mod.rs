@@ -11,6 +11,8 @@ mod suite;
 
 pub use engine::Engine;
 pub(crate) use guest::state_of;
+#[cfg(test)]
+pub(crate) use suite::committed as accepted;
 pub(crate) use step::{Apply, Step, StepCtx, StepError, Work, chain, nothing};
 
 use create_server::CreateServer;

@@ -327,6 +327,8 @@ impl System {
 
     /// Tells the server's actor of a job. The job is durable already: if the actor does not hear, the keeper tells again.
     pub(crate) fn wake(&self, server: ServerId, job: JobId) {
+        #[cfg(test)]
+        crate::jobs::accepted();
         let servers = self.inner.servers.clone();
         self.inner.core.runtime.spawn(async move {
             if let Err(error) = servers.ask(server.into(), JobAccepted(job)).await {

@@ -13,7 +13,7 @@ impl Described for Customer {
     fn properties() -> &'static [Property<Self>] {
         const PROPERTIES: &[Property<Customer>] = &[
             Property::new("resourceName", |c, _| Ok(c.name.as_str().into())).or_set(|c, v, _| set_name(&mut c.name, v)),
-            Property::new("resourceKey", |c, b| Ok(b.resource(c)?["resourceKey"].clone()))
+            Property::new("resourceKey", |c, b| Ok(b.keys(c)))
                 .or_set(|c, v, viewer| set_keys(&mut c.keys, v, viewer)),
             Property::new("organisationName", |c, _| Ok(c.name.as_str().into())),
             Property::new("productOfferUUID", |c, _| Ok(id(Some(c.plan_id)))),

@@ -18,8 +18,7 @@ use std::{
 };
 use sutler_lua::Bean;
 use sutler_model::{
-    BillingEntity, BillingEntityId, Customer, CustomerId, FieldError, Image, KeyKind, Nanos, ResourceKey, Scope, Server,
-    Timestamp, User,
+    BillingEntity, BillingEntityId, Customer, CustomerId, FieldError, KeyKind, Nanos, ResourceKey, Scope, Timestamp,
 };
 use sutler_store::{Error, Field, Filter, Order, PageRequest, Record, Snapshot};
 use uuid::Uuid;
@@ -98,13 +97,6 @@ impl<'a> Beans<'a> {
     /// The properties of Resource and CustomerResource (`fdl.md` 4.2).
     fn resource<R: Described>(&self, record: &R) -> Result<Map<String, Value>, Error> {
         let (id, seller) = (record.id().to_string(), record.billing_entity());
-        let keys: Vec<Value> = (record.keys().iter())
-            .filter(|key| may_see(self.viewer, key.kind))
-            .map(|key| {
-                let kind = words::key_type(key.kind);
-                json!({"name": key.name, "value": key.value, "type": kind, "weight": 0, "resourceUUID": id})
-            })
-            .collect();
         let mut properties = Map::new();
         for (name, value) in [
             ("resourceUUID", Value::from(id)),
@@ -112,7 +104,7 @@ impl<'a> Beans<'a> {
             ("resourceType", words::resource_type(R::NOUN).into()),
             ("resourceState", Value::from(record.resource_state())),
             ("resourceCreateDate", Value::from(record.created_at().0)),
-            ("resourceKey", Value::from(keys)),
+            ("resourceKey", self.keys(record)),
             ("billingEntityUUID", Value::from(seller.to_string())),
             ("billingEntityName", self.name_of::<BillingEntity>(seller.into())?),
         ] {
@@ -123,6 +115,18 @@ impl<'a> Beans<'a> {
             properties.insert("customerName".to_owned(), self.name_of::<Customer>(customer.into())?);
         }
         Ok(properties)
+    }
+
+    /// The keys that the viewer may see.
+    fn keys<R: Described>(&self, record: &R) -> Value {
+        let id = record.id().to_string();
+        (record.keys().iter())
+            .filter(|key| may_see(self.viewer, key.kind))
+            .map(|key| {
+                let kind = words::key_type(key.kind);
+                json!({"name": key.name, "value": key.value, "type": kind, "weight": 0, "resourceUUID": id})
+            })
+            .collect()
     }
 
     /// A record's display name, read once for all beans made together; null when it is gone.

@@ -14,7 +14,7 @@ impl Described for Server {
     fn properties() -> &'static [Property<Self>] {
         const PROPERTIES: &[Property<Server>] = &[
             Property::new("resourceName", |s, _| Ok(s.name.as_str().into())).or_set(|s, v, _| set_name(&mut s.name, v)),
-            Property::new("resourceKey", |s, b| Ok(b.resource(s)?["resourceKey"].clone()))
+            Property::new("resourceKey", |s, b| Ok(b.keys(s)))
                 .or_set(|s, v, viewer| set_keys(&mut s.keys, v, viewer)),
             Property::new("lastModifiedTime", |s, _| Ok(s.state_since.0.into())),
             Property::new("status", |s, _| Ok(server_status(s.state).into())),

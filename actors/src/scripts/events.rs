@@ -1,0 +1,201 @@
+//! From a feed entry to the events that triggers wait for. Pure, so that a replay raises the same events.
+//!
+//! What is raised: POST_CREATE for every kind of record that scripts know but jobs; POST_JOB_STATE_CHANGE for a new job and
+//! for each change of its state; POST_SERVER_STATE_CHANGE for each change of a server's state. A change between two
+//! states that are one in the language (a job at work and one being undone) raises nothing.
+
+use super::words;
+use serde_json::Value;
+use sutler_model::{
+    BillingEntityId, CustomerId, JobState, Noun, RunId, ScriptId, ServerState, TriggerType,
+};
+use sutler_store::{Change, FeedEntry, Op};
+use uuid::Uuid;
+
+/// Something that happened, as far as the entry alone tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Event {
+    /// What kind of event.
+    pub trigger: TriggerType,
+    /// Which: the resource type or the new state, in the language's words.
+    pub option: &'static str,
+    /// Which of the entry's changes.
+    pub change: usize,
+    /// The kind of record it is about.
+    pub noun: Noun,
+    /// The record it is about.
+    pub id: Uuid,
+    /// Whose record.
+    pub customer: Option<CustomerId>,
+    /// Their seller.
+    pub billing_entity: Option<BillingEntityId>,
+}
+
+/// The events in an entry, in the order of its changes.
+pub(crate) fn events(entry: &FeedEntry) -> Vec<Event> {
+    let mut events = Vec::new();
+    for (index, change) in entry.changes.iter().enumerate() {
+        let Some((trigger, option)) = occurrence(change) else { continue };
+        let customer = match change.noun {
+            Noun::Customer => Some(change.id),
+            _ => change.customer_id,
+        };
+        let billing_entity = match change.noun {
+            Noun::BillingEntity => Some(change.id),
+            _ => change.billing_entity_id,
+        };
+        events.push(Event {
+            trigger,
+            option,
+            change: index,
+            noun: change.noun,
+            id: change.id,
+            customer: customer.map(CustomerId),
+            billing_entity: billing_entity.map(BillingEntityId),
+        });
+    }
+    events
+}
+
+fn occurrence(change: &Change) -> Option<(TriggerType, &'static str)> {
+    match (change.noun, change.op) {
+        (Noun::Job, Op::Created | Op::Updated) => {
+            let status = |value: Option<Value>| state::<JobState>(value).map(words::job_status);
+            let (old, new) = (status(change.old_value("state")), status(change.new_value("state"))?);
+            (old != Some(new)).then_some((TriggerType::PostJobStateChange, new))
+        }
+        (Noun::Server, Op::Updated) => {
+            let status = |value: Option<Value>| state::<ServerState>(value).map(words::server_status);
+            let (old, new) = (status(change.old_value("state")), status(change.new_value("state"))?);
+            (old != Some(new)).then_some((TriggerType::PostServerStateChange, new))
+        }
+        (noun, Op::Created) => Some((TriggerType::PostCreate, words::resource_type(noun)?)),
+        _ => None,
+    }
+}
+
+/// A state as a feed entry keeps it.
+pub(crate) fn state<S: serde::de::DeserializeOwned>(value: Option<Value>) -> Option<S> {
+    serde_json::from_value(value?).ok()
+}
+
+/// The id of the run of a function for a change. Derived, so that a replay after a crash finds the run it did before.
+pub(crate) fn run_id(script: ScriptId, function: &str, seq: u64, change: usize) -> RunId {
+    RunId(Uuid::new_v5(&script.0, format!("{function}:{seq}:{change}").as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sutler_model::{Cause, Timestamp};
+    use sutler_store::FieldChange;
+
+    fn text(word: &str) -> FieldChange {
+        serde_json::from_value(serde_json::json!({"name": "state", "old": null, "new": word})).unwrap()
+    }
+
+    fn change(noun: Noun, op: Op, fields: Vec<FieldChange>) -> Change {
+        Change {
+            noun,
+            id: Uuid::from_u128(7),
+            key: Vec::new(),
+            version: 1,
+            op,
+            fields,
+            customer_id: Some(Uuid::from_u128(1)),
+            billing_entity_id: Some(Uuid::from_u128(2)),
+        }
+    }
+
+    fn turn(old: &str, new: &str) -> FieldChange {
+        serde_json::from_value(serde_json::json!({"name": "state", "old": old, "new": new})).unwrap()
+    }
+
+    fn raised(changes: Vec<Change>) -> Vec<(usize, TriggerType, &'static str)> {
+        let entry = FeedEntry { seq: 1, at: Timestamp(0), cause: Cause::system("test"), changes };
+        events(&entry).into_iter().map(|e| (e.change, e.trigger, e.option)).collect()
+    }
+
+    #[test]
+    fn one_entry_raises_each_event_in_the_order_of_its_changes() {
+        use TriggerType as T;
+        let changes = vec![
+            change(Noun::Server, Op::Created, vec![text("building")]),
+            change(Noun::Disk, Op::Created, vec![text("creating")]),
+            change(Noun::Interval, Op::Created, vec![]),
+            change(Noun::Job, Op::Created, vec![text("not_started")]),
+            change(Noun::ScriptRun, Op::Created, vec![text("succeeded")]),
+            change(Noun::Server, Op::Updated, vec![turn("starting", "running")]),
+        ];
+        assert_eq!(
+            raised(changes),
+            [
+                (0, T::PostCreate, "SERVER"),
+                (1, T::PostCreate, "DISK"),
+                (3, T::PostJobStateChange, "NOT_STARTED"),
+                (5, T::PostServerStateChange, "RUNNING"),
+            ]
+        );
+    }
+
+    #[test]
+    fn every_kind_of_record_that_scripts_know_raises_its_creation() {
+        for (noun, option) in [
+            (Noun::Customer, "CUSTOMER"),
+            (Noun::User, "USER"),
+            (Noun::BillingEntity, "BILLING_ENTITY"),
+            (Noun::Invoice, "INVOICE"),
+            (Noun::Image, "IMAGE"),
+        ] {
+            assert_eq!(raised(vec![change(noun, Op::Created, vec![])]), [(0, TriggerType::PostCreate, option)]);
+            assert_eq!(raised(vec![change(noun, Op::Updated, vec![])]), []);
+            assert_eq!(raised(vec![change(noun, Op::Deleted, vec![])]), []);
+        }
+        for silent in [Noun::ApiKey, Noun::Session, Noun::Plan, Noun::Node, Noun::Script] {
+            assert_eq!(raised(vec![change(silent, Op::Created, vec![])]), [], "{silent}");
+        }
+    }
+
+    #[test]
+    fn states_that_are_one_in_the_language_raise_nothing_between_them() {
+        let job = |old, new| raised(vec![change(Noun::Job, Op::Updated, vec![turn(old, new)])]);
+        assert_eq!(job("in_progress", "undoing"), []);
+        assert_eq!(job("undoing", "needs_operator"), [(0, TriggerType::PostJobStateChange, "FAILED")]);
+        let server = |old, new| raised(vec![change(Noun::Server, Op::Updated, vec![turn(old, new)])]);
+        assert_eq!(server("paused", "frozen"), []);
+        assert_eq!(server("running", "paused"), [(0, TriggerType::PostServerStateChange, "RECOVERY")]);
+        assert_eq!(raised(vec![change(Noun::Server, Op::Updated, vec![])]), []);
+    }
+
+    #[test]
+    fn the_scope_of_customers_and_billing_entities_is_their_own() {
+        let entry = FeedEntry {
+            seq: 1,
+            at: Timestamp(0),
+            cause: Cause::system("test"),
+            changes: vec![
+                change(Noun::Customer, Op::Created, vec![]),
+                change(Noun::BillingEntity, Op::Created, vec![]),
+            ],
+        };
+        let events = events(&entry);
+        assert_eq!(events[0].customer, Some(CustomerId(Uuid::from_u128(7))));
+        assert_eq!(events[0].billing_entity, Some(BillingEntityId(Uuid::from_u128(2))));
+        assert_eq!(events[1].billing_entity, Some(BillingEntityId(Uuid::from_u128(7))));
+    }
+
+    #[test]
+    fn a_run_keeps_its_id_and_shares_it_with_no_other() {
+        let script = ScriptId(Uuid::from_u128(1));
+        let id = run_id(script, "f", 12, 3);
+        assert_eq!(id, run_id(script, "f", 12, 3));
+        for other in [
+            run_id(ScriptId(Uuid::from_u128(2)), "f", 12, 3),
+            run_id(script, "g", 12, 3),
+            run_id(script, "f", 13, 3),
+            run_id(script, "f", 12, 4),
+        ] {
+            assert_ne!(id, other);
+        }
+    }
+}

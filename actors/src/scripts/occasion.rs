@@ -1,0 +1,168 @@
+//! All that a run is told about its event, read from the store when an entry has matched.
+
+use super::{
+    beans::{Beans, remains},
+    events::{Event, state},
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+use sutler_lua::{Bean, Input, Params};
+use sutler_model::{
+    BillingEntity, BillingEntityId, Cause, Customer, CustomerId, Disk, Image, Invoice, Job, Noun, Scope, Server, User,
+    UserId,
+};
+use sutler_store::{Error, FeedEntry, Snapshot};
+use uuid::Uuid;
+
+/// An event as one owner sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Occasion {
+    /// What the script gets.
+    pub params: Params,
+    /// The record whose events are kept in order; of a job the record it works on.
+    pub resource: Uuid,
+    /// How many runs stand behind the event.
+    pub depth: u8,
+}
+
+/// Jobs followed back from an event: a parent of a parent is all there is.
+const CHAIN_MAX: usize = 8;
+
+/// Reads what belongs to an event.
+///
+/// # Errors
+/// Those of the store.
+pub(crate) fn occasion(snapshot: &Snapshot, entry: &FeedEntry, event: &Event, owner: Scope) -> Result<Occasion, Error> {
+    let beans = Beans::new(snapshot, owner, true);
+    let (depth, by) = chain(snapshot, &entry.cause)?;
+    let (bean, resource) = subject(snapshot, entry, event, &beans)?;
+    let customer = event.customer.map(|id| snapshot.get::<Customer>(id)).transpose()?.flatten();
+    let user = by.map(|id| snapshot.get::<User>(id)).transpose()?.flatten();
+    let params = Params {
+        input: Input::Bean(bean),
+        option: event.option.to_owned(),
+        be_uuid: event.billing_entity.map(|id| id.to_string()).unwrap_or_default(),
+        customer: customer.map(|c| beans.bean(&c)).transpose()?,
+        // A customer's script is not told which of its seller's people did something.
+        user: user.filter(|u| sees_user(owner, u)).map(|u| beans.bean(&u)).transpose()?,
+        timestamp_ms: entry.at.0,
+    };
+    Ok(Occasion { params, resource, depth })
+}
+
+fn sees_user(owner: Scope, user: &User) -> bool {
+    match owner {
+        Scope::Customer(id) => user.customer_id == Some(id),
+        _ => true,
+    }
+}
+
+/// The bean at the moment of the event, and the record whose events are kept in order.
+fn subject(snapshot: &Snapshot, entry: &FeedEntry, event: &Event, beans: &Beans<'_>) -> Result<(Bean, Uuid), Error> {
+    let change = &entry.changes[event.change];
+    let bean = match event.noun {
+        Noun::Job => {
+            return Ok(match snapshot.get::<Job>(event.id)? {
+                Some(mut job) => {
+                    // The job may have gone on since; the script is told of this state.
+                    if let Some(then) = state(change.new_value("state")) {
+                        job.state = then;
+                    }
+                    if !job.state.is_final() {
+                        job.error = None;
+                        job.finished_at = None;
+                    }
+                    (beans.bean(&job)?, job.item_id)
+                }
+                None => (remains("Job", event.id, event.customer, event.billing_entity).with("status", event.option), event.id),
+            });
+        }
+        Noun::Server => match snapshot.get::<Server>(event.id)? {
+            _ if event.trigger == sutler_model::TriggerType::PostCreate => beans.bean(&change.created::<Server>()?)?,
+            Some(mut server) => {
+                if let Some(then) = state(change.new_value("state")) {
+                    server.state = then;
+                }
+                beans.bean(&server)?
+            }
+            None => remains("Server", event.id, event.customer, event.billing_entity).with("status", event.option),
+        },
+        Noun::Customer => beans.bean(&change.created::<Customer>()?)?,
+        Noun::User => beans.bean(&change.created::<User>()?)?,
+        Noun::BillingEntity => beans.bean(&change.created::<BillingEntity>()?)?,
+        Noun::Disk => beans.bean(&change.created::<Disk>()?)?,
+        Noun::Image => beans.bean(&change.created::<Image>()?)?,
+        Noun::Invoice => beans.bean(&change.created::<Invoice>()?)?,
+        // No other noun raises events.
+        other => Bean::new(other.name()),
+    };
+    Ok((bean, event.id))
+}
+
+/// How many runs stand behind a cause, and which user at its beginning. Jobs pass on what set them off.
+pub(crate) fn chain(snapshot: &Snapshot, cause: &Cause) -> Result<(u8, Option<UserId>), Error> {
+    let mut cause = cause.clone();
+    let mut user = None;
+    for _ in 0..CHAIN_MAX {
+        match cause {
+            Cause::Request { user_id, .. } => return Ok((0, user.or(user_id))),
+            Cause::Run { depth, .. } => return Ok((depth, user)),
+            Cause::System { .. } => return Ok((0, user)),
+            Cause::Job { job_id } => match snapshot.get::<Job>(job_id)? {
+                Some(job) => {
+                    user = user.or(job.user_id);
+                    cause = job.cause;
+                }
+                None => return Ok((0, user)),
+            },
+        }
+    }
+    Ok((0, user))
+}
+
+/// Paths of billing entities, which never change. Kept, because every event asks for one.
+#[derive(Clone, Default)]
+pub(crate) struct Tree {
+    paths: Arc<RwLock<HashMap<BillingEntityId, Arc<[BillingEntityId]>>>>,
+}
+
+impl Tree {
+    /// From the provider down to the entity; empty for one that is not there.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) fn path(&self, snapshot: &Snapshot, id: BillingEntityId) -> Result<Arc<[BillingEntityId]>, Error> {
+        if let Some(path) = self.known(id) {
+            return Ok(path);
+        }
+        let Some(entity) = snapshot.get::<BillingEntity>(id)? else { return Ok(Arc::new([])) };
+        let path: Arc<[BillingEntityId]> = entity.path.into();
+        self.paths.write().unwrap_or_else(PoisonError::into_inner).insert(id, path.clone());
+        Ok(path)
+    }
+
+    /// A path that was read before.
+    pub(crate) fn known(&self, id: BillingEntityId) -> Option<Arc<[BillingEntityId]>> {
+        self.paths.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+}
+
+/// Whether a record of `customer`, sold by `seller`, lies in `scope`.
+///
+/// # Errors
+/// Those of the store.
+pub(crate) fn within(
+    snapshot: &Snapshot,
+    tree: &Tree,
+    scope: Scope,
+    seller: BillingEntityId,
+    customer: Option<CustomerId>,
+) -> Result<bool, Error> {
+    Ok(match scope {
+        Scope::Provider => true,
+        Scope::Entity(_) => scope.covers(&tree.path(snapshot, seller)?, customer),
+        Scope::Customer(_) => scope.covers(&[], customer),
+    })
+}

@@ -1,0 +1,287 @@
+//! The match table: which enabled entries an event sets off. All that is awake of a trigger that does not run.
+//!
+//! It is keyed by type, option and owner, and an event is looked up once for each owner it can have: the provider, each
+//! billing entity above it and its customer. So what an event costs does not depend on how many triggers there are.
+//! It keeps the sources of enabled scripts, which are texts of a few kilobytes; Lua states are kept by the runtime.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+};
+use sutler_model::{BillingEntityId, CustomerId, Entry, Scope, Script, ScriptId, Timestamp, TriggerType};
+use uuid::Uuid;
+
+/// An enabled script.
+#[derive(Debug)]
+pub(crate) struct Armed {
+    /// Its id.
+    pub id: ScriptId,
+    /// Its record's version; a new one loads the Lua state again.
+    pub version: u64,
+    /// Display name.
+    pub name: String,
+    /// Whose it is.
+    pub owner: Scope,
+    /// The source in force.
+    pub source: Arc<str>,
+    /// A failing PRE entry lets the event pass.
+    pub fail_open: bool,
+    /// Events before this place in the feed are not for it.
+    pub from_seq: u64,
+    /// Schedules count from here.
+    pub since: Timestamp,
+    /// What it registered.
+    pub entries: Vec<Entry>,
+}
+
+impl Armed {
+    /// An enabled script, whose schedules count from `since`.
+    pub(crate) fn new(script: Script, since: Timestamp) -> Self {
+        Self {
+            id: script.id,
+            version: script.version,
+            name: script.name,
+            owner: script.owner,
+            source: script.source.into(),
+            fail_open: script.fail_open,
+            from_seq: script.from_seq,
+            since,
+            entries: script.entries,
+        }
+    }
+}
+
+/// One entry of an enabled script.
+#[derive(Clone, Debug)]
+pub(crate) struct Hook {
+    /// The script.
+    pub script: Arc<Armed>,
+    index: usize,
+}
+
+impl Hook {
+    /// The entry.
+    pub(crate) fn entry(&self) -> &Entry {
+        &self.script.entries[self.index]
+    }
+}
+
+/// An owner as a key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Owner {
+    Provider,
+    Entity(Uuid),
+    Customer(Uuid),
+}
+
+impl From<Scope> for Owner {
+    fn from(scope: Scope) -> Self {
+        match scope {
+            Scope::Provider => Self::Provider,
+            Scope::Entity(id) => Self::Entity(id.0),
+            Scope::Customer(id) => Self::Customer(id.0),
+        }
+    }
+}
+
+/// Every option, as scripts write it.
+const ANY: &str = "ANY";
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Table {
+    scripts: HashMap<ScriptId, Arc<Armed>>,
+    hooks: HashMap<TriggerType, HashMap<String, HashMap<Owner, Vec<Hook>>>>,
+}
+
+impl Table {
+    /// Takes in a script, in place of what was known of it. An older version than the known one is stale news.
+    pub(crate) fn arm(&mut self, script: Armed) -> Arc<Armed> {
+        match self.scripts.get(&script.id) {
+            Some(known) if known.version >= script.version => return known.clone(),
+            Some(_) => self.disarm(script.id),
+            None => {}
+        }
+        let script = Arc::new(script);
+        for (index, entry) in script.entries.iter().enumerate() {
+            for option in options(entry) {
+                let by_option = self.hooks.entry(entry.trigger_type).or_default();
+                let by_owner = by_option.entry(option.to_owned()).or_default();
+                by_owner.entry(script.owner.into()).or_default().push(Hook { script: script.clone(), index });
+            }
+        }
+        self.scripts.insert(script.id, script.clone());
+        script
+    }
+
+    /// Forgets a script.
+    pub(crate) fn disarm(&mut self, id: ScriptId) {
+        let Some(script) = self.scripts.remove(&id) else { return };
+        for entry in &script.entries {
+            let Some(by_option) = self.hooks.get_mut(&entry.trigger_type) else { continue };
+            for option in options(entry) {
+                let Some(by_owner) = by_option.get_mut(option) else { continue };
+                if let Some(hooks) = by_owner.get_mut(&script.owner.into()) {
+                    hooks.retain(|hook| hook.script.id != id);
+                }
+                by_owner.retain(|_, hooks| !hooks.is_empty());
+            }
+            by_option.retain(|_, by_owner| !by_owner.is_empty());
+        }
+    }
+
+    /// An enabled script.
+    pub(crate) fn script(&self, id: ScriptId) -> Option<&Arc<Armed>> {
+        self.scripts.get(&id)
+    }
+
+    /// Whether any entry waits for events of this type and option.
+    pub(crate) fn awaits(&self, trigger: TriggerType, option: &str) -> bool {
+        self.hooks.get(&trigger).is_some_and(|by_option| by_option.contains_key(option) || by_option.contains_key(ANY))
+    }
+
+    /// The entries that an event sets off whose subject belongs to `customer`, sold by the entity with `path`, in the order
+    /// they run in: by priority, then by age of the script, then as registered.
+    pub(crate) fn matches(
+        &self,
+        trigger: TriggerType,
+        option: &str,
+        path: &[BillingEntityId],
+        customer: Option<CustomerId>,
+    ) -> Vec<Hook> {
+        let Some(by_option) = self.hooks.get(&trigger) else { return Vec::new() };
+        let owners = || {
+            let above = path.iter().map(|entity| Owner::Entity(entity.0));
+            std::iter::once(Owner::Provider).chain(above).chain(customer.map(|customer| Owner::Customer(customer.0)))
+        };
+        let mut found: Vec<Hook> = [option, ANY]
+            .into_iter()
+            .filter_map(|option| by_option.get(option))
+            .flat_map(|by_owner| owners().filter_map(|owner| by_owner.get(&owner)))
+            .flatten()
+            .cloned()
+            .collect();
+        found.sort_by_key(|hook| (hook.entry().priority, hook.script.id, hook.index));
+        found
+    }
+
+    /// The entries that run at set times.
+    pub(crate) fn scheduled(&self) -> Vec<Hook> {
+        let by_option = self.hooks.get(&TriggerType::Scheduled);
+        by_option.into_iter().flat_map(HashMap::values).flat_map(HashMap::values).flatten().cloned().collect()
+    }
+}
+
+/// The options an entry is kept under, each once. `ANY` stands for all others, and for none at all.
+fn options(entry: &Entry) -> Vec<&str> {
+    let mut options: Vec<&str> = entry.options.iter().map(String::as_str).collect();
+    if options.is_empty() || options.contains(&ANY) || entry.trigger_type == TriggerType::Scheduled {
+        return vec![ANY];
+    }
+    options.sort_unstable();
+    options.dedup();
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entity(n: u128) -> BillingEntityId {
+        BillingEntityId(Uuid::from_u128(n))
+    }
+
+    fn customer(n: u128) -> CustomerId {
+        CustomerId(Uuid::from_u128(n))
+    }
+
+    fn entry(trigger_type: TriggerType, options: &[&str], priority: i64) -> Entry {
+        Entry {
+            function: format!("f{priority}"),
+            reference: "r".into(),
+            name: "n".into(),
+            description: String::new(),
+            trigger_type,
+            options: options.iter().map(|o| (*o).to_owned()).collect(),
+            priority,
+            schedule: None,
+        }
+    }
+
+    fn armed(id: u128, version: u64, owner: Scope, entries: Vec<Entry>) -> Armed {
+        Armed {
+            id: ScriptId(Uuid::from_u128(id)),
+            version,
+            name: "script".into(),
+            owner,
+            source: "".into(),
+            fail_open: false,
+            from_seq: 0,
+            since: Timestamp(0),
+            entries,
+        }
+    }
+
+    fn found(table: &Table, option: &str, path: &[BillingEntityId], customer: Option<CustomerId>) -> Vec<u128> {
+        let hooks = table.matches(TriggerType::PostCreate, option, path, customer);
+        hooks.iter().map(|hook| hook.script.id.0.as_u128()).collect()
+    }
+
+    #[test]
+    fn only_owners_that_cover_the_subject_are_found_and_all_of_them() {
+        let mut table = Table::default();
+        let owners = [
+            Scope::Provider,
+            Scope::Entity(entity(1)),
+            Scope::Entity(entity(2)),
+            Scope::Entity(entity(3)),
+            Scope::Customer(customer(8)),
+            Scope::Customer(customer(9)),
+        ];
+        for (n, owner) in owners.iter().enumerate() {
+            table.arm(armed(n as u128, 1, *owner, vec![entry(TriggerType::PostCreate, &["SERVER"], 0)]));
+        }
+        for path in [vec![entity(1)], vec![entity(1), entity(2)], vec![entity(1), entity(3)]] {
+            for subject in [None, Some(customer(8)), Some(customer(9)), Some(customer(10))] {
+                let covering: Vec<u128> = (0..).zip(owners).filter(|(_, o)| o.covers(&path, subject)).map(|(n, _)| n).collect();
+                assert_eq!(found(&table, "SERVER", &path, subject), covering);
+            }
+        }
+    }
+
+    #[test]
+    fn entries_run_by_priority_and_each_once() {
+        let mut table = Table::default();
+        table.arm(armed(1, 1, Scope::Provider, vec![entry(TriggerType::PostCreate, &["ANY", "SERVER"], 5)]));
+        table.arm(armed(2, 1, Scope::Provider, vec![entry(TriggerType::PostCreate, &["SERVER", "SERVER"], -8000)]));
+        table.arm(armed(3, 1, Scope::Provider, vec![entry(TriggerType::PostCreate, &[], 0)]));
+        assert_eq!(found(&table, "SERVER", &[], None), [2, 3, 1]);
+        assert_eq!(found(&table, "DISK", &[], None), [3, 1]);
+    }
+
+    #[test]
+    fn a_new_version_takes_the_place_of_the_old_and_stale_news_changes_nothing() {
+        let mut table = Table::default();
+        table.arm(armed(1, 2, Scope::Provider, vec![entry(TriggerType::PostCreate, &["SERVER"], 0)]));
+        table.arm(armed(1, 1, Scope::Provider, vec![entry(TriggerType::PostCreate, &["DISK"], 0)]));
+        assert_eq!(found(&table, "SERVER", &[], None), [1]);
+        table.arm(armed(1, 3, Scope::Provider, vec![entry(TriggerType::PostCreate, &["DISK"], 0)]));
+        assert_eq!((found(&table, "SERVER", &[], None), found(&table, "DISK", &[], None)), (vec![], vec![1]));
+        table.disarm(ScriptId(Uuid::from_u128(1)));
+        assert!(!table.awaits(TriggerType::PostCreate, "DISK"));
+        assert!(table.hooks.values().all(HashMap::is_empty));
+    }
+
+    #[test]
+    fn ten_thousand_triggers_of_others_are_not_even_looked_at() {
+        let mut table = Table::default();
+        for n in 0..10_000 {
+            let owner = Scope::Customer(customer(n));
+            table.arm(armed(n, 1, owner, vec![entry(TriggerType::PostCreate, &["SERVER"], 0)]));
+        }
+        let slots = &table.hooks[&TriggerType::PostCreate]["SERVER"];
+        assert_eq!(slots.len(), 10_000);
+        assert!(slots.values().all(|hooks| hooks.len() == 1));
+        assert_eq!(found(&table, "SERVER", &[entity(1), entity(2)], Some(customer(4711))), [4711]);
+    }
+}

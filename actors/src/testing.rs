@@ -1,0 +1,216 @@
+//! What the tests of this crate stand on: a system over a simulated world, a provider with one customer, and waits.
+
+use crate::{Caller, Idempotency, NewCustomer, NewProvider, ServerAction, Settings, Setup, System, system::NodeConfig};
+use std::{path::Path, time::Duration};
+use sutler_drivers::simulated::{Config, Simulated};
+use sutler_model::{
+    Boot, Cause, Customer, CustomerId, Disk, Image, ImageId, ImageState, Interval, Job, JobId, NewServer,
+    Permission, Plan, Quota, Role, Scope, Server, ServerId, Timestamp,
+};
+use sutler_store::{ChangeSet, Filter, Options, Order, PageRequest, Record, Store};
+use tempfile::TempDir;
+
+/// Longer than any state takes to be reached, also on a busy machine.
+pub(crate) const FAR: Duration = Duration::from_secs(60);
+
+/// A running system with all that a test asks of it.
+pub(crate) struct Bench {
+    pub(crate) system: System,
+    pub(crate) world: Simulated,
+    pub(crate) caller: Caller,
+    pub(crate) customer: CustomerId,
+    pub(crate) image: ImageId,
+    _folder: Option<TempDir>,
+}
+
+impl Bench {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut bench = Self::start_in(folder.path()).await;
+        bench._folder = Some(folder);
+        bench
+    }
+
+    /// Starts on a folder that may hold an earlier run.
+    pub(crate) async fn start_in(root: &Path) -> Self {
+        Self::start_with(root, Settings { node_poll_ms: 50, retry_base_ms: 1, ..Settings::default() }).await
+    }
+
+    pub(crate) async fn start_with(root: &Path, settings: Settings) -> Self {
+        std::fs::create_dir_all(root).expect("the folder");
+        let store = Store::open(&root.join("store.redb"), Options::default()).expect("the store opens");
+        let file = Some(root.join("world.jsonl"));
+        let world = Simulated::new(Config { file, deadline_ms: 100, ..Config::default() }).expect("the world");
+        let nodes = vec![NodeConfig {
+            name: "node-1".into(),
+            uri: "simulated:///node-1".into(),
+            drivers: world.drivers("node-1"),
+        }];
+        let setup = Setup { store, nodes, settings, faults: None, arbiters: 2 };
+        let system = System::start(setup).await.expect("the system starts");
+        let new = NewProvider {
+            name: "Provider".into(),
+            currency: "EUR".parse().expect("a currency"),
+            admin_email: "admin@example.org".into(),
+            password_hash: "none".into(),
+        };
+        system.bootstrap(new).await.expect("the provider");
+        let plan = all::<Plan>(&system).await.remove(0);
+        let caller = caller(&plan, Role::ProviderAdmin, Scope::Provider, None);
+        let customer = match all::<Customer>(&system).await.first() {
+            Some(customer) => customer.id,
+            None => system.create_customer(&caller, new_customer("Customer", &plan)).await.expect("the customer").id,
+        };
+        let image = match all::<Image>(&system).await.first() {
+            Some(image) => image.id,
+            None => add_image(&system, &plan).await,
+        };
+        Self { system, world, caller, customer, image, _folder: None }
+    }
+
+    pub(crate) async fn stop(&self) {
+        self.system.stop().await;
+        self.system.store().close().await;
+    }
+
+    pub(crate) fn new_server(&self, name: &str, start: bool) -> NewServer {
+        NewServer {
+            name: name.into(),
+            cpu: 2,
+            memory_mib: 1024,
+            disk_gib: 10,
+            image_id: self.image,
+            start,
+            user_data: None,
+            ssh_keys: Vec::new(),
+            keys: Vec::new(),
+        }
+    }
+
+    /// Asks for a server; the key is the name, so that asking again gets the same job.
+    pub(crate) async fn create(&self, name: &str, start: bool) -> Job {
+        let new = self.new_server(name, start);
+        let key = Idempotency { key: format!("create-{name}"), request_hash: "same".into() };
+        self.system.create_server(&self.caller, self.customer, new, Some(key)).await.expect("accepted")
+    }
+
+    pub(crate) async fn act(&self, id: ServerId, action: ServerAction, key: &str) -> Job {
+        let key = Idempotency { key: key.into(), request_hash: "same".into() };
+        self.system.act_on_server(&self.caller, id, action, None, Some(key)).await.expect("accepted")
+    }
+
+    /// Waits until the job has ended.
+    pub(crate) async fn ended(&self, id: JobId) -> Job {
+        let mut last = None;
+        self.until(async || {
+            last = self.system.store().get::<Job>(id).await.expect("the job is read");
+            last.as_ref().is_some_and(|job| job.state.is_final())
+        })
+        .await;
+        last.expect("the job is there")
+    }
+
+    /// Waits until `holds`, looking again after each commit.
+    pub(crate) async fn until(&self, mut holds: impl AsyncFnMut() -> bool) {
+        let mut feed = self.system.store().watch();
+        let wait = async {
+            while !holds().await {
+                // Not everything a test waits for is a commit.
+                let _ = tokio::time::timeout(Duration::from_millis(50), feed.changed()).await;
+            }
+        };
+        tokio::time::timeout(FAR, wait).await.expect("the state is reached");
+    }
+
+    pub(crate) async fn server(&self, name: &str) -> Option<Server> {
+        all::<Server>(&self.system).await.into_iter().find(|s| s.name == name)
+    }
+
+    pub(crate) async fn disks(&self) -> Vec<Disk> {
+        all(&self.system).await
+    }
+
+    pub(crate) async fn jobs(&self) -> Vec<Job> {
+        all(&self.system).await
+    }
+
+    pub(crate) async fn last_job(&self) -> Job {
+        self.jobs().await.pop().expect("a job")
+    }
+
+    pub(crate) async fn intervals(&self) -> Vec<Interval> {
+        all(&self.system).await
+    }
+
+    /// The meters that run, by name.
+    pub(crate) async fn open_meters(&self) -> Vec<&'static str> {
+        let mut open: Vec<_> =
+            self.intervals().await.iter().filter(|i| i.end.is_none()).map(|i| i.key.meter.name()).collect();
+        open.sort_unstable();
+        open
+    }
+
+    /// Memory promised on all nodes, MiB.
+    pub(crate) fn promised(&self) -> u64 {
+        let core = self.system.core();
+        core.nodes.ids().into_iter().filter_map(|id| core.placement.usage(id)).map(|[_, _, memory, _]| memory).sum()
+    }
+}
+
+/// Every record of a noun.
+pub(crate) async fn all<R: Record>(system: &System) -> Vec<R> {
+    let page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
+    system.store().read(move |s| s.page(&Filter::new(), &page)).await.expect("the records are read").items
+}
+
+/// A caller of the provider's entity.
+pub(crate) fn caller(plan: &Plan, role: Role, scope: Scope, customer_id: Option<CustomerId>) -> Caller {
+    Caller {
+        user_id: None,
+        scope,
+        role,
+        permissions: Permission::ALL.into_iter().filter(|p| role.allows(*p)).collect(),
+        billing_entity_id: plan.billing_entity_id,
+        customer_id,
+        cause: Cause::system("test"),
+    }
+}
+
+pub(crate) fn new_customer(name: &str, plan: &Plan) -> NewCustomer {
+    NewCustomer {
+        name: name.into(),
+        billing_entity_id: plan.billing_entity_id,
+        plan_id: plan.id,
+        quota: Some(Quota { servers: 1000, cpus: 10_000, memory_mib: 1 << 30, disk_gib: 1 << 20 }),
+        keys: Vec::new(),
+    }
+}
+
+async fn add_image(system: &System, plan: &Plan) -> ImageId {
+    let mut image = Image {
+        id: system.core().new_id(),
+        version: 0,
+        name: "tiny".into(),
+        billing_entity_id: plan.billing_entity_id,
+        customer_id: None,
+        storage_key: "tiny.qcow2".into(),
+        size_gib: 1,
+        sha256: String::new(),
+        boot: Boot::Disk,
+        memory_mib_min: 32,
+        state: ImageState::Ready,
+        created_at: Timestamp(0),
+    };
+    // The simulated storage clones only what was taken in.
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let mut boot_sector = [0_u8; 512];
+    boot_sector[510..].copy_from_slice(&[0x55, 0xaa]);
+    std::fs::write(file.path(), boot_sector).expect("written");
+    for storage in system.core().nodes.storages() {
+        storage.import_image(&image.storage_key, file.path()).await.expect("the image is taken in");
+    }
+    let mut set = ChangeSet::new(Cause::system("test"));
+    set.create(&mut image);
+    system.store().commit(set).await.expect("the image");
+    image.id
+}
