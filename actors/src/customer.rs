@@ -9,14 +9,17 @@ use crate::{
     family::Family,
     registry::{Ctx, Entity, Handles, LoadError},
 };
+use std::collections::HashMap;
 use sutler_model::{
-    Cause, Customer, CustomerId, CustomerStatus, Disk, DiskState, Evidence, Job, Noun, ScriptRun, Server, Wanted,
+    Cause, Customer, CustomerId, CustomerStatus, Disk, DiskState, Evidence, Job, Noun, ScriptRun, Server, ServerId,
 };
-use sutler_store::{ChangeSet, Field, Filter, Order, PageRequest, Pending, Snapshot};
+use sutler_store::{ChangeSet, Committed, Field, Filter, Order, PageRequest, Snapshot};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 /// A server to admit, with its disk and the job that builds it. Refused with [`Error::Quota`] and
-/// [`Error::Suspended`]. The answer is the commit under way, so that the next admission need not wait for it.
+/// [`Error::Suspended`]. The answer comes through a channel once the commit is durable or refused, so that the next
+/// admission need not wait for it.
 pub(crate) struct Admit {
     /// The record to store.
     pub server: Server,
@@ -29,19 +32,12 @@ pub(crate) struct Admit {
 }
 
 impl actix::Message for Admit {
-    type Result = Result<Pending, Error>;
-}
-
-/// An admission whose commit failed.
-pub(crate) struct Withdraw(pub Holdings);
-
-impl actix::Message for Withdraw {
-    type Result = ();
+    type Result = Result<oneshot::Receiver<Result<Committed, sutler_store::Error>>, Error>;
 }
 
 /// What a customer holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Holdings {
+struct Holdings {
     servers: u64,
     cpus: u64,
     memory_mib: u64,
@@ -50,7 +46,7 @@ pub(crate) struct Holdings {
 
 impl Holdings {
     /// One server with its disk.
-    pub fn of(server: &Server, disk: &Disk) -> Self {
+    fn of(server: &Server, disk: &Disk) -> Self {
         Self { servers: 1, cpus: server.cpu.into(), memory_mib: server.memory_mib, disk_gib: disk.size_gib }
     }
 
@@ -72,19 +68,19 @@ impl Holdings {
         }
     }
 
-    /// Counts what the store holds for a customer.
-    fn count(snapshot: &Snapshot, id: CustomerId) -> Result<Self, sutler_store::Error> {
+    /// Counts what the store holds for a customer, without the servers in `apart`.
+    fn count(snapshot: &Snapshot, id: CustomerId, apart: &[ServerId]) -> Result<Self, sutler_store::Error> {
         let mut held = Self::default();
         each::<Server>(snapshot, id, |server| {
             // A failed creation holds nothing but its name.
-            if server.wanted != Wanted::Deleted && server.node_id.is_some() || server.job_id.is_some() {
+            if (server.node_id.is_some() || server.job_id.is_some()) && !apart.contains(&server.id) {
                 held.servers += 1;
                 held.cpus += u64::from(server.cpu);
                 held.memory_mib += server.memory_mib;
             }
         })?;
         each::<Disk>(snapshot, id, |disk| {
-            if disk.state != DiskState::Deleting {
+            if disk.state != DiskState::Deleting && !apart.contains(&disk.server_id) {
                 held.disk_gib += disk.size_gib;
             }
         })?;
@@ -133,6 +129,8 @@ pub(crate) struct CustomerActor {
     core: Core,
     customer: Customer,
     held: Holdings,
+    /// Admitted, and not known yet to be durable: the store may or may not count them.
+    under_way: HashMap<ServerId, Holdings>,
 }
 
 impl Entity for CustomerActor {
@@ -141,8 +139,8 @@ impl Entity for CustomerActor {
     const MAILBOX: usize = 1024;
 
     async fn load(core: Core, id: Uuid) -> Result<Option<Self>, LoadError> {
-        let found = read(&core, CustomerId(id)).await.map_err(LoadError::unavailable)?;
-        Ok(found.map(|(customer, held)| Self { core, customer, held }))
+        let found = read(&core, CustomerId(id), Vec::new()).await.map_err(LoadError::unavailable)?;
+        Ok(found.map(|(customer, held)| Self { core, customer, held, under_way: HashMap::new() }))
     }
 
     fn idle(&self) -> bool {
@@ -150,11 +148,11 @@ impl Entity for CustomerActor {
     }
 }
 
-async fn read(core: &Core, id: CustomerId) -> Result<Option<(Customer, Holdings)>, sutler_store::Error> {
+async fn read(core: &Core, id: CustomerId, apart: Vec<ServerId>) -> Result<Option<(Customer, Holdings)>, sutler_store::Error> {
     core.store
         .read(move |s| {
             let Some(customer) = s.get::<Customer>(id)? else { return Ok(None) };
-            Ok(Some((customer, Holdings::count(s, id)?)))
+            Ok(Some((customer, Holdings::count(s, id, &apart)?)))
         })
         .await
 }
@@ -163,17 +161,18 @@ impl CustomerActor {
     /// Reads everything anew; the record may be gone.
     async fn refresh(&mut self) -> Result<(), Error> {
         let id = self.customer.id;
-        let found = read(&self.core, id).await?;
-        (self.customer, self.held) =
-            found.ok_or_else(|| Error::NotFound { noun: Noun::Customer, id: id.to_string() })?;
+        let found = read(&self.core, id, self.under_way.keys().copied().collect()).await?;
+        let (customer, counted) = found.ok_or_else(|| Error::NotFound { noun: Noun::Customer, id: id.to_string() })?;
+        self.customer = customer;
+        self.held = self.under_way.values().fold(counted, |sum, more| sum.plus(*more));
         Ok(())
     }
 }
 
 impl Handles<Admit> for CustomerActor {
-    async fn handle(&mut self, ask: Admit, _: &Ctx<Self>) -> Result<Pending, Error> {
+    async fn handle(&mut self, ask: Admit, ctx: &Ctx<Self>) -> <Admit as actix::Message>::Result {
         let Admit { server, disk, mut job, runs } = ask;
-        let more = Holdings::of(&server, &disk);
+        let (id, more) = (server.id, Holdings::of(&server, &disk));
         let stored = self.core.store.index().version(Noun::Customer, self.customer.id.into());
         if stored != Some(self.customer.version) || fits(&self.customer, self.held, more).is_err() {
             self.refresh().await?;
@@ -190,13 +189,17 @@ impl Handles<Admit> for CustomerActor {
             set.create(&mut run);
         }
         self.held = self.held.plus(more);
-        Ok(self.core.store.submit(set))
-    }
-}
-
-impl Handles<Withdraw> for CustomerActor {
-    async fn handle(&mut self, Withdraw(holdings): Withdraw, _: &Ctx<Self>) {
-        self.held = self.held.minus(holdings);
+        self.under_way.insert(id, more);
+        let (answer, answered) = oneshot::channel();
+        ctx.spawn(self.core.store.submit(set), move |actor: &mut Self, committed, _: &Ctx<Self>| {
+            actor.under_way.remove(&id);
+            if committed.is_err() {
+                actor.held = actor.held.minus(more);
+            }
+            // The caller may have gone; the server is admitted all the same.
+            let _ = answer.send(committed);
+        });
+        Ok(answered)
     }
 }
 

@@ -18,6 +18,8 @@ mod server;
 mod system;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use caller::{Caller, Idempotency};
 pub use core::{Core, Settings};

@@ -3,7 +3,7 @@
 use super::reach::{missing, unchanged, valid};
 use crate::{
     Caller, Error, Idempotency, ServerAction, ServerPatch, System,
-    customer::{Admit, Holdings, Withdraw},
+    customer::Admit,
     family::Family,
     server::{JobAccepted, new_job},
 };
@@ -60,14 +60,15 @@ impl System {
         take_key(&mut job, key.as_ref());
         server.job_id = Some(job.id);
         let (job_id, server_id) = (job.id, server.id);
-        let holdings = Holdings::of(&server, &disk);
         let admit = Admit { server, disk, job: job.clone(), runs };
-        let pending = self.inner.customers.ask(customer.id.into(), admit).await.map_err(|e| asked(e, customer.id.into()))??;
-        if let Err(error) = pending.await {
-            let withdrawn = self.inner.customers.ask(customer.id.into(), Withdraw(holdings)).await;
-            if let Err(error) = withdrawn {
-                tracing::debug!("the customer's actor will count anew: {error}");
-            }
+        let customer_id = customer.id.into();
+        let answer =
+            self.inner.customers.ask(customer_id, admit).await.map_err(|e| asked(e, customer_id))??.await;
+        let committed = answer.map_err(|_| Error::Busy {
+            detail: "this customer's actor restarted; ask again, best with the same Idempotency-Key".to_owned(),
+            retry_after_s: 1,
+        })?;
+        if let Err(error) = committed {
             return self.lost_to_the_same_key(&customer, caller.user_id, key.as_ref(), error).await;
         }
         job.version = 1;
@@ -251,7 +252,7 @@ impl System {
         key: Option<&Idempotency>,
         error: sutler_store::Error,
     ) -> Result<Job, Error> {
-        if matches!(error, sutler_store::Error::Taken { noun: Noun::Job, .. })
+        if matches!(error, sutler_store::Error::Taken { .. })
             && let Some(job) = self.earlier_job(customer, user, key).await?
         {
             return Ok(job);
