@@ -1,6 +1,6 @@
 //! Change sets: encoded, compared and indexed on the caller's thread, so that the writer only copies bytes.
 
-use crate::{Field, IndexKeys, Op, Record, feed, history, key::Key, msgpack};
+use crate::{Field, IndexKeys, Op, Record, feed, key::Key, msgpack};
 use std::ops::Range;
 use sutler_model::{Cause, Noun};
 
@@ -24,14 +24,11 @@ pub(crate) struct PreparedChange {
     pub(crate) version: Option<u64>,
     pub(crate) was_live: bool,
     pub(crate) is_live: bool,
-    /// Whether records of this noun stop being live at all.
-    pub(crate) has_history: bool,
-    pub(crate) memory: Difference<Keys>,
-    pub(crate) disk: Difference<Vec<Vec<u8>>>,
-    /// Unique values it takes, wherever they are kept: the field for errors, and the claim.
-    pub(crate) claims: Vec<(&'static str, Box<[u8]>)>,
-    /// Unique values it gives up.
-    pub(crate) releases: Vec<Box<[u8]>>,
+    /// Fields by which records of this noun are found once they are no longer live; empty: they always are.
+    pub(crate) history: &'static [Field],
+    /// Index keys that go and come; those of a live record in memory, of others on disk.
+    pub(crate) removed: IndexKeys,
+    pub(crate) added: IndexKeys,
 }
 
 /// What happens to the record's bytes.
@@ -44,20 +41,6 @@ pub(crate) enum Action {
     Delete,
     /// Only its version is demanded.
     Require,
-}
-
-/// What goes and what comes.
-#[derive(Default)]
-pub(crate) struct Difference<T> {
-    pub(crate) removed: T,
-    pub(crate) added: T,
-}
-
-/// Entries of the in-memory index.
-#[derive(Default)]
-pub(crate) struct Keys {
-    pub(crate) fields: Vec<(Field, Box<[u8]>)>,
-    pub(crate) claims: Vec<Box<[u8]>>,
 }
 
 impl ChangeSet {
@@ -145,74 +128,24 @@ impl ChangeSet {
         before: Option<(IndexKeys, bool)>,
         after: Option<(IndexKeys, bool)>,
     ) {
-        let has_history = !R::HISTORY.is_empty();
-        let was_live = before.as_ref().is_some_and(|(_, live)| *live);
-        let is_live = after.as_ref().is_some_and(|(_, live)| *live);
-        let (old, new) = (Placed::new::<R>(&key, before), Placed::new::<R>(&key, after));
-        let held = |p: &Placed, live: bool| if live { p.claims() } else { Vec::new() };
-        let (lost, won) = difference(held(&old, was_live), held(&new, is_live));
-        let (removed, added) = difference(old.fields, new.fields);
-        let memory =
-            Difference { removed: Keys { fields: removed, claims: lost }, added: Keys { fields: added, claims: won } };
-        let (removed, added) = difference(old.disk, new.disk);
-        let (releases, claims) = difference(old.claims, new.claims);
-        let change = PreparedChange {
-            noun: R::NOUN,
+        let (mut removed, was_live) = before.unwrap_or_default();
+        let (mut added, is_live) = after.unwrap_or_default();
+        if was_live == is_live {
+            removed.drop_common(&mut added);
+        }
+        let noun = R::NOUN;
+        let history = R::HISTORY;
+        self.changes.push(PreparedChange {
+            noun,
             key,
             action,
             expected,
             version,
             was_live,
             is_live,
-            has_history,
-            memory,
-            disk: Difference { removed, added },
-            claims,
-            releases: releases.into_iter().map(|(_, claim)| claim).collect(),
-        };
-        self.changes.push(change);
-    }
-}
-
-/// Where the index keys of one state of a record are kept.
-#[derive(Default)]
-struct Placed {
-    /// In memory; empty when not live.
-    fields: Vec<(Field, Box<[u8]>)>,
-    /// On disk; empty when live. Claims among them.
-    disk: Vec<Vec<u8>>,
-    claims: Vec<(&'static str, Box<[u8]>)>,
-}
-
-impl Placed {
-    fn new<R: Record>(key: &Key, state: Option<(IndexKeys, bool)>) -> Self {
-        let Some((keys, live)) = state else { return Self::default() };
-        let claims: Vec<_> =
-            keys.unique.into_iter().map(|(field, value)| (field, history::claim(R::NOUN, field, &value))).collect();
-        if live {
-            let fields = keys.fields.into_iter().map(|(field, value)| (field, value.into_boxed_slice())).collect();
-            return Self { fields, disk: Vec::new(), claims };
-        }
-        let mut disk = history::entries::<R>(key.bytes(), &keys.fields);
-        disk.extend(claims.iter().map(|(_, claim)| claim.to_vec()));
-        Self { fields: Vec::new(), disk, claims }
-    }
-
-    fn claims(&self) -> Vec<Box<[u8]>> {
-        self.claims.iter().map(|(_, claim)| claim.clone()).collect()
-    }
-}
-
-/// What is only in `old`, and what is only in `new`. The lists are a handful long.
-fn difference<T: PartialEq>(mut old: Vec<T>, mut new: Vec<T>) -> (Vec<T>, Vec<T>) {
-    if !old.is_empty() {
-        new.retain(|n| match old.iter().position(|o| o == n) {
-            Some(i) => {
-                old.swap_remove(i);
-                false
-            }
-            None => true,
+            history,
+            removed,
+            added,
         });
     }
-    (old, new)
 }

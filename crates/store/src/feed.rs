@@ -157,7 +157,7 @@ impl EntryWriter {
     pub(crate) fn begin<R: Record>(&mut self, op: Op, key: &Key, version: u64, keys: &IndexKeys) {
         let count = u32_at(&self.bytes, self.count_at).unwrap_or(0) + 1;
         self.bytes[self.count_at..self.count_at + 4].copy_from_slice(&count.to_le_bytes());
-        let scope = |field| keys.fields.iter().find(|(f, v)| *f == field && v.len() == 16).map(|(_, v)| v);
+        let scope = |field| keys.fields().find(|(f, v)| *f == field && v.len() == 16).map(|(_, v)| v);
         let scopes = [scope(Field::Customer), scope(Field::BillingEntity)];
         let flags = u8::from(scopes[0].is_some()) | u8::from(scopes[1].is_some()) << 1;
         self.bytes.extend_from_slice(&[R::NOUN as u8, op as u8, flags]);

@@ -53,7 +53,7 @@ impl<R: Record> Filter<R> {
         if !self.fields.is_empty() {
             let keys = record.index();
             let holds = |(field, values): &(Field, Vec<Vec<u8>>)| {
-                keys.fields.iter().any(|(f, v)| f == field && values.contains(v))
+                keys.fields().any(|(f, v)| f == *field && values.iter().any(|wanted| wanted == v))
             };
             if !self.fields.iter().all(holds) {
                 return false;
@@ -71,6 +71,16 @@ pub enum Order {
     Ascending,
     /// Newest first.
     Descending,
+}
+
+impl Order {
+    /// How `a` stands to `b` in this direction.
+    pub(crate) fn compare<T: Ord + ?Sized>(self, a: &T, b: &T) -> std::cmp::Ordering {
+        match self {
+            Self::Ascending => a.cmp(b),
+            Self::Descending => b.cmp(a),
+        }
+    }
 }
 
 /// Which page.

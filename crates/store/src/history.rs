@@ -1,9 +1,9 @@
-//! Keys of the on-disk index of records that are no longer live, and of unique values wherever they are kept.
+//! Keys of the on-disk index of records that are no longer live.
 //!
-//! `noun | field | length of value | value | key` finds records; `noun | 0 | length of name | name | value` is a unique
-//! value, whose holder's key is stored under it.
+//! `noun | field | length of value | value | key` finds records; `noun | 0 | claim` is a unique value. The record's key is
+//! stored under both.
 
-use crate::Field;
+use crate::{Field, IndexKeys};
 use sutler_model::Noun;
 
 /// Longest indexed value, bytes; longer ones are cut and told apart by the re-check on the record.
@@ -26,20 +26,20 @@ pub(crate) fn entry(noun: Noun, field: Field, value: &[u8], key: &[u8]) -> Vec<u
     out
 }
 
-/// The name under which a unique value is claimed, in memory and on disk.
-pub(crate) fn claim(noun: Noun, field: &str, value: &[u8]) -> Box<[u8]> {
-    let mut out = Vec::with_capacity(3 + field.len() + value.len());
-    out.extend_from_slice(&[noun as u8, 0, field.len() as u8]);
-    out.extend_from_slice(field.as_bytes());
-    out.extend_from_slice(value);
-    out.into_boxed_slice()
+/// Under what a claim of a record that is no longer live is kept.
+pub(crate) fn claim(noun: Noun, claim: &[u8]) -> Vec<u8> {
+    [&[noun as u8, 0], claim].concat()
 }
 
 /// Every entry of a record that is no longer live.
-pub(crate) fn entries<R: crate::Record>(key: &[u8], fields: &[(Field, Vec<u8>)]) -> Vec<Vec<u8>> {
+pub(crate) fn entries(
+    noun: Noun,
+    history: &'static [Field],
+    key: &[u8],
+    keys: &IndexKeys,
+) -> impl Iterator<Item = Vec<u8>> {
+    let fields = keys.fields().filter(|(field, _)| history.contains(field));
     fields
-        .iter()
-        .filter(|(field, _)| R::HISTORY.contains(field))
-        .map(|(field, value)| entry(R::NOUN, *field, value, key))
-        .collect()
+        .map(move |(field, value)| entry(noun, field, value, key))
+        .chain(keys.claims().map(move |(_, value)| claim(noun, value)))
 }

@@ -1,9 +1,9 @@
 //! The in-memory index of live records: built at start, kept by the writer after each commit and before the answer.
 
-use crate::{Field, Record, change::PreparedChange, filter::Order, history, key::Key, record::IndexKeys};
+use crate::{Field, IndexKeys, Order, Record, change::PreparedChange, key::Key, sorted::Sorted};
+use rapidhash::fast::RandomState;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
-    ops::Bound,
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
 };
 use sutler_model::Noun;
@@ -19,26 +19,27 @@ pub struct Index {
 
 /// Change sets applied for each hold of the lock: readers wait a fraction of a millisecond even behind a full batch.
 const SETS_PER_LOCK: usize = 64;
-const FIELDS: usize = 13;
+const FIELDS: usize = Field::Pending as usize + 1;
+const NOUNS: usize = Noun::ALL.len() + 1;
 
 #[derive(Default)]
 struct Inner {
-    nouns: HashMap<Noun, NounIndex>,
+    nouns: [NounIndex; NOUNS],
     /// Records that left an entry while an older snapshot was open, which must still find them there.
     departed: VecDeque<(u64, Noun, Key)>,
 }
 
 #[derive(Default)]
 struct NounIndex {
-    versions: BTreeMap<Key, u64>,
-    fields: [HashMap<Box<[u8]>, Postings>; FIELDS],
-    claims: HashMap<Box<[u8]>, Key>,
+    versions: Sorted<u64>,
+    fields: [HashMap<Box<[u8]>, Postings, RandomState>; FIELDS],
+    claims: HashMap<Box<[u8]>, Key, RandomState>,
 }
 
-/// Records with one value. Most values of names and subjects have one record, and a set would cost ten times the memory.
+/// Records with one value. Most names and subjects have one record, for which a set would be a waste.
 enum Postings {
     One(Key),
-    Many(BTreeSet<Key>),
+    Many(Sorted<()>),
 }
 
 impl Postings {
@@ -52,15 +53,20 @@ impl Postings {
     fn contains(&self, key: &Key) -> bool {
         match self {
             Self::One(k) => k == key,
-            Self::Many(keys) => keys.contains(key),
+            Self::Many(keys) => keys.get(key).is_some(),
         }
     }
 
     fn insert(&mut self, key: Key) {
         match self {
             Self::One(k) if *k == key => {}
-            Self::One(k) => *self = Self::Many(BTreeSet::from([k.clone(), key])),
-            Self::Many(keys) => drop(keys.insert(key)),
+            Self::One(k) => {
+                let mut keys = Sorted::default();
+                keys.insert(k.clone(), ());
+                keys.insert(key, ());
+                *self = Self::Many(keys);
+            }
+            Self::Many(keys) => keys.insert(key, ()),
         }
     }
 
@@ -70,34 +76,25 @@ impl Postings {
             Self::One(k) => k == key,
             Self::Many(keys) => {
                 keys.remove(key);
-                keys.is_empty()
+                keys.len() == 0
             }
         }
     }
 
     /// The next `max` keys beyond `after`, and whether there are more.
     fn page(&self, after: Option<&Key>, order: Order, max: usize, out: &mut Vec<Key>) -> bool {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let beyond = |k: &Key| match (after, order) {
-            (None, _) => true,
-            (Some(after), Order::Ascending) => k > after,
-            (Some(after), Order::Descending) => k < after,
-        };
-        let before = out.len();
-        match (self, order) {
-            (Self::One(k), _) => out.extend(Some(k.clone()).filter(beyond)),
-            (Self::Many(keys), Order::Ascending) => {
-                out.extend(keys.range((from, Bound::Unbounded)).take(max + 1).cloned());
+        match self {
+            Self::One(k) => {
+                let beyond = after.is_none_or(|after| order.compare(after, k).is_lt());
+                out.extend(Some(k.clone()).filter(|_| beyond));
+                false
             }
-            (Self::Many(keys), Order::Descending) => {
-                out.extend(keys.range((Bound::Unbounded, from)).rev().take(max + 1).cloned());
+            Self::Many(keys) => {
+                let mut keys = keys.beyond(after, order);
+                out.extend(keys.by_ref().take(max).cloned());
+                keys.next().is_some()
             }
         }
-        if out.len() - before > max {
-            out.truncate(before + max);
-            return true;
-        }
-        false
     }
 }
 
@@ -106,17 +103,31 @@ impl NounIndex {
         self.fields[field as usize].get(value)
     }
 
-    fn add(&mut self, field: Field, value: Box<[u8]>, key: &Key) {
-        match self.fields[field as usize].entry(value) {
-            std::collections::hash_map::Entry::Occupied(mut e) => e.get_mut().insert(key.clone()),
-            std::collections::hash_map::Entry::Vacant(e) => drop(e.insert(Postings::One(key.clone()))),
+    fn add(&mut self, keys: &IndexKeys, key: &Key) {
+        for (field, value) in keys.fields() {
+            let map = &mut self.fields[field as usize];
+            match map.get_mut(value) {
+                Some(postings) => postings.insert(key.clone()),
+                None => drop(map.insert(value.into(), Postings::One(key.clone()))),
+            }
+        }
+        for (_, claim) in keys.claims() {
+            self.claims.insert(claim.into(), key.clone());
         }
     }
 
-    fn remove(&mut self, field: Field, value: &[u8], key: &Key) {
-        let map = &mut self.fields[field as usize];
-        if map.get_mut(value).is_some_and(|p| p.remove(key)) {
-            map.remove(value);
+    fn remove(&mut self, keys: &IndexKeys, key: &Key) {
+        for (field, value) in keys.fields() {
+            let map = &mut self.fields[field as usize];
+            if map.get_mut(value).is_some_and(|p| p.remove(key)) {
+                map.remove(value);
+            }
+        }
+        for (_, claim) in keys.claims() {
+            // Another record may have taken it since, in the same batch.
+            if self.claims.get(claim) == Some(key) {
+                self.claims.remove(claim);
+            }
         }
     }
 }
@@ -132,66 +143,58 @@ impl Index {
     /// Ids of the live records of `noun` with `value` in `field`, in order.
     pub fn ids(&self, noun: Noun, field: Field, value: &[u8]) -> Vec<Uuid> {
         let inner = self.read();
-        match inner.nouns.get(&noun).and_then(|n| n.postings(field, value)) {
+        match inner.nouns[noun as usize].postings(field, value) {
             None => Vec::new(),
             Some(Postings::One(key)) => vec![key.id()],
-            Some(Postings::Many(keys)) => keys.iter().map(Key::id).collect(),
+            Some(Postings::Many(keys)) => keys.keys().map(Key::id).collect(),
         }
     }
 
     /// How many there are.
     pub fn count(&self, noun: Noun, field: Field, value: &[u8]) -> usize {
-        self.read().nouns.get(&noun).and_then(|n| n.postings(field, value)).map_or(0, Postings::len)
+        self.read().nouns[noun as usize].postings(field, value).map_or(0, Postings::len)
     }
 
     /// All live ids of `noun`, in order.
     pub fn all(&self, noun: Noun) -> Vec<Uuid> {
-        self.read().nouns.get(&noun).map_or_else(Vec::new, |n| n.versions.keys().map(Key::id).collect())
+        self.read().nouns[noun as usize].versions.keys().map(Key::id).collect()
     }
 
     /// The version of a live record.
     pub fn version(&self, noun: Noun, id: Uuid) -> Option<u64> {
-        self.version_of(noun, &Key::Id(id.into_bytes()))
+        self.view().version(noun, &Key::Id(id.into_bytes()))
     }
 
     /// The live record that holds a unique value; parts as given to [`crate::IndexKeys::unique`].
     pub fn holder(&self, noun: Noun, field: &'static str, parts: &[&[u8]]) -> Option<Uuid> {
         let mut keys = IndexKeys::default();
         keys.unique(field, parts);
-        let claim = history::claim(noun, field, &keys.unique[0].1);
-        self.claimant(noun, &claim).map(|k| k.id())
+        let view = self.view();
+        keys.claims().find_map(|(_, claim)| view.holder(noun, claim)).map(Key::id)
     }
 
-    pub(crate) fn version_of(&self, noun: Noun, key: &Key) -> Option<u64> {
-        self.read().nouns.get(&noun)?.versions.get(key).copied()
-    }
-
-    pub(crate) fn claimant(&self, noun: Noun, claim: &[u8]) -> Option<Key> {
-        self.read().nouns.get(&noun)?.claims.get(claim).cloned()
+    /// The index as it is, held still.
+    pub(crate) fn view(&self) -> View<'_> {
+        View(self.read())
     }
 
     /// Live records by noun.
     pub(crate) fn counts(&self) -> Vec<(Noun, u64)> {
         let inner = self.read();
-        Noun::ALL.into_iter().map(|n| (n, inner.nouns.get(&n).map_or(0, |i| i.versions.len() as u64))).collect()
+        Noun::ALL.into_iter().map(|n| (n, inner.nouns[n as usize].versions.len() as u64)).collect()
     }
 
     /// Takes in a live record at start-up.
     pub(crate) fn load<R: Record>(&self, record: &R) {
         let (key, keys) = (Key::new(&record.key()), record.index());
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        let index = inner.nouns.entry(R::NOUN).or_default();
-        for (field, value) in keys.fields {
-            index.add(field, value.into_boxed_slice(), &key);
-        }
-        for (field, value) in keys.unique {
-            index.claims.insert(history::claim(R::NOUN, field, &value), key.clone());
-        }
+        let index = &mut inner.nouns[R::NOUN as usize];
+        index.add(&keys, &key);
         index.versions.insert(key, record.version());
     }
 
     /// Takes in what a commit changed; `last` is its last feed position.
-    pub(crate) fn apply(&self, sets: impl Iterator<Item = Vec<PreparedChange>>, last: u64) {
+    pub(crate) fn apply<'a>(&self, sets: impl Iterator<Item = &'a [PreparedChange]>, last: u64) {
         // Read after the commit: a snapshot opened from here on sees it and needs no memory of what it replaced.
         let oldest = self.snapshots().first_key_value().map(|(seq, _)| *seq);
         let mut sets = sets.peekable();
@@ -240,18 +243,14 @@ impl Index {
         seq: u64,
     ) -> Candidates {
         let inner = self.read();
-        let empty = NounIndex::default();
-        let index = inner.nouns.get(&noun).unwrap_or(&empty);
+        let index = &inner.nouns[noun as usize];
         let count = |(field, values): &(Field, Vec<Vec<u8>>)| -> usize {
             values.iter().filter_map(|v| index.postings(*field, v)).map(Postings::len).sum()
         };
         let Some(driver) = (0..fields.len()).min_by_key(|i| count(&fields[*i])) else {
             return Candidates { keys: Vec::new(), next: None };
         };
-        let ahead = |a: &Key, b: &Key| match order {
-            Order::Ascending => a.cmp(b),
-            Order::Descending => b.cmp(a),
-        };
+        let ahead = |a: &Key, b: &Key| order.compare(a, b);
         let mut keys = Vec::new();
         let mut next: Option<Key> = None;
         for postings in fields[driver].1.iter().filter_map(|v| index.postings(fields[driver].0, v)) {
@@ -292,33 +291,37 @@ impl Index {
 const BATCH: usize = 1024;
 
 impl Inner {
-    fn apply_one(&mut self, change: PreparedChange, departed_at: Option<u64>) {
-        let PreparedChange { noun, key, version, was_live, is_live, memory, .. } = change;
-        if !was_live && !is_live {
-            return;
-        }
-        if let Some(seq) = departed_at.filter(|_| !memory.removed.fields.is_empty()) {
-            self.departed.push_back((seq, noun, key.clone()));
-        }
-        let index = self.nouns.entry(noun).or_default();
-        for (field, value) in &memory.removed.fields {
-            index.remove(*field, value, &key);
-        }
-        for claim in &memory.removed.claims {
-            // Another record may have taken it since, in the same batch.
-            if index.claims.get(claim) == Some(&key) {
-                index.claims.remove(claim);
+    fn apply_one(&mut self, change: &PreparedChange, departed_at: Option<u64>) {
+        let PreparedChange { noun, key, version, was_live, is_live, removed, added, .. } = change;
+        let index = &mut self.nouns[*noun as usize];
+        if *was_live {
+            index.remove(removed, key);
+            if let Some(seq) = departed_at.filter(|_| !removed.is_empty()) {
+                self.departed.push_back((seq, *noun, key.clone()));
             }
         }
-        for (field, value) in memory.added.fields {
-            index.add(field, value, &key);
+        if *is_live {
+            index.add(added, key);
         }
-        for claim in memory.added.claims {
-            index.claims.insert(claim, key.clone());
+        match version.filter(|_| *is_live) {
+            Some(version) => index.versions.insert(key.clone(), version),
+            None if *was_live => index.versions.remove(key),
+            None => {}
         }
-        match version.filter(|_| is_live) {
-            Some(version) => drop(index.versions.insert(key, version)),
-            None => drop(index.versions.remove(&key)),
-        }
+    }
+}
+
+/// The index held still; the writer is the only one who would change it.
+pub(crate) struct View<'a>(RwLockReadGuard<'a, Inner>);
+
+impl View<'_> {
+    /// The version of a live record.
+    pub(crate) fn version(&self, noun: Noun, key: &Key) -> Option<u64> {
+        self.0.nouns[noun as usize].versions.get(key).copied()
+    }
+
+    /// The live record that holds a claim.
+    pub(crate) fn holder(&self, noun: Noun, claim: &[u8]) -> Option<&Key> {
+        self.0.nouns[noun as usize].claims.get(claim)
     }
 }

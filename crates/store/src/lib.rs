@@ -26,6 +26,7 @@ mod readers;
 mod record;
 mod shared;
 mod snapshot;
+mod sorted;
 mod space;
 mod store;
 mod tables;

@@ -34,31 +34,86 @@ pub enum Field {
     Pending = 12,
 }
 
-/// The index keys of one record.
+/// The index keys of one record, packed: two allocations however many there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IndexKeys {
-    /// Findable by.
-    pub fields: Vec<(Field, Vec<u8>)>,
-    /// Unique by: the field in the API's words, and the whole value (with its scope, such as the customer).
-    pub unique: Vec<(&'static str, Vec<u8>)>,
+    bytes: Vec<u8>,
+    /// What each key is for, and where it lies in `bytes`.
+    entries: Vec<(Slot, u32, u32)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slot {
+    Found(Field),
+    Unique(&'static str),
 }
 
 impl IndexKeys {
     /// Findable by `value` in `field`.
     pub fn by(&mut self, field: Field, value: impl AsRef<[u8]>) -> &mut Self {
-        self.fields.push((field, value.as_ref().to_vec()));
-        self
+        let start = self.start();
+        self.bytes.extend_from_slice(value.as_ref());
+        self.end(Slot::Found(field), start)
     }
 
     /// Unique by `parts` together; `field` is what an error names.
     pub fn unique(&mut self, field: &'static str, parts: &[&[u8]]) -> &mut Self {
+        let start = self.start();
         // Length-prefixed, so that ("ab", "c") and ("a", "bc") differ.
-        let mut value = Vec::new();
-        for part in parts {
-            value.extend_from_slice(&(part.len() as u32).to_be_bytes());
-            value.extend_from_slice(part);
+        for part in [field.as_bytes()].iter().chain(parts) {
+            self.bytes.extend_from_slice(&(part.len() as u32).to_be_bytes());
+            self.bytes.extend_from_slice(part);
         }
-        self.unique.push((field, value));
+        self.end(Slot::Unique(field), start)
+    }
+
+    /// What it can be found by.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (Field, &[u8])> {
+        self.entries.iter().filter_map(|(slot, start, end)| match slot {
+            Slot::Found(field) => Some((*field, &self.bytes[*start as usize..*end as usize])),
+            Slot::Unique(_) => None,
+        })
+    }
+
+    /// What it claims for itself alone: the field an error names, and the claim within its noun.
+    pub(crate) fn claims(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+        self.entries.iter().filter_map(|(slot, start, end)| match slot {
+            Slot::Unique(field) => Some((*field, &self.bytes[*start as usize..*end as usize])),
+            Slot::Found(_) => None,
+        })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Drops from both what is in both.
+    pub(crate) fn drop_common(&mut self, other: &mut Self) {
+        let (ours, theirs) = (&self.bytes, &other.bytes);
+        self.entries.retain(|(slot, start, end)| {
+            let key = &ours[*start as usize..*end as usize];
+            let same = |(s, from, to): &(Slot, u32, u32)| s == slot && &theirs[*from as usize..*to as usize] == key;
+            match other.entries.iter().position(same) {
+                Some(i) => {
+                    other.entries.swap_remove(i);
+                    false
+                }
+                None => true,
+            }
+        });
+    }
+
+    fn start(&mut self) -> u32 {
+        if self.entries.is_empty() {
+            // What most records need, at once.
+            self.bytes.reserve(192);
+            self.entries.reserve(10);
+        }
+        self.bytes.len() as u32
+    }
+
+    fn end(&mut self, slot: Slot, start: u32) -> &mut Self {
+        self.entries.push((slot, start, self.bytes.len() as u32));
         self
     }
 }

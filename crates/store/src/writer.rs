@@ -1,17 +1,19 @@
 //! The one writer: gathers what arrived, applies it in one durable transaction, then answers each.
 
 use crate::{
-    ChangeSet, Committed, Error, Health,
+    ChangeSet, Committed, Error, Health, Index,
     change::{Action, PreparedChange},
     consumers::{self, Consumer},
     error::Attempt,
-    feed,
+    feed, history,
+    index::View,
     key::Key,
     msgpack,
     shared::Shared,
     tables::{CONSUMERS, FEED, WriteTables},
     trim,
 };
+use rapidhash::fast::RandomState;
 use redb::{Database, Durability, ReadableTable, WriteTransaction};
 use std::{
     collections::HashMap,
@@ -153,38 +155,37 @@ impl Writer {
     ) -> Result<Applied, Error> {
         let mut applied =
             Applied { tail: self.tail, sets: Vec::with_capacity(batch.len()), dirty: false, oldest: None };
-        let mut tables = WriteTables::new(txn);
-        let mut overlay = Overlay::default();
-        let mut moves = Vec::new();
+        let (mut sets, mut moves) = (Vec::with_capacity(batch.len()), Vec::new());
         for command in batch {
             match command {
                 Command::Commit(set, answer) => {
-                    let checked = overlay.check(&set, &self.shared, &mut tables);
-                    match checked {
-                        Ok(Ok(())) => {
-                            if let Err(error) = write_set(&set, &mut tables) {
-                                answers.push(Answer::Set(answer, Ok(0)));
-                                return Err(error);
-                            }
-                            if !set.entry.is_empty() {
-                                applied.tail.seq += 1;
-                                applied.sets.push(set);
-                            }
-                            answers.push(Answer::Set(answer, Ok(applied.tail.seq)));
-                        }
-                        Ok(Err(refusal)) => answers.push(Answer::Set(answer, Err(refusal))),
-                        Err(error) => {
-                            answers.push(Answer::Set(answer, Ok(0)));
-                            return Err(error);
-                        }
-                    }
+                    sets.push(set);
+                    answers.push(Answer::Set(answer, Ok(0)));
                 }
-                // After the change sets, which need the feed table to themselves.
                 Command::Close => {}
                 other => moves.push(other),
             }
         }
-        drop(tables);
+        let mut accepted = Vec::with_capacity(sets.len());
+        {
+            let mut tables = WriteTables::new(txn);
+            let mut checks = Checks::new(&self.shared.index, sets.len());
+            for (set, answer) in sets.iter().zip(answers.iter_mut()) {
+                let checked = checks.check(set, &mut tables)?;
+                let accept = checked.is_ok() && !set.entry.is_empty();
+                if accept {
+                    write_set(set, &mut tables)?;
+                    applied.tail.seq += 1;
+                }
+                accepted.push(accept);
+                if let Answer::Set(_, outcome) = answer {
+                    *outcome = checked.map(|()| applied.tail.seq);
+                }
+            }
+        }
+        let mut accepted = accepted.into_iter();
+        sets.retain(|_| accepted.next().unwrap_or(false));
+        applied.sets = sets;
         if !applied.sets.is_empty() {
             applied.dirty = true;
             self.append_block(txn, &mut applied)?;
@@ -250,7 +251,7 @@ impl Writer {
         }
         self.tail = applied.tail;
         if sets > 0 {
-            self.shared.index.apply(applied.sets.into_iter().map(|s| s.changes), applied.tail.seq);
+            self.shared.index.apply(applied.sets.iter().map(|s| s.changes.as_slice()), applied.tail.seq);
         }
         self.shared.committed(applied.tail.seq, applied.oldest, applied.dirty, sets, began.elapsed());
         let at = self.tail.at;
@@ -314,105 +315,104 @@ fn write_change(change: &PreparedChange, bytes: Option<&[u8]>, tables: &mut Writ
     if let Some(bytes) = bytes {
         tables.noun(change.noun, change.is_live)?.insert(key, bytes).attempt("storing a record")?;
     }
-    for entry in &change.disk.removed {
-        tables.history()?.remove(entry.as_slice()).attempt("removing from the history index")?;
+    if change.history.is_empty() {
+        return Ok(());
     }
-    for entry in &change.disk.added {
-        tables.history()?.insert(entry.as_slice(), key).attempt("adding to the history index")?;
+    let entries = |keys| history::entries(change.noun, change.history, key, keys);
+    if !change.was_live {
+        for entry in entries(&change.removed) {
+            tables.history()?.remove(entry.as_slice()).attempt("removing from the history index")?;
+        }
+    }
+    if !change.is_live {
+        for entry in entries(&change.added) {
+            tables.history()?.insert(entry.as_slice(), key).attempt("adding to the history index")?;
+        }
     }
     Ok(())
 }
 
-/// What earlier sets of the batch changed, before the in-memory index knows.
-#[derive(Default)]
-struct Overlay {
-    versions: HashMap<(Noun, Key), Option<u64>>,
-    claims: HashMap<Box<[u8]>, Option<Key>>,
+/// Checks preconditions against the index, and against what earlier sets of the batch changed, which it knows not yet.
+struct Checks<'a> {
+    view: View<'a>,
+    batch: Overlay<'a>,
+    /// Of the set being checked: dropped when the set is refused.
+    set: Overlay<'a>,
+    sets_left: usize,
 }
 
-impl Overlay {
-    /// Whether all preconditions of a set hold; takes over its changes if so. The outer error is the storage's.
-    fn check(
-        &mut self,
-        set: &ChangeSet,
-        shared: &Shared,
-        tables: &mut WriteTables<'_>,
-    ) -> Result<Result<(), Error>, Error> {
-        let mut undo = Undo::default();
-        for change in &set.changes {
-            if let Err(refusal) = self.check_change(change, shared, tables, &mut undo)? {
-                // Backwards, so that the first of several changes to one record wins.
-                for (key, before) in undo.versions.into_iter().rev() {
-                    restore(&mut self.versions, key, before);
-                }
-                for (claim, before) in undo.claims.into_iter().rev() {
-                    restore(&mut self.claims, claim, before);
-                }
+/// Changed versions (none: gone) and claims (none: free).
+#[derive(Default)]
+struct Overlay<'a> {
+    versions: HashMap<(Noun, &'a Key), Option<u64>, RandomState>,
+    claims: HashMap<(Noun, &'a [u8]), Option<&'a Key>, RandomState>,
+}
+
+impl<'a> Checks<'a> {
+    fn new(index: &'a Index, sets: usize) -> Self {
+        Self { view: index.view(), batch: Overlay::default(), set: Overlay::default(), sets_left: sets }
+    }
+
+    /// Whether all preconditions of a set hold. The outer error is the storage's.
+    fn check(&mut self, set: &'a ChangeSet, tables: &mut WriteTables<'_>) -> Result<Result<(), Error>, Error> {
+        self.sets_left -= 1;
+        let mut rest = set.changes.iter();
+        while let Some(change) = rest.next() {
+            if let Err(refusal) = self.check_change(change, tables)? {
+                self.set.versions.clear();
+                self.set.claims.clear();
                 return Ok(Err(refusal));
             }
+            // Nobody asks after the last change of the last set.
+            if !matches!(change.action, Action::Require) && (self.sets_left > 0 || rest.len() > 0) {
+                self.set.versions.insert((change.noun, &change.key), change.version);
+                self.set.claims.extend(change.removed.claims().map(|(_, claim)| ((change.noun, claim), None)));
+                let taken = change.added.claims().map(|(_, claim)| ((change.noun, claim), Some(&change.key)));
+                self.set.claims.extend(taken);
+            }
         }
+        self.batch.versions.extend(self.set.versions.drain());
+        self.batch.claims.extend(self.set.claims.drain());
         Ok(Ok(()))
     }
 
     fn check_change(
-        &mut self,
-        change: &PreparedChange,
-        shared: &Shared,
+        &self,
+        change: &'a PreparedChange,
         tables: &mut WriteTables<'_>,
-        undo: &mut Undo,
     ) -> Result<Result<(), Error>, Error> {
         let (noun, key) = (change.noun, &change.key);
-        let at = (noun, key.clone());
-        let found = match self.versions.get(&at) {
+        let at = (noun, key);
+        let found = match self.set.versions.get(&at).or_else(|| self.batch.versions.get(&at)) {
             Some(version) => *version,
-            None => match shared.index.version_of(noun, key) {
-                None if change.has_history => tables.closed_record(noun, key.bytes(), version_of)?.transpose()?,
+            None => match self.view.version(noun, key) {
+                None if !change.history.is_empty() => {
+                    tables.closed_record(noun, key.bytes(), version_of)?.transpose()?
+                }
                 version => version,
             },
         };
         if found != change.expected {
             return Ok(Err(Error::Conflict { noun, id: key.id(), expected: change.expected, found }));
         }
-        if matches!(change.action, Action::Require) {
-            return Ok(Ok(()));
-        }
-        for (field, claim) in &change.claims {
-            let holder = match self.claims.get(claim) {
-                Some(holder) => holder.clone(),
-                None => match shared.index.claimant(noun, claim) {
-                    None if change.has_history => {
-                        let holder = tables.history()?.get(&**claim).attempt("looking for a unique value")?;
+        for (field, claim) in change.added.claims() {
+            let at = (noun, claim);
+            let holder = match self.set.claims.get(&at).or_else(|| self.batch.claims.get(&at)) {
+                Some(holder) => holder.cloned(),
+                None => match self.view.holder(noun, claim) {
+                    None if !change.history.is_empty() => {
+                        let stored = history::claim(noun, claim);
+                        let holder = tables.history()?.get(stored.as_slice()).attempt("looking for a unique value")?;
                         holder.map(|guard| Key::new(guard.value()))
                     }
-                    holder => holder,
+                    holder => holder.cloned(),
                 },
             };
             if let Some(holder) = holder.filter(|h| h != key) {
                 return Ok(Err(Error::Taken { noun, field, holder: holder.id() }));
             }
         }
-        for claim in &change.releases {
-            undo.claims.push((claim.clone(), self.claims.insert(claim.clone(), None)));
-        }
-        for (_, claim) in &change.claims {
-            undo.claims.push((claim.clone(), self.claims.insert(claim.clone(), Some(key.clone()))));
-        }
-        undo.versions.push((at.clone(), self.versions.insert(at, change.version)));
         Ok(Ok(()))
-    }
-}
-
-/// What the overlay held before a set's changes.
-#[derive(Default)]
-struct Undo {
-    versions: Vec<((Noun, Key), Option<Option<u64>>)>,
-    claims: Vec<(Box<[u8]>, Option<Option<Key>>)>,
-}
-
-fn restore<K: Eq + std::hash::Hash, V>(map: &mut HashMap<K, V>, key: K, before: Option<V>) {
-    match before {
-        Some(value) => drop(map.insert(key, value)),
-        None => drop(map.remove(&key)),
     }
 }
 

@@ -19,7 +19,7 @@ mod user;
 
 pub use interval::{interval_key, interval_prefix};
 
-use crate::{Error, Field, Index, IndexKeys, Record, history, key::Key, msgpack};
+use crate::{Error, Field, Index, IndexKeys, Record, history, msgpack};
 use serde::Serialize;
 use sutler_model::{self as model, Noun, ResourceKey};
 
@@ -78,9 +78,7 @@ pub(crate) fn place(noun: Noun, bytes: &[u8]) -> Result<(bool, Vec<Vec<u8>>), Er
         if record.live() {
             return Ok((true, Vec::new()));
         }
-        let (key, keys) = (Key::new(&record.key()), record.index());
-        let mut entries = history::entries::<R>(key.bytes(), &keys.fields);
-        entries.extend(keys.unique.iter().map(|(field, value)| history::claim(noun, field, value).into_vec()));
+        let entries = history::entries(noun, R::HISTORY, &record.key(), &record.index()).collect();
         Ok((false, entries))
     })
 }

@@ -1,0 +1,163 @@
+//! How much of raw redb's write rate do durable change sets keep?
+//!
+//! Raw: one thread encodes a 336-byte server record and puts it alone into one table, N puts for each commit. Ours: one
+//! producer hands N change sets, each creating such a record, to the store and awaits all N answers; for that each is also
+//! encoded, checked, indexed in memory, appended to the change feed, and answered. Same bytes, same durability, two-phase
+//! commit, quick repair and cache. The next batch is made while the last one is committed, as callers of a
+//! group-commit writer do; with a batch of one there is one set in flight at a time, and each answer is awaited before the
+//! next set is handed over.
+
+use crate::Measure;
+use anyhow::{Context, Result, ensure};
+use redb::{Database, Durability, TableDefinition};
+use std::{
+    path::Path,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+use sutler_model::{BillingEntityId, Cause, CustomerId, ImageId, Server, ServerId, ServerState, Timestamp, Wanted};
+use sutler_store::{ChangeSet, Options, Pending, Store};
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+/// Sets for each commit, and commits for each round: about half a second of work.
+const BATCHES: [(usize, usize); 4] = [(1, 1500), (16, 800), (100, 300), (1000, 60)];
+const ROUNDS: usize = 5;
+const TARGET: f64 = 0.7;
+/// Bytes of an encoded record.
+const RECORD: usize = 336;
+/// Customers the records belong to.
+const CUSTOMERS: u128 = 10_000;
+const CACHE: usize = 256 << 20;
+const TABLE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("server");
+
+/// Runs the bench.
+pub fn run() -> Result<Vec<Measure>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let mut measures = Vec::new();
+    let only: Option<usize> = std::env::args().nth(2).map(|n| n.parse()).transpose()?;
+    for (batch, commits) in BATCHES.into_iter().filter(|(batch, _)| only.is_none_or(|n| n == *batch)) {
+        let folder = tempfile::tempdir()?;
+        let raw = redb::Builder::new().set_cache_size(CACHE).create(folder.path().join("raw.redb"))?;
+        let store = open(folder.path())?;
+        let mut samples = (Vec::new(), Vec::new());
+        for round in 0..ROUNDS {
+            let sets = (batch * commits) as f64;
+            // Alternating which goes first, so that neither always meets the warmer disk.
+            for ours in [round % 2 == 0, round % 2 != 0] {
+                let began = Instant::now();
+                if ours {
+                    runtime.block_on(write_ours(&store, batch, commits))?;
+                    samples.0.push(sets / began.elapsed().as_secs_f64());
+                } else {
+                    write_raw(&raw, batch, commits)?;
+                    samples.1.push(sets / began.elapsed().as_secs_f64());
+                }
+            }
+        }
+        close(&runtime, store);
+        let (value, reference) = (median(samples.0), median(samples.1));
+        measures.push(Measure {
+            bench: format!("store_writes/{batch}"),
+            value,
+            unit: "sets/s",
+            reference,
+            ratio: value / reference,
+            target: TARGET,
+        });
+    }
+    Ok(measures)
+}
+
+fn write_raw(db: &Database, batch: usize, commits: usize) -> Result<()> {
+    for commit in 0..commits {
+        let mut txn = db.begin_write()?;
+        txn.set_durability(Durability::Immediate)?;
+        txn.set_two_phase_commit(true);
+        txn.set_quick_repair(true);
+        {
+            let mut table = txn.open_table(TABLE)?;
+            for i in 0..batch {
+                let mut record = record(Uuid::now_v7(), (commit * batch + i) as u128);
+                record.version = 1;
+                let bytes = rmp_serde::to_vec_named(&record)?;
+                ensure!(bytes.len() == RECORD, "the record has {} bytes", bytes.len());
+                table.insert(record.id.0.as_bytes().as_slice(), bytes.as_slice())?;
+            }
+        }
+        txn.commit()?;
+    }
+    Ok(())
+}
+
+async fn write_ours(store: &Store, batch: usize, commits: usize) -> Result<()> {
+    let prepare = |commit: usize| -> Vec<ChangeSet> {
+        (0..batch)
+            .map(|i| {
+                let mut set = ChangeSet::new(Cause::system("bench"));
+                set.create(&mut record(Uuid::now_v7(), (commit * batch + i) as u128));
+                set
+            })
+            .collect()
+    };
+    let mut next = prepare(0);
+    for commit in 1..=commits {
+        let pending: Vec<Pending> = next.into_iter().map(|set| store.submit(set)).collect();
+        next = if commit < commits { prepare(commit) } else { Vec::new() };
+        for answer in pending {
+            answer.await.context("committing")?;
+        }
+    }
+    Ok(())
+}
+
+/// A server as the API makes them, 336 bytes when encoded.
+fn record(id: Uuid, n: u128) -> Server {
+    Server {
+        id: ServerId(id),
+        version: 0,
+        // Its random end makes it unique, as names within a customer are.
+        name: format!("web-{}", &id.simple().to_string()[20..]),
+        customer_id: CustomerId(Uuid::from_u128(1 << 96 | n.wrapping_mul(0x9e37_79b9) % CUSTOMERS)),
+        billing_entity_id: BillingEntityId(Uuid::from_u128(1)),
+        cpu: 1,
+        memory_mib: 512,
+        image_id: ImageId(Uuid::from_u128(3)),
+        node_id: None,
+        nics: Vec::new(),
+        state: ServerState::Building,
+        state_since: Timestamp(1_795_386_245_007),
+        state_reason: None,
+        wanted: Wanted::Running,
+        job_id: None,
+        user_data: Some("#cloud-config\n{}\n".to_owned()),
+        ssh_keys: Vec::new(),
+        keys: Vec::new(),
+        provider_values: Default::default(),
+        created_at: Timestamp(1_795_386_245_007),
+    }
+}
+
+fn open(folder: &Path) -> Result<Store> {
+    let now = || {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    };
+    let options = Options {
+        cache_bytes: CACHE,
+        reserve_bytes: 0,
+        feed_keep_ms: i64::MAX,
+        feed_max_ms: i64::MAX,
+        feed_max_bytes: u64::MAX,
+        clock: now,
+    };
+    Ok(Store::open(&folder.join("store.redb"), options)?)
+}
+
+fn close(runtime: &Runtime, store: Store) {
+    runtime.block_on(store.close());
+}
+
+fn median(mut samples: Vec<f64>) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples[samples.len() / 2]
+}
