@@ -1,1 +1,60 @@
-fn main() {}
+//! Every command of the project: `cargo xtask help` lists them.
+#![allow(clippy::print_stdout, reason = "a command line tool speaks on standard output")]
+
+mod bench;
+mod check;
+//mod down;
+mod home;
+mod image;
+mod openapi;
+//mod run;
+mod setup;
+mod shell;
+mod step;
+mod test;
+mod tidy;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Commands of the Sutler project.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_version_flag = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Everything CI does: install what is missing, build, make images, run every test and check.
+    Test,
+    /// The fast inner loop: format, lints, unit tests, tidiness, OpenAPI document.
+    Check,
+    /// Measure: one JSON line for each figure.
+    Bench(bench::Options),
+    /// Write docs/openapi.json from the code.
+    Openapi,
+    /// Make the guest images, or find them made.
+    Image(image::Options),
+    /// Install the Debian packages that building, running and testing need.
+    Setup,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Test => test::test(),
+        Command::Check => check::check(),
+        Command::Bench(options) => bench::bench(&options),
+        Command::Openapi => openapi::write(),
+        Command::Image(options) => image::image(&options),
+        Command::Setup => setup::setup(setup::Scope::Test),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Benchmarks.
+
+use crate::{home, setup, shell};
+use anyhow::Result;
+use std::process::Command;
+
+/// What to measure.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Only this one.
+    name: Option<String>,
+}
+
+/// Builds the benchmarks for release and runs them; each measure is a line of JSON.
+pub fn bench(options: &Options) -> Result<()> {
+    setup::setup(setup::Scope::Test)?;
+    shell::run(
+        Command::new("cargo")
+            .args(["build", "--quiet", "--release", "--package", "sutler", "--package", "sutler-benches"])
+            .current_dir(home::checkout()),
+    )?;
+    let program = home::target().join("release/sutler-benches");
+    shell::run(Command::new(program).args(&options.name).current_dir(home::checkout()))
+}
