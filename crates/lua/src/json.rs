@@ -1,24 +1,24 @@
 //! JSON from and to Lua values.
 
-use crate::meter::Meter;
+use crate::{meter::Meter, object::JSON_BYTES};
 use mlua::{Lua, Result, Table, Value as Lv};
 use serde_json::{Map, Number, Value};
 
 /// Deepest nesting read or written.
 const DEPTH: usize = 100;
-/// Most values in one conversion: a table that holds itself many times over is small in Lua and endless in JSON.
-const VALUES: usize = 1_000_000;
 
 /// A Lua value as JSON. What has no counterpart (functions) vanishes like nil; an empty table is an empty array.
 ///
 /// # Errors
 /// Nested too deeply, or into itself.
 pub(crate) fn from_lua(value: &Lv) -> Result<Value> {
-    Converter { left: VALUES }.value(value, 0).map(Option::unwrap_or_default)
+    Converter { left: JSON_BYTES, steps: 0 }.value(value, 0).map(Option::unwrap_or_default)
 }
 
+/// A table that holds one large text many times over is small in Lua and endless in JSON, so what is written counts.
 struct Converter {
     left: usize,
+    steps: usize,
 }
 
 impl Converter {
@@ -26,11 +26,10 @@ impl Converter {
         if depth > DEPTH {
             return Err(mlua::Error::runtime(format!("the table is nested deeper than {DEPTH} levels")));
         }
-        self.left = self
-            .left
-            .checked_sub(1)
-            .ok_or_else(|| mlua::Error::runtime(format!("the table holds more than {VALUES} values")))?;
-        if self.left % 1024 == 0 {
+        let size = if let Lv::String(text) = value { text.as_bytes().len() } else { 0 };
+        self.spend(size + 16)?;
+        self.steps += 1;
+        if self.steps.is_multiple_of(1024) {
             Meter::check_current()?;
         }
         Ok(Some(match value {
@@ -40,23 +39,34 @@ impl Converter {
             Lv::String(text) => Value::String(text.to_string_lossy()),
             Lv::Table(table) => self.table(table, depth)?,
             Lv::UserData(object) => match crate::object::to_json(object) {
-                Some(value) => value,
+                Some(value) => {
+                    let value = value?;
+                    self.spend(weight(&value))?;
+                    value
+                }
                 None => return Ok(None),
             },
             _ => return Ok(None),
         }))
     }
 
+    fn spend(&mut self, bytes: usize) -> Result<()> {
+        self.left = self
+            .left
+            .checked_sub(bytes)
+            .ok_or_else(|| mlua::Error::runtime(format!("the table takes more than {JSON_BYTES} bytes as JSON")))?;
+        Ok(())
+    }
+
     fn table(&mut self, table: &Table, depth: usize) -> Result<Value> {
-        let length = table.raw_len();
-        let mut count = 0_usize;
-        let mut array = true;
+        // Only whole numbers from 1 for keys make an array; a few holes in it are nulls.
+        let (mut count, mut length) = (0_usize, Some(0_usize));
         for pair in table.pairs::<Lv, Lv>() {
             let (key, _) = pair?;
             count += 1;
-            array &= is_index(&key, length);
+            length = length.zip(index(&key)).map(|(most, index)| most.max(index));
         }
-        if array && count == length {
+        if let Some(length) = length.filter(|length| *length <= 2 * count + 8) {
             let mut items = Vec::with_capacity(length);
             for index in 1..=length {
                 items.push(self.value(&table.raw_get(index)?, depth + 1)?.unwrap_or_default());
@@ -81,12 +91,12 @@ impl Converter {
     }
 }
 
-#[allow(clippy::cast_precision_loss)] // no table is that long
-fn is_index(key: &Lv, length: usize) -> bool {
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // checked
+fn index(key: &Lv) -> Option<usize> {
     match key {
-        Lv::Integer(n) => *n >= 1 && *n as u64 <= length as u64,
-        Lv::Number(n) => *n >= 1.0 && *n <= length as f64 && n.fract() == 0.0,
-        _ => false,
+        Lv::Integer(n) => usize::try_from(*n).ok().filter(|n| *n >= 1),
+        Lv::Number(n) => (*n >= 1.0 && *n < 4e9 && n.fract() == 0.0).then_some(*n as usize),
+        _ => None,
     }
 }
 
@@ -98,6 +108,21 @@ pub(crate) fn number(n: f64) -> Value {
         return Value::from(n as i64);
     }
     Number::from_f64(n).map_or(Value::Null, Value::Number)
+}
+
+/// About how much memory a JSON value takes.
+pub(crate) fn weight(value: &Value) -> usize {
+    match value {
+        Value::String(text) => 32 + text.len(),
+        Value::Array(items) => 32 + items.iter().map(weight).sum::<usize>(),
+        Value::Object(fields) => 48 + fields.iter().map(|(key, item)| 48 + key.len() + weight(item)).sum::<usize>(),
+        _ => 32,
+    }
+}
+
+/// The same for an object's members.
+pub(crate) fn weight_of(fields: &Map<String, Value>) -> usize {
+    fields.iter().map(|(key, item)| 48 + key.len() + weight(item)).sum()
 }
 
 /// JSON as a Lua value; null is nil.

@@ -7,17 +7,21 @@
 //! for the block's owner alone.
 
 mod call;
+mod date;
 mod descriptor;
 mod dialect;
 mod egress;
 mod error;
+mod filter;
 mod helper;
 mod host;
 mod json;
 mod meter;
 mod object;
 mod outcome;
+mod query;
 mod runtime;
+mod schema;
 mod shard;
 mod vm;
 

@@ -30,6 +30,8 @@ pub(crate) struct Meter {
     log_bytes: usize,
     calls: RefCell<Vec<OutboundCall>>,
     call_no: Cell<u32>,
+    env: RefCell<Option<mlua::Table>>,
+    session: RefCell<Option<String>>,
 }
 
 thread_local! {
@@ -51,6 +53,8 @@ impl Meter {
             log_bytes: limits.log_bytes,
             calls: RefCell::default(),
             call_no: Cell::default(),
+            env: RefCell::default(),
+            session: RefCell::default(),
         })
     }
 
@@ -134,6 +138,24 @@ impl Meter {
 
     pub fn requests(&self) -> usize {
         self.calls.borrow().len()
+    }
+
+    /// The environment the run's code runs in.
+    pub fn env(&self) -> Option<mlua::Table> {
+        self.env.borrow().clone()
+    }
+
+    pub fn set_env(&self, env: &mlua::Table) {
+        self.env.replace(Some(env.clone()));
+    }
+
+    /// For whom `userAPI` acts.
+    pub fn session(&self) -> Option<String> {
+        self.session.borrow().clone()
+    }
+
+    pub fn set_session(&self, user: Option<String>) {
+        self.session.replace(user);
     }
 
     /// The number of the next call to the host, from 1.

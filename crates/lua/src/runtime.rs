@@ -6,6 +6,7 @@ use crate::{
     shard::{self, Message, Shard},
 };
 use std::{
+    cell::RefCell,
     hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Arc,
@@ -51,10 +52,12 @@ impl Runtime {
         let shards = (0..threads.max(1))
             .map(|number| {
                 let (sender, receiver) = mpsc::unbounded_channel();
-                let shard = Shard { host: host.clone(), egress: egress.clone(), counters: counters.clone() };
+                let (host, egress, counters) = (host.clone(), egress.clone(), counters.clone());
                 std::thread::Builder::new()
                     .name(format!("lua-{number}"))
-                    .spawn(move || shard::serve(shard, receiver))
+                    .spawn(move || {
+                        shard::serve(Shard { host, egress, counters, clients: RefCell::default() }, receiver)
+                    })
                     .expect("the system starts a thread");
                 sender
             })

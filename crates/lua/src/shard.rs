@@ -36,6 +36,27 @@ pub(crate) struct Shard {
     pub host: Arc<dyn Host>,
     pub egress: Arc<Egress>,
     pub counters: Arc<Counters>,
+    /// HTTP clients by policy; there are as many as policies in use.
+    pub clients: RefCell<Vec<(Arc<Egress>, bool, reqwest::Client)>>,
+}
+
+/// Most policies a thread keeps clients for.
+const CLIENTS: usize = 16;
+
+impl Shard {
+    /// The HTTP client for a policy.
+    pub fn client(&self, egress: &Arc<Egress>, verify: bool) -> Result<reqwest::Client, String> {
+        let mut clients = self.clients.borrow_mut();
+        if let Some((.., client)) = clients.iter().find(|(known, v, _)| *v == verify && known == egress) {
+            return Ok(client.clone());
+        }
+        let client = crate::helper::http_client(egress, verify)?;
+        if clients.len() == CLIENTS {
+            clients.remove(0);
+        }
+        clients.push((egress.clone(), verify, client.clone()));
+        Ok(client)
+    }
 }
 
 /// A block in memory.
@@ -105,7 +126,10 @@ impl Blocks {
             }
         };
         let ended = drive(&meter, work).await;
-        let outcome = outcome::read(&meter, ended, input.map(|bean| bean.to_bean()));
+        let outcome = match input.map(|bean| bean.to_bean()).transpose() {
+            Ok(input) => outcome::read(&meter, ended, input),
+            Err(error) => outcome::failed(&meter, crate::error::from_lua(&error)),
+        };
         self.settle(call.block.id, &block, &call.limits, matches!(outcome.exit, Exit::Stopped(Limit::Memory)));
         outcome
     }
@@ -208,6 +232,7 @@ async fn register(
     registration.info = descriptor::info(source);
     if let (Some(who), Ok(init)) = (who, Vm::function(&env, "init")) {
         let meter = Meter::new(Some(who), &limits);
+        meter.set_env(&env);
         let work = {
             let vm = vm.clone();
             async move {

@@ -5,7 +5,7 @@
 //! is one; a second one costs the block's tables and closures, because the compiled functions are shared.
 
 use crate::{
-    Input, Limits, Params, ScriptError, dialect, error, json,
+    Input, Limit, Limits, Params, ScriptError, dialect, error, json,
     meter::Meter,
     object::{self, BeanRef},
     shard::Shard,
@@ -54,8 +54,10 @@ impl Vm {
     }
 
     /// An environment in which the source has run.
-    pub async fn take(&self, _meter: &Meter) -> Result<Table, ScriptError> {
-        if let Some(env) = self.spare.borrow_mut().pop() {
+    pub async fn take(&self, meter: &Meter) -> Result<Table, ScriptError> {
+        let spare = self.spare.borrow_mut().pop();
+        if let Some(env) = spare {
+            meter.set_env(&env);
             return Ok(env);
         }
         let prepare = || -> mlua::Result<(Table, Function)> {
@@ -65,6 +67,7 @@ impl Vm {
             Ok((env, main))
         };
         let (env, main) = prepare().map_err(|e| self.error(&e))?;
+        meter.set_env(&env);
         main.call_async::<()>(()).await.map_err(|e| self.error(&e))?;
         Ok(env)
     }
@@ -113,8 +116,14 @@ impl Vm {
         json::from_lua(value).map_err(|e| self.error(&e))
     }
 
+    /// An error that ended the run's code.
     #[allow(clippy::unused_self)]
     pub fn error(&self, error: &mlua::Error) -> ScriptError {
+        if error::is_memory(error)
+            && let Some(meter) = Meter::current()
+        {
+            meter.stop(Limit::Memory);
+        }
         error::from_lua(error)
     }
 

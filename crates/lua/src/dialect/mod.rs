@@ -1,20 +1,99 @@
-//! Lua as scripts expect it.
-use mlua::{Lua, Result, Table};
-use std::borrow::Cow;
+//! Lua as scripts expect it: 5.1 and 5.2 on Luau, without what reaches outside.
 
-pub(crate) fn rewrite(source: &str) -> Cow<'_, str> {
-    Cow::Borrowed(source)
-}
+mod lexer;
+mod rewrite;
+mod text;
+
+pub(crate) use rewrite::rewrite;
+pub(crate) use text::number_text;
+
+use crate::meter::Meter;
+use mlua::{Function, Lua, Result, Table, Value, chunk::Compiler};
+use std::sync::LazyLock;
+
+/// Longest source that `load` and `loadstring` take, bytes: the compiler works outside every limit.
+const LOAD_BYTES: usize = 256 << 10;
+
+static PRELUDE: LazyLock<std::result::Result<Vec<u8>, String>> =
+    LazyLock::new(|| Compiler::new().compile(include_str!("prelude.lua")).map_err(|error| error.to_string()));
+
+/// The table that stands behind every environment of a Lua state: the language's functions.
 pub(crate) fn base(lua: &Lua) -> Result<Table> {
-    lua.create_table()
+    let globals = lua.globals();
+    let base = lua.create_table()?;
+    let host = lua.create_table()?;
+    host.raw_set("pending", Lua::poll_pending())?;
+    host.raw_set(
+        "text",
+        lua.create_function(|lua, raised: Value| match &raised {
+            Value::Error(error) => Ok(Value::String(lua.create_string(crate::error::text(error))?)),
+            _ => Ok(raised),
+        })?,
+    )?;
+    host.raw_set("find_plain", lua.create_function(text::find_plain)?)?;
+    host.raw_set("load_text", lua.create_function(load_text)?)?;
+    host.raw_set(
+        "log",
+        lua.create_function(|_, line: mlua::LuaString| {
+            if let Some(meter) = Meter::current() {
+                meter.log(&line.to_string_lossy());
+            }
+            Ok(())
+        })?,
+    )?;
+    host.raw_set("env", lua.create_function(|_, ()| Ok(Meter::current().and_then(|meter| meter.env())))?)?;
+    let prelude = PRELUDE.as_ref().map_err(mlua::Error::runtime)?;
+    lua.load(prelude.as_slice())
+        .set_name("=prelude")
+        .set_mode(mlua::chunk::ChunkMode::Binary)
+        .call::<()>((&globals, &base, host))?;
+    // Nothing of the original globals is left to find; the coroutine library is what mlua itself looks up there.
+    for pair in globals.clone().pairs::<Value, Value>() {
+        let (name, _) = pair?;
+        if name.as_string().is_none_or(|name| name != "coroutine") {
+            globals.raw_set(name, Value::Nil)?;
+        }
+    }
+    Ok(base)
 }
+
+/// A fresh environment for one run at a time.
 pub(crate) fn environment(lua: &Lua, base: &Table) -> Result<Table> {
     let env = lua.create_table()?;
     let meta = lua.create_table()?;
     meta.raw_set("__index", base)?;
+    meta.raw_set("__metatable", false)?;
     env.set_metatable(Some(meta))?;
+    env.raw_set("_G", &env)?;
+    env.raw_set("_ENV", &env)?;
     Ok(env)
 }
-pub(crate) fn number_text(n: f64) -> String {
-    n.to_string()
+
+/// `loadstring` and `load`: a function, or nil and the reason.
+fn load_text(
+    lua: &Lua,
+    (source, name, env): (Value, Option<mlua::LuaString>, Option<Table>),
+) -> Result<(Option<Function>, Option<String>)> {
+    let refuse = |reason: String| Ok((None, Some(reason)));
+    let Value::String(source) = source else {
+        return refuse(format!("a text expected, got {}", source.type_name()));
+    };
+    if source.as_bytes().len() > LOAD_BYTES {
+        return refuse(format!("the text is longer than {LOAD_BYTES} bytes"));
+    }
+    let Ok(source) = source.to_str() else {
+        return refuse("the text is not UTF-8, so it is no Lua source".to_owned());
+    };
+    let name = name.map_or_else(|| "=loaded".to_owned(), |name| name.to_string_lossy());
+    let loaded =
+        lua.load(rewrite(&source).as_ref()).set_name(name).set_mode(mlua::chunk::ChunkMode::Text).into_function();
+    match loaded {
+        Ok(function) => {
+            if let Some(env) = env.or_else(|| Meter::current().and_then(|meter| meter.env())) {
+                function.set_environment(env)?;
+            }
+            Ok((Some(function), None))
+        }
+        Err(error) => refuse(crate::error::text(&error)),
+    }
 }

@@ -1,8 +1,133 @@
-//! Helpers.
-use crate::shard::Shard;
-use mlua::{Lua, Result, Table};
+//! The globals and helper objects that scripts find beside the language.
+
+mod api;
+mod connection;
+mod dates;
+mod email;
+mod hashes;
+mod http;
+mod json;
+mod module;
+mod syslog;
+mod translate;
+mod utils;
+
+use crate::{
+    dialect::number_text,
+    meter::Meter,
+    object::{BeanRef, EnumConst, ListRef, MapRef, Object},
+    schema::{self, Type},
+    shard::Shard,
+};
+pub(crate) use http::client as http_client;
+use mlua::{IntoLua, Lua, Result, Table, Value as Lv};
+use module::Module;
+use serde_json::Map;
 use std::rc::Rc;
 
-pub(crate) fn install(_lua: &Lua, _base: &Table, _shard: &Rc<Shard>) -> Result<()> {
-    Ok(())
+/// Helpers that exist in the language and not here yet.
+const NOT_YET: [&str; 2] = ["FDLXMLHelper", "FDLCustomWidgetHelper"];
+
+/// Puts the globals into `base`.
+pub(crate) fn install(lua: &Lua, base: &Table, shard: &Rc<Shard>) -> Result<()> {
+    base.raw_set("adminAPI", api::create(lua, shard, false)?)?;
+    base.raw_set("userAPI", api::create(lua, shard, true)?)?;
+    let syslog = syslog::create(lua)?;
+    base.raw_set("syslog", &syslog)?;
+    base.raw_set("translate", translate::create(lua)?)?;
+    base.raw_set("convert_mtype", lua.create_function(|_, (from, to): (Lv, Lv)| utils::factor(&from, &to))?)?;
+    // Helpers are made when first asked for: most blocks use one or two.
+    let made = lua.create_table()?;
+    made.raw_set("syslog", syslog)?;
+    let shard = shard.clone();
+    base.raw_set(
+        "new",
+        lua.create_function(move |lua, (name, value): (mlua::LuaString, Lv)| {
+            create(lua, &shard, &made, &name.to_str()?, &value)
+        })?,
+    )
+}
+
+/// `new(TYPE [, VALUE])`.
+fn create(lua: &Lua, shard: &Rc<Shard>, made: &Table, name: &str, value: &Lv) -> Result<Lv> {
+    match name {
+        "List" | "ArrayList" => return Object::List(ListRef::new(Type::Any, Vec::new())).into_lua(lua),
+        "Map" | "HashMap" => return Object::Map(MapRef::new(Type::Any)).into_lua(lua),
+        // Any version is the one there is.
+        "AdminAPI" | "adminAPI" => return api::create(lua, shard, false).map(Lv::Table),
+        "UserAPI" | "userAPI" => return api::create(lua, shard, true).map(Lv::Table),
+        _ => {}
+    }
+    if !value.is_nil()
+        && let Some(kind) = schema::enumeration(name)
+    {
+        return constant(kind, value)?.into_lua(lua);
+    }
+    if let Some(bean) = schema::bean(name) {
+        return BeanRef::from_json(bean.name, Map::new()).into_lua(lua);
+    }
+    if schema::enumeration(name).is_some() {
+        return Err(mlua::Error::runtime(format!("new(\"{name}\"): the name of a {name} is missing")));
+    }
+    if let Lv::Table(helper) = made.raw_get(name)? {
+        return Ok(Lv::Table(helper));
+    }
+    let helper = match name {
+        "JSON" => json::create(lua)?,
+        "simplehttp" => http::create(lua, shard)?,
+        "Utils" => utils::create(lua)?,
+        "FDLDateHelper" => dates::create(lua)?,
+        "FDLHashHelper" => hashes::create(lua)?,
+        "FDLEmailHelper" => email::create(lua, shard)?,
+        _ if NOT_YET.contains(&name) => {
+            return Err(mlua::Error::runtime(format!("new(\"{name}\"): this helper is not offered yet")));
+        }
+        _ => return Err(mlua::Error::runtime(format!("new(\"{name}\"): there is no such type"))),
+    };
+    made.raw_set(name, &helper)?;
+    Ok(Lv::Table(helper))
+}
+
+fn constant(kind: &'static schema::EnumType, value: &Lv) -> Result<Object> {
+    let Lv::String(text) = value else {
+        return Err(mlua::Error::runtime(format!(
+            "new(\"{}\"): a text expected, got {}",
+            kind.name,
+            value.type_name()
+        )));
+    };
+    let text = text.to_string_lossy();
+    let known = kind.values.iter().find(|known| known.eq_ignore_ascii_case(text.trim()));
+    if known.is_none()
+        && let Some(meter) = Meter::current()
+    {
+        // Later versions of the original know more values; such a constant equals nothing that happens here.
+        meter.log(&format!("note: {} has no value {text}", kind.name));
+    }
+    Ok(Object::Enum(EnumConst { kind: kind.name, name: known.map_or(text.as_str(), |known| known).into() }))
+}
+
+/// The text of an argument that may be a text, a number, an enum constant or a date.
+fn text_of(value: &Lv) -> Option<String> {
+    match value {
+        Lv::String(text) => Some(text.to_string_lossy()),
+        Lv::Number(n) => Some(number_text(*n)),
+        Lv::Integer(n) => Some(n.to_string()),
+        Lv::Boolean(b) => Some(b.to_string()),
+        _ => crate::object::with(value, |object| match object {
+            Object::Enum(constant) => Some(constant.name.to_string()),
+            Object::Date(ms) => Some(ms.to_string()),
+            _ => None,
+        })
+        .flatten(),
+    }
+}
+
+/// The run in progress, if it may reach outside.
+fn acting() -> Result<(Rc<Meter>, crate::Who)> {
+    let meter = Meter::current().ok_or_else(|| mlua::Error::runtime("nothing outside can be reached here"))?;
+    meter.check()?;
+    let who = meter.who.clone();
+    let who = who.ok_or_else(|| mlua::Error::runtime("nothing outside can be reached while a block registers"))?;
+    Ok((meter, who))
 }

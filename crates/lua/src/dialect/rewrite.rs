@@ -1,0 +1,117 @@
+//! Load-time changes to a source; none of them moves a line.
+
+use super::lexer::{Kind, Token, tokens};
+use std::borrow::Cow;
+
+/// What stands for the implicit table of Lua 5.1.
+const ARG: &str = " local arg=__args(...) ";
+
+/// An open function or block.
+struct Open<'a> {
+    opener: &'a str,
+    /// For a function: whether it takes `...`, whether a parameter is called `arg`, and where its body begins.
+    function: Option<(bool, bool, usize)>,
+    uses_arg: bool,
+}
+
+/// Gives functions that take `...` and use `arg` the table that Lua 5.1 gave them.
+pub(crate) fn rewrite(source: &str) -> Cow<'_, str> {
+    if !source.contains("arg") || !source.contains("...") {
+        return Cow::Borrowed(source);
+    }
+    let tokens = tokens(source);
+    let mut inserts = Vec::new();
+    let mut open: Vec<Open> = Vec::new();
+    let mut at = 0;
+    while let Some(token) = tokens.get(at) {
+        at += 1;
+        if token.kind != Kind::Name {
+            continue;
+        }
+        match token.text {
+            "function" => {
+                let (parameters, next) = parameters(&tokens, at);
+                at = next;
+                let body = tokens.get(at.wrapping_sub(1)).map_or(source.len(), |close| close.start + close.text.len());
+                let varargs = parameters.last().is_some_and(|last| last.text == "...");
+                let named = parameters.iter().any(|parameter| parameter.text == "arg");
+                open.push(Open { opener: token.text, function: Some((varargs, named, body)), uses_arg: false });
+            }
+            "if" | "do" | "repeat" => open.push(Open { opener: token.text, function: None, uses_arg: false }),
+            "end" | "until" => {
+                // A stray one is the compiler's to report.
+                if open.last().is_some_and(|block| (block.opener == "repeat") == (token.text == "until"))
+                    && let Some(Open { function: Some((_, _, body)), uses_arg: true, .. }) = open.pop()
+                {
+                    inserts.push(body);
+                }
+            }
+            "arg" => {
+                let member = at >= 2 && matches!(tokens[at - 2].text, "." | ":");
+                let owner =
+                    open.iter_mut().rev().find(|o| o.function.is_some_and(|(varargs, named, _)| varargs || named));
+                if let Some(owner) =
+                    owner.filter(|o| !member && o.function.is_some_and(|(varargs, named, _)| varargs && !named))
+                {
+                    owner.uses_arg = true;
+                }
+            }
+            _ => {}
+        }
+    }
+    if inserts.is_empty() {
+        return Cow::Borrowed(source);
+    }
+    inserts.sort_unstable();
+    let mut out = String::with_capacity(source.len() + inserts.len() * ARG.len());
+    let mut from = 0;
+    for insert in inserts {
+        out.push_str(&source[from..insert]);
+        out.push_str(ARG);
+        from = insert;
+    }
+    out.push_str(&source[from..]);
+    Cow::Owned(out)
+}
+
+/// The tokens between the parentheses that follow `function name`, and the place after them.
+fn parameters<'t, 'a>(tokens: &'t [Token<'a>], from: usize) -> (&'t [Token<'a>], usize) {
+    let open = from + tokens[from..].iter().take_while(|token| token.text != "(").count();
+    let close = open + tokens[open.min(tokens.len())..].iter().take_while(|token| token.text != ")").count();
+    if close >= tokens.len() {
+        return (&[], tokens.len());
+    }
+    (&tokens[open + 1..close], close + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_functions_that_take_dots_and_use_arg_change() {
+        assert_eq!(
+            rewrite("function f(a, ...)\n return arg.n end"),
+            format!("function f(a, ...){ARG}\n return arg.n end")
+        );
+        for same in [
+            "function f(...) return ... end",
+            "function f(arg, ...) return arg end",
+            "function f(...) return x.arg, '... arg' -- arg\n end",
+            "function f(...) return function(arg) return arg end end",
+            "local arg = 1 function f(...) end",
+            "function f(... arg",
+            "end end until arg ...",
+        ] {
+            assert_eq!(rewrite(same), same);
+        }
+    }
+
+    #[test]
+    fn an_inner_function_uses_the_table_of_the_one_around_it() {
+        let nested = "function f(...) if x then g(function() return arg[1] end) end end";
+        assert_eq!(rewrite(nested), nested.replacen("(...)", &format!("(...){ARG}"), 1));
+        let method = "function a.b:c(...) repeat local y = arg until y end";
+        assert_eq!(rewrite(method), method.replacen("(...)", &format!("(...){ARG}"), 1));
+    }
+}

@@ -1,0 +1,459 @@
+//! The one filter engine: conditions, order and pages over the properties of beans (`fdl.md` part 5).
+
+use crate::{
+    Bean, date,
+    dialect::number_text,
+    object::{BeanRef, Val},
+    schema::{self, Type},
+};
+use mlua::Result;
+use serde_json::Value;
+use std::cmp::Ordering;
+
+/// A condition on a field.
+#[derive(Clone, Debug)]
+struct Condition {
+    path: Vec<Segment>,
+    test: Test,
+    values: Vec<String>,
+}
+
+/// One name of a dotted field, in lower case. Names with different indexes mean different rows of the same relation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Segment {
+    name: String,
+    row: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Test {
+    Equal,
+    Between,
+    Starts,
+    Ends,
+    Contains,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+    /// The opposite of one of the above.
+    Not(Opposite),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opposite {
+    Equal,
+    Between,
+    Starts,
+    Ends,
+    Contains,
+}
+
+/// All conditions of a `SearchFilter`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filter(Vec<Condition>);
+
+impl Filter {
+    /// Reads a `SearchFilter` bean, nil being the filter that everything passes.
+    ///
+    /// # Errors
+    /// `INVALID_FILTER_FIELD` or `INVALID_INPUT` for a condition that makes no sense.
+    pub fn read(filter: Option<&BeanRef>) -> Result<Self> {
+        let Some(Val::List(conditions)) = filter.map(|filter| filter.get("filterconditions")) else {
+            return Ok(Self::default());
+        };
+        let conditions = conditions.items().into_iter().filter_map(|item| match item {
+            Val::Bean(bean) => Some(Condition::read(&bean)),
+            _ => None,
+        });
+        conditions.collect::<Result<_>>().map(Self)
+    }
+
+    /// Equality conditions as hints for whoever fetches the beans.
+    pub fn equal(&self) -> Vec<(String, Vec<String>)> {
+        let equal = self.0.iter().filter(|condition| condition.test == Test::Equal);
+        equal
+            .map(|condition| {
+                let names: Vec<_> = condition.path.iter().map(|segment| segment.name.as_str()).collect();
+                (names.join("."), condition.values.clone())
+            })
+            .collect()
+    }
+
+    /// Whether a bean passes.
+    pub fn passes(&self, bean: &Bean) -> bool {
+        let open: Vec<_> = self.0.iter().map(|condition| (condition, condition.path.as_slice())).collect();
+        // The top is one row with all conditions.
+        row_passes(&open, Object { fields: &bean.properties, kind: schema::bean(&bean.kind) })
+    }
+}
+
+impl Condition {
+    fn read(bean: &BeanRef) -> Result<Self> {
+        let Val::Text(field) = bean.get("field") else {
+            return Err(mlua::Error::runtime("INVALID_FILTER_FIELD: a FilterCondition has no field"));
+        };
+        let values = match bean.get("value") {
+            Val::List(list) => list.items().iter().map(text_of).collect(),
+            _ => Vec::new(),
+        };
+        let name = match bean.get("condition") {
+            Val::Enum(constant) => constant.name.to_string(),
+            _ => "IS_EQUAL_TO".to_owned(),
+        };
+        let test = match name.as_str() {
+            "IS_EQUAL_TO" => Test::Equal,
+            "IS_NOT_EQUAL_TO" => Test::Not(Opposite::Equal),
+            "BETWEEN" => Test::Between,
+            "NOT_BETWEEN" => Test::Not(Opposite::Between),
+            "STARTS_WITH" => Test::Starts,
+            "NOT_STARTS_WITH" => Test::Not(Opposite::Starts),
+            "ENDS_WITH" => Test::Ends,
+            "NOT_ENDS_WITH" => Test::Not(Opposite::Ends),
+            "CONTAINS" => Test::Contains,
+            "NOT_CONTAINS" => Test::Not(Opposite::Contains),
+            "IS_LESS_THAN" | "EARLIER_THAN" => Test::Less,
+            "IS_LESS_THAN_OR_EQUAL_TO" => Test::LessOrEqual,
+            "IS_GREATER_THAN" | "LATER_THAN" => Test::Greater,
+            "IS_GREATER_THAN_OR_EQUAL_TO" => Test::GreaterOrEqual,
+            other => return Err(mlua::Error::runtime(format!("INVALID_INPUT: there is no condition {other}"))),
+        };
+        if matches!(test, Test::Between | Test::Not(Opposite::Between)) && values.len() != 2 {
+            return Err(mlua::Error::runtime(format!("INVALID_INPUT: {name} on `{field}` needs two values")));
+        }
+        Ok(Self { path: path(&field)?, test, values })
+    }
+
+    fn negative(&self) -> bool {
+        matches!(self.test, Test::Not(_))
+    }
+
+    /// Tests one value; a missing one passes only what denies something.
+    fn holds(&self, value: Option<&Value>, kind: &Type) -> bool {
+        let Some(value) = value.filter(|value| !value.is_null()) else { return self.negative() };
+        let order = |index: usize| self.values.get(index).and_then(|wanted| compare(value, kind, wanted));
+        let text = || scalar_text(value);
+        let any = |test: &dyn Fn(&str, &str) -> bool| self.values.iter().any(|wanted| test(&text(), wanted));
+        let equal = || (0..self.values.len()).any(|index| order(index) == Some(Ordering::Equal));
+        let between = || {
+            order(0).is_some_and(|order| order != Ordering::Less)
+                && order(1).is_some_and(|order| order != Ordering::Greater)
+        };
+        match self.test {
+            Test::Equal => equal(),
+            Test::Between => between(),
+            Test::Starts => any(&|text, wanted| text.starts_with(wanted)),
+            Test::Ends => any(&|text, wanted| text.ends_with(wanted)),
+            Test::Contains => any(&|text, wanted| text.contains(wanted)),
+            Test::Less => order(0) == Some(Ordering::Less),
+            Test::LessOrEqual => order(0).is_some_and(|order| order != Ordering::Greater),
+            Test::Greater => order(0) == Some(Ordering::Greater),
+            Test::GreaterOrEqual => order(0).is_some_and(|order| order != Ordering::Less),
+            Test::Not(Opposite::Equal) => !equal(),
+            Test::Not(Opposite::Between) => !between(),
+            Test::Not(Opposite::Starts) => !any(&|text, wanted| text.starts_with(wanted)),
+            Test::Not(Opposite::Ends) => !any(&|text, wanted| text.ends_with(wanted)),
+            Test::Not(Opposite::Contains) => !any(&|text, wanted| text.contains(wanted)),
+        }
+    }
+}
+
+fn path(field: &str) -> Result<Vec<Segment>> {
+    let segments: Option<Vec<_>> = field
+        .split('.')
+        .map(|part| {
+            let part = part.trim().to_lowercase();
+            let (name, row) = match part.split_once('[') {
+                Some((name, row)) => (name.to_owned(), Some(row.strip_suffix(']')?.trim().to_owned())),
+                None => (part, None),
+            };
+            (!name.is_empty()).then_some(Segment { name, row })
+        })
+        .collect();
+    let mut segments =
+        segments.ok_or_else(|| mlua::Error::runtime(format!("INVALID_FILTER_FIELD: `{field}` is not a field")))?;
+    // The index stands at the end and counts for the whole relation: `resourcekey.name[2]`.
+    let row = segments.iter().find_map(|segment| segment.row.clone());
+    for segment in &mut segments {
+        segment.row.clone_from(&row);
+    }
+    Ok(segments)
+}
+
+/// An object among the rows, and its bean type where that is known.
+#[derive(Clone, Copy)]
+struct Object<'a> {
+    fields: &'a serde_json::Map<String, Value>,
+    kind: Option<&'static schema::BeanType>,
+}
+
+impl<'a> Object<'a> {
+    fn property(&self, name: &str) -> (Option<&'a Value>, Type) {
+        let known = self.kind.and_then(|kind| kind.properties.get(name));
+        let value = known.and_then(|property| self.fields.get(property.name));
+        let value =
+            value.or_else(|| self.fields.iter().find(|(key, _)| key.to_lowercase() == name).map(|(_, value)| value));
+        (value, known.map_or(Type::Any, |property| property.kind.clone()))
+    }
+}
+
+/// A condition and what is left of its path.
+type Open<'c> = (&'c Condition, &'c [Segment]);
+
+/// Whether one row passes all conditions. Those that go through the same relation must hold in one row of it.
+fn row_passes(open: &[Open<'_>], object: Object<'_>) -> bool {
+    let mut rest = open.to_vec();
+    while let Some((_, path)) = rest.first() {
+        let Some(first) = path.first().cloned() else { return false };
+        let (group, others): (Vec<Open>, Vec<Open>) = rest.iter().partition(|(_, path)| path.first() == Some(&first));
+        rest = others;
+        let (value, kind) = object.property(&first.name);
+        let group: Vec<Open> = group.into_iter().map(|(condition, path)| (condition, &path[1..])).collect();
+        if !group_passes(&group, value, &kind) {
+            return false;
+        }
+    }
+    true
+}
+
+fn group_passes(group: &[Open<'_>], value: Option<&Value>, kind: &Type) -> bool {
+    match (value, kind) {
+        (Some(Value::Array(rows)), kind) => {
+            let element = match kind {
+                Type::List(element) => (**element).clone(),
+                _ => Type::Any,
+            };
+            // Denials alone must hold for every row; with anything asserted, one row must fit all of it.
+            if group.iter().all(|(condition, _)| condition.negative()) {
+                rows.iter().all(|row| group_passes(group, Some(row), &element))
+            } else {
+                rows.iter().any(|row| group_passes(group, Some(row), &element))
+            }
+        }
+        (Some(Value::Object(fields)), kind) => {
+            let bean = match kind {
+                Type::Bean(name) => schema::bean(name),
+                _ => None,
+            };
+            row_passes(group, Object { fields, kind: bean })
+        }
+        (value, kind) => group.iter().all(|(condition, path)| match path {
+            [] => condition.holds(value, kind),
+            // The relation is missing, and so is everything behind it.
+            _ => condition.negative(),
+        }),
+    }
+}
+
+/// Compares a property with the text of a filter.
+fn compare(value: &Value, kind: &Type, wanted: &str) -> Option<Ordering> {
+    if *kind == Type::Date {
+        let ms = match value {
+            Value::Number(n) => n.as_i64()?,
+            Value::String(text) => date::parse_any(text)?.0,
+            _ => return None,
+        };
+        // A text names a span, a day or a second, and every moment within is equal to it.
+        let (from, to) = date::parse_any(wanted)?;
+        return Some(if ms < from {
+            Ordering::Less
+        } else if ms >= to {
+            Ordering::Greater
+        } else {
+            Ordering::Equal
+        });
+    }
+    match value {
+        Value::Number(n) => {
+            let n = n.as_f64()?;
+            let wanted = wanted.trim();
+            // A number property may hold a time in seconds, which filters may also write as a date.
+            match wanted.parse::<f64>() {
+                Ok(wanted) => n.partial_cmp(&wanted),
+                Err(_) => {
+                    let (from, to) = date::parse_any(wanted)?;
+                    compare_span(n, from, to)
+                }
+            }
+        }
+        Value::Bool(b) => {
+            let wanted = match wanted.trim().to_ascii_lowercase().as_str() {
+                "true" | "1" => true,
+                "false" | "0" => false,
+                _ => return None,
+            };
+            Some(b.cmp(&wanted))
+        }
+        Value::String(text) if matches!(kind, Type::Enum(_)) && text.eq_ignore_ascii_case(wanted.trim()) => {
+            Some(Ordering::Equal)
+        }
+        Value::String(text) => match (text.parse::<f64>(), wanted.parse::<f64>()) {
+            // Equal texts are equal even where their numbers are not.
+            (Ok(a), Ok(b)) if text != wanted => {
+                a.partial_cmp(&b).filter(|order| *order != Ordering::Equal).or(Some(text.as_str().cmp(wanted)))
+            }
+            _ => Some(text.as_str().cmp(wanted)),
+        },
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+#[allow(clippy::cast_precision_loss)] // times of day and year are far below 2^53
+fn compare_span(seconds: f64, from: i64, to: i64) -> Option<Ordering> {
+    let ms = seconds * 1000.0;
+    if ms < from as f64 {
+        Some(Ordering::Less)
+    } else if ms >= to as f64 {
+        Some(Ordering::Greater)
+    } else {
+        Some(Ordering::Equal)
+    }
+}
+
+/// A value as filters and query rows write it.
+pub(crate) fn scalar_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(n) => number_text(n.as_f64().unwrap_or_default()),
+        Value::Bool(b) => b.to_string(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+fn text_of(value: &Val) -> String {
+    value.to_json(false).map(|json| scalar_text(&json)).unwrap_or_default()
+}
+
+/// Every value a field has in a bean, in order.
+pub(crate) fn values<'a>(bean: &'a Bean, field: &str) -> Vec<&'a Value> {
+    fn walk<'a>(value: &'a Value, path: &[Segment], found: &mut Vec<&'a Value>) {
+        match (value, path) {
+            (Value::Array(rows), _) => rows.iter().for_each(|row| walk(row, path, found)),
+            (Value::Object(fields), [first, rest @ ..]) => {
+                if let Some(value) = (Object { fields, kind: None }).property(&first.name).0 {
+                    walk(value, rest, found);
+                }
+            }
+            (Value::Null, _) | (_, [_, ..]) => {}
+            (scalar, []) => found.push(scalar),
+        }
+    }
+    let mut found = Vec::new();
+    if let Ok(path) = path(field)
+        && let Some((first, rest)) = path.split_first()
+    {
+        let top = Object { fields: &bean.properties, kind: schema::bean(&bean.kind) };
+        if let Some(value) = top.property(&first.name).0 {
+            walk(value, rest, &mut found);
+        }
+    }
+    found
+}
+
+/// A `QueryLimit`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Limit {
+    pub from: usize,
+    pub most: Option<usize>,
+    /// Field and whether descending.
+    pub order: Vec<(String, bool)>,
+}
+
+impl Limit {
+    /// Reads a `QueryLimit` bean.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates
+    pub fn read(limit: Option<&BeanRef>) -> Self {
+        let Some(limit) = limit else { return Self::default() };
+        let number = |name: &str| match limit.get(name) {
+            Val::Num(n) if n >= 0.0 => Some(n as usize),
+            _ => None,
+        };
+        let from = number("from").unwrap_or(0);
+        let span = number("to").filter(|to| *to > from).map(|to| to - from);
+        let most = number("maxrecords").filter(|most| *most > 0);
+        let order = match limit.get("orderby") {
+            Val::List(list) => list
+                .items()
+                .into_iter()
+                .filter_map(|item| {
+                    let Val::Bean(field) = item else { return None };
+                    let Val::Text(name) = field.get("fieldname") else { return None };
+                    let name = match field.get("aggregationfunction") {
+                        Val::Enum(function) => format!("{}({name})", function.name),
+                        _ => name.to_string(),
+                    };
+                    let descending = matches!(field.get("sortorder"), Val::Enum(order) if &*order.name == "DESC");
+                    Some((name, descending))
+                })
+                .collect(),
+            _ => Vec::new(),
+        };
+        Self {
+            from,
+            most: match (span, most) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            },
+            order,
+        }
+    }
+
+    /// Puts beans in order; those without the field come first.
+    pub fn sort(&self, beans: &mut [Bean]) {
+        for (field, descending) in self.order.iter().rev() {
+            // By a key made once for each bean; the sort is stable, so the last field is sorted by first.
+            beans.sort_by_cached_key(|bean| {
+                let key = Key::of(values(bean, field).first().copied());
+                if *descending { Err(std::cmp::Reverse(key)) } else { Ok(key) }
+            });
+        }
+    }
+}
+
+/// A value that can be put in order.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Key {
+    None,
+    Number(f64),
+    Text(String),
+}
+
+impl Key {
+    pub fn of(value: Option<&Value>) -> Self {
+        match value {
+            None | Some(Value::Null) => Self::None,
+            Some(Value::Number(n)) => Self::Number(n.as_f64().unwrap_or_default()),
+            Some(Value::Bool(b)) => Self::Number(f64::from(*b)),
+            Some(other) => Self::Text(scalar_text(other)),
+        }
+    }
+}
+
+impl Eq for Key {}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Number(a), Self::Number(b)) => a.total_cmp(b),
+            (Self::Text(a), Self::Text(b)) => a.cmp(b),
+            (a, b) => a.rank().cmp(&b.rank()),
+        }
+    }
+}
+
+impl Key {
+    const fn rank(&self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::Number(_) => 1,
+            Self::Text(_) => 2,
+        }
+    }
+}

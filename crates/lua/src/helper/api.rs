@@ -1,0 +1,157 @@
+//! `adminAPI` and `userAPI`: lists and queries answered here by the one filter engine, everything else by the host.
+
+use super::{acting, module::drop_self, text_of};
+use crate::{
+    Api, Bean, HostError,
+    filter::{Filter, Limit},
+    json,
+    object::{self, BeanRef, ListRef, Object, Val},
+    query::Query,
+    schema::Type,
+    shard::Shard,
+};
+use mlua::{Error, IntoLua, Lua, MultiValue, Result, Table, Value as Lv};
+use serde_json::{Map, Value};
+use std::rc::Rc;
+
+/// An API object. Its operations come to be when they are first named.
+pub(super) fn create(lua: &Lua, shard: &Rc<Shard>, user: bool) -> Result<Table> {
+    let api = lua.create_table()?;
+    let meta = lua.create_table()?;
+    let shard = shard.clone();
+    meta.raw_set(
+        "__index",
+        lua.create_function(move |lua, (api, name): (Table, Lv)| {
+            let Lv::String(name) = name else { return Ok(Lv::Nil) };
+            let operation: Rc<str> = name.to_string_lossy().into();
+            let own = api.to_pointer();
+            let shard = shard.clone();
+            let function = lua.create_async_function(move |lua, mut args: MultiValue| {
+                drop_self(&mut args, own);
+                let (shard, operation) = (shard.clone(), operation.clone());
+                async move { call(&lua, &shard, user, &operation, args.into_iter().collect()).await }
+            })?;
+            api.raw_set(name, &function)?;
+            Ok(Lv::Function(function))
+        })?,
+    )?;
+    meta.raw_set("__metatable", false)?;
+    api.set_metatable(Some(meta))?;
+    Ok(api)
+}
+
+async fn call(lua: &Lua, shard: &Shard, user: bool, operation: &str, args: Vec<Lv>) -> Result<Lv> {
+    let arg = |index: usize| args.get(index).cloned().unwrap_or(Lv::Nil);
+    match operation {
+        "setSessionUser" => {
+            let (meter, _) = acting()?;
+            meter.set_session(text_of(&arg(0)));
+            Ok(Lv::Nil)
+        }
+        "listResources" => {
+            let filter = Filter::read(bean(&arg(0), "SearchFilter")?.as_ref())?;
+            let limit = Limit::read(bean(&arg(1), "QueryLimit")?.as_ref());
+            let mut beans = fetch(shard, &text_of(&arg(2)).unwrap_or_else(|| "ANY".to_owned()), &filter).await?;
+            limit.sort(&mut beans);
+            let total = beans.len();
+            let page: Vec<Bean> = beans.into_iter().skip(limit.from).take(limit.most.unwrap_or(usize::MAX)).collect();
+            let to = limit.from + page.len();
+            let result = BeanRef::from_json(
+                "ListResult",
+                Map::from_iter([
+                    ("totalCount".to_owned(), Value::from(total)),
+                    ("listFrom".to_owned(), Value::from(limit.from)),
+                    ("listTo".to_owned(), Value::from(to)),
+                ]),
+            );
+            result.put("list", Val::List(beans_list(lua, page)?));
+            result.into_lua(lua)
+        }
+        "runListQuery" => {
+            let filter = Filter::read(bean(&arg(0), "SearchFilter")?.as_ref())?;
+            let limit = Limit::read(bean(&arg(1), "QueryLimit")?.as_ref());
+            let mut beans = fetch(shard, &text_of(&arg(2)).unwrap_or_else(|| "ANY".to_owned()), &filter).await?;
+            limit.sort(&mut beans);
+            // All pages: the largest number of records is a page's size.
+            Object::Iter(beans_list(lua, beans.into_iter().skip(limit.from).collect())?.iterator()).into_lua(lua)
+        }
+        "runAggregationQuery" => {
+            let query = bean(&arg(0), "Query")?.ok_or_else(|| Error::runtime("INVALID_INPUT: a Query expected"))?;
+            let query = Query::read(&query)?;
+            let beans = fetch(shard, &query.resource_type, &query.filter).await?;
+            let rows: Vec<Val> = query
+                .rows(&beans)
+                .into_iter()
+                .map(|columns| {
+                    Val::Bean(BeanRef::from_json("ResultRow", Map::from_iter([("columnMap".to_owned(), columns)])))
+                })
+                .collect();
+            Object::Iter(ListRef::new(Type::Any, rows).iterator()).into_lua(lua)
+        }
+        "getResource" => {
+            let uuid = text_of(&arg(0)).ok_or_else(|| Error::runtime("INVALID_RESOURCE_UUID: a text expected"))?;
+            let children = !matches!(arg(1), Lv::Boolean(false) | Lv::Nil);
+            let (_, who) = acting()?;
+            match shard.host.get(&who, &uuid, children).await.map_err(raise)? {
+                Some(found) => {
+                    let weight = json::weight_of(&found.properties);
+                    let found = BeanRef::from_bean(found);
+                    found.charge(lua, weight)?;
+                    found.into_lua(lua)
+                }
+                None => Ok(Lv::Nil),
+            }
+        }
+        _ => {
+            let (meter, who) = acting()?;
+            let args =
+                args.iter().map(|arg| Val::from_lua(arg, &Type::Any)?.to_json(true)).collect::<Result<Vec<Value>>>()?;
+            let api = if user { Api::User(meter.session()) } else { Api::Admin };
+            let call_no = meter.next_call_no();
+            let answer = shard.host.call(&who, api, operation, args, call_no).await.map_err(raise)?;
+            let weight = json::weight(&answer);
+            let answer = Val::from_json(answer, &Type::Any);
+            if let Val::Bean(bean) = &answer {
+                bean.charge(lua, weight)?;
+            } else if let Val::List(list) = &answer {
+                list.charge(lua, weight)?;
+            }
+            answer.into_lua(lua)
+        }
+    }
+}
+
+/// The beans of a type that pass a filter.
+async fn fetch(shard: &Shard, resource_type: &str, filter: &Filter) -> Result<Vec<Bean>> {
+    let (meter, who) = acting()?;
+    let mut beans = shard.host.list(&who, &resource_type.to_uppercase(), &filter.equal()).await.map_err(raise)?;
+    let mut steps = 0_usize;
+    beans.retain(|bean| {
+        steps += 1;
+        // A stopped run keeps nothing; the check below raises.
+        !(steps.is_multiple_of(1024) && meter.check().is_err()) && meter.stopped().is_none() && filter.passes(bean)
+    });
+    meter.check()?;
+    Ok(beans)
+}
+
+fn beans_list(lua: &Lua, beans: Vec<Bean>) -> Result<ListRef> {
+    let weight = beans.iter().map(|bean| json::weight_of(&bean.properties)).sum();
+    let list = ListRef::new(Type::Any, beans.into_iter().map(|bean| Val::Bean(BeanRef::from_bean(bean))).collect());
+    list.charge(lua, weight)?;
+    Ok(list)
+}
+
+/// A bean argument that may be nil.
+fn bean(value: &Lv, kind: &str) -> Result<Option<BeanRef>> {
+    match object::with(value, Clone::clone) {
+        Some(Object::Bean(bean)) => Ok(Some(bean)),
+        _ if value.is_nil() => Ok(None),
+        _ => Err(Error::runtime(format!("INVALID_INPUT: a {kind} expected, got {}", value.type_name()))),
+    }
+}
+
+/// A host's refusal as the error a script sees: `CODE: message`.
+pub(super) fn raise(error: HostError) -> Error {
+    Error::runtime(error)
+}

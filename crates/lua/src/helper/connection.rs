@@ -1,0 +1,323 @@
+//! A `simplehttp` connection: its settings, its cookies, its last answer.
+
+use super::{acting, module::Module, text_of};
+use crate::{Egress, OutboundCall, meter::Meter, shard::Shard};
+use mlua::{Function, Lua, LuaString, Result, Table, Value as Lv};
+use reqwest::{
+    Method, Url,
+    header::{COOKIE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE},
+};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// The numbers scripts see for a failure, as libcurl has them.
+mod code {
+    pub const MALFORMED_URL: u16 = 3;
+    pub const RESOLVE: u16 = 6;
+    pub const CONNECT: u16 = 7;
+    pub const ANSWER: u16 = 23;
+    pub const TIMEOUT: u16 = 28;
+    pub const REFUSED: u16 = 42;
+    pub const OTHER: u16 = 56;
+}
+
+#[derive(Default)]
+struct State {
+    url: Option<String>,
+    headers: Vec<(String, String)>,
+    auth: Option<(String, String)>,
+    keep_cookies: bool,
+    cookies: BTreeMap<String, String>,
+    verify: bool,
+    status: u16,
+    answer_headers: Vec<(String, String)>,
+    error: (u16, String),
+}
+
+pub(super) fn create(lua: &Lua, shard: &Rc<Shard>, options: Option<&Table>) -> Result<Table> {
+    let mut state = State { verify: true, ..State::default() };
+    if let Some(options) = options {
+        state.url = url_text(&options.get("url")?);
+        state.keep_cookies = truthy(&options.get("enable_cookie")?).unwrap_or(false);
+        state.verify = truthy(&options.get("ssl_verify")?).unwrap_or(true);
+    }
+    let state = Rc::new(RefCell::new(state));
+    let module = Module::new(lua)?;
+    let own = |state: &Rc<RefCell<State>>| state.clone();
+
+    let s = own(&state);
+    module.function("setURL", move |_, url: Lv| {
+        s.borrow_mut().url = url_text(&url);
+        Ok(())
+    })?;
+    let s = own(&state);
+    module.function("setRequestHeaders", move |_, headers: Table| {
+        let mut state = s.borrow_mut();
+        for pair in headers.pairs::<Lv, Lv>() {
+            let (name, value) = pair?;
+            if let (Some(name), Some(value)) = (text_of(&name), text_of(&value)) {
+                state.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(&name));
+                state.headers.push((name, value));
+            }
+        }
+        Ok(())
+    })?;
+    let s = own(&state);
+    module.function("clearRequestHeaders", move |_, ()| {
+        s.borrow_mut().headers.clear();
+        Ok(())
+    })?;
+    let s = own(&state);
+    module.function("setBasicAuth", move |_, (user, password): (Lv, Lv)| {
+        s.borrow_mut().auth = Some((text_of(&user).unwrap_or_default(), text_of(&password).unwrap_or_default()));
+        Ok(())
+    })?;
+    for (name, method, body) in [
+        ("get", Method::GET, false),
+        ("delete", Method::DELETE, false),
+        ("head", Method::HEAD, false),
+        ("post", Method::POST, true),
+        ("put", Method::PUT, true),
+        ("patch", Method::PATCH, true),
+    ] {
+        let (s, shard) = (own(&state), shard.clone());
+        if body {
+            module.waiting(name, move |_, (body, callback): (Option<LuaString>, Option<Function>)| {
+                let body = body.map(|body| body.as_bytes().to_vec()).unwrap_or_default();
+                perform(shard.clone(), s.clone(), method.clone(), Some(body), callback)
+            })?;
+        } else {
+            module.waiting(name, move |_, callback: Option<Function>| {
+                perform(shard.clone(), s.clone(), method.clone(), None, callback)
+            })?;
+        }
+    }
+    let s = own(&state);
+    module.function("getLastError", move |_, ()| Ok(s.borrow().error.clone()))?;
+    let s = own(&state);
+    module.function("getHTTPStatusCode", move |_, ()| Ok(s.borrow().status))?;
+    let s = own(&state);
+    module.function("getResponseHeaders", move |lua, ()| {
+        let state = s.borrow();
+        lua.create_table_from(state.answer_headers.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    })?;
+    module.function("disconnect", |_, ()| Ok(()))?;
+    Ok(module.table)
+}
+
+/// A URL as scripts give it; anything but a text is none.
+fn url_text(value: &Lv) -> Option<String> {
+    match value {
+        Lv::String(text) => Some(text.to_string_lossy()),
+        _ => None,
+    }
+}
+
+fn truthy(value: &Lv) -> Option<bool> {
+    match value {
+        Lv::Nil => None,
+        Lv::Boolean(b) => Some(*b),
+        other => text_of(other).map(|text| !matches!(text.as_str(), "0" | "false" | "FALSE" | "")),
+    }
+}
+
+/// What came back.
+struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+/// Sends a request and gives the callback the whole body in one piece, if there is one. True if an answer came.
+async fn perform(
+    shard: Rc<Shard>,
+    state: Rc<RefCell<State>>,
+    method: Method,
+    body: Option<Vec<u8>>,
+    callback: Option<Function>,
+) -> Result<bool> {
+    let (meter, who) = acting()?;
+    let egress = who.egress.unwrap_or_else(|| shard.egress.clone());
+    let mut call = OutboundCall {
+        method: method.to_string(),
+        url: String::new(),
+        status: None,
+        error: None,
+        sent_bytes: body.as_ref().map_or(0, |body| body.len() as u64),
+        received_bytes: 0,
+        duration_us: 0,
+    };
+    let started = Instant::now();
+    let ended = exchange(&shard, &state, &egress, &meter, method, body, &mut call).await;
+    call.duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let body = match ended {
+        Ok(answer) => {
+            call.status = Some(answer.status);
+            call.received_bytes = answer.body.len() as u64;
+            state.borrow_mut().answered(&answer);
+            meter.record(call);
+            answer.body
+        }
+        Err((code, reason)) => {
+            call.error = Some(reason.clone());
+            meter.record(call);
+            let mut state = state.borrow_mut();
+            state.status = 0;
+            state.answer_headers.clear();
+            state.error = (code, reason);
+            return Ok(false);
+        }
+    };
+    if let (Some(callback), false) = (callback, body.is_empty()) {
+        let lua = callback.weak_lua().upgrade();
+        let piece = lua.create_string(body)?;
+        callback.call_async::<Lv>(piece).await?;
+    }
+    Ok(true)
+}
+
+async fn exchange(
+    shard: &Shard,
+    state: &Rc<RefCell<State>>,
+    egress: &Arc<Egress>,
+    meter: &Meter,
+    method: Method,
+    body: Option<Vec<u8>>,
+    call: &mut OutboundCall,
+) -> std::result::Result<Answer, (u16, String)> {
+    let text = state.borrow().url.clone().ok_or((code::MALFORMED_URL, "no URL is set".to_owned()))?;
+    let url = Url::parse(text.trim()).map_err(|e| (code::MALFORMED_URL, format!("`{text}` is not a URL: {e}")))?;
+    let mut shown = url.clone();
+    shown.set_query(None);
+    shown.set_fragment(None);
+    // These fail only for URLs without a host, which are refused below.
+    let _ = shown.set_username("");
+    let _ = shown.set_password(None);
+    call.url = shown.to_string();
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err((code::MALFORMED_URL, format!("`{}` is not a scheme for requests", url.scheme())));
+    }
+    let host = url.host_str().ok_or((code::MALFORMED_URL, "the URL has no host".to_owned()))?;
+    let port = url.port_or_known_default().unwrap_or(0);
+    egress.check_host(host, port).map_err(|reason| (code::REFUSED, reason))?;
+    if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse() {
+        egress.check_address(address).map_err(|reason| (code::REFUSED, reason))?;
+    }
+    if meter.requests() >= egress.requests as usize {
+        return Err((code::REFUSED, format!("a run may send {} requests", egress.requests)));
+    }
+    let (client, request) = {
+        let state = state.borrow();
+        let client = shard.client(egress, state.verify).map_err(|reason| (code::OTHER, reason))?;
+        let mut request = client.request(method, url).headers(state.headers());
+        if let Some((user, password)) = &state.auth {
+            request = request.basic_auth(user, Some(password));
+        }
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        let request = request.build().map_err(|e| (code::MALFORMED_URL, e.to_string()))?;
+        (client, request)
+    };
+    let limit = Duration::from_millis(egress.timeout_ms);
+    let work = async {
+        let mut answer = client.execute(request).await.map_err(failure)?;
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(failure)? {
+            if body.len() + chunk.len() > egress.response_bytes {
+                return Err((code::ANSWER, format!("the answer is longer than {} bytes", egress.response_bytes)));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status: answer.status().as_u16(), headers: answer.headers().clone(), body })
+    };
+    tokio::time::timeout(limit, work)
+        .await
+        .unwrap_or_else(|_| Err((code::TIMEOUT, format!("no answer within {} ms", egress.timeout_ms))))
+}
+
+/// The number and words for what went wrong, causes included.
+fn failure(error: reqwest::Error) -> (u16, String) {
+    let error = error.without_url();
+    let mut words = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    let mut resolving = false;
+    while let Some(inner) = cause {
+        let text = inner.to_string();
+        resolving |= text.contains("dns error");
+        if !words.ends_with(&text) {
+            words = format!("{words}: {text}");
+        }
+        cause = inner.source();
+    }
+    let code = if error.is_timeout() {
+        code::TIMEOUT
+    } else if words.contains("are refused") {
+        code::REFUSED
+    } else if resolving {
+        code::RESOLVE
+    } else if error.is_connect() {
+        code::CONNECT
+    } else {
+        code::OTHER
+    };
+    (code, words)
+}
+
+impl State {
+    /// The headers to send; one that HTTP does not allow is left out.
+    fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::from_bytes(name.trim().as_bytes()), HeaderValue::from_str(value.trim()))
+            {
+                headers.insert(name, value);
+            }
+        }
+        if self.keep_cookies && !self.cookies.is_empty() && !headers.contains_key(COOKIE) {
+            let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            if let Ok(value) = HeaderValue::from_str(&cookies.join("; ")) {
+                headers.insert(COOKIE, value);
+            }
+        }
+        headers
+    }
+
+    fn answered(&mut self, answer: &Answer) {
+        self.status = answer.status;
+        self.error = (0, String::new());
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        if self.keep_cookies {
+            for value in answer.headers.get_all(SET_COOKIE) {
+                let value = text(value);
+                if let Some((name, value)) = value.split(';').next().and_then(|pair| pair.split_once('=')) {
+                    self.cookies.insert(name.trim().to_owned(), value.trim().to_owned());
+                }
+            }
+        }
+        // hyper keeps names in lower case; scripts look them up as senders usually spell them, so both are there.
+        self.answer_headers = answer
+            .headers
+            .iter()
+            .flat_map(|(name, value)| [(name.to_string(), text(value)), (usual(name.as_str()), text(value))])
+            .collect();
+    }
+}
+
+/// `content-type` as `Content-Type`.
+fn usual(name: &str) -> String {
+    let mut up = true;
+    name.chars()
+        .map(|c| {
+            let c = if up { c.to_ascii_uppercase() } else { c };
+            up = c == '-';
+            c
+        })
+        .collect()
+}

@@ -1,0 +1,80 @@
+//! The `Utils` helper and the conversion of measures.
+
+use super::{Module, text_of};
+use crate::{
+    json,
+    object::{BeanRef, EnumConst, ListRef, Val},
+    schema::Type,
+};
+use mlua::{Error, Lua, Result, Table, Value as Lv};
+use serde_json::{Map, json};
+
+pub(super) fn create(lua: &Lua) -> Result<Table> {
+    let module = Module::new(lua)?;
+    let pair = |a: &Lv, b: &Lv| (text_of(a).unwrap_or_default(), text_of(b).unwrap_or_default());
+    module.function("stringStartsWith", move |_, (a, b): (Lv, Lv)| {
+        let (text, prefix) = pair(&a, &b);
+        Ok(text.starts_with(&prefix))
+    })?;
+    module.function("stringEndsWith", move |_, (a, b): (Lv, Lv)| {
+        let (text, suffix) = pair(&a, &b);
+        Ok(text.ends_with(&suffix))
+    })?;
+    module.function("roundNumber", |_, (number, places): (f64, Option<i32>)| {
+        let scale = 10_f64.powi(places.unwrap_or(0).clamp(0, 15));
+        Ok((number * scale).round() / scale)
+    })?;
+    module.function("createFilterCondition", |lua, (field, condition, value): (Lv, Lv, Lv)| {
+        let bean = BeanRef::from_json("FilterCondition", Map::new());
+        bean.set(lua, "field", "field", &field)?;
+        let name = text_of(&condition).unwrap_or_else(|| "IS_EQUAL_TO".to_owned());
+        bean.put("condition", Val::Enum(EnumConst { kind: "Condition", name: name.into() }));
+        bean.put(
+            "value",
+            match Val::from_lua(&value, &Type::List(Box::new(Type::Text)))? {
+                Val::Nil => Val::List(ListRef::new(Type::Text, Vec::new())),
+                list => list,
+            },
+        );
+        Ok(bean)
+    })?;
+    module.function("createURLActionContent", |_, (method, url, params): (Lv, Lv, Lv)| {
+        Ok(json!({"method": text_of(&method), "url": text_of(&url), "params": json::from_lua(&params)?}).to_string())
+    })?;
+    module.function("createRefreshFunctionActionContent", |_, (refresh, message, level): (bool, Lv, Lv)| {
+        Ok(json!({"refresh": refresh, "message": text_of(&message), "level": text_of(&level)}).to_string())
+    })?;
+    module.function("createDisplayDialogueActionContent", |_, (values, title, message, icon): (Lv, Lv, Lv, Lv)| {
+        let content = json!({
+            "values": json::from_lua(&values)?, "title": text_of(&title), "message": text_of(&message), "icon": text_of(&icon),
+        });
+        Ok(content.to_string())
+    })?;
+    Ok(module.table)
+}
+
+/// Sizes in bytes and times in seconds; measures of one kind convert into each other.
+const MEASURES: [(&str, f64, u8); 11] = [
+    ("B", 1.0, 0),
+    ("KB", 1024.0, 0),
+    ("MB", 1_048_576.0, 0),
+    ("GB", 1_073_741_824.0, 0),
+    ("TB", 1_099_511_627_776.0, 0),
+    ("SECOND", 1.0, 1),
+    ("MINUTE", 60.0, 1),
+    ("HOUR", 3_600.0, 1),
+    ("DAY", 86_400.0, 1),
+    ("MONTH", 2_629_746.0, 1),
+    ("YEAR", 31_556_952.0, 1),
+];
+
+/// `convert_mtype(from, to)`: what an amount of the first is multiplied with to become the second.
+pub(super) fn factor(from: &Lv, to: &Lv) -> Result<f64> {
+    let (from, to) = (text_of(from).unwrap_or_default(), text_of(to).unwrap_or_default());
+    let find = |name: &str| MEASURES.iter().find(|(known, ..)| known.eq_ignore_ascii_case(name));
+    match (find(&from), find(&to)) {
+        _ if from.eq_ignore_ascii_case(&to) => Ok(1.0),
+        (Some((_, a, kind)), Some((_, b, other))) if kind == other => Ok(a / b),
+        _ => Err(Error::runtime(format!("convert_mtype: {from} does not convert into {to}"))),
+    }
+}

@@ -1,0 +1,194 @@
+//! Beans: typed properties behind getters and setters, by one mechanism for all kinds.
+
+use super::{
+    Val,
+    charge::Charge,
+    graph::{self, Identity, Writer},
+    value::EnumConst,
+};
+use crate::{
+    Bean,
+    schema::{self, BeanType, Type},
+};
+use mlua::{Lua, Result, Value as Lv};
+use serde_json::{Map, Value};
+use std::{cell::RefCell, rc::Rc};
+
+/// A bean that Lua and its other holders share.
+#[derive(Clone)]
+pub(crate) struct BeanRef(Rc<RefCell<Data>>);
+
+struct Data {
+    kind: Rc<str>,
+    schema: Option<&'static BeanType>,
+    /// Properties nobody changed or took apart yet.
+    json: Map<String, Value>,
+    live: Vec<Live>,
+    charge: Charge,
+}
+
+/// A property that was set, or a list, map or bean that a script holds and may change.
+struct Live {
+    name: String,
+    value: Val,
+    /// An empty list or map that only came to be because a script asked for it.
+    implicit: bool,
+}
+
+impl BeanRef {
+    pub fn from_bean(bean: Bean) -> Self {
+        Self::from_json(&bean.kind, bean.properties)
+    }
+
+    pub fn from_json(kind: &str, mut json: Map<String, Value>) -> Self {
+        json.remove("@bean");
+        let schema = schema::bean(kind);
+        let data = Data { kind: kind.into(), schema, json, live: Vec::new(), charge: Charge::default() };
+        Self(Rc::new(RefCell::new(data)))
+    }
+
+    pub fn kind(&self) -> Rc<str> {
+        self.0.borrow().kind.clone()
+    }
+
+    pub fn same(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// # Errors
+    /// When it grew too large or too deep to be written.
+    pub fn to_bean(&self) -> Result<Bean> {
+        let properties = match Val::Bean(self.clone()).to_json(false)? {
+            Value::Object(properties) => properties,
+            _ => Map::new(),
+        };
+        Ok(Bean { kind: self.kind().to_string(), properties })
+    }
+
+    pub(super) fn write(&self, writer: &mut Writer) -> Result<Value> {
+        let data = self.0.borrow();
+        for (name, value) in &data.json {
+            writer.spend(name.len() + crate::json::weight(value))?;
+        }
+        let mut fields = data.json.clone();
+        for live in &data.live {
+            let empty = match &live.value {
+                Val::List(list) => list.len() == 0,
+                Val::Map(map) => map.len() == 0,
+                _ => false,
+            };
+            if !(live.implicit && empty) {
+                writer.spend(live.name.len())?;
+                fields.insert(live.name.clone(), live.value.write(writer)?);
+            }
+        }
+        if writer.tagged {
+            fields.insert("@bean".to_owned(), Value::String(data.kind.to_string()));
+        }
+        Ok(Value::Object(fields))
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        Rc::as_ptr(&self.0).cast()
+    }
+
+    pub(super) fn children(&self, open: &mut Vec<Val>) {
+        let data = self.0.borrow();
+        open.extend(data.live.iter().map(|live| &live.value).filter(|v| v.identity().is_some()).cloned());
+    }
+
+    /// A property by its name in lower case. Lists, maps and beans are live: changing them changes this bean.
+    pub fn get(&self, key: &str) -> Val {
+        let mut data = self.0.borrow_mut();
+        let data = &mut *data;
+        let (name, kind) = data.property(key);
+        if let Some(live) = data.live.iter().find(|live| live.name == name) {
+            return live.value.clone();
+        }
+        match data.json.get(name.as_ref()) {
+            None | Some(Value::Null) => {
+                let value = match kind {
+                    Type::List(element) => Val::List(super::ListRef::new(*element, Vec::new())),
+                    Type::Map(element) => Val::Map(super::MapRef::new(*element)),
+                    _ => return Val::Nil,
+                };
+                data.live.push(Live { name: name.into_owned(), value: value.clone(), implicit: true });
+                value
+            }
+            Some(Value::Array(_) | Value::Object(_)) => {
+                let json = data.json.remove(name.as_ref()).unwrap_or_default();
+                let value = Val::from_json(json, &kind);
+                data.live.push(Live { name: name.into_owned(), value: value.clone(), implicit: false });
+                value
+            }
+            Some(Value::String(text)) => match kind {
+                Type::Enum(kind) => Val::Enum(EnumConst { kind, name: text.as_str().into() }),
+                Type::Text | Type::Any => Val::text(text),
+                other => Val::from_json(Value::String(text.clone()), &other),
+            },
+            Some(scalar) => Val::from_json(scalar.clone(), &kind),
+        }
+    }
+
+    /// Sets a property by its name in lower case; `written` is the name as the setter spells it.
+    ///
+    /// # Errors
+    /// `INVALID_INPUT` with the property's name for a value of another type.
+    pub fn set(&self, lua: &Lua, key: &str, written: &str, value: &Lv) -> Result<()> {
+        let identity = self.identity();
+        let mut data = self.0.borrow_mut();
+        let data = &mut *data;
+        let (name, kind) = data.property(key);
+        let name = if name == key { written.to_owned() } else { name.into_owned() };
+        let value = Val::from_lua(value, &kind)
+            .map_err(|error| mlua::Error::runtime(format!("{}.{name}: {}", data.kind, crate::error::text(&error))))?;
+        graph::refuse_circle(&value, identity)?;
+        data.charge.grow(lua, value.weight() + name.len())?;
+        match data.live.iter_mut().find(|live| live.name == name) {
+            Some(live) => {
+                data.charge.shrink(live.value.weight() + name.len());
+                live.value = value;
+                live.implicit = false;
+            }
+            None => data.live.push(Live { name, value, implicit: false }),
+        }
+        Ok(())
+    }
+
+    /// Sets a property from this side, by its exact name.
+    pub fn put(&self, name: &str, value: Val) {
+        let mut data = self.0.borrow_mut();
+        data.live.retain(|live| live.name != name);
+        data.live.push(Live { name: name.to_owned(), value, implicit: false });
+    }
+
+    /// Puts memory that came with the bean on the account.
+    pub fn charge(&self, lua: &Lua, bytes: usize) -> Result<()> {
+        self.0.borrow_mut().charge.grow(lua, bytes)
+    }
+
+    pub fn has(&self, key: &str) -> bool {
+        let data = self.0.borrow();
+        data.schema.is_some_and(|schema| schema.properties.contains_key(key))
+            || data.live.iter().any(|live| live.name.eq_ignore_ascii_case(key))
+            || data.json.keys().any(|name| name.eq_ignore_ascii_case(key))
+    }
+}
+
+impl Data {
+    /// The name and type of a property; one that the reference does not know is found by its name alone.
+    fn property(&self, key: &str) -> (std::borrow::Cow<'static, str>, Type) {
+        if let Some(property) = self.schema.and_then(|schema| schema.properties.get(key)) {
+            return (property.name.into(), property.kind.clone());
+        }
+        let live = self.live.iter().map(|live| &live.name);
+        let name = live.chain(self.json.keys()).find(|name| name.eq_ignore_ascii_case(key));
+        (name.map_or_else(|| key.to_owned(), Clone::clone).into(), Type::Any)
+    }
+}
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        graph::bury(self.live.drain(..).map(|live| live.value).collect());
+    }
+}

@@ -1,0 +1,242 @@
+//! What each kind of object answers to.
+
+use super::{BeanRef, ListRef, Object, Val, ms_number};
+use crate::{meter::Meter, schema::Type};
+use mlua::{IntoLua, Lua, Result, Value as Lv};
+
+/// Calls a method.
+///
+/// # Errors
+/// For a method that does not exist, and what the method itself raises.
+pub(super) fn call(lua: &Lua, object: &Object, name: &str, a: &Lv, b: &Lv) -> Result<Lv> {
+    let common = match name {
+        "toString" => Some(Val::text(&object.text())),
+        "equals" => Some(Val::Bool(super::with(a, |other| object.same(other)).unwrap_or(false))),
+        _ => None,
+    };
+    let value = match (common, object) {
+        (Some(value), _) => Some(value),
+        (None, Object::Bean(bean)) => self::bean(lua, bean, name, a, b)?,
+        (None, Object::Enum(constant)) => match name {
+            "name" => Some(Val::Text(constant.name.clone())),
+            "ordinal" => crate::schema::enumeration(constant.kind)
+                .and_then(|kind| kind.values.iter().position(|value| **value == *constant.name))
+                .map(number),
+            _ => None,
+        },
+        (None, Object::Date(ms)) => (name == "getTime").then(|| Val::Num(ms_number(*ms))),
+        (None, Object::List(list)) => self::list(lua, list, name, a, b)?,
+        (None, Object::Map(map)) => self::map(lua, map, name, a, b)?,
+        (None, Object::Iter(iter)) => match name {
+            "hasNext" => Some(Val::Bool(iter.has_next())),
+            "next" => {
+                // A loop over many beans is the longest work a script does between two safe points.
+                Meter::check_current()?;
+                Some(iter.next()?)
+            }
+            "iterator" => return object.clone().into_lua(lua),
+            _ => None,
+        },
+    };
+    match value {
+        Some(value) => value.into_lua(lua),
+        None if name == "iterator" => match object {
+            Object::List(list) => Object::Iter(list.iterator()).into_lua(lua),
+            Object::Map(map) => Object::Iter(map.keys().iterator()).into_lua(lua),
+            _ => Err(unknown(object, name)),
+        },
+        None => Err(unknown(object, name)),
+    }
+}
+
+/// Whether `object.name` is a method, for dotted calls.
+pub(super) fn exists(object: &Object, name: &str) -> bool {
+    match object {
+        Object::Bean(bean) => {
+            accessor(name).is_some_and(|(verb, key)| verb != Verb::Is || bean.has(&key))
+                || ["toString", "toJSONString", "equals", "addCondition", "removeCondition", "addCloudInitData"]
+                    .contains(&name)
+        }
+        Object::Enum(_) => ["toString", "name", "ordinal", "equals"].contains(&name),
+        Object::Date(_) => ["toString", "getTime", "equals"].contains(&name),
+        Object::List(_) => LIST.contains(&name),
+        Object::Map(_) => MAP.contains(&name),
+        Object::Iter(_) => ["hasNext", "next", "iterator"].contains(&name),
+    }
+}
+
+const LIST: [&str; 15] = [
+    "size", "get", "iterator", "add", "addAll", "set", "remove", "contains", "indexOf", "isEmpty", "clear", "toString",
+    "equals", "getFirst", "getLast",
+];
+const MAP: [&str; 14] = [
+    "get",
+    "put",
+    "remove",
+    "containsKey",
+    "containsValue",
+    "size",
+    "isEmpty",
+    "keySet",
+    "values",
+    "putAll",
+    "clear",
+    "iterator",
+    "toString",
+    "equals",
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    Get,
+    Set,
+    Is,
+}
+
+/// Splits `getResourceUUID` into its verb and the property's name in lower case.
+fn accessor(method: &str) -> Option<(Verb, String)> {
+    let (verb, name) = if let Some(name) = method.strip_prefix("get") {
+        (Verb::Get, name)
+    } else if let Some(name) = method.strip_prefix("set") {
+        (Verb::Set, name)
+    } else {
+        (Verb::Is, method.strip_prefix("is")?)
+    };
+    (!name.is_empty()).then(|| (verb, name.to_ascii_lowercase()))
+}
+
+fn bean(lua: &Lua, bean: &BeanRef, name: &str, a: &Lv, b: &Lv) -> Result<Option<Val>> {
+    match name {
+        "toJSONString" => return Ok(Some(Val::text(&Val::Bean(bean.clone()).to_json(false)?.to_string()))),
+        // One provider's values, or all of them by provider.
+        "getProviderValues" => {
+            let Val::Map(providers) = bean.get("providers") else { return Ok(Some(Val::Nil)) };
+            return Ok(Some(if a.is_nil() { Val::Map(providers) } else { providers.get_or_create(a)? }));
+        }
+        "addCondition" => {
+            let Val::List(conditions) = bean.get("filterconditions") else { return Ok(None) };
+            if super::with(a, |object| matches!(object, Object::Bean(_))) == Some(true) {
+                conditions.push(lua, a)?;
+                return Ok(Some(Val::Nil));
+            }
+            return Err(mlua::Error::runtime("INVALID_INPUT: addCondition expects a FilterCondition"));
+        }
+        "removeCondition" => {
+            let Val::List(conditions) = bean.get("filterconditions") else { return Ok(None) };
+            let Val::Text(field) = Val::from_lua(a, &Type::Text)? else { return Ok(Some(Val::Nil)) };
+            conditions.retain(|item| match item {
+                Val::Bean(condition) => {
+                    !matches!(condition.get("field"), Val::Text(name) if name.eq_ignore_ascii_case(&field))
+                }
+                _ => true,
+            });
+            return Ok(Some(Val::Nil));
+        }
+        "addCloudInitData" => {
+            let Val::List(data) = bean.get("cloudinitdata") else { return Ok(None) };
+            data.push(lua, a)?;
+            return Ok(Some(Val::Nil));
+        }
+        _ => {}
+    }
+    let Some((verb, key)) = accessor(name) else { return Ok(None) };
+    Ok(Some(match verb {
+        Verb::Set => {
+            let mut written = name["set".len()..].to_owned();
+            // `setFoo` sets `foo`; `setURL` sets `URL`.
+            if !written[1..].starts_with(|c: char| c.is_ascii_uppercase()) {
+                written[..1].make_ascii_lowercase();
+            }
+            bean.set(lua, &key, &written, a)?;
+            Val::Nil
+        }
+        Verb::Get => {
+            let value = bean.get(&key);
+            // `getResourceValues("key")` in one step, as `getProviderValues("type")` allows.
+            match (&value, b, a) {
+                (Val::Map(map), Lv::Nil, Lv::String(_)) => map.get(a)?,
+                _ => value,
+            }
+        }
+        // An unset flag is false, as in Java.
+        Verb::Is => match bean.get(&key) {
+            Val::Nil => Val::Bool(false),
+            value => value,
+        },
+    }))
+}
+
+fn list(lua: &Lua, list: &ListRef, name: &str, a: &Lv, b: &Lv) -> Result<Option<Val>> {
+    Ok(Some(match name {
+        "size" => number(list.len()),
+        "isEmpty" => Val::Bool(list.len() == 0),
+        "get" => list.get(a)?,
+        "getFirst" => list.get(&Lv::Number(0.0))?,
+        "getLast" => list.items().pop().ok_or_else(|| mlua::Error::runtime("NoSuchElementException"))?,
+        "add" if b.is_nil() => {
+            list.push(lua, a)?;
+            Val::Bool(true)
+        }
+        "add" => {
+            list.insert(lua, a, b)?;
+            Val::Nil
+        }
+        "addAll" => {
+            let items = match super::with(a, Clone::clone) {
+                Some(Object::List(other)) => other.items(),
+                _ => match a {
+                    Lv::Table(table) => ListRef::from_table(table, &Type::Any)?.items(),
+                    _ => return Err(mlua::Error::runtime("INVALID_INPUT: addAll expects a list")),
+                },
+            };
+            for item in items {
+                list.push(lua, &item.into_lua(lua)?)?;
+            }
+            Val::Bool(true)
+        }
+        "set" => list.replace(lua, a, b)?,
+        "remove" => list.remove(a)?,
+        "contains" => Val::Bool(list.index_of(a).is_some()),
+        "indexOf" => list.index_of(a).map_or(Val::Num(-1.0), number),
+        "clear" => {
+            list.clear();
+            Val::Nil
+        }
+        _ => return Ok(None),
+    }))
+}
+
+fn map(lua: &Lua, map: &super::MapRef, name: &str, a: &Lv, b: &Lv) -> Result<Option<Val>> {
+    Ok(Some(match name {
+        "get" => map.get(a)?,
+        "put" => map.put(lua, a, b)?,
+        "remove" => map.remove(a)?,
+        "containsKey" => Val::Bool(map.contains_key(a)?),
+        "containsValue" => Val::Bool(map.contains_value(a)),
+        "size" => number(map.len()),
+        "isEmpty" => Val::Bool(map.len() == 0),
+        "keySet" => Val::List(map.keys()),
+        "values" => Val::List(map.values()),
+        "putAll" => {
+            match super::with(a, Clone::clone) {
+                Some(Object::Map(other)) => map.put_all(lua, &other)?,
+                _ => return Err(mlua::Error::runtime("INVALID_INPUT: putAll expects a map")),
+            }
+            Val::Nil
+        }
+        "clear" => {
+            map.clear();
+            Val::Nil
+        }
+        _ => return Ok(None),
+    }))
+}
+
+#[allow(clippy::cast_precision_loss)] // no list is that long
+fn number(n: usize) -> Val {
+    Val::Num(n as f64)
+}
+
+fn unknown(object: &Object, name: &str) -> mlua::Error {
+    mlua::Error::runtime(format!("a {} has no method `{name}`", object.kind()))
+}

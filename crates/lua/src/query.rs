@@ -1,0 +1,178 @@
+//! Aggregation queries: rows of texts by column name.
+
+use crate::{
+    Bean,
+    dialect::number_text,
+    filter::{self, Filter, Key, Limit, scalar_text},
+    object::{BeanRef, Val},
+};
+use mlua::Result;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// A `Query`.
+pub(crate) struct Query {
+    pub resource_type: String,
+    pub filter: Filter,
+    limit: Limit,
+    group_by: Vec<String>,
+    output: Vec<String>,
+    columns: Vec<Column>,
+    having: Vec<(Column, String, f64)>,
+}
+
+/// `SUM(field)`.
+struct Column {
+    function: String,
+    field: String,
+}
+
+impl Column {
+    fn read(value: Val) -> Result<Self> {
+        let Val::Bean(bean) = value else {
+            return Err(mlua::Error::runtime("NO_AGGREGATION_FIELD_DEFINED: an AggregationField expected"));
+        };
+        match (bean.get("aggregationfunction"), bean.get("fieldname")) {
+            (Val::Enum(function), Val::Text(field)) => {
+                Ok(Self { function: function.name.to_string(), field: field.to_string() })
+            }
+            (Val::Enum(_), _) => {
+                Err(mlua::Error::runtime("NO_AGGREGATION_FIELD_DEFINED: an AggregationField has no field"))
+            }
+            _ => Err(mlua::Error::runtime("NO_AGGREGATION_FUNCTION_DEFINED: an AggregationField has no function")),
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("{}({})", self.function, self.field)
+    }
+
+    fn of(&self, beans: &[&Bean]) -> Option<Value> {
+        let values: Vec<&Value> = beans.iter().flat_map(|bean| filter::values(bean, &self.field)).collect();
+        let numbers = || values.iter().filter_map(|value| value.as_f64().or_else(|| value.as_str()?.parse().ok()));
+        #[allow(clippy::cast_precision_loss)]
+        Some(match self.function.as_str() {
+            "COUNT" => json!(values.len()),
+            "SUM" => json!(numbers().sum::<f64>()),
+            "AVERAGE" if numbers().next().is_some() => json!(numbers().sum::<f64>() / numbers().count() as f64),
+            "MIN" => values.iter().min_by_key(|value| Key::of(Some(value)))?.to_owned().clone(),
+            "MAX" => values.iter().max_by_key(|value| Key::of(Some(value)))?.to_owned().clone(),
+            _ => return None,
+        })
+    }
+}
+
+impl Query {
+    /// Reads a `Query` bean.
+    ///
+    /// # Errors
+    /// The language's error code for what is missing.
+    pub fn read(query: &BeanRef) -> Result<Self> {
+        let texts = |name: &str| match query.get(name) {
+            Val::List(list) => list
+                .items()
+                .into_iter()
+                .filter_map(|item| if let Val::Text(text) = item { Some(text.to_string()) } else { None })
+                .collect(),
+            _ => Vec::new(),
+        };
+        let list = |name: &str| match query.get(name) {
+            Val::List(list) => list.items(),
+            _ => Vec::new(),
+        };
+        let bean = |name: &str| match query.get(name) {
+            Val::Bean(bean) => Some(bean),
+            _ => None,
+        };
+        let Val::Enum(resource_type) = query.get("resourcetype") else {
+            return Err(mlua::Error::runtime("NO_RESOURCE_TYPE_DEFINED: the Query has no resource type"));
+        };
+        let having = list("aggregationfilters").into_iter().filter_map(|item| {
+            let Val::Bean(item) = item else { return None };
+            let condition = match item.get("condition") {
+                Val::Enum(condition) => condition.name.to_string(),
+                _ => "IS_EQUAL_TO".to_owned(),
+            };
+            let value = match item.get("aggregationvalue") {
+                Val::Num(n) => n,
+                _ => 0.0,
+            };
+            Some(Column::read(item.get("aggregationfield")).map(|column| (column, condition, value)))
+        });
+        let having = having.collect::<Result<Vec<_>>>()?;
+        Ok(Self {
+            resource_type: resource_type.name.to_string(),
+            filter: Filter::read(bean("searchfilter").as_ref())?,
+            limit: Limit::read(bean("limit").as_ref()),
+            group_by: texts("groupbyfields"),
+            output: texts("outputfields"),
+            columns: list("aggregationfields").into_iter().map(Column::read).collect::<Result<_>>()?,
+            having,
+        })
+    }
+
+    /// The rows, each an object from column name to text.
+    pub fn rows(&self, beans: &[Bean]) -> Vec<Value> {
+        let beans: Vec<&Bean> = beans.iter().filter(|bean| self.filter.passes(bean)).collect();
+        let text = |bean: &Bean, field: &str| filter::values(bean, field).first().map(|value| scalar_text(value));
+        let groups: Vec<Vec<&Bean>> = if self.group_by.is_empty() {
+            if self.columns.is_empty() || beans.is_empty() {
+                beans.into_iter().map(|bean| vec![bean]).collect()
+            } else {
+                vec![beans]
+            }
+        } else {
+            let mut groups: BTreeMap<Vec<Option<String>>, Vec<&Bean>> = BTreeMap::new();
+            for bean in beans {
+                groups.entry(self.group_by.iter().map(|field| text(bean, field)).collect()).or_default().push(bean);
+            }
+            groups.into_values().collect()
+        };
+        let mut rows: Vec<(Vec<Key>, Value)> = groups
+            .iter()
+            .filter(|group| {
+                self.having.iter().all(|(column, condition, value)| holds(column.of(group), condition, *value))
+            })
+            .map(|group| {
+                let mut row = Map::new();
+                for field in self.output.iter().chain(&self.group_by) {
+                    if let Some(text) = group.first().and_then(|bean| text(bean, field)) {
+                        row.insert(field.clone(), Value::String(text));
+                    }
+                }
+                for column in &self.columns {
+                    if let Some(value) = column.of(group) {
+                        row.insert(column.name(), Value::String(scalar_text(&value)));
+                    }
+                }
+                let key = |name: &str| match self.columns.iter().find(|column| column.name().eq_ignore_ascii_case(name))
+                {
+                    Some(column) => Key::of(column.of(group).as_ref()),
+                    None => Key::of(group.first().and_then(|bean| filter::values(bean, name).first().copied())),
+                };
+                let keys = self.limit.order.iter().map(|(name, _)| key(name)).collect();
+                (keys, Value::Object(row))
+            })
+            .collect();
+        rows.sort_by(|(a, _), (b, _)| {
+            let orders = a.iter().zip(b).zip(&self.limit.order);
+            let mut orders = orders.map(|((a, b), (_, descending))| if *descending { b.cmp(a) } else { a.cmp(b) });
+            orders.find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
+        });
+        // The largest number of records is a page's size here; all pages are walked through.
+        rows.into_iter().skip(self.limit.from).map(|(_, row)| row).collect()
+    }
+}
+
+fn holds(value: Option<Value>, condition: &str, wanted: f64) -> bool {
+    let number = value.as_ref().and_then(|value| value.as_f64().or_else(|| value.as_str()?.parse().ok()));
+    let Some(number) = number else { return false };
+    match condition {
+        "IS_NOT_EQUAL_TO" => number_text(number) != number_text(wanted),
+        "IS_GREATER_THAN" => number > wanted,
+        "IS_GREATER_THAN_OR_EQUAL_TO" => number >= wanted,
+        "IS_LESS_THAN" => number < wanted,
+        "IS_LESS_THAN_OR_EQUAL_TO" => number <= wanted,
+        _ => number_text(number) == number_text(wanted),
+    }
+}

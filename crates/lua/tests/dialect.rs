@@ -1,0 +1,183 @@
+//! Lua 5.1 and 5.2 as published scripts expect them.
+
+use crate::support::{Fixture, block};
+use serde_json::{Value, json};
+use sutler_lua::{Exit, Params};
+
+async fn expect(cases: &[(&str, Value)]) {
+    let fixture = Fixture::new();
+    for (body, value) in cases {
+        assert_eq!(fixture.eval(body).await, *value, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn numbers_join_to_texts_without_a_fraction() {
+    expect(&[
+        ("return (1400000000000 / 1000) .. ''", json!("1400000000")),
+        ("return '' .. 2.0 .. ' ' .. 10 / 4", json!("2 2.5")),
+        ("return tostring(1e14) .. ' ' .. tostring(1795386245007)", json!("100000000000000 1795386245007")),
+        ("return '10' + 1", json!(11)),
+        ("return ('3' * '4') .. ''", json!("12")),
+        ("local n = 0 for i = 1, '2' + 1 do n = n + i end return n", json!(6)),
+        ("local n = 0 for i = 1, '3' do n = n + 1 end return n", json!(3)),
+        ("return string.format('%d %5.2f %s %i', 3.7, 2, 5, '9')", json!("3  2.00 5 9")),
+        ("return string.format('%d', 1400000000000)", json!("1400000000000")),
+        ("return tonumber('0x10') + tonumber(' 12 ') + tonumber('z', 36)", json!(63)),
+        ("return tonumber('abc') == nil and tonumber('') == nil", json!(true)),
+        ("return 7 % 3 + math.pow(2, 3) + math.mod(7, 4)", json!(12)),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn functions_that_later_versions_dropped_are_there() {
+    expect(&[
+        ("return table.maxn({1, 2, [10] = 3})", json!(10)),
+        ("return table.getn({1, 2, 3})", json!(3)),
+        ("local a, b = unpack({1, 2}) local c, d = table.unpack({3, 4}) return {a, b, c, d}", json!([1, 2, 3, 4])),
+        ("return loadstring('return 1 + 1')()", json!(2)),
+        ("return load('return 2 + 1')()", json!(3)),
+        ("local t = {'return ', '4'} local i = 0 return load(function() i = i + 1 return t[i] end)()", json!(4)),
+        ("local f, e = loadstring('return +') return f == nil and type(e)", json!("string")),
+        ("local n = 0 for w in string.gfind('a b c', '%a') do n = n + 1 end return n", json!(3)),
+        ("local n = 0 table.foreach({1, 2}, function(_, v) n = n + v end) return n", json!(3)),
+        ("return table.pack(1, nil, 3).n", json!(3)),
+        ("return bit32.band(6, 3)", json!(2)),
+        ("return math.log10(1000)", json!(3)),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn the_implicit_arg_table_is_there() {
+    expect(&[
+        ("local function f(...) return arg.n .. arg[1] .. arg[2] end return f('a', 'b')", json!("2ab")),
+        ("local function f(x, ...) return (function() return arg.n end)() end return f(1, nil, nil)", json!(2)),
+        ("local function f(...) return select('#', ...) end return f(1, nil)", json!(2)),
+        ("return type(arg)", json!("nil")),
+    ])
+    .await;
+    // A line number after the rewrite is still the author's.
+    let error = Fixture::new().eval("local function f(...)\n local a = arg\n error('here') end f()").await;
+    assert_eq!(error, json!("error: line 3: here"));
+}
+
+#[tokio::test]
+async fn texts_and_patterns_are_lenient() {
+    expect(&[
+        (
+            r#"return "\x41\65\z
+            B""#,
+            json!("AAB"),
+        ),
+        (r#"return "\/\d\-""#, json!("/d-")),
+        ("return (string.gsub('a.b', '%.', '%-'))", json!("a-b")),
+        ("return (string.gsub('ab', '(a)', '%1%%%x'))", json!("a%xb")),
+        ("return (string.gsub('hello', 'l', {l = 'L'}))", json!("heLLo")),
+        ("return (string.gsub('hello', 'l', function() return nil end))", json!("hello")),
+        ("return (string.gsub('THE (quick) fox', '%f[%a]%a+', 'x'))", json!("x (x) x")),
+        ("return ('abc'):reverse():upper() .. ('x'):rep(3)", json!("CBAxxx")),
+        ("return string.find('a+b', '+', 1, true)", json!(2)),
+        ("return string.find(('ab'):rep(3000) .. 'X', ('ab'):rep(1000) .. 'X', 1, true)", json!(4001)),
+        ("return string.len('äö')", json!(4)),
+        ("return #'abc' .. string.sub('hello', -3)", json!("3llo")),
+        ("return string.match('key=val', '(%w+)=(%w+)')", json!("key")),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn length_metamethods_count_as_in_5_2() {
+    expect(&[
+        ("return #setmetatable({}, {__len = function() return 42 end})", json!(42)),
+        ("return rawlen(setmetatable({1}, {__len = function() return 42 end}))", json!(1)),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn environments_can_be_looked_at_and_set() {
+    expect(&[
+        ("x = 5 return getfenv(1).x + getfenv().x + getfenv(0).x + _G.x + _ENV.x", json!(25)),
+        ("local f = function() return y end setfenv(f, {y = 7}) return f()", json!(7)),
+        ("return loadstring('z = 3 return z')() + z", json!(6)),
+        ("return load('return q', 'n', 't', {q = 9})()", json!(9)),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_outside_is_offered() {
+    for name in
+        ["io", "os", "require", "dofile", "loadfile", "debug", "package", "module", "newproxy", "buffer", "vector"]
+    {
+        let value =
+            Fixture::new().eval(&format!("return type({name}) .. type(getfenv(0).{name}) .. type(_G['{name}'])")).await;
+        assert_eq!(value, json!("nilnilnil"), "{name}");
+    }
+    // The functions the state was set up with are gone from wherever a script may look.
+    let fixture = Fixture::new();
+    let found =
+        fixture.eval("local found = {} for k in pairs(getfenv(pcall)) do found[#found + 1] = k end return found").await;
+    assert_eq!(found, json!(["coroutine"]));
+}
+
+#[tokio::test]
+async fn bytecode_and_long_sources_are_refused() {
+    let fixture = Fixture::new();
+    let refused = fixture.eval("local f, e = loadstring('\\27Lua' .. ('\\0'):rep(20)) return f == nil").await;
+    assert_eq!(refused, json!(true));
+    let refused = fixture.eval("local f, e = load(('x = 1 '):rep(50000)) return f == nil and e").await;
+    assert_eq!(refused, json!("the text is longer than 262144 bytes"));
+    let registered = fixture.runtime.register("\u{4}bytecode", fixture.limits).await;
+    assert!(registered.is_err());
+    let registered = fixture.runtime.register(&"x = 1 ".repeat(200_000), fixture.limits).await;
+    assert!(registered.unwrap_err().message.contains("longer than"));
+}
+
+#[tokio::test]
+async fn errors_are_texts_with_the_line() {
+    expect(&[
+        ("local ok, e = pcall(error, 'x') return e", json!("x")),
+        ("local ok, e = pcall(function()\n error('x') end) return e", json!("script:2: x")),
+        ("local ok, e = pcall(function()\n new('Nonsense') end) return e", json!("script:2: new(\"Nonsense\"): there is no such type")),
+        ("local ok, e = pcall(error, {code = 7}) return e.code", json!(7)),
+        ("local ok, e = xpcall(function() new('X') end, function(e) return 'h ' .. e end) return e", json!("h script:1: new(\"X\"): there is no such type")),
+        ("return tostring(pcall(function() local x = nil; return x.y end))", json!("false")),
+        ("local co = coroutine.create(function() new('X') end) local ok, e = coroutine.resume(co) return e", json!("script:1: new(\"X\"): there is no such type")),
+        ("local f = coroutine.wrap(function(a) local b = coroutine.yield(a + 1) return b * 2 end) return f(1) + f(5)", json!(12)),
+        ("local co = coroutine.create(function() end) return {coroutine.resume(co)}", json!([true])),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn libraries_can_be_extended_and_globals_are_the_blocks_own() {
+    let fixture = Fixture::new();
+    assert_eq!(
+        fixture.eval("function string.trim(s) return (s:gsub('^%s+', '')) end return ('  a'):trim()").await,
+        json!("a")
+    );
+    assert_eq!(fixture.eval("return string.trim == nil").await, json!(true));
+    // Within a block they last from run to run.
+    let counter = block("count = 0 function f(p) count = count + 1 return count end");
+    for expected in ["1", "2", "3"] {
+        assert_eq!(fixture.run(&counter, "f", Params::default()).await.result, expected);
+    }
+}
+
+#[tokio::test]
+async fn print_writes_to_the_log_and_the_log_is_cut() {
+    let mut fixture = Fixture::new();
+    fixture.limits.log_bytes = 1000;
+    let outcome = fixture
+        .body(
+            "print('a', nil, 1.0, true) for i = 1, 10000 do print(i) end return {exitState = 'SUCCESS'}",
+            Params::default(),
+        )
+        .await;
+    assert_eq!(outcome.exit, Exit::Success);
+    assert!(outcome.log.starts_with("a\tnil\t1\ttrue\n1\n2\n"), "{}", outcome.log);
+    assert!(outcome.log.len() <= 1000 && outcome.log.contains("log cut here"));
+}
