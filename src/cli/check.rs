@@ -1,0 +1,55 @@
+//! `trigger check`: what a server would say to a source, without a server.
+
+use super::{
+    error::Error,
+    field::read_text,
+    output::{Format, cell, lines, note},
+};
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use sutler_lua::{Api, Bean, Egress, Host, HostError, Limits, Runtime, Who};
+
+/// Compiles a source and runs its `register()` under the limits of a server.
+///
+/// # Errors
+/// [`Error::Failed`] with file and line, for a source that a server would refuse.
+pub async fn check(format: Format, file: &str) -> Result<(), Error> {
+    let source = read_text(file).map_err(Error::Usage)?;
+    let runtime = Runtime::new(1, Arc::new(Nobody), Egress::default());
+    let found = runtime.register(&source, Limits::default()).await.map_err(|e| {
+        let line = e.line.map(|l| format!(":{l}")).unwrap_or_default();
+        Error::Failed(format!("{file}{line}: {}", e.message))
+    })?;
+    let entries: Vec<Value> = found.entries.iter().filter_map(|e| serde_json::to_value(e).ok()).collect();
+    let others: Vec<Value> = found.others.iter().filter_map(|o| serde_json::to_value(o).ok()).collect();
+    if format != Format::Table {
+        return format.value(&json!({"file": file, "entries": entries, "others": others}));
+    }
+    if entries.is_empty() && others.is_empty() {
+        note(&format!("{file}: compiles, and registers nothing"));
+        return Ok(());
+    }
+    let entry =
+        |e: &Value| format!("{}  {}  {}\n", cell(&e["function"]), cell(&e["trigger_type"]), cell(&e["options"]));
+    let other = |o: &Value| format!("{}  {}  (known, not raised here yet)\n", cell(&o["function"]), cell(&o["api"]));
+    lines(&entries.iter().map(entry).chain(others.iter().map(other)).collect::<String>())
+}
+
+/// Nothing is there: registering reaches nothing outside.
+struct Nobody;
+
+#[async_trait]
+impl Host for Nobody {
+    async fn list(&self, _: &Who, _: &str, _: &[(String, Vec<String>)]) -> Result<Vec<Bean>, HostError> {
+        Ok(Vec::new())
+    }
+
+    async fn get(&self, _: &Who, _: &str, _: bool) -> Result<Option<Bean>, HostError> {
+        Ok(None)
+    }
+
+    async fn call(&self, _: &Who, _: Api, operation: &str, _: Vec<Value>, _: u32) -> Result<Value, HostError> {
+        Err(HostError::Unsupported(operation.to_owned()))
+    }
+}

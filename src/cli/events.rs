@@ -1,0 +1,197 @@
+//! The event stream, as it happens.
+
+use super::{
+    error::Error,
+    output::{Format, cell, lines, note},
+    session::Session,
+};
+use futures_util::StreamExt;
+use reqwest::{Method, RequestBuilder, header};
+use serde_json::Value;
+use std::time::Duration;
+
+/// Pause before connecting again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Connections lost in a row, without an event between, after which it is given up.
+const LOSSES: u32 = 30;
+
+/// Commands of `events`.
+#[derive(clap::Subcommand, Debug)]
+pub enum Events {
+    /// Print events as they happen, until Ctrl-C
+    Tail {
+        /// Begin at this position of the feed; default: with what happens next
+        #[arg(long, value_name = "N")]
+        from: Option<u64>,
+        /// End after this many events
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        count: Option<u64>,
+    },
+}
+
+/// Runs a command of `events`. A lost connection is taken up again after the last event seen.
+///
+/// # Errors
+/// Those of the request; a position whose events are gone is a problem with the status 410.
+pub async fn run(session: &Session, Events::Tail { from, count }: Events) -> Result<(), Error> {
+    let mut last: Option<String> = None;
+    let mut left = count;
+    let mut losses = 0;
+    loop {
+        let query = from.filter(|_| last.is_none()).map(|n| ("from".to_owned(), n.to_string()));
+        let mut request = session.client.request(Method::GET, "events", &query.into_iter().collect());
+        request = request.header(header::ACCEPT, "text/event-stream");
+        if let Some(id) = &last {
+            request = request.header("last-event-id", id);
+        }
+        match follow(session, request, &mut last, &mut left, &mut losses).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            // The first connection must work; later ones may have to wait for a restart.
+            Err(Error::Unreachable(_)) if losses > 0 && losses < LOSSES => {}
+            Err(error) => return Err(error),
+        }
+        losses += 1;
+        if losses == LOSSES {
+            return Err(Error::Unreachable("the event stream keeps ending".to_owned()));
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Prints events until the stream ends (false) or enough were printed (true).
+async fn follow(
+    session: &Session,
+    request: RequestBuilder,
+    last: &mut Option<String>,
+    left: &mut Option<u64>,
+    losses: &mut u32,
+) -> Result<bool, Error> {
+    // Streams have no end to wait for; a server that is gone shows as a reset or, without one, by missing heartbeats.
+    let response = session.client.open(request.timeout(Duration::from_secs(u64::from(u32::MAX)))).await?;
+    let mut parser = Parser::default();
+    let mut body = response.bytes_stream();
+    while let Some(chunk) = body.next().await {
+        let Ok(chunk) = chunk else {
+            note("the connection was lost; connecting again");
+            return Ok(false);
+        };
+        for event in parser.feed(&chunk) {
+            let Ok(value) = serde_json::from_str(&event.data) else { continue };
+            lines(&render(session.format, &value))?;
+            *last = event.id.or(last.take());
+            *losses = 0;
+            if let Some(left) = left {
+                *left -= 1;
+                if *left == 0 {
+                    return Ok(true);
+                }
+            }
+        }
+    }
+    Ok(false)
+}
+
+fn render(format: Format, event: &Value) -> String {
+    match format {
+        Format::Json => event.to_string(),
+        Format::Yaml => format!("---\n{}", serde_yaml_ng::to_string(event).unwrap_or_default()),
+        Format::Table => summary(event),
+    }
+}
+
+/// One line a change: position, time, what happened to what, and the fields that changed.
+fn summary(event: &Value) -> String {
+    let head = format!("{:>8}  {}", cell(&event["seq"]), cell(&event["at"]));
+    let changes = event["changes"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let lines = changes.iter().map(|change| {
+        let fields = change["fields"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let fields = fields
+            .iter()
+            .filter(|f| change["op"] == "updated" && f["name"] != "version")
+            .map(|f| format!(" {}: {} → {}", cell(&f["name"]), short(&f["old"]), short(&f["new"])));
+        let fields: Vec<String> = fields.collect();
+        format!("{head}  {}.{} {}{}", cell(&change["noun"]), cell(&change["op"]), cell(&change["id"]), fields.join(","))
+    });
+    let lines: Vec<String> = lines.collect();
+    if lines.is_empty() { format!("{head}  {}", cell(event)) } else { lines.join("\n") }
+}
+
+fn short(value: &Value) -> String {
+    const WIDTH: usize = 60;
+    let text = cell(value);
+    if text.chars().count() <= WIDTH { text } else { text.chars().take(WIDTH).chain(['…']).collect() }
+}
+
+/// An event of the stream.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Event {
+    id: Option<String>,
+    data: String,
+}
+
+/// Cuts a byte stream into events (WHATWG server-sent events, as far as we send them).
+#[derive(Default)]
+struct Parser {
+    buffer: Vec<u8>,
+    event: Event,
+}
+
+impl Parser {
+    fn feed(&mut self, bytes: &[u8]) -> Vec<Event> {
+        self.buffer.extend_from_slice(bytes);
+        let mut events = Vec::new();
+        while let Some(end) = self.buffer.iter().position(|b| *b == b'\n') {
+            let line: Vec<u8> = self.buffer.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line);
+            let line = line.trim_end_matches(['\r', '\n']);
+            if line.is_empty() {
+                let event = std::mem::take(&mut self.event);
+                if !event.data.is_empty() {
+                    events.push(event);
+                }
+                continue;
+            }
+            let (field, value) = line.split_once(':').unwrap_or((line, ""));
+            let value = value.strip_prefix(' ').unwrap_or(value);
+            match field {
+                "id" => self.event.id = Some(value.to_owned()),
+                "data" if self.event.data.is_empty() => value.clone_into(&mut self.event.data),
+                "data" => {
+                    self.event.data.push('\n');
+                    self.event.data.push_str(value);
+                }
+                _ => {}
+            }
+        }
+        events
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn events_come_whole_however_the_stream_is_cut() {
+        let stream = ": hello\n\nid: 7\nevent: change\ndata: {\"a\":\ndata: 1}\n\ndata:é\r\n\r\nid: 9\ndata: unfin";
+        let wanted = vec![
+            Event { id: Some("7".to_owned()), data: "{\"a\":\n1}".to_owned() },
+            Event { id: None, data: "é".to_owned() },
+        ];
+        for size in 1..stream.len() {
+            let mut parser = Parser::default();
+            let events: Vec<Event> = stream.as_bytes().chunks(size).flat_map(|c| parser.feed(c)).collect();
+            assert_eq!(events, wanted, "cut into pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn a_change_is_one_line_with_what_changed() {
+        let event = json!({"seq": 12, "at": "2026-11-22T22:24:05.007Z", "changes": [{"noun": "server", "op": "updated",
+            "id": "s-1", "fields": [{"name": "state", "old": "starting", "new": "running"},
+            {"name": "version", "old": 1, "new": 2}]}]});
+        assert_eq!(summary(&event), "      12  2026-11-22T22:24:05Z  server.updated s-1 state: starting → running");
+    }
+}

@@ -1,0 +1,177 @@
+//! Triggers: loading sources, reading logs.
+
+use super::{
+    client::Query,
+    error::Error,
+    field::read_text,
+    output::{Format, at, cell, harmless, lines},
+    session::{Session, Write},
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// Commands of `trigger` beside those of the table.
+#[derive(clap::Subcommand, Debug)]
+pub enum Trigger {
+    /// Load a Lua source: a new trigger, or a new source for the one of this name
+    Load {
+        /// The Lua file, `-` for the standard input
+        file: String,
+        /// Its name; default: the file's, without its ending
+        #[arg(long)]
+        name: Option<String>,
+        /// Whose it is: `provider`, `billing-entity:NAME` or `customer:NAME`; default: what you reach. Only when new
+        #[arg(long)]
+        owner: Option<String>,
+        /// Load it, and let it run later (`trigger enable`)
+        #[arg(long)]
+        disabled: bool,
+        /// Let an event pass when a PRE entry fails, instead of refusing it
+        #[arg(long)]
+        fail_open: bool,
+        /// Only make a new one: fail when the name is taken
+        #[arg(long)]
+        new: bool,
+    },
+    /// List the runs of a trigger, newest first
+    Runs {
+        /// Name or id of the trigger
+        trigger: String,
+        /// Only those in this state; `dead` lists dead letters
+        #[arg(long, value_parser = ["pending", "retrying", "succeeded", "refused", "dead", "skipped"])]
+        state: Option<String>,
+        /// At most this many
+        #[arg(long, default_value_t = 50, value_name = "N")]
+        limit: usize,
+    },
+    /// Print what the last runs of a trigger printed and returned, oldest first
+    Logs {
+        /// Name or id of the trigger
+        trigger: String,
+        /// How many runs back
+        #[arg(long, default_value_t = 10, value_name = "N")]
+        limit: usize,
+    },
+}
+
+/// Runs a command of `trigger`.
+///
+/// # Errors
+/// Those of the request; a source that does not compile is a problem that names the line.
+pub async fn run(session: &Session, command: Trigger) -> Result<(), Error> {
+    match command {
+        Trigger::Load { file, name, owner, disabled, fail_open, new } => {
+            let source = read_text(&file).map_err(Error::Usage)?;
+            let stem = || Path::new(&file).file_stem().map(|s| s.to_string_lossy().into_owned());
+            let name = match name.or_else(|| stem().filter(|_| file != "-")) {
+                Some(name) => name,
+                None => return Err(Error::Usage("--name is needed for a source from the standard input".to_owned())),
+            };
+            let present = if new { Err(Error::NotFound(String::new())) } else { session.id_of("trigger", &name).await };
+            match present {
+                Ok(id) => replace(session, &id, &source, disabled, fail_open).await,
+                Err(Error::NotFound(_)) => {
+                    let mut body =
+                        json!({"name": name, "source": source, "enabled": !disabled, "fail_open": fail_open});
+                    if let Some(owner) = owner {
+                        body["owner"] = scope(session, &owner).await?;
+                    }
+                    let request = session.client.request(Method::POST, "triggers", &Query::new()).json(&body);
+                    loaded(session, &session.post(request, &Write::default()).await?.body, "loaded")
+                }
+                Err(error) => Err(error),
+            }
+        }
+        Trigger::Runs { trigger, state, limit } => {
+            let (runs, _) = last_runs(session, &trigger, state, limit).await?;
+            session.format.list(super::nouns::RUN_COLUMNS, &runs)
+        }
+        Trigger::Logs { trigger, limit } => {
+            let (runs, _) = last_runs(session, &trigger, None, limit).await?;
+            let mut whole = Vec::new();
+            for run in runs.iter().rev() {
+                whole.push(session.client.get(&format!("runs/{}", cell(&run["id"]))).await?);
+            }
+            if session.format != Format::Table {
+                return session.format.value(&Value::Array(whole));
+            }
+            whole.iter().try_for_each(|run| lines(&log(run)))
+        }
+    }
+}
+
+/// A new source for a trigger that is there; options that were not given stay as they are.
+async fn replace(session: &Session, id: &str, source: &str, disabled: bool, fail_open: bool) -> Result<(), Error> {
+    let path = format!("triggers/{id}");
+    let current = session.client.get(&path).await?;
+    let mut body = json!({"source": source});
+    if disabled {
+        body["enabled"] = json!(false);
+    }
+    if fail_open {
+        body["fail_open"] = json!(true);
+    }
+    let answer = session.client.send(session.patch(&path, &current["version"], &body)).await?;
+    loaded(session, &answer.body, "loaded anew")
+}
+
+/// Says what a source registered; long sources are not printed back.
+fn loaded(session: &Session, trigger: &Value, how: &str) -> Result<(), Error> {
+    if session.format != Format::Table {
+        return session.format.record(trigger);
+    }
+    let mut text = format!("{how}: {} ({})\n", cell(&trigger["name"]), cell(&trigger["id"]));
+    for entry in trigger["entries"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        let options = cell(&entry["options"]);
+        text.push_str(&format!("  {}  {}  {options}\n", cell(&entry["function"]), cell(&entry["trigger_type"])));
+    }
+    lines(&text)
+}
+
+/// Whose a trigger is, as the API takes it.
+async fn scope(session: &Session, text: &str) -> Result<Value, Error> {
+    match text.split_once(':') {
+        None if text == "provider" => Ok(json!({"kind": "provider"})),
+        Some(("billing-entity", name)) => {
+            Ok(json!({"kind": "entity", "id": session.id_of("billing-entity", name).await?}))
+        }
+        Some(("customer", name)) => Ok(json!({"kind": "customer", "id": session.id_of("customer", name).await?})),
+        _ => Err(Error::Usage(format!("--owner `{text}`: must be provider, billing-entity:NAME or customer:NAME"))),
+    }
+}
+
+async fn last_runs(
+    session: &Session,
+    trigger: &str,
+    state: Option<String>,
+    limit: usize,
+) -> Result<(Vec<Value>, bool), Error> {
+    let id = session.id_of("trigger", trigger).await?;
+    let mut query: Query = vec![("order".to_owned(), "desc".to_owned())];
+    query.extend(state.map(|s| ("state".to_owned(), s)));
+    session.client.list(&format!("triggers/{id}/runs"), &query, limit.max(1)).await
+}
+
+/// A run's head, what it printed and what came of it.
+fn log(run: &Value) -> String {
+    let field = |path: &str| cell(at(run, path));
+    let mut text = format!(
+        "== {}  {}  {}  {}  run {}\n",
+        field("created_at"),
+        field("function"),
+        field("option"),
+        field("state"),
+        field("id")
+    );
+    if let Some(printed) = run["log"].as_str().filter(|l| !l.is_empty()) {
+        text.push_str(&harmless(printed));
+        if !printed.ends_with('\n') {
+            text.push('\n');
+        }
+    }
+    if let Some(result) = run["result"].as_str().filter(|r| !r.is_empty()) {
+        text.push_str(&format!("-> {}\n", harmless(result)));
+    }
+    text
+}
