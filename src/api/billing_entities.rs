@@ -1,0 +1,113 @@
+//! Billing entities: the tree of sellers, provider first.
+
+use super::{
+    Api, Shared,
+    common::{Answer, folded},
+    extract::{Id, Input, Params, Who},
+    once::once,
+    page::{Listed, Listing, Paging, Shown, list, show},
+    problem::Problem,
+    reach::{Reach, key},
+    reply,
+};
+use axum::{extract::State, http::HeaderMap};
+use serde::Deserialize;
+use std::sync::Arc;
+use sutler_actors::NewBillingEntity;
+use sutler_model::{BillingEntity, BillingEntityId, Currency, Noun, Permission, Scope};
+use sutler_store::{Field, Filter};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// The routes of this noun.
+pub fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(list_billing_entities, create_billing_entity))
+        .routes(routes!(show_billing_entity))
+}
+
+/// Filters of the list of billing entities.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct BillingEntityFilter {
+    /// Directly under this one.
+    parent_id: Option<BillingEntityId>,
+    /// With this name.
+    name: Option<String>,
+}
+
+/// A reseller to create.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "North Hosting", "currency": "EUR"}))]
+pub struct CreateBillingEntity {
+    /// Who stands above; the caller's own entity unless given.
+    parent_id: Option<BillingEntityId>,
+    /// Display name, unique among siblings.
+    name: String,
+    /// What it invoices in.
+    currency: Currency,
+}
+
+/// List billing entities.
+#[utoipa::path(get, path = "/billing-entities", tag = "billing entities", params(BillingEntityFilter, Paging),
+    responses((status = 200, description = "A page of billing entities.", body = Listed<BillingEntity>)))]
+async fn list_billing_entities(
+    State(api): State<Arc<Api>>,
+    Who(caller): Who,
+    listing: Listing<BillingEntityFilter>,
+) -> Answer {
+    caller.must(Permission::CustomersRead)?;
+    let asked = listing.filter;
+    let reach = Reach::of(&caller, api.store());
+    // Each entity is indexed under all of its path; a customer sees none.
+    let mut filter: Filter<BillingEntity> = match reach {
+        Reach::All => Filter::new(),
+        Reach::Entities(_) => Filter::new().is(Field::BillingEntity, key(caller.billing_entity_id)),
+        Reach::Customer(_) => Filter::new().when(|_| false),
+    };
+    if let Some(id) = asked.parent_id {
+        filter = filter.is(Field::Parent, key(id));
+    }
+    if let Some(name) = &asked.name {
+        filter = filter.is(Field::Name, folded(name));
+    }
+    list(&api, &caller, filter, listing.page, |entity: BillingEntity, _| entity).await
+}
+
+/// Create a reseller.
+#[utoipa::path(post, path = "/billing-entities", tag = "billing entities", request_body = CreateBillingEntity,
+    responses((status = 201, description = "Created.", body = BillingEntity)))]
+async fn create_billing_entity(
+    State(api): State<Arc<Api>>,
+    Who(caller): Who,
+    Input { value: asked, key }: Input<CreateBillingEntity>,
+) -> Answer {
+    let parent_id = asked.parent_id.unwrap_or(caller.billing_entity_id);
+    let new = NewBillingEntity { parent_id, name: asked.name, currency: asked.currency };
+    once(&api, &caller, key, async {
+        let entity = api.system.create_billing_entity(&caller, new).await?;
+        reply::created(&format!("/api/v1/billing-entities/{}", entity.id), entity.version, &entity)
+    })
+    .await
+}
+
+/// Show a billing entity.
+#[utoipa::path(get, path = "/billing-entities/{id}", tag = "billing entities",
+    params(("id" = BillingEntityId, Path), Shown),
+    responses((status = 200, description = "The billing entity.", body = BillingEntity)))]
+async fn show_billing_entity(
+    State(api): State<Arc<Api>>,
+    Who(caller): Who,
+    Id(id): Id<BillingEntityId>,
+    Params(shown): Params<Shown>,
+    headers: HeaderMap,
+) -> Answer {
+    caller.must(Permission::CustomersRead)?;
+    let staff = !matches!(caller.scope, Scope::Customer(_));
+    let within = staff && Reach::of(&caller, api.store()).covers(None, id);
+    let found: Option<BillingEntity> = if within { api.store().get(id).await? } else { None };
+    let entity = found.ok_or_else(|| Problem::not_found(Noun::BillingEntity, id))?;
+    reply::unless_known(&headers, entity.version, show(entity.version, &entity, shown.fields.as_deref()))
+}

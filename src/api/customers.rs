@@ -1,0 +1,175 @@
+//! Customers: accounts that own resources and are invoiced.
+
+use super::{
+    Api, Shared,
+    common::{Answer, find, folded, hide_keys, words},
+    extract::{Id, IfMatch, Input, Params, Who},
+    once::once,
+    page::{Listed, Listing, Paging, Shown, list, show},
+    reach::{Reach, key},
+    reply,
+};
+use axum::{extract::State, http::HeaderMap};
+use serde::Deserialize;
+use std::sync::Arc;
+use sutler_actors::{Caller, CustomerPatch, NewCustomer};
+use sutler_model::{
+    BillingEntityId, Customer, CustomerId, CustomerStatus, Noun, Permission, PlanId, Quota, ResourceKey,
+};
+use sutler_store::{Field, Filter};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// The routes of this noun.
+pub fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(list_customers, create_customer))
+        .routes(routes!(show_customer, update_customer))
+}
+
+/// Filters of the list of customers.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct CustomerFilter {
+    /// Of this seller.
+    billing_entity_id: Option<BillingEntityId>,
+    /// In one of these states, comma-separated: `active`, `suspended`, `closed`.
+    status: Option<String>,
+    /// With this name.
+    name: Option<String>,
+    /// With a key of this name (`tier`) or this name and value (`tier=gold`).
+    key: Option<String>,
+}
+
+/// A customer to create.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Ada's bakery", "plan_id": "0198c5e8-a4d2-7c3e-9f0b-6a1d2c3e4f50"}))]
+pub struct CreateCustomer {
+    /// Display name, unique within the seller.
+    name: String,
+    /// Who sells to it; the caller's own entity unless given.
+    billing_entity_id: Option<BillingEntityId>,
+    /// What it pays; a plan of its seller.
+    plan_id: PlanId,
+    /// How much it may hold; a small customer's share unless given.
+    quota: Option<Quota>,
+    /// Keys to set.
+    #[serde(default)]
+    keys: Vec<ResourceKey>,
+}
+
+/// Changes to a customer; what is left out stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"status": "suspended"}))]
+pub struct ChangeCustomer {
+    /// New name.
+    name: Option<String>,
+    /// New status.
+    status: Option<CustomerStatus>,
+    /// New plan.
+    plan_id: Option<PlanId>,
+    /// New quota.
+    quota: Option<Quota>,
+    /// New keys, replacing all.
+    keys: Option<Vec<ResourceKey>>,
+}
+
+/// A customer as `caller` sees it.
+fn view(mut customer: Customer, caller: &Caller) -> Customer {
+    hide_keys(&mut customer.keys, caller);
+    customer
+}
+
+/// List customers.
+#[utoipa::path(get, path = "/customers", tag = "customers", params(CustomerFilter, Paging),
+    responses((status = 200, description = "A page of customers.", body = Listed<Customer>)))]
+async fn list_customers(State(api): State<Arc<Api>>, Who(caller): Who, listing: Listing<CustomerFilter>) -> Answer {
+    caller.must(Permission::CustomersRead)?;
+    let asked = listing.filter;
+    let reach = Reach::of(&caller, api.store());
+    let mut filter: Filter<Customer> = match &reach {
+        // A customer is not indexed under itself; it is found by its seller and its id.
+        Reach::Customer(id) => {
+            let id = *id;
+            Filter::new().is(Field::BillingEntity, key(caller.billing_entity_id)).when(move |c: &Customer| c.id == id)
+        }
+        wider => wider.narrow(Filter::new()),
+    };
+    if let Some(id) = asked.billing_entity_id {
+        filter = filter.is(Field::BillingEntity, key(id));
+    }
+    if let Some(states) = &asked.status {
+        filter = filter.any(Field::State, words::<CustomerStatus>("status", states)?);
+    }
+    if let Some(name) = &asked.name {
+        filter = filter.is(Field::Name, folded(name));
+    }
+    if let Some(name) = &asked.key {
+        filter = filter.is(Field::Key, name);
+    }
+    list(&api, &caller, filter, listing.page, view).await
+}
+
+/// Create a customer.
+#[utoipa::path(post, path = "/customers", tag = "customers", request_body = CreateCustomer,
+    responses((status = 201, description = "Created.", body = Customer)))]
+async fn create_customer(
+    State(api): State<Arc<Api>>,
+    Who(caller): Who,
+    Input { value: asked, key }: Input<CreateCustomer>,
+) -> Answer {
+    let new = NewCustomer {
+        name: asked.name,
+        billing_entity_id: asked.billing_entity_id.unwrap_or(caller.billing_entity_id),
+        plan_id: asked.plan_id,
+        quota: asked.quota,
+        keys: asked.keys,
+    };
+    once(&api, &caller, key, async {
+        let customer = api.system.create_customer(&caller, new).await?;
+        let place = format!("/api/v1/customers/{}", customer.id);
+        reply::created(&place, customer.version, &view(customer, &caller))
+    })
+    .await
+}
+
+/// Show a customer.
+#[utoipa::path(get, path = "/customers/{id}", tag = "customers", params(("id" = CustomerId, Path), Shown),
+    responses((status = 200, description = "The customer.", body = Customer)))]
+async fn show_customer(
+    State(api): State<Arc<Api>>,
+    Who(caller): Who,
+    Id(id): Id<CustomerId>,
+    Params(shown): Params<Shown>,
+    headers: HeaderMap,
+) -> Answer {
+    caller.must(Permission::CustomersRead)?;
+    let customer: Customer = find(&api, &caller, id).await?;
+    let version = customer.version;
+    reply::unless_known(&headers, version, show(version, &view(customer, &caller), shown.fields.as_deref()))
+}
+
+/// Change a customer.
+#[utoipa::path(patch, path = "/customers/{id}", tag = "customers", params(("id" = CustomerId, Path)),
+    request_body = ChangeCustomer, responses((status = 200, description = "As it is now.", body = Customer)))]
+async fn update_customer(
+    State(api): State<Arc<Api>>,
+    Who(caller): Who,
+    Id(id): Id<CustomerId>,
+    if_match: IfMatch,
+    Input { value: asked, .. }: Input<ChangeCustomer>,
+) -> Answer {
+    let patch = CustomerPatch {
+        name: asked.name,
+        status: asked.status,
+        plan_id: asked.plan_id,
+        quota: asked.quota,
+        keys: asked.keys,
+    };
+    let demand = if_match.demand(api.store().index().version(Noun::Customer, id.0));
+    let customer = api.system.update_customer(&caller, id, demand, patch).await.map_err(|e| if_match.problem(e))?;
+    reply::versioned(customer.version, &view(customer, &caller))
+}

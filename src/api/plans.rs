@@ -1,0 +1,166 @@
+//! Price plans.
+
+use super::{
+    Api, Shared,
+    common::{Answer, folded},
+    extract::{Id, IfMatch, Input, Params, Who},
+    once::once,
+    page::{Listed, Listing, Paging, Shown, list, show},
+    problem::Problem,
+    reach::{Reach, key},
+    reply,
+};
+use axum::{extract::State, http::HeaderMap};
+use serde::Deserialize;
+use std::sync::Arc;
+use sutler_actors::{Caller, NewPlan, PlanPatch};
+use sutler_model::{BillingEntity, BillingEntityId, Currency, Nanos, Noun, Permission, Plan, PlanId};
+use sutler_store::{Field, Filter, Store};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// The routes of this noun.
+pub fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(list_plans, create_plan)).routes(routes!(show_plan, update_plan))
+}
+
+/// Filters of the list of plans.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct PlanFilter {
+    /// Of this seller.
+    billing_entity_id: Option<BillingEntityId>,
+    /// With this name.
+    name: Option<String>,
+}
+
+/// A plan to create.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Standard", "cpu_hour": "0.01", "memory_gib_hour": "0.005", "disk_gib_hour": "0.0001"}))]
+pub struct CreatePlan {
+    /// Display name, unique within the seller.
+    name: String,
+    /// Whose plan; the caller's own entity unless given.
+    billing_entity_id: Option<BillingEntityId>,
+    /// What the prices are in; the seller's currency, and refused when it is another.
+    currency: Option<Currency>,
+    /// One vCPU of a running server, an hour.
+    cpu_hour: Nanos,
+    /// One GiB of memory of a running server, an hour.
+    memory_gib_hour: Nanos,
+    /// One GiB of disk, an hour, running or not.
+    disk_gib_hour: Nanos,
+}
+
+/// Changes to a plan; what is left out stays.
+///
+/// The prices in force when an invoice closes apply to all of its period.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"cpu_hour": "0.012"}))]
+pub struct ChangePlan {
+    /// New name.
+    name: Option<String>,
+    /// New price of one vCPU for an hour.
+    cpu_hour: Option<Nanos>,
+    /// New price of one GiB of memory for an hour.
+    memory_gib_hour: Option<Nanos>,
+    /// New price of one GiB of disk for an hour.
+    disk_gib_hour: Option<Nanos>,
+}
+
+/// Staff see the plans of their entity and those below it; a customer those of its seller.
+fn reach(caller: &Caller, store: &Store) -> Reach {
+    match Reach::of(caller, store) {
+        Reach::Customer(_) => Reach::Entities([caller.billing_entity_id].into()),
+        wider => wider,
+    }
+}
+
+/// List plans.
+#[utoipa::path(get, path = "/plans", tag = "plans", params(PlanFilter, Paging),
+    responses((status = 200, description = "A page of plans.", body = Listed<Plan>)))]
+async fn list_plans(State(api): State<Arc<Api>>, Who(caller): Who, listing: Listing<PlanFilter>) -> Answer {
+    caller.must(Permission::BillingRead)?;
+    let mut filter = reach(&caller, api.store()).narrow(Filter::new());
+    if let Some(id) = listing.filter.billing_entity_id {
+        filter = filter.is(Field::BillingEntity, key(id));
+    }
+    if let Some(name) = &listing.filter.name {
+        filter = filter.is(Field::Name, folded(name));
+    }
+    list(&api, &caller, filter, listing.page, |plan: Plan, _| plan).await
+}
+
+/// Create a plan.
+#[utoipa::path(post, path = "/plans", tag = "plans", request_body = CreatePlan,
+    responses((status = 201, description = "Created.", body = Plan)))]
+async fn create_plan(
+    State(api): State<Arc<Api>>,
+    Who(caller): Who,
+    Input { value: asked, key }: Input<CreatePlan>,
+) -> Answer {
+    let billing_entity_id = asked.billing_entity_id.unwrap_or(caller.billing_entity_id);
+    let currency = match asked.currency {
+        Some(currency) => currency,
+        None => {
+            let seller: Option<BillingEntity> = api.store().get(billing_entity_id).await?;
+            seller.ok_or_else(|| Problem::not_found(Noun::BillingEntity, billing_entity_id))?.currency
+        }
+    };
+    let new = NewPlan {
+        name: asked.name,
+        billing_entity_id,
+        currency,
+        cpu_hour: asked.cpu_hour,
+        memory_gib_hour: asked.memory_gib_hour,
+        disk_gib_hour: asked.disk_gib_hour,
+    };
+    once(&api, &caller, key, async {
+        let plan = api.system.create_plan(&caller, new).await?;
+        reply::created(&format!("/api/v1/plans/{}", plan.id), plan.version, &plan)
+    })
+    .await
+}
+
+/// Show a plan.
+#[utoipa::path(get, path = "/plans/{id}", tag = "plans", params(("id" = PlanId, Path), Shown),
+    responses((status = 200, description = "The plan.", body = Plan)))]
+async fn show_plan(
+    State(api): State<Arc<Api>>,
+    Who(caller): Who,
+    Id(id): Id<PlanId>,
+    Params(shown): Params<Shown>,
+    headers: HeaderMap,
+) -> Answer {
+    caller.must(Permission::BillingRead)?;
+    let reach = reach(&caller, api.store());
+    let found: Option<Plan> = api.store().get(id).await?;
+    let plan = found
+        .filter(|plan| reach.covers(None, plan.billing_entity_id))
+        .ok_or_else(|| Problem::not_found(Noun::Plan, id))?;
+    reply::unless_known(&headers, plan.version, show(plan.version, &plan, shown.fields.as_deref()))
+}
+
+/// Change a plan.
+#[utoipa::path(patch, path = "/plans/{id}", tag = "plans", params(("id" = PlanId, Path)),
+    request_body = ChangePlan, responses((status = 200, description = "As it is now.", body = Plan)))]
+async fn update_plan(
+    State(api): State<Arc<Api>>,
+    Who(caller): Who,
+    Id(id): Id<PlanId>,
+    if_match: IfMatch,
+    Input { value: asked, .. }: Input<ChangePlan>,
+) -> Answer {
+    let patch = PlanPatch {
+        name: asked.name,
+        cpu_hour: asked.cpu_hour,
+        memory_gib_hour: asked.memory_gib_hour,
+        disk_gib_hour: asked.disk_gib_hour,
+    };
+    let demand = if_match.demand(api.store().index().version(Noun::Plan, id.0));
+    let plan = api.system.update_plan(&caller, id, demand, patch).await.map_err(|e| if_match.problem(e))?;
+    reply::versioned(plan.version, &plan)
+}
