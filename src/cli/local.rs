@@ -1,15 +1,40 @@
-//! Commands that need no server: running one, its store offline, its configuration, and texts about the program itself.
+//! Commands that need no server: running one, its store offline, its settings, and texts about the program itself.
 
 use super::{
-    error::Error,
+    error::{Error, chain},
     output::{Format, lines, note},
 };
+use crate::{config::Config, serve, wiring};
 use clap_complete::Shell;
-use std::{fs, path::PathBuf};
+use serde_json::json;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+use sutler_store::{Committed, Error as StoreError};
 
 /// Commands that work in this process.
 #[derive(clap::Subcommand, Debug)]
 pub enum Local {
+    /// Run the server until it is told to stop; stopping it stops no guest
+    Serve(serve::Options),
+    /// Copy the store of a stopped server to a new file
+    Backup {
+        /// The new file
+        to: PathBuf,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Put a backup in place where no store is
+    Restore {
+        /// The backup
+        from: PathBuf,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// The settings of the server
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Print the API's description (OpenAPI 3.1)
     Openapi,
     /// Print a completion script for a shell
@@ -24,12 +49,59 @@ pub enum Local {
     },
 }
 
+/// Commands of `config`.
+#[derive(clap::Subcommand, Debug)]
+pub enum ConfigCommand {
+    /// Print the default settings with their comments
+    Default,
+    /// Check settings, those from the environment too; with `-o json` print what is in force
+    Check {
+        /// The settings file; default: the one that `serve` would read
+        file: Option<PathBuf>,
+    },
+}
+
+/// Where the store is.
+#[derive(clap::Args, Debug)]
+pub struct Place {
+    /// The settings file [default: /etc/sutler/sutler.toml, if it is there]
+    #[arg(long, env = "SUTLER_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The data folder
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+}
+
+impl Place {
+    fn settings(self) -> Result<Config, Error> {
+        let options = serve::Options { config: self.config, data_dir: self.data_dir, ..serve::Options::default() };
+        options.settings().map_err(failed)
+    }
+}
+
 /// Runs one of these commands. `root` makes the whole command line, for texts about it.
 ///
 /// # Errors
 /// [`Error::Failed`], saying what was attempted.
-pub fn run(command: Local, _format: Format, root: fn() -> clap::Command) -> Result<(), Error> {
+pub fn run(command: Local, format: Format, root: fn() -> clap::Command) -> Result<(), Error> {
     match command {
+        Local::Serve(options) => serve::run(&options).map_err(failed),
+        Local::Backup { to, place } => backup(&place.settings()?, to, format),
+        Local::Restore { from, place } => {
+            let config = place.settings()?;
+            wiring::data_folder(&config.data.dir).map_err(failed)?;
+            let store = config.data.dir.join(wiring::STORE_FILE);
+            let copied = sutler_store::restore(&from, &store).map_err(of_store)?;
+            told(format, &format!("restored `{}` from `{}`", store.display(), from.display()), copied)
+        }
+        Local::Config(ConfigCommand::Default) => lines(crate::config::DEFAULT_TEXT),
+        Local::Config(ConfigCommand::Check { file }) => {
+            let config = Config::load(file.as_deref()).map_err(|e| Error::Failed(chain(&e)))?;
+            match format {
+                Format::Table => lines("the settings are good"),
+                _ => format.value(&serde_json::to_value(config).map_err(|e| Error::because("writing settings", &e))?),
+            }
+        }
         Local::Openapi => lines(&crate::api::openapi_text()),
         Local::Completions { shell } => {
             let mut script = Vec::new();
@@ -40,11 +112,52 @@ pub fn run(command: Local, _format: Format, root: fn() -> clap::Command) -> Resu
     }
 }
 
+/// Opening a store checks it, so a backup is of a store that opens.
+fn backup(config: &Config, to: PathBuf, format: Format) -> Result<(), Error> {
+    let path = config.data.dir.join(wiring::STORE_FILE);
+    if !path.exists() {
+        return Err(Error::NotFound(format!("there is no store at `{}`", path.display())));
+    }
+    let shown = to.display().to_string();
+    let copied = super::block_on(async {
+        let store = wiring::open_store(config).await.map_err(|e| match e.downcast() {
+            Ok(error) => of_store(error),
+            Err(error) => failed(error),
+        })?;
+        let copied = store.backup(to).await;
+        store.close().await;
+        copied.map_err(of_store)
+    })?;
+    told(format, &format!("copied `{}` to `{shown}`", path.display()), copied)
+}
+
+fn told(format: Format, what: &str, copied: Committed) -> Result<(), Error> {
+    match format {
+        Format::Table => lines(&format!("{what}: everything up to event {} of {}", copied.seq, copied.at)),
+        _ => format.value(&json!({"seq": copied.seq, "at": copied.at})),
+    }
+}
+
+/// A store's error, with the way out where the command line has one.
+fn of_store(error: StoreError) -> Error {
+    let text = chain(&error);
+    match error {
+        StoreError::InUse { .. } => Error::Failed(format!(
+            "{text}: the server is running. Stop it first, or set `follower.dir` to copy every change as it happens"
+        )),
+        _ => Error::Failed(text),
+    }
+}
+
+fn failed(error: anyhow::Error) -> Error {
+    Error::Failed(chain(&*error))
+}
+
 /// One page per command: `sutler.1`, `sutler-server.1`, `sutler-server-create.1` …
-fn man(root: clap::Command, folder: &std::path::Path) -> Result<(), Error> {
+fn man(root: clap::Command, folder: &Path) -> Result<(), Error> {
     fs::create_dir_all(folder).map_err(|e| Error::because(format!("making `{}`", folder.display()), &e))?;
     clap_mangen::generate_to(root, folder)
         .map_err(|e| Error::because(format!("writing man pages into `{}`", folder.display()), &e))?;
-    note(&format!("man pages are in {}; read one with `man -l {}/sutler.1`", folder.display(), folder.display()));
+    note(&format!("man pages are in {0}; read one with `man -l {0}/sutler.1`", folder.display()));
     Ok(())
 }
