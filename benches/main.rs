@@ -1,5 +1,9 @@
 //! Answers questions about speed and memory: one JSON line a measure.
 
+mod create_rate;
+mod footprint;
+mod list_page;
+mod program;
 mod store_load;
 mod store_writes;
 
@@ -24,16 +28,27 @@ pub struct Measure {
     pub target: f64,
 }
 
+/// Every question, by name.
+const BENCHES: [(&str, fn() -> Result<Vec<Measure>>); 5] = [
+    ("store_writes", store_writes::run),
+    ("store_load", store_load::run),
+    ("create_rate", create_rate::run),
+    ("list_page", list_page::run),
+    ("footprint", footprint::run),
+];
+
 fn main() -> Result<()> {
     let name = std::env::args().nth(1).unwrap_or_default();
-    let measures = match name.as_str() {
-        "store_writes" => store_writes::run()?,
-        "store_load" => store_load::run()?,
-        other => bail!("there is no bench `{other}`; there are store_load and store_writes"),
-    };
+    let chosen: Vec<_> = BENCHES.iter().filter(|(known, _)| name.is_empty() || *known == name).collect();
+    if chosen.is_empty() {
+        let known: Vec<&str> = BENCHES.iter().map(|(known, _)| *known).collect();
+        bail!("there is no bench `{name}`; there are {}", known.join(", "));
+    }
     let mut out = std::io::stdout().lock();
-    for measure in measures {
-        writeln!(out, "{}", serde_json::to_string(&measure)?)?;
+    for (_, run) in chosen {
+        for measure in run()? {
+            writeln!(out, "{}", serde_json::to_string(&measure)?)?;
+        }
     }
     Ok(())
 }

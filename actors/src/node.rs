@@ -18,7 +18,10 @@ use crate::{
 };
 use metrics::gauge;
 use std::{collections::HashMap, time::Duration};
-use sutler_drivers::{Drivers, compute::{GuestState, NodeEvent, SeenGuest}};
+use sutler_drivers::{
+    Drivers,
+    compute::{GuestState, NodeEvent, SeenGuest},
+};
 use sutler_model::{Cause, Kvm, Node, NodeId, NodeState, Noun, Server, ServerId, ServerState, Timestamp};
 use sutler_store::{ChangeSet, Field};
 use tokio::sync::broadcast::error::RecvError;
@@ -183,18 +186,20 @@ impl NodeActor {
         }
     }
 
+    /// Publishes what was seen; nodes without guests have no series, so thousands of them cost nothing.
     fn publish(&self, seen: &HashMap<ServerId, GuestState>) {
+        if seen.is_empty() {
+            return;
+        }
         let running = seen.values().filter(|s| state_of(Some(**s)).is_metered()).count();
         let node = self.id.to_string();
         gauge!("sutler_node_guests_running", "node" => node.clone()).set(running as f64);
         let index = self.env.core.store.index();
         let unknown = seen.keys().filter(|id| index.version(Noun::Server, id.0).is_none()).count();
         gauge!("sutler_node_guests_unknown", "node" => node.clone()).set(unknown as f64);
-        if let Some([cpus, cpus_all, memory, memory_all]) = self.env.core.placement.usage(self.id) {
+        if let Some([cpus, _, memory_mib, _]) = self.env.core.placement.usage(self.id) {
             gauge!("sutler_node_cpus_promised", "node" => node.clone()).set(cpus as f64);
-            gauge!("sutler_node_cpus", "node" => node.clone()).set(cpus_all as f64);
-            gauge!("sutler_node_memory_promised_bytes", "node" => node.clone()).set((memory << 20) as f64);
-            gauge!("sutler_node_memory_bytes", "node" => node).set((memory_all << 20) as f64);
+            gauge!("sutler_node_memory_promised_bytes", "node" => node).set((memory_mib << 20) as f64);
         }
     }
 }
@@ -203,9 +208,7 @@ impl NodeActor {
 pub(crate) fn describe() {
     metrics::describe_gauge!("sutler_node_guests_running", "Guests seen running at the last look");
     metrics::describe_gauge!("sutler_node_guests_unknown", "Guests on the node that no record knows");
-    metrics::describe_gauge!("sutler_node_cpus", "vCPUs that may be promised to servers");
     metrics::describe_gauge!("sutler_node_cpus_promised", "vCPUs promised to servers");
-    metrics::describe_gauge!("sutler_node_memory_bytes", "Memory that may be promised to servers");
     metrics::describe_gauge!("sutler_node_memory_promised_bytes", "Memory promised to servers");
 }
 
