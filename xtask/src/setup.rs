@@ -64,10 +64,15 @@ pub fn setup(scope: Scope) -> Result<()> {
 
     let names: Vec<String> = missing.iter().map(|(package, ..)| (*package).to_owned()).collect();
     let quiet = QuietServices::begin()?;
-    shell::run(apt()?.arg("update").arg("-qq"))?;
+    refresh_lists()?;
     let done = install(&names);
     quiet.end()?;
     done
+}
+
+/// Fetches the lists of packages.
+pub fn refresh_lists() -> Result<()> {
+    shell::run(apt()?.arg("update").arg("-qq")).context("fetching the lists of packages")
 }
 
 fn install(names: &[String]) -> Result<()> {

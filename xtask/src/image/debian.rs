@@ -7,7 +7,7 @@ use super::{
     Made, disk,
     recipe::{DiskRecipe, Recipe},
 };
-use crate::shell;
+use crate::{setup, shell};
 use anyhow::{Context, Result, bail};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -72,15 +72,29 @@ fn bootstrap(disk: &DiskRecipe, scratch: &Path, overlay: &Path, raw: &Path, log:
     shell::run_logged(&mut command, log)
 }
 
-/// The machine's own sources of that release, as lines of `sources.list`: however it is configured, apt knows.
+/// The machine's own sources of that release, as lines of `sources.list`.
 fn sources(suite: &str) -> Result<Vec<String>> {
+    let mut lines = configured(suite)?;
+    if lines.is_empty() {
+        // Who publishes a source is known once its list was fetched.
+        setup::refresh_lists()?;
+        lines = configured(suite)?;
+    }
+    if lines.is_empty() {
+        bail!("apt on this machine has no source of Debian {suite}: add one");
+    }
+    Ok(lines.into_iter().collect())
+}
+
+/// However the sources are written down, apt knows them.
+fn configured(suite: &str) -> Result<BTreeSet<String>> {
     let targets = shell::read(
         Command::new("apt-get")
             .args(["indextargets", "--format", "$(ORIGIN)|$(CODENAME)|$(COMPONENT)|$(REPO_URI)|$(RELEASE)"])
             .arg("Created-By: Packages"),
     )?;
     let wanted = [suite.to_owned(), format!("{suite}-updates"), format!("{suite}-security")];
-    let lines: BTreeSet<String> = targets
+    Ok(targets
         .lines()
         .filter_map(|line| {
             let mut fields = line.split('|');
@@ -89,11 +103,7 @@ fn sources(suite: &str) -> Result<Vec<String>> {
             let fits = origin == "Debian" && component == "main" && wanted.iter().any(|suite| suite == codename);
             fits.then(|| format!("deb {uri} {release} main"))
         })
-        .collect();
-    if lines.is_empty() {
-        bail!("apt on this machine has no source of Debian {suite}: add one and run `apt-get update`");
-    }
-    Ok(lines.into_iter().collect())
+        .collect())
 }
 
 /// The machine's own proxy settings for apt.

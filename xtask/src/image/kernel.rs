@@ -4,7 +4,7 @@ use super::{
     Made,
     recipe::{KernelRecipe, Recipe},
 };
-use crate::shell;
+use crate::{setup, shell};
 use anyhow::{Context, Result, bail};
 use std::{
     collections::BTreeMap,
@@ -71,8 +71,12 @@ fn make_in(scratch: &Path, recipe: &Recipe, kernel: &KernelRecipe, into: &Path, 
 
 /// The kernel package that the named one depends on, and its version.
 fn newest(package: &str) -> Result<(String, String)> {
-    let text = shell::read(Command::new("apt-cache").args(["show", "--no-all-versions", package]))
-        .with_context(|| format!("apt knows no {package}: run `apt-get update`"))?;
+    let show = || shell::read(Command::new("apt-cache").args(["show", "--no-all-versions", package]));
+    let text = match show() {
+        Ok(text) => text,
+        // A fresh machine has no lists of packages yet.
+        Err(_) => setup::refresh_lists().and_then(|()| show())?,
+    };
     let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     let depends = field("Depends:").with_context(|| format!("{package} depends on no kernel"))?;
     let Some(kernel) = depends.split([',', ' ']).find(|name| name.starts_with("linux-image-")) else {
