@@ -1,43 +1,200 @@
 //! Scripts and their runs.
 
-use crate::{Caller, Error, System};
-#[allow(unused_imports)] use crate::ops::requests::*;
-#[allow(unused_imports)] use sutler_model::*;
+use super::reach::{missing, unchanged, valid};
+use crate::{Caller, Error, NewScript, ScriptPatch, System};
+use sutler_model::{FieldError, Noun, Permission, RunId, RunState, Scope, Script, ScriptId, ScriptRun, validate};
+use sutler_store::{ChangeSet, Field, Filter, Order, PageRequest};
+use uuid::Uuid;
+
+/// Longest source. The largest published scripts have 100 KB.
+const SOURCE_BYTES: usize = 256 * 1024;
+/// Tries to delete a script whose runs go on at the same time.
+const LOST_RACES_MAX: u32 = 20;
 
 impl System {
-    /// See the name.
+    /// Loads a script for an owner within the caller's reach. Its POST entries run for events from now on.
     ///
     /// # Errors
-    /// See [`Error`].
-    #[allow(unused_variables)]
-    pub async fn create_script(&self, caller: &Caller, new: NewScript) -> Result<Script, Error> { todo!() }
+    /// [`Error::Script`] with the line for a source that does not compile or register; [`Error::Invalid`],
+    /// [`Error::NotFound`] for an owner out of reach, [`Error::Forbidden`], [`Error::Taken`].
+    pub async fn create_script(&self, caller: &Caller, new: NewScript) -> Result<Script, Error> {
+        caller.must(Permission::ScriptsWrite)?;
+        valid(validate::name("name", &new.name).err())?;
+        self.owner(caller, new.owner).await?;
+        let entries = self.compile(&new.source).await?;
+        let core = &self.inner.core;
+        let at = core.now();
+        let mut script = Script {
+            id: core.new_id(),
+            version: 0,
+            name: new.name,
+            owner: new.owner,
+            source: new.source,
+            entries,
+            enabled: new.enabled,
+            fail_open: new.fail_open,
+            from_seq: self.next_seq(),
+            created_at: at,
+            modified_at: at,
+        };
+        let mut set = ChangeSet::new(caller.cause.clone());
+        set.create(&mut script);
+        core.store.commit(set).await?;
+        self.inner.scripts.reload(script.id).await?;
+        Ok(script)
+    }
 
-    /// See the name.
+    /// Changes a script. A script that is enabled again runs for events from then on.
     ///
     /// # Errors
-    /// See [`Error`].
-    #[allow(unused_variables)]
-    pub async fn update_script(&self, caller: &Caller, id: ScriptId, if_match: Option<u64>, patch: ScriptPatch) -> Result<Script, Error> { todo!() }
+    /// As [`System::create_script`]; [`Error::Stale`].
+    pub async fn update_script(
+        &self,
+        caller: &Caller,
+        id: ScriptId,
+        if_match: Option<u64>,
+        patch: ScriptPatch,
+    ) -> Result<Script, Error> {
+        caller.must(Permission::ScriptsWrite)?;
+        let old = self.script(caller, id).await?;
+        unchanged(&old, if_match)?;
+        let mut new = old.clone();
+        if let Some(source) = patch.source
+            && source != old.source
+        {
+            new.entries = self.compile(&source).await?;
+            new.source = source;
+            new.modified_at = self.inner.core.now();
+        }
+        new.fail_open = patch.fail_open.unwrap_or(old.fail_open);
+        new.enabled = patch.enabled.unwrap_or(old.enabled);
+        if new.enabled && !old.enabled {
+            new.from_seq = self.next_seq();
+        }
+        if new == old {
+            return Ok(old);
+        }
+        let mut set = ChangeSet::new(caller.cause.clone());
+        set.update(&old, &mut new);
+        self.store().commit(set).await?;
+        self.inner.scripts.reload(id).await?;
+        Ok(new)
+    }
 
-    /// See the name.
+    /// Deletes a script; its unfinished runs are passed over, and the finished ones stay for the record.
     ///
     /// # Errors
-    /// See [`Error`].
-    #[allow(unused_variables)]
-    pub async fn delete_script(&self, caller: &Caller, id: ScriptId, if_match: Option<u64>) -> Result<(), Error> { todo!() }
+    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`].
+    pub async fn delete_script(&self, caller: &Caller, id: ScriptId, if_match: Option<u64>) -> Result<(), Error> {
+        caller.must(Permission::ScriptsWrite)?;
+        let mut lost = 0;
+        loop {
+            let old = self.script(caller, id).await?;
+            unchanged(&old, if_match)?;
+            let at = self.inner.core.now();
+            let mut set = ChangeSet::new(caller.cause.clone());
+            set.delete(&old);
+            for run in self.unfinished_runs(id).await? {
+                let mut skipped = run.clone();
+                skipped.state = RunState::Skipped;
+                skipped.next_at = None;
+                skipped.finished_at = Some(at);
+                set.update(&run, &mut skipped);
+            }
+            match self.store().commit(set).await {
+                Ok(_) => break,
+                Err(sutler_store::Error::Conflict { .. }) if lost < LOST_RACES_MAX => lost += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.inner.scripts.reload(id).await
+    }
 
-    /// See the name.
+    /// Tries a failed run again, at once.
     ///
     /// # Errors
-    /// See [`Error`].
-    #[allow(unused_variables)]
-    pub async fn retry_run(&self, caller: &Caller, id: RunId) -> Result<ScriptRun, Error> { todo!() }
+    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::State`] for a run that did not fail, runs now or cannot be
+    /// repeated, [`Error::Busy`], [`Error::Quarantined`].
+    pub async fn retry_run(&self, caller: &Caller, id: RunId) -> Result<ScriptRun, Error> {
+        let run = self.run(caller, id).await?;
+        self.inner.scripts.retry(&run, caller.cause.clone()).await
+    }
 
-    /// See the name.
+    /// Passes over a failed or waiting run for good; what waits behind it goes on.
     ///
     /// # Errors
-    /// See [`Error`].
-    #[allow(unused_variables)]
-    pub async fn skip_run(&self, caller: &Caller, id: RunId) -> Result<ScriptRun, Error> { todo!() }
+    /// As [`System::retry_run`].
+    pub async fn skip_run(&self, caller: &Caller, id: RunId) -> Result<ScriptRun, Error> {
+        let run = self.run(caller, id).await?;
+        self.inner.scripts.skip(&run, caller.cause.clone()).await
+    }
 
+    /// A script within the caller's reach.
+    async fn script(&self, caller: &Caller, id: ScriptId) -> Result<Script, Error> {
+        let script: Script = self.find(id).await?;
+        self.owner(caller, script.owner).await.map_err(|error| hidden(error, Noun::Script, id.into()))?;
+        Ok(script)
+    }
+
+    /// A run within the caller's reach, for changing it.
+    async fn run(&self, caller: &Caller, id: RunId) -> Result<ScriptRun, Error> {
+        caller.must(Permission::ScriptsWrite)?;
+        let run: ScriptRun = self.find(id).await?;
+        self.owner(caller, run.owner).await.map_err(|error| hidden(error, Noun::ScriptRun, id.into()))?;
+        Ok(run)
+    }
+
+    /// Refuses as not found an owner that does not lie within the caller's reach.
+    async fn owner(&self, caller: &Caller, owner: Scope) -> Result<(), Error> {
+        match owner {
+            // There is no id to name; the field says what is wrong.
+            Scope::Provider if caller.scope == Scope::Provider => Ok(()),
+            Scope::Provider => Err(Error::Invalid(vec![FieldError::new(
+                "owner",
+                "only the provider's staff may own for the provider",
+            )])),
+            Scope::Entity(id) => self.entity(caller, id).await.map(drop),
+            Scope::Customer(id) => self.customer(caller, id).await.map(drop),
+        }
+    }
+
+    async fn compile(&self, source: &str) -> Result<Vec<sutler_model::Entry>, Error> {
+        if source.len() > SOURCE_BYTES {
+            let detail = format!("has {} bytes; at most {SOURCE_BYTES} are allowed", source.len());
+            return Err(Error::Invalid(vec![FieldError::new("source", detail)]));
+        }
+        let registered = self.inner.scripts.register(source).await;
+        let registered = registered.map_err(|error| Error::Script { line: error.line, message: error.message })?;
+        Ok(registered.entries)
+    }
+
+    async fn unfinished_runs(&self, id: ScriptId) -> Result<Vec<ScriptRun>, Error> {
+        let read = self.store().read(move |snapshot| {
+            let filter = Filter::<ScriptRun>::new().is(Field::Script, id.0.as_bytes()).is(Field::Pending, b"1");
+            let mut page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
+            let mut runs = Vec::new();
+            loop {
+                let found = snapshot.page(&filter, &page)?;
+                runs.extend(found.items);
+                match found.next {
+                    Some(next) => page.cursor = Some(next),
+                    None => return Ok(runs),
+                }
+            }
+        });
+        Ok(read.await?)
+    }
+
+    /// The place in the feed that the next change gets at the earliest.
+    fn next_seq(&self) -> u64 {
+        *self.store().watch().borrow() + 1
+    }
+}
+
+/// What lies beyond the caller's reach is not found under the name it was asked for.
+fn hidden(error: Error, noun: Noun, id: Uuid) -> Error {
+    match error {
+        Error::NotFound { .. } | Error::Invalid(_) => missing(noun, id),
+        other => other,
+    }
 }

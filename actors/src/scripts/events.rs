@@ -6,9 +6,7 @@
 
 use super::words;
 use serde_json::Value;
-use sutler_model::{
-    BillingEntityId, CustomerId, JobState, Noun, RunId, ScriptId, ServerState, TriggerType,
-};
+use sutler_model::{BillingEntityId, CustomerId, JobState, Noun, RunId, ScriptId, ServerState, TriggerType};
 use sutler_store::{Change, FeedEntry, Op};
 use uuid::Uuid;
 

@@ -1,23 +1,284 @@
-//! Triggers. INTERIM FACE so that the rest compiles; its author replaces this file.
-use crate::{Caller, Core, Error, registry::{ArbiterPool, Quarantine}};
-use std::sync::Weak;
-use sutler_model::{Customer, Disk, ScriptRun, Server};
+//! Triggers: what raises them and what runs them.
+//!
+//! ```text
+//! feed ─▶ dispatch ─ events, table ─▶ trigger actor (one per script) ─ attempt ─▶ Lua runtime ─▶ host ─▶ store, System
+//!         schedule ───────────────────────▲
+//! request ─▶ pre ─ table ──────────────────────────────────────────▶ Lua runtime
+//! ```
+//!
+//! PRE triggers run inside the request, outside any actor's turn; POST triggers follow the feed, at least once and in order
+//! for each (entry, resource); SCHEDULED triggers follow the clock. Every run is recorded as a [`ScriptRun`].
 
+mod attempt;
+mod beans;
+mod dispatch;
+mod events;
+mod host;
+mod occasion;
+mod pre;
+mod schedule;
+mod table;
+#[cfg(test)]
+mod tests;
+mod trigger;
+mod words;
+
+use crate::{
+    Core, Error,
+    registry::{ArbiterPool, AskError, Config, Quarantine, Registry},
+    system::Inner,
+};
+use dispatch::{Avoid, Dispatcher};
+use occasion::Tree;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError, RwLock, Weak},
+};
+use sutler_lua::{Egress, Limits, Registration, Runtime, ScriptError};
+use sutler_model::{Cause, JobId, Noun, RunId, Script, ScriptId, ScriptRun, Timestamp};
+use sutler_store::{Error as StoreError, Field, Filter, Order, PageRequest};
+use table::{Armed, Table};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinHandle,
+};
+use trigger::{Retry, Skip, TriggerActor, Wake};
+use uuid::Uuid;
+
+/// What everything here stands on.
 #[derive(Clone)]
-pub(crate) struct Scripts;
-
-#[derive(Default)]
-pub(crate) struct PreOutcome {
-    pub runs: Vec<ScriptRun>,
+pub(crate) struct Env {
+    core: Core,
+    runtime: Arc<Runtime>,
+    table: Arc<RwLock<Table>>,
+    table_changed: Arc<Notify>,
+    /// One at a time, so that what is read last is also taken in last.
+    reloading: Arc<tokio::sync::Mutex<()>>,
+    tree: Tree,
+    behind: Behind,
 }
 
-#[allow(clippy::unused_async, unused_variables)]
+/// Runs in progress that a job's change set off, and that job.
+type Behind = Arc<Mutex<HashMap<RunId, JobId>>>;
+
+impl Env {
+    /// An enabled script.
+    fn armed(&self, id: ScriptId) -> Option<Arc<Armed>> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).script(id).cloned()
+    }
+
+    /// Takes a script as it is in the store now into the match table, or out of it.
+    async fn reload(&self, id: ScriptId) -> Result<(), StoreError> {
+        let _guard = self.reloading.lock().await;
+        let script = self.core.store.get::<Script>(id).await?;
+        {
+            let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+            match script {
+                Some(script) if script.enabled => {
+                    // Times that were due before it was enabled are not for it.
+                    table.arm(Armed::new(script, self.core.now()));
+                }
+                _ => table.disarm(id),
+            }
+        }
+        self.table_changed.notify_one();
+        Ok(())
+    }
+}
+
+/// The triggers; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Scripts {
+    env: Env,
+    registry: Registry<TriggerActor>,
+    avoid: Avoid,
+    stop: watch::Sender<bool>,
+    tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
+}
+
 impl Scripts {
-    pub(crate) fn new(core: Core, system: Weak<crate::system::Inner>, pool: ArbiterPool) -> Self { Self }
-    pub(crate) async fn start(&self) -> Result<(), Error> { Ok(()) }
-    pub(crate) async fn stop(&self) {}
-    pub(crate) async fn pre_create_server(&self, caller: &Caller, server: &mut Server, disk: &mut Disk) -> Result<PreOutcome, Error> { Ok(PreOutcome::default()) }
-    pub(crate) async fn pre_create_customer(&self, caller: &Caller, customer: &mut Customer) -> Result<PreOutcome, Error> { Ok(PreOutcome::default()) }
-    pub(crate) fn quarantined(&self) -> Vec<Quarantine> { Vec::new() }
-    pub(crate) fn release(&self, id: uuid::Uuid) -> bool { false }
+    /// Nothing runs before [`Scripts::start`].
+    pub(crate) fn new(core: Core, system: Weak<Inner>, pool: ArbiterPool) -> Self {
+        metrics::describe_counter!("sutler_trigger_runs_total", "Runs of triggers by the state they were recorded in.");
+        metrics::describe_gauge!("sutler_trigger_backlog", "Feed entries that the triggers are not done with.");
+        metrics::describe_histogram!(
+            "sutler_trigger_run_seconds",
+            metrics::Unit::Seconds,
+            "Time of a run, waiting included."
+        );
+        metrics::describe_gauge!("sutler_trigger_blocks_loaded", "Lua states in memory.");
+        metrics::describe_counter!("sutler_trigger_gaps_total", "Times that feed entries were trimmed unseen.");
+        let (tree, behind) = (Tree::default(), Behind::default());
+        let host = host::Platform::new(core.clone(), system, tree.clone(), behind.clone());
+        let runtime = Runtime::new(core.settings.lua_threads, Arc::new(host), egress(&core.settings.egress_allow));
+        let env = Env {
+            core,
+            runtime: Arc::new(runtime),
+            table: Arc::default(),
+            table_changed: Arc::default(),
+            reloading: Arc::default(),
+            tree,
+            behind,
+        };
+        let registry = Registry::new(env.clone(), pool, Config::default());
+        Self { env, registry, avoid: Avoid::default(), stop: watch::Sender::new(false), tasks: Arc::default() }
+    }
+
+    /// Fills the match table, takes up unfinished runs, and begins to follow the feed and the clock.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn start(&self) -> Result<(), Error> {
+        // Before the table is read, so that no script's change falls between the two.
+        let dispatcher = Dispatcher::open(self.env.clone(), self.registry.clone(), self.avoid.clone()).await?;
+        self.fill().await?;
+        for script in self.with_unfinished_runs().await? {
+            self.wake(script);
+        }
+        let follow = dispatcher.follow(self.stop.subscribe());
+        let keep_time = schedule::keep_time(self.env.clone(), self.registry.clone(), self.stop.subscribe());
+        let runtime = &self.env.core.runtime;
+        let started = [runtime.spawn(follow), runtime.spawn(keep_time)];
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).extend(started);
+        Ok(())
+    }
+
+    /// Begins no more runs. Those in progress are dropped and come again at the next start.
+    pub(crate) async fn stop(&self) {
+        self.stop.send_replace(true);
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task of the triggers ended badly");
+            }
+        }
+        self.registry.shut_down().await;
+    }
+
+    /// Makes the match table know a script as it is in the store, at once, and takes up runs that wait for it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn reload(&self, id: ScriptId) -> Result<(), Error> {
+        self.env.reload(id).await?;
+        if self.env.core.store.index().count(Noun::ScriptRun, Field::Script, id.0.as_bytes()) > 0 {
+            self.wake(id);
+        }
+        Ok(())
+    }
+
+    /// Compiles a source and reports what it registers.
+    ///
+    /// # Errors
+    /// What is wrong and where.
+    pub(crate) async fn register(&self, source: &str) -> Result<Registration, ScriptError> {
+        let limits = Limits { deadline_ms: self.env.core.settings.pre_deadline_ms, ..Limits::default() };
+        self.env.runtime.register(source, limits).await
+    }
+
+    /// Tries a failed run again.
+    pub(crate) async fn retry(&self, run: &ScriptRun, cause: Cause) -> Result<ScriptRun, Error> {
+        self.registry.ask(run.script_id.0, Retry(run.id, cause)).await.map_err(|e| asked(e, run.script_id))?
+    }
+
+    /// Passes over a run.
+    pub(crate) async fn skip(&self, run: &ScriptRun, cause: Cause) -> Result<ScriptRun, Error> {
+        self.registry.ask(run.script_id.0, Skip(run.id, cause)).await.map_err(|e| asked(e, run.script_id))?
+    }
+
+    /// The triggers in quarantine.
+    pub(crate) fn quarantined(&self) -> Vec<Quarantine> {
+        self.registry.quarantined()
+    }
+
+    /// Ends a quarantine; false when there was none. What waited is taken up.
+    pub(crate) fn release(&self, id: Uuid) -> bool {
+        self.avoid.lock().unwrap_or_else(PoisonError::into_inner).remove(&ScriptId(id));
+        let released = self.registry.release(id);
+        if released {
+            self.wake(ScriptId(id));
+        }
+        released
+    }
+
+    /// Lets a script's actor take up its unfinished runs, without waiting for it.
+    fn wake(&self, id: ScriptId) {
+        let registry = self.registry.clone();
+        self.env.core.runtime.spawn(async move {
+            match registry.ask(id.0, Wake).await {
+                Ok(()) | Err(AskError::NotFound | AskError::Stopped) => {}
+                Err(error) => tracing::warn!(%error, script = %id, "a trigger does not take up its unfinished runs"),
+            }
+        });
+    }
+
+    async fn fill(&self) -> Result<(), Error> {
+        let read = self.env.core.store.read(|snapshot| {
+            let filter = Filter::<Script>::new().when(|script| script.enabled);
+            let mut page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
+            let mut scripts = Vec::new();
+            loop {
+                let found = snapshot.page(&filter, &page)?;
+                scripts.extend(found.items);
+                match found.next {
+                    Some(next) => page.cursor = Some(next),
+                    None => return Ok(scripts),
+                }
+            }
+        });
+        let armed: Vec<Armed> = (read.await?.into_iter())
+            .map(|script| {
+                let since = self.enabled_at(&script);
+                Armed::new(script, since)
+            })
+            .collect();
+        let mut table = self.env.table.write().unwrap_or_else(PoisonError::into_inner);
+        for script in armed {
+            table.arm(script);
+        }
+        Ok(())
+    }
+
+    /// When a script last began to be in force: when its source changed, or when it was enabled after that, which the
+    /// feed still tells unless it is long ago.
+    fn enabled_at(&self, script: &Script) -> Timestamp {
+        let has_schedule = script.entries.iter().any(|entry| entry.schedule.is_some());
+        let entry = has_schedule.then(|| self.env.core.store.feed(script.from_seq, 1).ok()).flatten();
+        let enabled = entry.and_then(|entries| entries.first().map(|entry| entry.at));
+        enabled.map_or(script.modified_at, |at| at.max(script.modified_at))
+    }
+
+    async fn with_unfinished_runs(&self) -> Result<HashSet<ScriptId>, Error> {
+        let read = self.env.core.store.read(|snapshot| {
+            let filter = Filter::<ScriptRun>::new().is(Field::Pending, b"1");
+            let mut page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
+            let mut scripts = HashSet::new();
+            loop {
+                let found = snapshot.page(&filter, &page)?;
+                scripts.extend(found.items.iter().map(|run| run.script_id));
+                match found.next {
+                    Some(next) => page.cursor = Some(next),
+                    None => return Ok(scripts),
+                }
+            }
+        });
+        Ok(read.await?)
+    }
+}
+
+/// Where scripts may send requests. Without exceptions: everywhere but to special addresses.
+fn egress(exceptions: &[String]) -> Egress {
+    let _ = exceptions;
+    Egress::default()
+}
+
+/// An actor's refusal to answer, as an operation's error.
+fn asked(error: AskError, id: ScriptId) -> Error {
+    let busy = |detail: String| Error::Busy { detail, retry_after_s: 1 };
+    match error {
+        AskError::NotFound => crate::ops::missing(Noun::Script, id.into()),
+        AskError::Quarantined { reason } => Error::Quarantined { kind: "trigger", id: id.into(), reason },
+        AskError::Load(error) => busy(format!("the trigger could not be loaded: {error}")),
+        error => busy(format!("the trigger does not answer: {error}")),
+    }
 }

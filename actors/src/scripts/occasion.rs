@@ -52,7 +52,7 @@ pub(crate) fn occasion(snapshot: &Snapshot, entry: &FeedEntry, event: &Event, ow
     Ok(Occasion { params, resource, depth })
 }
 
-fn sees_user(owner: Scope, user: &User) -> bool {
+pub(crate) fn sees_user(owner: Scope, user: &User) -> bool {
     match owner {
         Scope::Customer(id) => user.customer_id == Some(id),
         _ => true,
@@ -76,7 +76,10 @@ fn subject(snapshot: &Snapshot, entry: &FeedEntry, event: &Event, beans: &Beans<
                     }
                     (beans.bean(&job)?, job.item_id)
                 }
-                None => (remains("Job", event.id, event.customer, event.billing_entity).with("status", event.option), event.id),
+                None => (
+                    remains("Job", event.id, event.customer, event.billing_entity).with("status", event.option),
+                    event.id,
+                ),
             });
         }
         Noun::Server => match snapshot.get::<Server>(event.id)? {

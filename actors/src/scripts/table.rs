@@ -4,10 +4,7 @@
 //! billing entity above it and its customer. So what an event costs does not depend on how many triggers there are.
 //! It keeps the sources of enabled scripts, which are texts of a few kilobytes; Lua states are kept by the runtime.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 use sutler_model::{BillingEntityId, CustomerId, Entry, Scope, Script, ScriptId, Timestamp, TriggerType};
 use uuid::Uuid;
 
@@ -243,7 +240,8 @@ mod tests {
         }
         for path in [vec![entity(1)], vec![entity(1), entity(2)], vec![entity(1), entity(3)]] {
             for subject in [None, Some(customer(8)), Some(customer(9)), Some(customer(10))] {
-                let covering: Vec<u128> = (0..).zip(owners).filter(|(_, o)| o.covers(&path, subject)).map(|(n, _)| n).collect();
+                let covering: Vec<u128> =
+                    (0..).zip(owners).filter(|(_, o)| o.covers(&path, subject)).map(|(n, _)| n).collect();
                 assert_eq!(found(&table, "SERVER", &path, subject), covering);
             }
         }

@@ -8,13 +8,14 @@ impl Described for User {
     const KIND: &'static str = "User";
 
     fn properties() -> &'static [Property<Self>] {
-        const PROPERTIES: &[Property<User>] = &[
-            Property::new("email", |u, _| Ok(u.email.as_str().into())),
-            Property::new("firstName", |u, _| Ok(u.first_name.as_str().into())),
-            Property::new("lastName", |u, _| Ok(u.last_name.as_str().into())),
-            Property::new("userId", |u, _| Ok(id(Some(u.id)))),
-            Property::new("userType", |_, _| Ok("USER".into())),
-            Property::new("admin", |u, _| {
+        type P = Property<User>;
+        const PROPERTIES: &[P] = &[
+            P::new("email", |u, _| Ok(u.email.as_str().into())),
+            P::new("firstName", |u, _| Ok(u.first_name.as_str().into())),
+            P::new("lastName", |u, _| Ok(u.last_name.as_str().into())),
+            P::new("userId", |u, _| Ok(id(Some(u.id)))),
+            P::new("userType", |_, _| Ok("USER".into())),
+            P::new("admin", |u, _| {
                 Ok(matches!(u.role, Role::ProviderAdmin | Role::ResellerAdmin | Role::CustomerAdmin).into())
             }),
         ];
@@ -46,17 +47,18 @@ impl Described for BillingEntity {
     const KIND: &'static str = "BillingEntity";
 
     fn properties() -> &'static [Property<Self>] {
-        const PROPERTIES: &[Property<BillingEntity>] = &[
-            Property::new("parentUUID", |e, _| Ok(id(e.parent_id))),
-            Property::new("parentName", |e, b| match e.parent_id {
+        type P = Property<BillingEntity>;
+        const PROPERTIES: &[P] = &[
+            P::new("parentUUID", |e, _| Ok(id(e.parent_id))),
+            P::new("parentName", |e, b| match e.parent_id {
                 Some(parent) => b.name_of::<BillingEntity>(parent.into()),
                 None => Ok(Value::Null),
             }),
-            Property::new("billingType", |e, _| {
-                Ok(if e.parent_id.is_none() { "MASTERBILL" } else { "REGULARBILL" }.into())
-            }),
-            Property::new("currency", |e, _| {
-                Ok(json!({"code": e.currency.as_str(), "decimalPlace": e.currency.places(), "symbol": e.currency.as_str()}))
+            P::new("billingType", |e, _| Ok(if e.parent_id.is_none() { "MASTERBILL" } else { "REGULARBILL" }.into())),
+            P::new("currency", |e, _| {
+                Ok(
+                    json!({"code": e.currency.as_str(), "decimalPlace": e.currency.places(), "symbol": e.currency.as_str()}),
+                )
             }),
         ];
         PROPERTIES

@@ -2,22 +2,20 @@
 
 use super::{Described, Property, amount, id, set_keys, set_name, text, whole};
 use serde_json::{Value, json};
-use sutler_model::{
-    BillingEntityId, Customer, CustomerId, CustomerStatus, Nanos, ResourceKey, Timestamp, User,
-};
+use sutler_model::{BillingEntityId, Customer, CustomerId, CustomerStatus, Nanos, ResourceKey, Timestamp, User};
 use sutler_store::Field;
 
 impl Described for Customer {
     const KIND: &'static str = "Customer";
 
     fn properties() -> &'static [Property<Self>] {
-        const PROPERTIES: &[Property<Customer>] = &[
-            Property::new("resourceName", |c, _| Ok(c.name.as_str().into())).or_set(|c, v, _| set_name(&mut c.name, v)),
-            Property::new("resourceKey", |c, b| Ok(b.keys(c)))
-                .or_set(|c, v, viewer| set_keys(&mut c.keys, v, viewer)),
-            Property::new("organisationName", |c, _| Ok(c.name.as_str().into())),
-            Property::new("productOfferUUID", |c, _| Ok(id(Some(c.plan_id)))),
-            Property::new("status", |c, _| Ok(status(c.status).into())).or_set(|c, v, _| {
+        type P = Property<Customer>;
+        const PROPERTIES: &[P] = &[
+            P::new("resourceName", |c, _| Ok(c.name.as_str().into())).or_set(|c, v, _| set_name(&mut c.name, v)),
+            P::new("resourceKey", |c, b| Ok(b.keys(c))).or_set(|c, v, viewer| set_keys(&mut c.keys, v, viewer)),
+            P::new("organisationName", |c, _| Ok(c.name.as_str().into())),
+            P::new("productOfferUUID", |c, _| Ok(id(Some(c.plan_id)))),
+            P::new("status", |c, _| Ok(status(c.status).into())).or_set(|c, v, _| {
                 c.status = match v.as_str() {
                     Some("ACTIVE") => CustomerStatus::Active,
                     Some("DISABLED") => CustomerStatus::Suspended,
@@ -26,15 +24,15 @@ impl Described for Customer {
                 };
                 Ok(())
             }),
-            Property::new("warningLevel", |c, _| Ok(c.warning_level.map_or(Value::Null, amount))).or_set(|c, v, _| {
+            P::new("warningLevel", |c, _| Ok(c.warning_level.map_or(Value::Null, amount))).or_set(|c, v, _| {
                 c.warning_level = if v.is_null() { None } else { Some(nanos(v)?) };
                 Ok(())
             }),
-            Property::new("limitsMap", |c, _| Ok(limits(c))).or_set(|c, v, viewer| set_limits(c, v, viewer)),
-            Property::new("creditCustomer", |_, _| Ok("INVOICE".into())),
-            Property::new("timeZone", |_, _| Ok("UTC".into())),
-            Property::new("warningSent", |_, _| Ok(false.into())),
-            Property::new("users", |c, b| b.within::<User>(Field::Customer, c.id.into())),
+            P::new("limitsMap", |c, _| Ok(limits(c))).or_set(|c, v, viewer| set_limits(c, v, viewer)),
+            P::new("creditCustomer", |_, _| Ok("INVOICE".into())),
+            P::new("timeZone", |_, _| Ok("UTC".into())),
+            P::new("warningSent", |_, _| Ok(false.into())),
+            P::new("users", |c, b| b.within::<User>(Field::Customer, c.id.into())),
         ];
         PROPERTIES
     }

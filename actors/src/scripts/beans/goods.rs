@@ -1,6 +1,6 @@
 //! Disks, images and invoices.
 
-use super::{Described, Property, amount, id};
+use super::{Described, Property, amount, id, whole};
 use serde_json::{Value, json};
 use sutler_model::{
     BillingEntityId, CustomerId, Disk, DiskState, Image, ImageState, Invoice, InvoiceLine, Server, Timestamp,
@@ -10,15 +10,19 @@ impl Described for Disk {
     const KIND: &'static str = "Disk";
 
     fn properties() -> &'static [Property<Self>] {
-        const PROPERTIES: &[Property<Disk>] = &[
-            Property::new("size", |d, _| Ok(d.size_gib.into())),
-            Property::new("index", |d, _| Ok(d.index.into())),
-            Property::new("iso", |_, _| Ok(false.into())),
-            Property::new("status", |_, _| Ok("ATTACHED_TO_SERVER".into())),
-            Property::new("serverUUID", |d, _| Ok(id(Some(d.server_id)))),
-            Property::new("serverName", |d, b| b.name_of::<Server>(d.server_id.into())),
-            Property::new("imageUUID", |d, _| Ok(id(d.image_id))),
-            Property::new("imageName", |d, b| match d.image_id {
+        type P = Property<Disk>;
+        const PROPERTIES: &[P] = &[
+            P::new("size", |d, _| Ok(d.size_gib.into())).or_set(|d, v, _| {
+                d.size_gib = whole(v)?;
+                Ok(())
+            }),
+            P::new("index", |d, _| Ok(d.index.into())),
+            P::new("iso", |_, _| Ok(false.into())),
+            P::new("status", |_, _| Ok("ATTACHED_TO_SERVER".into())),
+            P::new("serverUUID", |d, _| Ok(id(Some(d.server_id)))),
+            P::new("serverName", |d, b| b.name_of::<Server>(d.server_id.into())),
+            P::new("imageUUID", |d, _| Ok(id(d.image_id))),
+            P::new("imageName", |d, b| match d.image_id {
                 Some(image) => b.name_of::<Image>(image.into()),
                 None => Ok(Value::Null),
             }),
@@ -55,11 +59,12 @@ impl Described for Image {
     const KIND: &'static str = "Image";
 
     fn properties() -> &'static [Property<Self>] {
-        const PROPERTIES: &[Property<Image>] = &[
-            Property::new("size", |i, _| Ok(i.size_gib.into())),
-            Property::new("imageType", |_, _| Ok("DISK".into())),
-            Property::new("vmSupport", |_, _| Ok(true.into())),
-            Property::new("ctSupport", |_, _| Ok(false.into())),
+        type P = Property<Image>;
+        const PROPERTIES: &[P] = &[
+            P::new("size", |i, _| Ok(i.size_gib.into())),
+            P::new("imageType", |_, _| Ok("DISK".into())),
+            P::new("vmSupport", |_, _| Ok(true.into())),
+            P::new("ctSupport", |_, _| Ok(false.into())),
         ];
         PROPERTIES
     }
@@ -92,17 +97,18 @@ impl Described for Invoice {
     const KIND: &'static str = "Invoice";
 
     fn properties() -> &'static [Property<Self>] {
-        const PROPERTIES: &[Property<Invoice>] = &[
-            Property::new("invoiceNo", |i, _| Ok(i.number.into())),
+        type P = Property<Invoice>;
+        const PROPERTIES: &[P] = &[
+            P::new("invoiceNo", |i, _| Ok(i.number.into())),
             // Dates of invoices are whole seconds in the language, unlike all others.
-            Property::new("invoiceDate", |i, _| Ok(i.issued_at.0.div_euclid(1000).into())),
-            Property::new("cutOffDate", |i, _| Ok(i.to.0.div_euclid(1000).into())),
-            Property::new("status", |_, _| Ok("UNPAID".into())),
-            Property::new("creditNote", |_, _| Ok(false.into())),
-            Property::new("invoiceTotalExc", |i, _| Ok(amount(i.total))),
-            Property::new("invoiceTotalInc", |i, _| Ok(amount(i.total))),
-            Property::new("invoiceTaxAmt", |_, _| Ok(0.into())),
-            Property::new("invoiceItems", |i, _| Ok(i.lines.iter().map(|line| item(i, line)).collect())),
+            P::new("invoiceDate", |i, _| Ok(i.issued_at.0.div_euclid(1000).into())),
+            P::new("cutOffDate", |i, _| Ok(i.to.0.div_euclid(1000).into())),
+            P::new("status", |_, _| Ok("UNPAID".into())),
+            P::new("creditNote", |_, _| Ok(false.into())),
+            P::new("invoiceTotalExc", |i, _| Ok(amount(i.total))),
+            P::new("invoiceTotalInc", |i, _| Ok(amount(i.total))),
+            P::new("invoiceTaxAmt", |_, _| Ok(0.into())),
+            P::new("invoiceItems", |i, _| Ok(i.lines.iter().map(|line| item(i, line)).collect())),
         ];
         PROPERTIES
     }

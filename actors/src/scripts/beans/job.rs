@@ -9,24 +9,25 @@ impl Described for Job {
     const KIND: &'static str = "Job";
 
     fn properties() -> &'static [Property<Self>] {
-        const PROPERTIES: &[Property<Job>] = &[
-            Property::new("jobType", |j, _| Ok(job_type(&j.input).into())),
-            Property::new("status", |j, _| Ok(job_status(j.state).into())),
-            Property::new("itemType", |j, _| Ok(resource_type(j.item_noun).into())),
-            Property::new("itemUUID", |j, _| Ok(id(Some(j.item_id)))),
-            Property::new("itemName", |j, _| Ok(j.item_name.as_str().into())),
-            Property::new("itemDescription", |j, _| Ok(j.item_name.as_str().into())),
-            Property::new("info", |j, _| Ok(j.error.as_ref().map_or(Value::Null, |e| e.message.as_str().into()))),
-            Property::new("errorCode", |j, _| Ok(j.error.as_ref().map_or(Value::Null, |e| e.code.to_uppercase().into()))),
-            Property::new("startTime", |j, _| Ok(date(j.started_at))),
-            Property::new("endTime", |j, _| Ok(date(j.finished_at))),
-            Property::new("scheduled", |_, _| Ok(false.into())),
-            Property::new("userUUID", |j, _| Ok(id(j.user_id))),
-            Property::new("userName", |j, b| match j.user_id {
+        type P = Property<Job>;
+        const PROPERTIES: &[P] = &[
+            P::new("jobType", |j, _| Ok(job_type(&j.input).into())),
+            P::new("status", |j, _| Ok(job_status(j.state).into())),
+            P::new("itemType", |j, _| Ok(resource_type(j.item_noun).into())),
+            P::new("itemUUID", |j, _| Ok(id(Some(j.item_id)))),
+            P::new("itemName", |j, _| Ok(j.item_name.as_str().into())),
+            P::new("itemDescription", |j, _| Ok(j.item_name.as_str().into())),
+            P::new("info", |j, _| Ok(j.error.as_ref().map_or(Value::Null, |e| e.message.as_str().into()))),
+            P::new("errorCode", |j, _| Ok(j.error.as_ref().map_or(Value::Null, |e| e.code.to_uppercase().into()))),
+            P::new("startTime", |j, _| Ok(date(j.started_at))),
+            P::new("endTime", |j, _| Ok(date(j.finished_at))),
+            P::new("scheduled", |_, _| Ok(false.into())),
+            P::new("userUUID", |j, _| Ok(id(j.user_id))),
+            P::new("userName", |j, b| match j.user_id {
                 Some(user) => b.name_of::<User>(user.into()),
                 None => Ok(Value::Null),
             }),
-            Property::new("parentJobUUID", |j, _| Ok(id(j.parent_id))),
+            P::new("parentJobUUID", |j, _| Ok(id(j.parent_id))),
         ];
         PROPERTIES
     }

@@ -189,9 +189,10 @@ fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
-        (Value::Object(a), Value::Object(b)) => a.keys().chain(b.keys()).all(|name| {
-            same(a.get(name).unwrap_or(&Value::Null), b.get(name).unwrap_or(&Value::Null))
-        }),
+        (Value::Object(a), Value::Object(b)) => a
+            .keys()
+            .chain(b.keys())
+            .all(|name| same(a.get(name).unwrap_or(&Value::Null), b.get(name).unwrap_or(&Value::Null))),
         _ => a == b || (is_nothing(a) && is_nothing(b)),
     }
 }
@@ -285,7 +286,6 @@ pub(crate) fn remains(kind: &str, id: Uuid, customer: Option<CustomerId>, seller
     }
     bean
 }
-
 
 #[cfg(test)]
 mod tests;

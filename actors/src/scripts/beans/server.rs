@@ -12,27 +12,27 @@ impl Described for Server {
     const KIND: &'static str = "Server";
 
     fn properties() -> &'static [Property<Self>] {
-        const PROPERTIES: &[Property<Server>] = &[
-            Property::new("resourceName", |s, _| Ok(s.name.as_str().into())).or_set(|s, v, _| set_name(&mut s.name, v)),
-            Property::new("resourceKey", |s, b| Ok(b.keys(s)))
-                .or_set(|s, v, viewer| set_keys(&mut s.keys, v, viewer)),
-            Property::new("lastModifiedTime", |s, _| Ok(s.state_since.0.into())),
-            Property::new("status", |s, _| Ok(server_status(s.state).into())),
-            Property::new("cpu", |s, _| Ok(s.cpu.into())).or_set(|s, v, _| {
+        type P = Property<Server>;
+        const PROPERTIES: &[P] = &[
+            P::new("resourceName", |s, _| Ok(s.name.as_str().into())).or_set(|s, v, _| set_name(&mut s.name, v)),
+            P::new("resourceKey", |s, b| Ok(b.keys(s))).or_set(|s, v, viewer| set_keys(&mut s.keys, v, viewer)),
+            P::new("lastModifiedTime", |s, _| Ok(s.state_since.0.into())),
+            P::new("status", |s, _| Ok(server_status(s.state).into())),
+            P::new("cpu", |s, _| Ok(s.cpu.into())).or_set(|s, v, _| {
                 s.cpu = whole(v)?.try_into().map_err(|_| "is too large".to_owned())?;
                 Ok(())
             }),
             // Both count in binary megabytes.
-            Property::new("ram", |s, _| Ok(s.memory_mib.into())).or_set(|s, v, _| {
+            P::new("ram", |s, _| Ok(s.memory_mib.into())).or_set(|s, v, _| {
                 s.memory_mib = whole(v)?;
                 Ok(())
             }),
-            Property::new("imageUUID", |s, _| Ok(id(Some(s.image_id)))),
-            Property::new("imageName", |s, b| b.name_of::<Image>(s.image_id.into())),
-            Property::new("nics", |s, _| Ok(s.nics.iter().map(|n| nic(s, n)).collect())),
-            Property::new("disks", |s, b| b.within::<Disk>(Field::Subject, s.id.into())),
-            Property::new("virtualizationType", |_, _| Ok("VIRTUAL_MACHINE".into())),
-            Property::new("providers", |s, _| Ok(json!(s.provider_values))).or_set(|s, v, _| {
+            P::new("imageUUID", |s, _| Ok(id(Some(s.image_id)))),
+            P::new("imageName", |s, b| b.name_of::<Image>(s.image_id.into())),
+            P::new("nics", |s, _| Ok(s.nics.iter().map(|n| nic(s, n)).collect())),
+            P::new("disks", |s, b| b.within::<Disk>(Field::Subject, s.id.into())),
+            P::new("virtualizationType", |_, _| Ok("VIRTUAL_MACHINE".into())),
+            P::new("providers", |s, _| Ok(json!(s.provider_values))).or_set(|s, v, _| {
                 s.provider_values = providers(v)?;
                 Ok(())
             }),

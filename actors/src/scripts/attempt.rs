@@ -1,0 +1,369 @@
+//! One try of one run: prepare, run the Lua, decide what its end means, record it.
+
+use super::{
+    Env,
+    dispatch::Receipt,
+    events::{events, run_id},
+    occasion::{Occasion, occasion},
+    schedule,
+    table::Armed,
+};
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+use sutler_lua::{Block, Call, Exit, Limits, Outcome, Who};
+use sutler_model::{Cause, Entry, RunId, RunState, ScriptId, ScriptRun, Timestamp};
+use sutler_store::{ChangeSet, Error as StoreError};
+use uuid::Uuid;
+
+/// Runs that set each other off end here: no sensible automation is this deep, and a loop is stopped within a second.
+pub(crate) const DEPTH_MAX: u8 = 8;
+/// Longest pause between two tries.
+const PAUSE_MAX_MS: u64 = 3_600_000;
+/// Each pause is this many times the one before: with the defaults eight tries span 23 minutes, which outlasts the
+/// restart of whatever a script talks to.
+const PAUSE_FACTOR: u64 = 4;
+/// While the store's disk is full, the outcome of a run is offered to it this often.
+const DISK_FULL_MS: u64 = 1_000;
+
+/// A run on its way.
+pub(super) struct Item {
+    /// As stored, or as it will be.
+    pub run: ScriptRun,
+    /// Whether the store has it.
+    pub stored: bool,
+    /// Whether it may have been recorded before a crash.
+    pub check: bool,
+    /// What it is told; none: read again from the feed.
+    pub occasion: Option<Box<Occasion>>,
+    /// Tells the dispatcher that the run is recorded.
+    pub receipt: Option<Receipt>,
+}
+
+impl Item {
+    /// A run that the store knows.
+    pub(super) fn stored(run: ScriptRun) -> Self {
+        Self { run, stored: true, check: false, occasion: None, receipt: None }
+    }
+
+    /// Says that nothing of this item can be lost any more.
+    pub(super) fn settle(&mut self) {
+        if let Some(receipt) = self.receipt.take() {
+            receipt.settle();
+        }
+    }
+}
+
+/// How a try ended.
+pub(super) enum Ended {
+    /// There is nothing more to do.
+    Over(RunId),
+    /// It is tried again at the run's `next_at`.
+    Again(Item),
+    /// The script is disabled; the run waits for it.
+    Parked(Item),
+    /// The store takes nothing more.
+    Stopped,
+}
+
+/// A run that was not tried yet.
+pub(super) fn draft(script: &Armed, entry: &Entry, id: RunId, option: &str, cause: Cause, at: Timestamp) -> ScriptRun {
+    ScriptRun {
+        id,
+        version: 0,
+        script_id: script.id,
+        function: entry.function.clone(),
+        owner: script.owner,
+        seq: None,
+        option: option.to_owned(),
+        resource_id: None,
+        cause,
+        state: RunState::Pending,
+        attempts: 0,
+        next_at: None,
+        duration_us: 0,
+        log: String::new(),
+        result: String::new(),
+        created_at: at,
+        finished_at: None,
+    }
+}
+
+/// Tries a run once and records how it went.
+pub(super) async fn attempt(env: Env, script: ScriptId, mut item: Item) -> Ended {
+    let id = item.run.id;
+    if item.stored {
+        // Someone may have skipped it while it waited.
+        match env.core.store.get::<ScriptRun>(id).await {
+            Ok(Some(run)) if is_live(run.state) => item.run = run,
+            Ok(_) => return Ended::Over(id),
+            Err(error) => return stopped(&error),
+        }
+    }
+    let Some(armed) = env.armed(script) else {
+        if item.stored {
+            return Ended::Parked(item);
+        }
+        item.settle();
+        return Ended::Over(id);
+    };
+    let occasion = match item.occasion.take() {
+        Some(occasion) => Ok(*occasion),
+        None => recall(&env, &armed, &item.run).await,
+    };
+    let max = if item.run.seq.is_none() { 1 } else { env.core.settings.run_tries_max.max(1) };
+    let old = item.run.clone();
+    let run = &mut item.run;
+    run.attempts += 1;
+    let mut depth = 0;
+    match occasion {
+        Err(reason) => conclude(run, RunState::Dead, reason),
+        Ok(occasion) if occasion.depth >= DEPTH_MAX => {
+            depth = occasion.depth;
+            conclude(run, RunState::Dead, format!("stopped: {DEPTH_MAX} runs set each other off before this one"));
+        }
+        Ok(occasion) => {
+            depth = occasion.depth;
+            run.resource_id.get_or_insert(occasion.resource);
+            let outcome = execute(&env, &armed, run, occasion, env.core.settings.post_deadline_ms).await;
+            let state = verdict(&outcome.exit, run.attempts, max);
+            note(run, &outcome);
+            conclude(run, state, result(&outcome));
+        }
+    }
+    let now = env.core.now();
+    match run.state {
+        RunState::Retrying => {
+            let pause = pause_ms(env.core.settings.retry_base_ms, run.attempts, rand::random());
+            run.next_at = Some(now.plus_ms(i64::try_from(pause).unwrap_or(i64::MAX)));
+            run.finished_at = None;
+        }
+        _ => {
+            run.next_at = None;
+            run.finished_at = Some(now);
+        }
+    }
+    count(run);
+    let cause = Cause::Run { run_id: id, depth };
+    match record(&env, &cause, item.stored.then_some(&old), &mut item.run).await {
+        Ok(()) => {}
+        // Another hand was on it: an operator skipped it, or it was recorded before a crash.
+        Err(StoreError::Conflict { .. }) => {
+            item.settle();
+            return Ended::Over(id);
+        }
+        Err(error) => return stopped(&error),
+    }
+    item.stored = true;
+    item.settle();
+    if item.run.state == RunState::Retrying { Ended::Again(item) } else { Ended::Over(id) }
+}
+
+fn stopped(error: &StoreError) -> Ended {
+    tracing::warn!(%error, "a run could not be recorded; it is taken up again at the next start");
+    Ended::Stopped
+}
+
+/// Whether a run still has something to do.
+pub(super) const fn is_live(state: RunState) -> bool {
+    matches!(state, RunState::Pending | RunState::Retrying)
+}
+
+/// Runs the Lua.
+pub(super) async fn execute(
+    env: &Env,
+    script: &Armed,
+    run: &ScriptRun,
+    occasion: Occasion,
+    deadline_ms: u64,
+) -> Outcome {
+    let call = Call {
+        block: Block { id: script.id, version: script.version, source: Arc::clone(&script.source) },
+        function: run.function.clone(),
+        who: Who { owner: script.owner, run_id: run.id, depth: occasion.depth, egress: None },
+        params: occasion.params,
+        limits: Limits { deadline_ms, ..Limits::default() },
+    };
+    let behind = match run.cause {
+        Cause::Job { job_id } => Some(job_id),
+        _ => None,
+    };
+    if let Some(job) = behind {
+        env.behind.lock().unwrap_or_else(PoisonError::into_inner).insert(run.id, job);
+    }
+    let outcome = env.runtime.run(call).await;
+    if behind.is_some() {
+        env.behind.lock().unwrap_or_else(PoisonError::into_inner).remove(&run.id);
+    }
+    #[allow(clippy::cast_precision_loss)]
+    metrics::histogram!("sutler_trigger_run_seconds").record(outcome.duration_us as f64 / 1e6);
+    #[allow(clippy::cast_precision_loss)]
+    metrics::gauge!("sutler_trigger_blocks_loaded").set(env.runtime.stats().blocks as f64);
+    outcome
+}
+
+/// What a POST or scheduled run's end means. There is nothing left to refuse, so refusing is failing.
+fn verdict(exit: &Exit, attempts: u32, max: u32) -> RunState {
+    match exit {
+        Exit::Success | Exit::Continue => RunState::Succeeded,
+        Exit::Refused(_) | Exit::Failed(_) | Exit::Stopped(_) if attempts < max => RunState::Retrying,
+        Exit::Refused(_) | Exit::Failed(_) | Exit::Stopped(_) => RunState::Dead,
+    }
+}
+
+fn conclude(run: &mut ScriptRun, state: RunState, result: String) {
+    run.state = state;
+    run.result = result;
+}
+
+/// What a run returned, or why it failed.
+pub(super) fn result(outcome: &Outcome) -> String {
+    match &outcome.exit {
+        Exit::Success | Exit::Continue => outcome.result.clone(),
+        Exit::Refused(reason) => reason.clone(),
+        Exit::Failed(error) => error.to_string(),
+        Exit::Stopped(limit) => limit.to_string(),
+    }
+}
+
+/// Takes what a run printed and which requests it sent into its record.
+pub(super) fn note(run: &mut ScriptRun, outcome: &Outcome) {
+    run.duration_us = outcome.duration_us;
+    run.log.clone_from(&outcome.log);
+    for call in &outcome.calls {
+        let answer = match (call.status, &call.error) {
+            (Some(status), _) => status.to_string(),
+            (None, Some(error)) => error.clone(),
+            (None, None) => "no answer".to_owned(),
+        };
+        if !run.log.is_empty() && !run.log.ends_with('\n') {
+            run.log.push('\n');
+        }
+        let (sent, received, ms) = (call.sent_bytes, call.received_bytes, call.duration_us / 1000);
+        run.log.push_str(&format!(
+            "{} {}: {answer}, {sent} B sent, {received} B received, {ms} ms\n",
+            call.method, call.url
+        ));
+    }
+}
+
+/// Counts a run's new state.
+pub(super) fn count(run: &ScriptRun) {
+    let state = match run.state {
+        RunState::Pending => "pending",
+        RunState::Retrying => "retrying",
+        RunState::Succeeded => "succeeded",
+        RunState::Refused => "refused",
+        RunState::Dead => "dead",
+        RunState::Skipped => "skipped",
+    };
+    metrics::counter!("sutler_trigger_runs_total", "state" => state).increment(1);
+}
+
+/// Milliseconds before the next try, `chance` (0 to 1) of them up to a quarter longer or shorter, so that runs that
+/// failed together do not come back together.
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn pause_ms(base_ms: u64, attempts: u32, chance: f64) -> u64 {
+    let whole = base_ms.saturating_mul(PAUSE_FACTOR.saturating_pow(attempts.saturating_sub(1))).min(PAUSE_MAX_MS);
+    (whole as f64 * (0.75 + chance / 2.0)) as u64
+}
+
+/// Creates or updates a run's record; waits while the disk is full, for what the run did cannot be done again.
+///
+/// # Errors
+/// `Conflict` when it was changed meanwhile; `Stopped`.
+pub(super) async fn record(
+    env: &Env,
+    cause: &Cause,
+    old: Option<&ScriptRun>,
+    run: &mut ScriptRun,
+) -> Result<(), StoreError> {
+    loop {
+        let mut set = ChangeSet::new(cause.clone());
+        match old {
+            Some(old) => set.update(old, run),
+            None => set.create(run),
+        };
+        match env.core.store.commit(set).await {
+            Ok(_) => return Ok(()),
+            Err(StoreError::DiskFull { .. }) => tokio::time::sleep(Duration::from_millis(DISK_FULL_MS)).await,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Records runs that wait behind another, in one go, and settles them. Those that could not be recorded are dropped,
+/// which the dispatcher sees.
+pub(super) async fn record_pending(env: &Env, items: Vec<Item>) -> Vec<Item> {
+    let pending = items.into_iter().map(|mut item| async move {
+        if !item.stored {
+            item.run.state = RunState::Pending;
+            item.occasion = None;
+            let cause = Cause::Run { run_id: item.run.id, depth: 0 };
+            match record(env, &cause, None, &mut item.run).await {
+                Ok(()) => count(&item.run),
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => {
+                    let _ = stopped(&error);
+                    return None;
+                }
+            }
+            item.stored = true;
+        }
+        item.settle();
+        Some(item)
+    });
+    futures_util::future::join_all(pending).await.into_iter().flatten().collect()
+}
+
+/// Reads again what a run is told: from its entry in the feed, or from its schedule.
+async fn recall(env: &Env, script: &Arc<Armed>, run: &ScriptRun) -> Result<Occasion, String> {
+    let Some(seq) = run.seq else { return schedule::recall(env, script, run).await };
+    let (store, owner, script_id) = (env.core.store.clone(), script.owner, script.id);
+    let (id, function) = (run.id, run.function.clone());
+    let read = move || -> Result<Option<Occasion>, StoreError> {
+        let Some(entry) = store.feed(seq, 1)?.into_iter().next().filter(|entry| entry.seq == seq) else {
+            return Ok(None);
+        };
+        let snapshot = store.snapshot()?;
+        let event = events(&entry).into_iter().find(|event| run_id(script_id, &function, seq, event.change) == id);
+        event.map(|event| occasion(&snapshot, &entry, &event, owner)).transpose()
+    };
+    match tokio::task::spawn_blocking(read).await {
+        Ok(Ok(Some(occasion))) => Ok(occasion),
+        Ok(Ok(None) | Err(StoreError::Trimmed { .. })) => Err("its event is no longer kept".to_owned()),
+        Ok(Err(error)) => Err(format!("reading its event: {error}")),
+        Err(_) => Err("reading its event failed".to_owned()),
+    }
+}
+
+/// The record whose events a run keeps in order.
+pub(super) fn resource(run: &ScriptRun) -> Uuid {
+    run.resource_id.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sutler_lua::{Limit, ScriptError};
+
+    #[test]
+    fn a_failing_run_is_retried_until_its_tries_are_used_up() {
+        let failed = Exit::Failed(ScriptError::new("no"));
+        assert_eq!(verdict(&failed, 1, 3), RunState::Retrying);
+        assert_eq!(verdict(&Exit::Stopped(Limit::Cpu), 2, 3), RunState::Retrying);
+        assert_eq!(verdict(&failed, 3, 3), RunState::Dead);
+        assert_eq!(verdict(&Exit::Refused("no".into()), 1, 1), RunState::Dead);
+        assert_eq!(verdict(&Exit::Continue, 3, 3), RunState::Succeeded);
+    }
+
+    #[test]
+    fn pauses_grow_and_stay_within_an_hour() {
+        assert_eq!(pause_ms(250, 1, 0.5), 250);
+        assert_eq!(pause_ms(250, 4, 0.5), 16_000);
+        assert_eq!(pause_ms(250, 7, 0.5), 1_024_000);
+        assert_eq!(pause_ms(250, 60, 1.0), 4_500_000);
+        assert!(pause_ms(250, 1, 0.0) >= 187 && pause_ms(250, 1, 1.0) <= 313);
+    }
+}

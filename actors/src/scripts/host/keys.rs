@@ -1,0 +1,128 @@
+//! Keys on records.
+
+use super::{Args, Platform, failed, refusal};
+use crate::{
+    Caller, Error,
+    ops::missing,
+    scripts::{
+        beans::{Beans, Described, key, may_see},
+        occasion::within,
+    },
+};
+use serde_json::Value;
+use sutler_lua::{HostError, Who};
+use sutler_model::{BillingEntity, Customer, Noun, Permission, ResourceKey, Server};
+use sutler_store::{ChangeSet, Error as StoreError};
+use uuid::Uuid;
+
+/// Tries against others who change the same record.
+const TRIES: usize = 20;
+
+/// A record that keeps keys.
+trait Keyed: Described {
+    const PERMISSION: Permission;
+    fn keys_mut(&mut self) -> &mut Vec<ResourceKey>;
+}
+
+macro_rules! keyed {
+    ($($record:ty => $permission:ident),*) => {$(
+        impl Keyed for $record {
+            const PERMISSION: Permission = Permission::$permission;
+            fn keys_mut(&mut self) -> &mut Vec<ResourceKey> {
+                &mut self.keys
+            }
+        }
+    )*};
+}
+keyed!(Server => ServersWrite, Customer => CustomersWrite, BillingEntity => CustomersWrite);
+
+/// What to do with the keys of a record.
+#[derive(Clone)]
+enum Change {
+    /// Sets the value of the name, whatever keys of that name there were.
+    Set(ResourceKey),
+    /// Removes all keys of the name that the caller may set.
+    Remove(String),
+}
+
+/// `addKey`, `modifyKey`, `removeKey` (resource UUID, ResourceKey): the changed resource. Adding a key that is there already
+/// with its value changes nothing, so a repeated run may do it again.
+pub(super) async fn change(
+    platform: &Platform,
+    caller: &Caller,
+    who: &Who,
+    args: &Args<'_>,
+) -> Result<Value, HostError> {
+    let id = args.id(0)?;
+    let change = if args.operation == "removeKey" {
+        let name = args.get(1).get("name").and_then(Value::as_str);
+        Change::Remove(name.ok_or_else(|| args.wrong(1, "a ResourceKey with a name"))?.to_owned())
+    } else {
+        let key = key(args.get(1), caller.scope);
+        Change::Set(key.map_err(|detail| HostError::refused("CANNOT_CHANGE_SYSTEM_OR_BILLING_KEYS", detail))?)
+    };
+    let index = platform.core.store.index();
+    let is = |noun| index.version(noun, id).is_some();
+    if is(Noun::Server) {
+        apply::<Server>(platform, caller, who, id, &change).await
+    } else if is(Noun::Customer) {
+        apply::<Customer>(platform, caller, who, id, &change).await
+    } else if is(Noun::BillingEntity) {
+        apply::<BillingEntity>(platform, caller, who, id, &change).await
+    } else {
+        Err(HostError::refused("NO_RESOURCE_FOUND", "there is no such resource that keeps keys"))
+    }
+}
+
+async fn apply<R: Keyed>(
+    platform: &Platform,
+    caller: &Caller,
+    who: &Who,
+    id: Uuid,
+    change: &Change,
+) -> Result<Value, HostError> {
+    caller.must(R::PERMISSION).map_err(refusal)?;
+    let store = &platform.core.store;
+    for _ in 0..TRIES {
+        let (scope, tree) = (caller.scope, platform.tree.clone());
+        let read = store.read(move |snapshot| {
+            let Some(record) = snapshot.get::<R>(id)? else { return Ok(None) };
+            let seen = within(snapshot, &tree, scope, record.billing_entity(), record.customer())?;
+            Ok(seen.then_some(record))
+        });
+        let old = read.await.map_err(failed)?.ok_or_else(|| refusal(missing(R::NOUN, id)))?;
+        let mut new = old.clone();
+        let keys = new.keys_mut();
+        match change {
+            Change::Set(key) => match keys.iter_mut().find(|known| known.name == key.name && known.kind == key.kind) {
+                Some(known) => known.value.clone_from(&key.value),
+                None => keys.push(key.clone()),
+            },
+            Change::Remove(name) => keys.retain(|key| key.name != *name || !may_see(scope, key.kind)),
+        }
+        let problems = sutler_model::key::problems("keys", keys);
+        if !problems.is_empty() {
+            return Err(refusal(Error::Invalid(problems)));
+        }
+        if old.keys() != new.keys() {
+            let mut set = ChangeSet::new(caller.cause.clone());
+            set.update(&old, &mut new);
+            match store.commit(set).await {
+                Ok(_) => {}
+                Err(StoreError::Conflict { .. }) => continue,
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        let owner = who.owner;
+        let bean = store.read(move |snapshot| Beans::new(snapshot, owner, true).bean(&new)).await.map_err(failed)?;
+        return Ok(tagged(bean));
+    }
+    Err(HostError::Failed("others keep changing this resource; try again".to_owned()))
+}
+
+/// A bean as the runtime takes it from a call.
+pub(super) fn tagged(bean: sutler_lua::Bean) -> Value {
+    let mut properties = bean.properties;
+    properties.insert("@bean".to_owned(), Value::String(bean.kind));
+    Value::Object(properties)
+}

@@ -1,0 +1,215 @@
+//! Lists of beans, narrowed by the indexes of the store.
+
+use super::{Platform, failed};
+use crate::scripts::{
+    beans::{Beans, Described},
+    occasion::{Tree, within},
+    words,
+};
+use std::sync::Arc;
+use sutler_lua::{Bean, HostError};
+use sutler_model::{
+    BillingEntity, Customer, Disk, Image, Invoice, Job, JobState, Noun, Scope, Server, ServerState, User,
+};
+use sutler_store::{Error as StoreError, Field, Filter, Order, PageRequest, Snapshot};
+use uuid::Uuid;
+
+/// Most beans one list answers: what a script's memory limit holds anyway.
+const BEANS_MAX: usize = 20_000;
+
+/// A script's equality conditions: field in small letters, and the values of which one must match.
+type Equal = Arc<[(String, Vec<String>)]>;
+
+/// Beans of a resource type within a scope. Conditions only narrow; the runtime checks each of them again.
+pub(super) async fn list(
+    platform: &Platform,
+    scope: Scope,
+    resource_type: &str,
+    equal: &[(String, Vec<String>)],
+) -> Result<Vec<Bean>, HostError> {
+    let (equal, tree): (Equal, _) = (equal.into(), platform.tree.clone());
+    let kinds: &[Noun] = match resource_type {
+        "SERVER" => &[Noun::Server],
+        "CUSTOMER" => &[Noun::Customer],
+        "USER" => &[Noun::User],
+        "BILLING_ENTITY" => &[Noun::BillingEntity],
+        "JOB" => &[Noun::Job],
+        "DISK" => &[Noun::Disk],
+        "IMAGE" => &[Noun::Image],
+        "INVOICE" => &[Noun::Invoice],
+        "ANY" | "" => {
+            &[Noun::Customer, Noun::BillingEntity, Noun::User, Noun::Image, Noun::Server, Noun::Disk, Noun::Invoice]
+        }
+        other => {
+            return Err(HostError::refused(
+                "INVALID_RESOURCE_TYPE",
+                format!("resources of the type {other} cannot be listed here"),
+            ));
+        }
+    };
+    // All sellers below a reseller, from the index.
+    let sellers = match scope {
+        Scope::Entity(id) => {
+            platform.core.store.index().ids(Noun::BillingEntity, Field::BillingEntity, id.0.as_bytes())
+        }
+        _ => Vec::new(),
+    };
+    let read = platform.core.store.read(move |snapshot| {
+        let search = Search { snapshot, tree: &tree, scope, sellers: &sellers, equal: &equal };
+        let mut beans = Vec::new();
+        for kind in kinds {
+            match kind {
+                Noun::Server => search.collect::<Server>(&mut beans)?,
+                Noun::Customer => search.collect::<Customer>(&mut beans)?,
+                Noun::User => search.collect::<User>(&mut beans)?,
+                Noun::BillingEntity => search.collect::<BillingEntity>(&mut beans)?,
+                Noun::Job => search.collect::<Job>(&mut beans)?,
+                Noun::Disk => search.collect::<Disk>(&mut beans)?,
+                Noun::Image => search.collect::<Image>(&mut beans)?,
+                _ => search.collect::<Invoice>(&mut beans)?,
+            }
+        }
+        Ok(beans)
+    });
+    let beans = read.await.map_err(failed)?;
+    if beans.len() > BEANS_MAX {
+        return Err(HostError::Failed(format!("more than {BEANS_MAX} resources match; add a condition to the filter")));
+    }
+    Ok(beans)
+}
+
+struct Search<'a> {
+    snapshot: &'a Snapshot,
+    tree: &'a Tree,
+    scope: Scope,
+    sellers: &'a [Uuid],
+    equal: &'a [(String, Vec<String>)],
+}
+
+impl Search<'_> {
+    fn collect<R: Described>(&self, beans: &mut Vec<Bean>) -> Result<(), StoreError> {
+        let maker = Beans::new(self.snapshot, self.scope, true);
+        if let Some(ids) = self.values("resourceuuid") {
+            for id in ids.iter().filter_map(|id| id.parse::<Uuid>().ok()) {
+                if let Some(record) = self.snapshot.get::<R>(id)?
+                    && sees(self.snapshot, self.tree, self.scope, &record)?
+                {
+                    beans.push(maker.bean(&record)?);
+                }
+            }
+            return Ok(());
+        }
+        let filter = self.filter::<R>();
+        let mut page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
+        loop {
+            let found = self.snapshot.page(&filter, &page)?;
+            for record in &found.items {
+                if sees(self.snapshot, self.tree, self.scope, record)? {
+                    beans.push(maker.bean(record)?);
+                }
+            }
+            match found.next {
+                Some(next) if beans.len() <= BEANS_MAX => page.cursor = Some(next),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn values(&self, field: &str) -> Option<&[String]> {
+        self.equal.iter().find(|(name, _)| name == field).map(|(_, values)| values.as_slice())
+    }
+
+    /// What the index can narrow down; never more than the conditions say.
+    fn filter<R: Described>(&self) -> Filter<R> {
+        let mut filter = Filter::new();
+        let ids = |values: &[String]| -> Vec<[u8; 16]> {
+            values.iter().filter_map(|value| value.parse::<Uuid>().ok()).map(Uuid::into_bytes).collect()
+        };
+        match self.scope {
+            Scope::Provider => {}
+            // Images of sellers above are offered too, and customers are their own.
+            _ if matches!(R::NOUN, Noun::Image) => {}
+            Scope::Entity(id) if R::NOUN == Noun::BillingEntity => {
+                filter = filter.is(Field::BillingEntity, id.0.as_bytes())
+            }
+            Scope::Entity(_) => filter = filter.any(Field::BillingEntity, self.sellers.iter().map(Uuid::as_bytes)),
+            Scope::Customer(id) if matches!(R::NOUN, Noun::Customer | Noun::BillingEntity) => {
+                filter = filter.when(move |record: &R| record.id() == id.0);
+            }
+            Scope::Customer(id) => filter = filter.is(Field::Customer, id.0.as_bytes()),
+        }
+        if let Some(values) = self.values("customeruuid")
+            && !matches!(R::NOUN, Noun::Customer | Noun::BillingEntity)
+        {
+            filter = filter.any(Field::Customer, ids(values));
+        }
+        if let Some(values) = self.values("billingentityuuid") {
+            filter = filter.any(Field::BillingEntity, ids(values));
+        }
+        if let (Some(values), Noun::Disk) = (self.values("serveruuid"), R::NOUN) {
+            filter = filter.any(Field::Subject, ids(values));
+        }
+        if let (Some(values), Noun::Job) = (self.values("itemuuid"), R::NOUN) {
+            filter = filter.any(Field::Subject, ids(values));
+        }
+        if let (Some(values), Noun::Job) = (self.values("parentjobuuid"), R::NOUN) {
+            filter = filter.any(Field::Parent, ids(values));
+        }
+        if let (Some(values), Noun::Server | Noun::Customer | Noun::BillingEntity) =
+            (self.values("resourcekey.name"), R::NOUN)
+        {
+            filter = filter.any(Field::Key, values);
+        }
+        if let Some(values) = self.values("status") {
+            let wanted = |status: &str| values.iter().any(|value| value == status);
+            filter = match R::NOUN {
+                Noun::Server => {
+                    let states = ServerState::ALL.into_iter().filter(|state| wanted(words::server_status(*state)));
+                    filter.any(Field::State, states.map(ServerState::name))
+                }
+                Noun::Job => {
+                    let states = JOB_STATES.into_iter().filter(|state| wanted(words::job_status(*state)));
+                    filter.any(Field::State, states.map(JobState::name))
+                }
+                _ => filter,
+            };
+        }
+        filter
+    }
+}
+
+const JOB_STATES: [JobState; 8] = [
+    JobState::NotStarted,
+    JobState::InProgress,
+    JobState::Waiting,
+    JobState::Undoing,
+    JobState::Successful,
+    JobState::Failed,
+    JobState::Cancelled,
+    JobState::NeedsOperator,
+];
+
+/// Whether a scope reaches a record. An image is also seen by those it is offered to.
+pub(super) fn sees<R: Described>(
+    snapshot: &Snapshot,
+    tree: &Tree,
+    scope: Scope,
+    record: &R,
+) -> Result<bool, StoreError> {
+    let (seller, customer) = (record.billing_entity(), record.customer());
+    if within(snapshot, tree, scope, seller, customer)? {
+        return Ok(true);
+    }
+    if R::NOUN != Noun::Image || customer.is_some() {
+        return Ok(false);
+    }
+    let above = match scope {
+        Scope::Provider => return Ok(true),
+        Scope::Entity(id) => Some(id),
+        Scope::Customer(id) => snapshot.get::<Customer>(id)?.map(|customer| customer.billing_entity_id),
+    };
+    Ok(match above {
+        Some(id) => tree.path(snapshot, id)?.contains(&seller),
+        None => false,
+    })
+}

@@ -1,0 +1,272 @@
+//! The platform as scripts see it: [`sutler_lua::Host`] over the store and the operations, within the owner's reach.
+//!
+//! `adminAPI` acts with the rights of the script's owner; `userAPI` with those that its session user has there, but never
+//! beyond the owner's reach. What lies outside is not found. Every write names the run as its cause, and carries the key
+//! `run:<run>:<call>`, so that a repeated run gets the same job.
+
+mod keys;
+mod list;
+mod wait;
+mod write;
+
+use super::{Behind, beans::Beans, occasion::Tree, occasion::within, schedule::root};
+use crate::{Caller, Core, Error, Idempotency, System, system::Inner};
+use async_trait::async_trait;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::sync::Weak;
+use sutler_lua::{Api, Bean, Host, HostError, Who};
+use sutler_model::{
+    BillingEntity, BillingEntityId, Cause, Customer, CustomerId, Disk, Image, Invoice, Job, Noun, Permission, Role,
+    Scope, Server, User, UserId,
+};
+use sutler_store::{Error as StoreError, Snapshot};
+use uuid::Uuid;
+
+/// See the module. Holds the system weakly, for the system holds the runtime that holds this.
+pub(super) struct Platform {
+    core: Core,
+    system: Weak<Inner>,
+    tree: Tree,
+    behind: Behind,
+}
+
+impl Platform {
+    pub(super) fn new(core: Core, system: Weak<Inner>, tree: Tree, behind: Behind) -> Self {
+        Self { core, system, tree, behind }
+    }
+
+    fn system(&self) -> Result<System, HostError> {
+        let inner = self.system.upgrade().ok_or_else(|| HostError::Failed("the program is stopping".to_owned()))?;
+        Ok(System { inner })
+    }
+
+    /// For whom a call is made, and with which rights.
+    async fn caller(&self, who: &Who, api: &Api) -> Result<Caller, HostError> {
+        let (owner, tree) = (who.owner, self.tree.clone());
+        let cause = Cause::Run { run_id: who.run_id, depth: who.depth.saturating_add(1) };
+        let session = match api {
+            Api::Admin => None,
+            Api::User(Some(text)) => Some(session(text)?),
+            Api::User(None) => {
+                return Err(HostError::refused(
+                    "UNAUTHORISED_ACCESS",
+                    "call setSessionUser(\"email/customerUUID\") first",
+                ));
+            }
+        };
+        let read = self.core.store.read(move |snapshot| {
+            Ok(match session {
+                None => owner_rights(snapshot, owner)?,
+                Some((email, customer)) => user_rights(snapshot, &tree, owner, &email, customer)?,
+            })
+        });
+        let rights = read.await.map_err(failed)?;
+        let rights = rights.ok_or_else(|| {
+            HostError::refused("NO_USER_FOUND", "there is no such session user within the reach of the script's owner")
+        })?;
+        Ok(Caller {
+            user_id: rights.user,
+            scope: rights.scope,
+            role: rights.role,
+            permissions: Permission::ALL.into_iter().filter(|permission| rights.role.allows(*permission)).collect(),
+            billing_entity_id: rights.seller,
+            customer_id: rights.customer,
+            cause,
+        })
+    }
+}
+
+struct Rights {
+    user: Option<UserId>,
+    scope: Scope,
+    role: Role,
+    seller: BillingEntityId,
+    customer: Option<CustomerId>,
+}
+
+/// What a script's owner may do.
+fn owner_rights(snapshot: &Snapshot, owner: Scope) -> Result<Option<Rights>, StoreError> {
+    let rights = |role, seller, customer| Rights { user: None, scope: owner, role, seller, customer };
+    Ok(match owner {
+        Scope::Provider => root(snapshot)?.map(|root| rights(Role::ProviderAdmin, root, None)),
+        Scope::Entity(id) => Some(rights(Role::ResellerAdmin, id, None)),
+        Scope::Customer(id) => {
+            let customer = snapshot.get::<Customer>(id)?;
+            customer.map(|customer| rights(Role::CustomerAdmin, customer.billing_entity_id, Some(id)))
+        }
+    })
+}
+
+/// `email/customerUUID`, as people sign in with in the language's world.
+fn session(text: &str) -> Result<(String, CustomerId), HostError> {
+    let wrong = || HostError::refused("UNAUTHORISED_ACCESS", "a session user is named `email/customerUUID`");
+    let (email, customer) = text.rsplit_once('/').ok_or_else(wrong)?;
+    Ok((email.trim().to_lowercase(), customer.trim().parse().map_err(|_| wrong())?))
+}
+
+/// What a session user may do with a customer: one of its own, or staff of its seller or of one above.
+fn user_rights(
+    snapshot: &Snapshot,
+    tree: &Tree,
+    owner: Scope,
+    email: &str,
+    customer: CustomerId,
+) -> Result<Option<Rights>, StoreError> {
+    let Some(user) = snapshot.holder::<User>("email", &[email.as_bytes()])?.filter(|user| !user.locked) else {
+        return Ok(None);
+    };
+    let Some(customer) = snapshot.get::<Customer>(customer)? else { return Ok(None) };
+    let seller = customer.billing_entity_id;
+    let acts_for_it = match user.customer_id {
+        Some(own) => own == customer.id,
+        None => tree.path(snapshot, seller)?.contains(&user.billing_entity_id),
+    };
+    if !acts_for_it || !within(snapshot, tree, owner, seller, Some(customer.id))? {
+        return Ok(None);
+    }
+    // A customer's script must not reach its seller's rights through one of the seller's people.
+    let role = match (owner, user.role.is_customer()) {
+        (Scope::Customer(_), false) => Role::CustomerAdmin,
+        _ => user.role,
+    };
+    let scope = Scope::Customer(customer.id);
+    Ok(Some(Rights { user: Some(user.id), scope, role, seller, customer: Some(customer.id) }))
+}
+
+#[async_trait]
+impl Host for Platform {
+    async fn list(
+        &self,
+        who: &Who,
+        resource_type: &str,
+        equal: &[(String, Vec<String>)],
+    ) -> Result<Vec<Bean>, HostError> {
+        list::list(self, who.owner, resource_type, equal).await
+    }
+
+    async fn get(&self, who: &Who, uuid: &str, children: bool) -> Result<Option<Bean>, HostError> {
+        let Ok(id) = uuid.parse::<Uuid>() else { return Ok(None) };
+        let (owner, tree) = (who.owner, self.tree.clone());
+        let read = self.core.store.read(move |snapshot| find(snapshot, &tree, owner, id, children));
+        read.await.map_err(failed)
+    }
+
+    async fn call(
+        &self,
+        who: &Who,
+        api: Api,
+        operation: &str,
+        args: Vec<Value>,
+        call_no: u32,
+    ) -> Result<Value, HostError> {
+        let args = Args { operation, values: args };
+        match operation {
+            "waitForJob" => {
+                // The one call of userAPI that scripts make without a session user.
+                let scope = match &api {
+                    Api::User(Some(_)) => self.caller(who, &api).await?.scope,
+                    _ => who.owner,
+                };
+                wait::wait_for_job(self, who, scope, &args).await
+            }
+            "addKey" | "modifyKey" | "removeKey" => {
+                keys::change(self, &self.caller(who, &api).await?, who, &args).await
+            }
+            "changeServerStatus" | "deleteResource" | "cancelJob" | "updateCustomer" => {
+                let caller = self.caller(who, &api).await?;
+                let request_hash = hex(&Sha256::digest(serde_json::to_vec(&args.values).unwrap_or_default()));
+                let key = Idempotency { key: format!("run:{}:{call_no}", who.run_id), request_hash };
+                write::write(self, &caller, who, &args, key).await
+            }
+            _ => Err(HostError::Unsupported(operation.to_owned())),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bean of whatever record has this id, within a scope.
+fn find(snapshot: &Snapshot, tree: &Tree, scope: Scope, id: Uuid, children: bool) -> Result<Option<Bean>, StoreError> {
+    let beans = Beans::new(snapshot, scope, children);
+    macro_rules! first_of {
+        ($($record:ty),*) => {$(
+            if let Some(record) = snapshot.get::<$record>(id)? {
+                let seen = list::sees(snapshot, tree, scope, &record)?;
+                return seen.then(|| beans.bean(&record)).transpose();
+            }
+        )*};
+    }
+    first_of!(Server, Customer, Job, Disk, User, BillingEntity, Image, Invoice);
+    Ok(None)
+}
+
+/// The arguments of a call.
+struct Args<'a> {
+    operation: &'a str,
+    values: Vec<Value>,
+}
+
+impl Args<'_> {
+    fn get(&self, index: usize) -> &Value {
+        self.values.get(index).unwrap_or(&Value::Null)
+    }
+
+    fn wrong(&self, index: usize, expected: &str) -> HostError {
+        HostError::refused("INVALID_INPUT", format!("argument {} of {} must be {expected}", index + 1, self.operation))
+    }
+
+    fn text(&self, index: usize) -> Result<&str, HostError> {
+        self.get(index).as_str().ok_or_else(|| self.wrong(index, "a text"))
+    }
+
+    /// A UUID; what is none names nothing that exists.
+    fn id(&self, index: usize) -> Result<Uuid, HostError> {
+        self.text(index)?.parse().map_err(|_| HostError::refused("NO_RESOURCE_FOUND", "there is no such resource"))
+    }
+
+    fn flag(&self, index: usize) -> bool {
+        self.get(index).as_bool().unwrap_or(false)
+    }
+
+    /// Refuses to do later what is asked for later.
+    fn now(&self, when: usize) -> Result<(), HostError> {
+        if self.get(when).is_null() {
+            return Ok(());
+        }
+        Err(HostError::Unsupported(format!("{} at a later time (`when`)", self.operation)))
+    }
+}
+
+/// The store failed, which no script can mend.
+fn failed(error: StoreError) -> HostError {
+    tracing::error!(%error, "a script's call could not be answered");
+    HostError::Failed("the platform could not read or write its records".to_owned())
+}
+
+/// An operation's refusal in the language's words.
+fn refusal(error: Error) -> HostError {
+    let code = match &error {
+        Error::NotFound { noun, .. } => match noun {
+            Noun::Server => "NO_SERVER_FOUND",
+            Noun::Customer => "NO_CUSTOMER_FOUND",
+            Noun::Job => "NO_JOB_FOUND",
+            Noun::User => "NO_USER_FOUND",
+            Noun::BillingEntity => "NO_BILLING_ENTITY_FOUND",
+            Noun::Image => "NO_IMAGE_FOUND",
+            Noun::Disk => "NO_DISK_FOUND",
+            _ => "NO_RESOURCE_FOUND",
+        },
+        Error::Forbidden(_) | Error::Suspended => "UNAUTHORISED_ACCESS",
+        Error::Invalid(_) => "INVALID_INPUT",
+        Error::State { noun: Noun::Server, .. } => "INVALID_SERVER_STATUS",
+        Error::Store(_) | Error::Driver(_) => {
+            tracing::error!(%error, "a script's call failed");
+            return HostError::Failed("the platform could not do this".to_owned());
+        }
+        _ => return HostError::Failed(error.to_string()),
+    };
+    HostError::refused(code, error.to_string())
+}

@@ -1,0 +1,82 @@
+//! Waiting for a job, without a thread.
+
+use super::{Args, Platform, failed, keys::tagged, list::sees};
+use crate::scripts::beans::Beans;
+use serde_json::Value;
+use sutler_lua::{HostError, Who};
+use sutler_model::{Job, JobId, Noun, Scope};
+use sutler_store::{Error as StoreError, Field, Filter, Order, PageRequest};
+
+/// `waitForJob(job UUID, noWaitForChildren)`: the job in its final state.
+///
+/// A job that waits its turn behind the job that set this run off is refused at once: what was begun by a job must not
+/// wait for what comes after it.
+pub(super) async fn wait_for_job(
+    platform: &Platform,
+    who: &Who,
+    scope: Scope,
+    args: &Args<'_>,
+) -> Result<Value, HostError> {
+    let (id, alone) = (JobId(args.id(0)?), args.flag(1));
+    let store = &platform.core.store;
+    // Before the first look, so that no change falls between.
+    let mut feed = store.watch();
+    let job = look(platform, scope, id).await?;
+    if !job.state.is_final() {
+        refuse_behind(platform, who, &job).await?;
+    }
+    let mut waiting = vec![id];
+    let mut all = waiting.clone();
+    while let Some(next) = waiting.pop() {
+        // A job leaves the index of what is unfinished when it ends.
+        while store.index().version(Noun::Job, next.into()).is_some() {
+            feed.changed().await.map_err(|_| HostError::Failed("the program is stopping".to_owned()))?;
+        }
+        if !alone {
+            for child in children(platform, next).await? {
+                if !all.contains(&child) {
+                    all.push(child);
+                    waiting.push(child);
+                }
+            }
+        }
+    }
+    let (job, owner) = (look(platform, scope, id).await?, who.owner);
+    let bean = store.read(move |snapshot| Beans::new(snapshot, owner, false).bean(&job)).await.map_err(failed)?;
+    Ok(tagged(bean))
+}
+
+async fn look(platform: &Platform, scope: Scope, id: JobId) -> Result<Job, HostError> {
+    let tree = platform.tree.clone();
+    let read = platform.core.store.read(move |snapshot| {
+        let Some(job) = snapshot.get::<Job>(id)? else { return Ok(None) };
+        Ok(sees(snapshot, &tree, scope, &job)?.then_some(job))
+    });
+    let job = read.await.map_err(failed)?;
+    job.ok_or_else(|| HostError::refused("NO_JOB_FOUND", format!("there is no job `{id}`")))
+}
+
+async fn refuse_behind(platform: &Platform, who: &Who, job: &Job) -> Result<(), HostError> {
+    let behind = platform.behind.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(&who.run_id).copied();
+    let Some(cause) = behind.filter(|cause| *cause != job.id) else { return Ok(()) };
+    let cause = platform.core.store.get::<Job>(cause).await.map_err(failed)?;
+    match cause {
+        // Jobs of one record run in the order of their ids.
+        Some(cause) if !cause.state.is_final() && cause.item_id == job.item_id && cause.id < job.id => {
+            Err(HostError::Failed(format!(
+                "job {} waits its turn behind job {}, which set this run off; wait for it in a later run",
+                job.id, cause.id
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn children(platform: &Platform, id: JobId) -> Result<Vec<JobId>, HostError> {
+    let read = platform.core.store.read(move |snapshot| -> Result<Vec<JobId>, StoreError> {
+        let filter = Filter::<Job>::new().is(Field::Parent, id.0.as_bytes());
+        let page = snapshot.page(&filter, &PageRequest { cursor: None, limit: 1000, order: Order::Ascending })?;
+        Ok(page.items.iter().map(|job| job.id).collect())
+    });
+    read.await.map_err(failed)
+}

@@ -1,0 +1,181 @@
+//! Scheduled entries: when they are due, and who sets them off.
+//!
+//! Due times form a grid that follows from the schedule and the moment the script was armed, so nothing is kept but the
+//! runs, whose ids derive from their due time. **Missed runs** (the process was down, the clock jumped): the latest due
+//! time is run once, the earlier ones are passed over, then the grid goes on. A scheduled run that fails is not retried by
+//! itself, for the next time comes anyway; it stands in the dead-letter list and can be retried from there. A due time that
+//! comes while the run before still works is passed over.
+
+use super::{
+    Env,
+    attempt::{Item, draft},
+    occasion::Occasion,
+    table::{Armed, Hook},
+    trigger::{Deliver, SCHEDULE, TriggerActor},
+};
+use crate::registry::Registry;
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+use sutler_lua::{Input, Params};
+use sutler_model::{
+    BillingEntity, Cause, Customer, RunId, Schedule, Scope, ScriptId, ScriptRun, Timestamp, time::DAY_MS,
+};
+use sutler_store::{Error as StoreError, Filter, Order, PageRequest};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// Longest sleep with anything scheduled: a changed system clock is noticed within it.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The latest time at or before `now` at which the entry is due, given that its schedule counts from `since`. Pure.
+pub(super) fn latest_due(schedule: Schedule, since: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    let every = i64::try_from(schedule.every_ms.max(1)).unwrap_or(i64::MAX);
+    let first = match schedule.start_s {
+        None => since.plus_ms(every),
+        Some(seconds) => {
+            let midnight = since.0.div_euclid(DAY_MS).saturating_mul(DAY_MS);
+            let today = Timestamp(midnight).plus_ms(i64::from(seconds) * 1000);
+            if today > since { today } else { today.plus_ms(DAY_MS) }
+        }
+    };
+    let passed = now.since_ms(first);
+    (passed >= 0).then(|| first.plus_ms(passed / every * every))
+}
+
+/// The id of the run that is due at a time.
+fn run_id(script: ScriptId, function: &str, due: Timestamp) -> RunId {
+    RunId(Uuid::new_v5(&script.0, format!("{function}@{}", due.0).as_bytes()))
+}
+
+/// Sets off what is due until told to stop.
+pub(super) async fn keep_time(env: Env, registry: Registry<TriggerActor>, mut stop: watch::Receiver<bool>) {
+    // The due time last handed on, by entry: the store is asked only about new ones.
+    let mut handed: HashMap<(ScriptId, String), Timestamp> = HashMap::new();
+    while !*stop.borrow() {
+        let hooks = env.table.read().unwrap_or_else(PoisonError::into_inner).scheduled();
+        handed.retain(|(script, _), _| hooks.iter().any(|hook| hook.script.id == *script));
+        let now = env.core.now();
+        for hook in &hooks {
+            let Some(schedule) = hook.entry().schedule else { continue };
+            let Some(due) = latest_due(schedule, hook.script.since, now) else { continue };
+            let key = (hook.script.id, hook.entry().function.clone());
+            if handed.get(&key).is_some_and(|last| *last >= due) {
+                continue;
+            }
+            match registry.ask(hook.script.id.0, Deliver(vec![item(hook, due)])).await {
+                Ok(()) => {
+                    handed.insert(key, due);
+                }
+                Err(error) => {
+                    tracing::error!(%error, script = %hook.script.id, "a scheduled run was not taken; trying again")
+                }
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK), if !hooks.is_empty() => {}
+            () = env.table_changed.notified() => {}
+            _ = stop.changed() => {}
+        }
+    }
+}
+
+fn item(hook: &Hook, due: Timestamp) -> Item {
+    let (script, entry) = (&hook.script, hook.entry());
+    let id = run_id(script.id, &entry.function, due);
+    let run = draft(script, entry, id, "ANY", Cause::system(SCHEDULE), due);
+    // A run of this time may have been recorded before a restart; who a customer's entry acts for is read when it runs.
+    Item { run, stored: false, check: true, occasion: None, receipt: None }
+}
+
+/// What a scheduled run is told, now or when it is retried later: its own due time, and the present.
+pub(super) async fn recall(env: &Env, script: &Arc<Armed>, run: &ScriptRun) -> Result<Occasion, String> {
+    let entry = script.entries.iter().find(|entry| entry.function == run.function);
+    let Some(schedule) = entry.and_then(|entry| entry.schedule) else {
+        return Err(format!("the script has no scheduled entry `{}` any more", run.function));
+    };
+    let (seller, owner) = (seller(env, script.owner), script.owner);
+    let (be_uuid, now) = (seller.await.map_err(|error| format!("reading its owner: {error}"))?, env.core.now());
+    let customer = env.core.store.read(move |snapshot| match owner {
+        Scope::Customer(id) => match snapshot.get::<Customer>(id)? {
+            Some(customer) => Ok(Some(super::beans::Beans::new(snapshot, owner, true).bean(&customer)?)),
+            None => Ok(None),
+        },
+        _ => Ok(None),
+    });
+    #[allow(clippy::cast_precision_loss)] // milliseconds are exact in a double for 285,000 years
+    let numbers = vec![run.created_at.0 as f64, schedule.every_ms as f64, now.0 as f64];
+    let params = Params {
+        input: Input::Numbers(numbers),
+        option: run.option.clone(),
+        be_uuid,
+        customer: customer.await.map_err(|error| format!("reading its owner: {error}"))?,
+        user: None,
+        timestamp_ms: now.0,
+    };
+    Ok(Occasion { params, resource: Uuid::nil(), depth: 0 })
+}
+
+/// The billing entity of a script's owner.
+async fn seller(env: &Env, owner: Scope) -> Result<String, StoreError> {
+    let found = env.core.store.read(move |snapshot| {
+        Ok(match owner {
+            Scope::Entity(id) => Some(id),
+            Scope::Customer(id) => snapshot.get::<Customer>(id)?.map(|customer| customer.billing_entity_id),
+            Scope::Provider => root(snapshot)?,
+        })
+    });
+    Ok(found.await?.map(|id| id.to_string()).unwrap_or_default())
+}
+
+/// The provider: the one billing entity with nobody above it, and the oldest.
+pub(super) fn root(snapshot: &sutler_store::Snapshot) -> Result<Option<sutler_model::BillingEntityId>, StoreError> {
+    let filter = Filter::<BillingEntity>::new().when(|entity| entity.parent_id.is_none());
+    let page = snapshot.page(&filter, &PageRequest { cursor: None, limit: 1, order: Order::Ascending })?;
+    Ok(page.items.first().map(|entity| entity.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    const HOURLY: Schedule = Schedule { start_s: None, every_ms: 3_600_000 };
+    const NIGHTLY: Schedule = Schedule { start_s: Some(22 * 3600), every_ms: 86_400_000 };
+
+    #[test]
+    fn without_a_start_the_first_run_is_one_period_after_loading() {
+        let since = at("2026-03-01T10:20:00Z");
+        assert_eq!(latest_due(HOURLY, since, at("2026-03-01T11:19:59.999Z")), None);
+        assert_eq!(latest_due(HOURLY, since, at("2026-03-01T11:20:00Z")), Some(at("2026-03-01T11:20:00Z")));
+        assert_eq!(latest_due(HOURLY, since, at("2026-03-01T12:19:00Z")), Some(at("2026-03-01T11:20:00Z")));
+    }
+
+    #[test]
+    fn a_start_is_the_next_such_time_of_day() {
+        let morning = at("2026-03-01T10:00:00Z");
+        assert_eq!(latest_due(NIGHTLY, morning, at("2026-03-01T21:59:59Z")), None);
+        assert_eq!(latest_due(NIGHTLY, morning, at("2026-03-01T22:00:00Z")), Some(at("2026-03-01T22:00:00Z")));
+        let night = at("2026-03-01T23:00:00Z");
+        assert_eq!(latest_due(NIGHTLY, night, at("2026-03-02T21:00:00Z")), None);
+        assert_eq!(latest_due(NIGHTLY, night, at("2026-03-02T22:30:00Z")), Some(at("2026-03-02T22:00:00Z")));
+    }
+
+    #[test]
+    fn of_several_missed_times_only_the_last_is_due() {
+        let since = at("2026-03-01T10:00:00Z");
+        assert_eq!(latest_due(HOURLY, since, at("2026-03-04T17:30:00Z")), Some(at("2026-03-04T17:00:00Z")));
+    }
+
+    #[test]
+    fn extreme_schedules_do_not_overflow() {
+        let odd = Schedule { start_s: Some(u32::MAX), every_ms: u64::MAX };
+        assert_eq!(latest_due(odd, Timestamp(i64::MAX), Timestamp(i64::MAX)), Some(Timestamp(i64::MAX)));
+        assert_eq!(latest_due(odd, Timestamp(i64::MIN), Timestamp(i64::MIN)), None);
+    }
+}
