@@ -6,6 +6,7 @@ pub mod compute;
 pub mod directory;
 mod error;
 mod image;
+pub mod libvirt;
 pub mod network;
 mod open;
 pub mod simulated;

@@ -1,14 +1,20 @@
 //! From a node's address to its drivers.
 
 use crate::{
-    Drivers, Error, Result,
+    Compute, Drivers, Error, Result, Storage,
+    directory::Directory,
+    libvirt::{Libvirt, Options},
+    network::UserMode,
     simulated::{Config, Simulated},
 };
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 /// The drivers of the node at `uri`, with what they keep under `data_dir`.
 ///
-/// `simulated:///name?cpus=N&memory_mib=N` is node `name` of the world that this process keeps in `data_dir`.
+/// - `simulated:///NAME?cpus=N&memory_mib=N`: node `NAME` of the world that this process keeps in `data_dir`.
+/// - `test:///default`: libvirt's in-memory driver, with simulated storage.
+/// - `qemu:///embed?root=FOLDER` (without a root: `data_dir/libvirt`) and `qemu:///system`: real guests, with disks in
+///   `data_dir`.
 ///
 /// # Errors
 /// `Permanent` when the address is not one of these, or whatever connecting says.
@@ -17,6 +23,22 @@ pub async fn open_node(uri: &str, data_dir: &Path) -> Result<Drivers> {
     if let Some(rest) = uri.strip_prefix("simulated:///") {
         let (name, query) = rest.split_once('?').unwrap_or((rest, ""));
         return Ok(Simulated::in_folder_with(data_dir, simulated_config(query, &unknown)?)?.drivers(name));
+    }
+    if uri.starts_with("test:") {
+        let compute: Arc<dyn Compute> = Arc::new(Libvirt::connect(uri, Options::default()).await?);
+        let simulated = Simulated::in_folder(data_dir)?.drivers(uri);
+        return Ok(Drivers { compute, ..simulated });
+    }
+    if uri.starts_with("qemu:") {
+        // Not connected before the folder is seen to be usable: an embedded driver cannot be taken back cleanly.
+        let storage: Arc<dyn Storage> = Arc::new(Directory::open(data_dir)?);
+        let (uri, options) = match uri {
+            "qemu:///embed" => (format!("{uri}?root={}", data_dir.join("libvirt").display()), Options::default()),
+            other if other.starts_with("qemu:///embed") => (other.to_owned(), Options::default()),
+            other => (other.to_owned(), Options { console_folder: Some(data_dir.join("console")) }),
+        };
+        let compute: Arc<dyn Compute> = Arc::new(Libvirt::connect(&uri, options).await?);
+        return Ok(Drivers { network: Arc::new(UserMode::new(compute.clone())), compute, storage });
     }
     Err(unknown("give simulated:///NAME, test:///default, qemu:///embed?root=FOLDER or qemu:///system"))
 }
