@@ -106,26 +106,22 @@ impl Meter {
     /// Adds a line to the log.
     pub fn log(&self, line: &str) {
         let mut log = self.log.borrow_mut();
-        let room = self.log_bytes.saturating_sub(log.len());
-        if room == 0 {
+        if log.ends_with(CUT) {
             return;
         }
+        // Room for the mark is kept from the start.
+        let room = self.log_bytes.saturating_sub(log.len() + CUT.len());
         if line.len() < room {
             log.push_str(line);
             log.push('\n');
         } else {
-            log.push_str(&line[..line.floor_char_boundary(room.saturating_sub(CUT.len()))]);
+            log.push_str(&line[..line.floor_char_boundary(room)]);
             log.push_str(CUT);
-            // Nothing fits any more, whatever the marker's length left over.
-            let full = self.log_bytes.saturating_sub(log.len());
-            log.extend(std::iter::repeat_n(' ', full));
         }
     }
 
     pub fn take_log(&self) -> String {
-        let mut log = std::mem::take(&mut *self.log.borrow_mut());
-        log.truncate(log.trim_end_matches(' ').len());
-        log
+        std::mem::take(&mut *self.log.borrow_mut())
     }
 
     pub fn record(&self, call: OutboundCall) {

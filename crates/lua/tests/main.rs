@@ -1,4 +1,12 @@
 //! The runtime as its callers see it, with a platform in memory.
 
+mod api;
 mod dialect;
+mod filters;
+mod hostile;
+mod http;
+mod objects;
+mod registration;
+mod runs;
+mod scripts;
 mod support;

@@ -3,7 +3,7 @@
 local g, base, host = ...
 local pending, text, find_plain, load_text, log, env_of_run =
 	host.pending, host.text, host.find_plain, host.load_text, host.log, host.env
-local type, select, tostring, error = g.type, g.select, g.tostring, g.error
+local type, select, tostring, error, next = g.type, g.select, g.tostring, g.error, g.next
 local concat = g.table.concat
 
 for _, name in
@@ -157,9 +157,9 @@ end
 local getfenv, setfenv = g.getfenv, g.setfenv
 local function place(f)
 	if f == nil then
-		return 3
+		return 2
 	end
-	return type(f) == "number" and f > 0 and f + 2 or f
+	return type(f) == "number" and f > 0 and f + 1 or f
 end
 base.getfenv = function(f)
 	if f == 0 then

@@ -1,0 +1,212 @@
+//! The filter engine, through the calls scripts make.
+
+use crate::support::{Fixture, Platform};
+use serde_json::{Value, json};
+use sutler_lua::Bean;
+
+/// Ten servers, s-0 to s-9.
+fn fixture() -> Fixture {
+    let servers = (0..10).map(|n| {
+        let keys = json!([
+            {"name": "tag", "value": format!("v{}", n % 3), "type": if n % 2 == 0 { "USER_KEY" } else { "SYSTEM_KEY" }},
+            {"name": if n < 5 { "old" } else { "new" }, "value": "x", "type": "USER_KEY"},
+        ]);
+        let bean = Bean::new("Server")
+            .with("resourceUUID", format!("s-{n}"))
+            .with("resourceName", format!("server {}", 9 - n))
+            .with("status", if n % 2 == 0 { "RUNNING" } else { "STOPPED" })
+            .with("ram", 1024 * (n + 1))
+            .with("cpu", n % 4)
+            .with("customerUUID", if n < 7 { "c-1" } else { "c-2" })
+            // A day apart, from 2026-11-20T12:00:00Z.
+            .with("resourceCreateDate", 1_795_176_000_000_i64 + n * 86_400_000)
+            .with("disableEmulatedDevices", n == 3)
+            .with("nics", json!([{"ipAddresses": [{"ipAddress": format!("192.0.2.{n}")}]}, {"ipAddresses": [{"ipAddress": format!("198.51.100.{n}")}]}]))
+            .with("resourceKey", keys);
+        ("SERVER", if n == 8 { Bean { properties: { let mut p = bean.properties; p.remove("customerUUID"); p }, ..bean } } else { bean })
+    });
+    Fixture::on(Platform::with(servers.collect()))
+}
+
+/// The numbers of the servers that pass conditions of the form `field CONDITION value,value`.
+async fn pass(conditions: &[(&str, &str, &str)]) -> Value {
+    let mut body = "local u, f, t = new('Utils'), new('SearchFilter'), {}\n".to_owned();
+    for (field, condition, values) in conditions {
+        let values: Vec<_> = values.split(',').map(|v| format!("'{v}'")).collect();
+        body +=
+            &format!("f:addCondition(u:createFilterCondition('{field}', '{condition}', {{{}}}))\n", values.join(","));
+    }
+    body += "local it = adminAPI:runListQuery(f, nil, 'SERVER')
+        while it:hasNext() do t[#t + 1] = tonumber(string.sub(it:next():getResourceUUID(), 3)) end return t";
+    fixture().eval(&body).await
+}
+
+#[tokio::test]
+async fn each_condition_selects_what_it_says() {
+    for (field, condition, values, expected) in [
+        ("resourceuuid", "IS_EQUAL_TO", "s-1,s-4", json!([1, 4])),
+        ("resourceUUID", "IS_NOT_EQUAL_TO", "s-0,s-1,s-2,s-3,s-4,s-5,s-6", json!([7, 8, 9])),
+        ("RESOURCENAME", "ENDS_WITH", "3,4", json!([5, 6])),
+        ("resourceName", "STARTS_WITH", "server 1", json!([8])),
+        ("resourceName", "CONTAINS", "er 2", json!([7])),
+        ("resourceName", "NOT_CONTAINS", "server", json!([])),
+        ("resourceName", "NOT_ENDS_WITH", "0,1,2,3,4,5,6,7", json!([0, 1])),
+        ("ram", "IS_GREATER_THAN", "8192", json!([8, 9])),
+        ("ram", "IS_GREATER_THAN_OR_EQUAL_TO", "9216", json!([8, 9])),
+        ("ram", "IS_LESS_THAN", "2048.5", json!([0, 1])),
+        ("ram", "IS_LESS_THAN_OR_EQUAL_TO", "1024", json!([0])),
+        ("ram", "BETWEEN", "2048,4096", json!([1, 2, 3])),
+        ("ram", "NOT_BETWEEN", "1024,9000", json!([8, 9])),
+        ("ram", "IS_EQUAL_TO", "01024", json!([0])),
+        ("status", "IS_EQUAL_TO", "running", json!([0, 2, 4, 6, 8])),
+        ("customeruuid", "IS_NOT_EQUAL_TO", "c-1", json!([7, 8, 9])),
+        ("customeruuid", "IS_EQUAL_TO", "c-2", json!([7, 9])),
+        ("disableEmulatedDevices", "IS_EQUAL_TO", "TRUE", json!([3])),
+        ("nics.ipAddresses.ipAddress", "IS_EQUAL_TO", "198.51.100.6", json!([6])),
+        ("nothing.here", "IS_EQUAL_TO", "x", json!([])),
+        ("nothing.here", "IS_NOT_EQUAL_TO", "x", json!([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])),
+    ] {
+        assert_eq!(pass(&[(field, condition, values)]).await, expected, "{field} {condition} {values}");
+    }
+}
+
+#[tokio::test]
+async fn dates_are_understood_in_every_form() {
+    for (condition, values, expected) in [
+        ("IS_EQUAL_TO", "2026-11-22", json!([2])),
+        ("IS_EQUAL_TO", "2026-11-2212:00:00+0000", json!([2])),
+        ("LATER_THAN", "2026-11-2612:00:00+0000", json!([7, 8, 9])),
+        ("LATER_THAN", "2026-11-28T11:59:59Z", json!([8, 9])),
+        ("EARLIER_THAN", "2026-11-21", json!([0])),
+        ("EARLIER_THAN", "2026-11-21 12:00:00+0000", json!([0])),
+        ("BETWEEN", "2026-11-21,2026-11-23", json!([1, 2, 3])),
+        ("IS_EQUAL_TO", "1795176000", json!([0])),
+        ("LATER_THAN", "tomorrow", json!([])),
+    ] {
+        assert_eq!(pass(&[("resourcecreatedate", condition, values)]).await, expected, "{condition} {values}");
+    }
+}
+
+#[tokio::test]
+async fn conditions_on_one_relation_hold_for_one_row_and_indexes_mean_different_rows() {
+    // The key `tag` is a user key of even servers only.
+    let both = [("resourcekey.name", "IS_EQUAL_TO", "tag"), ("resourcekey.type", "IS_EQUAL_TO", "USER_KEY")];
+    assert_eq!(pass(&both).await, json!([0, 2, 4, 6, 8]));
+    let valued = [("resourcekey.name", "IS_EQUAL_TO", "tag"), ("resourcekey.value", "IS_NOT_EQUAL_TO", "v0,v1")];
+    assert_eq!(pass(&valued).await, json!([2, 5, 8]));
+    assert_eq!(
+        pass(&[("resourcekey.name", "IS_EQUAL_TO", "old"), ("resourcekey.value", "IS_EQUAL_TO", "v0")]).await,
+        json!([])
+    );
+    let two = [("resourcekey.name[1]", "IS_EQUAL_TO", "tag"), ("resourcekey.name[2]", "IS_EQUAL_TO", "new")];
+    assert_eq!(pass(&two).await, json!([5, 6, 7, 8, 9]));
+    let mixed = [
+        ("resourcekey.name[1]", "IS_EQUAL_TO", "tag"),
+        ("resourcekey.value[1]", "IS_EQUAL_TO", "v0"),
+        ("resourcekey.name[2]", "IS_EQUAL_TO", "old"),
+    ];
+    assert_eq!(pass(&mixed).await, json!([0, 3]));
+    // A denial alone is about all rows.
+    assert_eq!(pass(&[("resourcekey.name", "IS_NOT_EQUAL_TO", "old")]).await, json!([5, 6, 7, 8, 9]));
+}
+
+#[tokio::test]
+async fn all_conditions_must_hold_and_equalities_reach_the_host_as_hints() {
+    assert_eq!(
+        pass(&[("status", "IS_EQUAL_TO", "RUNNING"), ("ram", "IS_GREATER_THAN", "5000")]).await,
+        json!([4, 6, 8])
+    );
+    let fixture = fixture();
+    let body = "local f = new('SearchFilter') local c = new('FilterCondition') c:setField('resourceKey.Name[1]') c:setValue({'tag'}) f:addCondition(c)
+        f:addCondition(new('Utils'):createFilterCondition('ram', 'BETWEEN', {1, 2})) return adminAPI:listResources(f, nil, new('ResourceType', 'SERVER')):getTotalCount()";
+    assert_eq!(fixture.eval(body).await, json!(0));
+    assert_eq!(*fixture.platform.hints.lock().unwrap(), [("resourcekey.name".to_owned(), vec!["tag".to_owned()])]);
+}
+
+#[tokio::test]
+async fn pages_and_orders() {
+    let fixture = fixture();
+    for (limit, expected) in [
+        ("", json!(["s-0", "s-1", "s-2", "s-3", "s-4", "s-5", "s-6", "s-7", "s-8", "s-9"])),
+        ("q:setFrom(8)", json!(["s-8", "s-9"])),
+        ("q:setFrom(2) q:setMaxRecords(2)", json!(["s-2", "s-3"])),
+        ("q:setFrom(2) q:setTo(5) q:setMaxRecords(200)", json!(["s-2", "s-3", "s-4"])),
+        ("q:setFrom(99)", json!([])),
+        ("order('resourceName', 'ASC') q:setMaxRecords(2)", json!(["s-9", "s-8"])),
+        ("order('cpu', 'DESC') order('ram', 'ASC') q:setMaxRecords(3)", json!(["s-3", "s-7", "s-2"])),
+        ("order('customerUUID', 'ASC') q:setMaxRecords(1)", json!(["s-8"])),
+    ] {
+        let body = format!(
+            "local q = new('QueryLimit')
+            local function order(field, way) local o = new('OrderedField') o:setFieldName(field) o:setSortOrder(new('ResultOrder', way)) q:getOrderBy():add(o) end
+            {limit}
+            local r = adminAPI:listResources(nil, q, new('ResourceType', 'SERVER'))
+            if r:getTotalCount() ~= 10 then error('total ' .. r:getTotalCount()) end
+            local t, l = {{}}, r:getList() for i = 0, l:size() - 1 do t[#t + 1] = l:get(i):getResourceUUID() end return t"
+        );
+        assert_eq!(fixture.eval(&body).await, expected, "{limit}");
+    }
+}
+
+#[tokio::test]
+async fn aggregation_groups_counts_and_sums() {
+    let fixture = fixture();
+    let body = "local q = new('Query') q:setResourceType(new('ResourceType', 'SERVER'))
+        local limit = new('QueryLimit') limit:setMaxRecords(1) q:setLimit(limit)
+        q:setOutputFields({'status'}) q:setGroupByFields({'status'})
+        local fields = new('List')
+        for f, field in pairs({SUM = 'ram', COUNT = 'resourceUUID', MAX = 'cpu'}) do
+            local a = new('AggregationField') a:setAggregationFunction(new('Aggregation', f)) a:setFieldName(field) fields:add(a)
+        end
+        q:setAggregationFields(fields)
+        local t, it = {}, adminAPI:runAggregationQuery(q)
+        while it:hasNext() do
+            local m = it:next():getColumnMap()
+            t[#t + 1] = {m.get('status'), m:get('SUM(ram)'), m:get('COUNT(resourceUUID)'), m:get('MAX(cpu)'), type(m:get('SUM(ram)'))}
+        end return t";
+    assert_eq!(
+        fixture.eval(body).await,
+        json!([["RUNNING", "25600", "5", "2", "string"], ["STOPPED", "30720", "5", "3", "string"]])
+    );
+    let having = "local q = new('Query') q:setResourceType(new('ResourceType', 'SERVER')) q:setGroupByFields({'customerUUID'}) q:setOutputFields({'customerUUID'})
+        local a = new('AggregationField') a:setAggregationFunction(new('Aggregation', 'COUNT')) a:setFieldName('resourceUUID')
+        local f = new('AggregationFilter') f:setAggregationField(a) f:setCondition(new('Condition', 'IS_GREATER_THAN')) f:setAggregationValue(2)
+        q:getAggregationFields():add(a) q:getAggregationFilters():add(f)
+        local it = adminAPI:runAggregationQuery(q) local row = it:next():getColumnMap() return {row:get('customerUUID'), row:get('COUNT(resourceUUID)'), it:hasNext()}";
+    assert_eq!(fixture.eval(having).await, json!(["c-1", "7", false]));
+    let empty = "local q = new('Query') q:setResourceType(new('ResourceType', 'DISK')) q:setOutputFields({'size'}) return adminAPI:runAggregationQuery(q):hasNext()";
+    assert_eq!(fixture.eval(empty).await, json!(false));
+}
+
+#[tokio::test]
+async fn senseless_filters_are_errors_with_a_code() {
+    let fixture = fixture();
+    for (condition, word) in [
+        ("new('FilterCondition')", "INVALID_FILTER_FIELD"),
+        ("new('Utils'):createFilterCondition('a..b', 'IS_EQUAL_TO', {'x'})", "INVALID_FILTER_FIELD"),
+        ("new('Utils'):createFilterCondition('ram', 'LOOKS_LIKE', {'x'})", "no condition LOOKS_LIKE"),
+        ("new('Utils'):createFilterCondition('ram', 'BETWEEN', {'x'})", "two values"),
+    ] {
+        let body = format!(
+            "local f = new('SearchFilter') f:addCondition({condition}) return adminAPI:listResources(f, nil, new('ResourceType', 'SERVER'))"
+        );
+        let error = fixture.eval(&body).await;
+        assert!(error.as_str().is_some_and(|e| e.starts_with("error:") && e.contains(word)), "{condition}: {error}");
+    }
+    assert!(
+        fixture
+            .eval("adminAPI:listResources('x', nil, 'SERVER')")
+            .await
+            .as_str()
+            .unwrap()
+            .contains("a SearchFilter expected")
+    );
+    assert!(
+        fixture
+            .eval("adminAPI:listResources(nil, nil, 'NONSENSE')")
+            .await
+            .as_str()
+            .unwrap()
+            .contains("INVALID_RESOURCE_TYPE")
+    );
+}

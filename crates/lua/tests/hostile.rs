@@ -1,0 +1,201 @@
+//! Scripts that want to take the thread, the memory or the process.
+
+use crate::support::{Fixture, Platform, block};
+use serde_json::json;
+use std::time::{Duration, Instant};
+use sutler_lua::{Egress, Exit, Params};
+
+/// Name and body. Each must end soon after its limit, whatever it catches.
+const SCRIPTS: &[(&str, &str)] = &[
+    ("endless loop", "while true do end"),
+    ("loop around pcall", "while true do pcall(function() while true do end end) end"),
+    ("pcall of pcall", "local function f() pcall(f) pcall(f) end while true do pcall(f) end"),
+    ("xpcall with a looping handler", "while true do xpcall(error, function() while true do end end) end"),
+    ("loop in a coroutine", "coroutine.wrap(function() while true do end end)()"),
+    (
+        "loop of coroutines",
+        "while true do local c = coroutine.create(function() while true do end end) coroutine.resume(c) end",
+    ),
+    ("yielding for ever", "while true do coroutine.yield() end"),
+    ("repeat until false", "repeat until false"),
+    ("endless iterator", "for _ in function() return 1 end do end"),
+    ("recursion", "local function f() return 1 + f() end while true do pcall(f) end"),
+    (
+        "recursion through metamethods",
+        "local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k .. 'x'] end while true do pcall(function() return t.a end) end",
+    ),
+    (
+        "recursion through tostring",
+        "local t = setmetatable({}, {}) getmetatable(t).__tostring = function() return tostring(t) end while true do pcall(tostring, t) end",
+    ),
+    (
+        "recursion of gsub callbacks",
+        "local function f() return (string.gsub('aaaa', 'a', f)) end while true do pcall(f) end",
+    ),
+    ("recursion of coroutines", "local function f() return coroutine.wrap(f)() end while true do pcall(f) end"),
+    (
+        "catastrophic pattern",
+        "local s = string.rep('a', 30000) while true do string.find(s, string.rep('a*', 30) .. 'b') end",
+    ),
+    (
+        "catastrophic lazy pattern",
+        "local s = string.rep('a', 30000) while true do string.match(s, '.-.-.-.-.-.-b') end",
+    ),
+    (
+        "catastrophic gmatch",
+        "local s = string.rep('a', 30000) while true do for _ in string.gmatch(s, '(a*)*b') do end end",
+    ),
+    ("catastrophic gsub", "local s = string.rep('a', 30000) while true do string.gsub(s, 'a*a*a*a*b', '') end"),
+    ("catastrophic balance", "local s = string.rep('(', 100000) while true do string.find(s, '%b()') end"),
+    (
+        "long optional pattern",
+        "local p = string.rep('x?', 300000) while true do pcall(string.find, string.rep('x', 1000), p) end",
+    ),
+    ("one gigabyte of text", "while true do pcall(string.rep, 'x', 1e9) end"),
+    ("growing text", "local s = 'x' while true do s = s .. s end"),
+    ("growing text around pcall", "local s = 'x' while true do pcall(function() s = s .. s .. 'y' end) end"),
+    ("growing table", "local t = {} while true do t[#t + 1] = {} end"),
+    (
+        "growing table around pcall",
+        "local t = {} while true do pcall(function() for i = 1, 1000 do t[#t + 1] = {i} end end) end",
+    ),
+    ("many closures", "local t = {} while true do local n = #t t[n + 1] = function() return n end end"),
+    ("many coroutines", "local t = {} while true do t[#t + 1] = coroutine.create(function() end) end"),
+    (
+        "sort of a large table",
+        "local t = {} for i = 1, 1500000 do t[i] = (i * 7919) % 1500007 end table.sort(t) while true do end",
+    ),
+    (
+        "sort with a lying comparator",
+        "local t = {} for i = 1, 100000 do t[i] = i end while true do pcall(table.sort, t, function() return true end) end",
+    ),
+    ("concat of a large table", "local t = {} for i = 1, 100000 do t[i] = 'x' end while true do table.concat(t) end"),
+    ("large table.create", "while true do pcall(table.create, 1e8, 0) end"),
+    ("loadstring of a long source", "local s = string.rep('x = 1 ', 700000) while true do loadstring(s) end"),
+    ("loadstring in a loop", "local s = string.rep('x = 1 ', 20000) while true do loadstring(s) end"),
+    ("loadstring of deep nesting", "local s = 'return ' .. string.rep('(', 100000) while true do loadstring(s) end"),
+    ("load from an endless reader", "while true do load(function() return 'x = 1 ' end) end"),
+    (
+        "plain find",
+        "local s, p = string.rep('a', 30000000), string.rep('a', 1000000) .. 'b' while true do string.find(s, p, 1, true) end",
+    ),
+    (
+        "plain find without the flag",
+        "local s, p = string.rep('ab', 10000000), string.rep('ba', 500000) .. 'c' while true do s:find(p) end",
+    ),
+    ("unpack of a large table", "local t = {} for i = 1, 100000 do t[i] = i end while true do pcall(unpack, t) end"),
+    ("collecting garbage", "local t = {} for i = 1, 300000 do t[i] = {} end while true do collectgarbage() end"),
+    ("printing", "while true do print(string.rep('x', 1000)) end"),
+    ("growing list", "local l = new('List') while true do l:add(string.rep('x', 1000)) end"),
+    ("growing list of tables", "local l = new('List') while true do l:add({}) end"),
+    ("growing map around pcall", "local m, i = new('Map'), 0 while true do i = i + 1 pcall(m.put, 'key' .. i, i) end"),
+    (
+        "growing bean",
+        "local b, i = new('Server'), 0 while true do i = i + 1 b['setX' .. i](b, string.rep('x', 100)) end",
+    ),
+    ("garbage lists", "while true do local l = new('List') for i = 1, 1000 do l:add(string.rep('x', 1000)) end end"),
+    ("chain of lists", "local l = new('List') while true do local m = new('List') m:add(l) l = m end"),
+    (
+        "lists that share",
+        "local l = new('List') l:add('x') for i = 1, 40 do local m = new('List') m:add(l) m:add(l) l = m end while true do tostring(l) pcall(function() new('JSON'):encode(l) end) end",
+    ),
+    (
+        "tables that share",
+        "local t = {'x'} for i = 1, 40 do t = {t, t} end local j = new('JSON') while true do pcall(function() j:encode(t) end) end",
+    ),
+    (
+        "large texts in JSON",
+        "local s, t = string.rep('x', 1000000), {} for i = 1, 10000 do t[i] = s end local j = new('JSON') while true do pcall(function() j:encode(t) end) end",
+    ),
+    (
+        "deep JSON",
+        "local s = string.rep('[', 1000000) local j = new('JSON') while true do pcall(function() j:decode(s) end) end",
+    ),
+    (
+        "wide JSON",
+        "local s = '[' .. string.rep('0,', 1900000) .. '0]' local j = new('JSON') while true do pcall(function() j:decode(s) end) end",
+    ),
+    (
+        "wide date pattern",
+        "local d, s = new('FDLDateHelper'), string.rep('yyyy ', 100000) while true do d:getString(0, s) end",
+    ),
+    ("escape by environments", "setfenv(1, {}) while true do end"),
+    ("own pcall and error", "pcall, error, coroutine = nil, nil, nil while true do end"),
+    (
+        "replaced libraries",
+        "for k in pairs(string) do string[k] = nil end for k in pairs(table) do table[k] = nil end while true do end",
+    ),
+    ("host calls in a loop", "while true do pcall(function() adminAPI:echo(1) end) end"),
+    (
+        "a loop behind a failed wait",
+        "pcall(function() string.gsub('a', 'a', function() userAPI:waitForJob('j', true) end) end) while true do end",
+    ),
+];
+
+/// Runs every script against a CPU limit, in a runtime of two threads, and checks after each one that a block on the same
+/// thread and one on the other still run, that memory was kept within its limit, and how long it took.
+#[tokio::test]
+async fn every_hostile_script_ends_and_others_live_on() {
+    let mut fixture = Fixture::with(Platform::with(Vec::new()), 2, Egress::default());
+    fixture.limits.cpu_ms = 50;
+    fixture.limits.deadline_ms = 400;
+    // Blocks are spread over the threads by id; among sixteen there are some on each.
+    let bystanders: Vec<_> = (0..16).map(|_| block("n = 0 function f() n = n + 1 return n end")).collect();
+    let mut slow = Vec::new();
+    for (number, (name, body)) in SCRIPTS.iter().enumerate() {
+        let started = Instant::now();
+        let outcome = tokio::time::timeout(Duration::from_secs(60), fixture.body(body, Params::default())).await;
+        let took = started.elapsed();
+        let outcome = outcome.unwrap_or_else(|_| panic!("`{name}` holds its thread"));
+        // Which limit comes first may depend on the machine; that one does, or an error ends the script, does not.
+        assert!(matches!(outcome.exit, Exit::Stopped(_) | Exit::Failed(_)), "`{name}`: {:?}", outcome.exit);
+        assert!(outcome.log.len() <= fixture.limits.log_bytes, "`{name}`");
+        if took > Duration::from_millis(150) {
+            slow.push((*name, took.as_millis()));
+        }
+        // The bystanders' limits are wide: they are asked whether they run, not how fast.
+        let wide = Fixture {
+            runtime: fixture.runtime.clone(),
+            platform: fixture.platform.clone(),
+            limits: sutler_lua::Limits::default(),
+        };
+        for bystander in &bystanders {
+            assert_eq!(
+                wide.run(bystander, "f", Params::default()).await.result,
+                (number + 1).to_string(),
+                "after `{name}`"
+            );
+        }
+    }
+    println!("{} scripts; over 150 ms from start to end: {slow:?}", SCRIPTS.len());
+}
+
+/// A limit on memory alone must hold as well: without one on time, growing ends by it.
+#[tokio::test]
+async fn growing_ends_at_the_memory_limit() {
+    let mut fixture = Fixture::new();
+    fixture.limits.memory_bytes = 8 << 20;
+    for body in [
+        "local t = {} while true do t[#t + 1] = {} end",
+        "local s = 'x' while true do s = s .. s end",
+        "local l = new('List') while true do l:add(string.rep('x', 1000)) end",
+        "local l = new('List') while true do pcall(l.add, string.rep('x', 1000)) end",
+        "local m, i = new('Map'), 0 while true do i = i + 1 m:put('key' .. i, i) end",
+    ] {
+        let outcome = fixture.body(body, Params::default()).await;
+        assert_eq!(outcome.exit, Exit::Stopped(sutler_lua::Limit::Memory), "{body}: {}", outcome.result);
+    }
+    // Garbage is not growth.
+    let body = "for j = 1, 200 do local l = new('List') for i = 1, 1000 do l:add(string.rep('x', 100)) end end return {exitState = 'SUCCESS'}";
+    assert_eq!(fixture.body(body, Params::default()).await.exit, Exit::Success);
+}
+
+/// What hoards memory is unloaded, so that its next run starts on a clean heap.
+#[tokio::test]
+async fn a_block_works_again_after_it_was_stopped() {
+    let mut fixture = Fixture::new();
+    fixture.limits.memory_bytes = 8 << 20;
+    let hoarder = block("t = {} function grow() while true do t[#t + 1] = {} end end function size() return #t end");
+    assert!(matches!(fixture.run(&hoarder, "grow", Params::default()).await.exit, Exit::Stopped(_)));
+    assert_eq!(fixture.run(&hoarder, "size", Params::default()).await.result, json!(0).to_string());
+}

@@ -1,0 +1,94 @@
+//! What `register` reads out of a source.
+
+use crate::support::{Fixture, Platform};
+use serde_json::json;
+use sutler_lua::*;
+use sutler_model::{RunId, Schedule, Scope, TriggerType};
+
+async fn register(source: &str) -> Result<Registration, ScriptError> {
+    let fixture = Fixture::new();
+    fixture.runtime.register(source, fixture.limits).await
+}
+
+const TWO: &str = r##"--[[ Copyright © nobody
+FDLINFO { "NAME": "Two", "VERSION": "1.3" }
+]]
+function register()
+  return {"on_job", "nightly", "bill"}
+end
+function on_job(p)
+  if (p == nil) then
+    return { ref = "job_ref", name = "#__JOB", description = "d", priority = -9000, triggerType = "POST_JOB_STATE_CHANGE",
+      triggerOptions = {"SUCCESSFUL", "FAILED"}, api = "TRIGGER", version = 1 }
+  end
+end
+function nightly(p)
+  if p == nil then
+    return { ref = "n", name = "n", description = "", triggerType = "SCHEDULED", schedule = { start = { hour = 22, minute = 30, second = 0 }, frequency = { hours = 24 } },
+      api = "TRIGGER", version = 1 }
+  end
+end
+function bill(p) return { api = "BILLING", ref = "b", permittedPCT = {"A_B"} } end
+"##;
+
+#[tokio::test]
+async fn entries_other_kinds_and_the_header_are_reported() {
+    let registration = register(TWO).await.unwrap();
+    let [job, nightly] = &registration.entries[..] else { panic!("{registration:?}") };
+    assert_eq!(
+        (job.function.as_str(), job.reference.as_str(), job.name.as_str(), job.priority),
+        ("on_job", "job_ref", "#__JOB", -9000)
+    );
+    assert_eq!(
+        (job.trigger_type, &job.options[..]),
+        (TriggerType::PostJobStateChange, &["SUCCESSFUL".to_owned(), "FAILED".to_owned()][..])
+    );
+    assert_eq!(nightly.schedule, Some(Schedule { start_s: Some(22 * 3600 + 1800), every_ms: 86_400_000 }));
+    assert_eq!(nightly.options, ["ANY"]);
+    let [bill] = &registration.others[..] else { panic!("{registration:?}") };
+    assert_eq!(
+        (bill.function.as_str(), bill.api.as_str(), &bill.descriptor["permittedPCT"]),
+        ("bill", "BILLING", &json!(["A_B"]))
+    );
+    assert_eq!((registration.info["NAME"].as_str(), registration.info["VERSION"].as_str()), ("Two", "1.3"));
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said_with_its_line() {
+    for (source, line, words) in [
+        ("function register(\n  return {}\nend", Some(2), "xpected"),
+        ("this is not Lua", Some(1), ""),
+        ("<!DOCTYPE html>\n<html>", Some(1), ""),
+        ("x = 1", None, "no global function `register`"),
+        ("function register() return 'a' end", None, "does not return a list"),
+        ("function register() return {1} end", None, "names 1"),
+        ("function register() return {'gone'} end", None, "no global function `gone`"),
+        (
+            "function register() return {'f'} end\n\nfunction f(p) return {api = 'TRIGGER', triggerType = 'PRE_LUNCH'} end",
+            Some(3),
+            "PRE_LUNCH",
+        ),
+        ("function register() return {'f'} end\nfunction f(p) return p.input end", Some(2), "index nil"),
+        ("\n\nerror('at load')", Some(3), "at load"),
+        ("function register() while true do end end", None, "CPU time"),
+        ("function register() adminAPI:getResource('x', true) end", Some(1), "while a block registers"),
+    ] {
+        let mut fixture = Fixture::new();
+        fixture.limits.cpu_ms = 200;
+        let error = fixture.runtime.register(source, fixture.limits).await.unwrap_err();
+        assert_eq!(error.line, line, "{source}: {error}");
+        assert!(error.message.contains(words), "{source}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn init_runs_for_its_owner_and_its_jobs_come_back() {
+    let fixture = Fixture::on(Platform::with(Vec::new()));
+    let source = "function register() return {} end function init() local job = userAPI:deleteResource('b-1', true, nil) return {jobs = {job:getResourceUUID()}} end";
+    let who = Who { owner: Scope::Provider, run_id: RunId::new(1, [1; 10]), depth: 0, egress: None };
+    let registration = fixture.runtime.register_as(source, Some(who), fixture.limits).await.unwrap();
+    assert_eq!(registration.jobs, ["job-1"]);
+    // On trial, without an owner, nothing happens.
+    assert!(fixture.runtime.register(source, fixture.limits).await.unwrap().jobs.is_empty());
+    assert_eq!(fixture.platform.operations(), ["deleteResource"]);
+}

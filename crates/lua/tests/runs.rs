@@ -1,0 +1,94 @@
+//! Loading, unloading, versions and outcomes.
+
+use crate::support::{Fixture, Platform, block};
+use serde_json::json;
+use sutler_lua::*;
+
+#[tokio::test]
+async fn outcomes_follow_the_returned_table() {
+    let fixture = Fixture::new();
+    for (body, exit) in [
+        ("return {exitState = 'SUCCESS'}", Exit::Success),
+        ("return {exitState = 'CONTINUE'}", Exit::Continue),
+        ("return {returnCode = 'CONTINUE'}", Exit::Continue),
+        ("", Exit::Success),
+        ("return {exitState = 'FAILURE', errorString = 'too many servers'}", Exit::Refused("too many servers".into())),
+        ("return {returnCode = 'FAILED', reason = 'no'}", Exit::Refused("no".into())),
+        ("error('broken')", Exit::Failed(ScriptError { line: Some(1), message: "broken".into() })),
+        ("error('no line', 0)", Exit::Failed(ScriptError { line: None, message: "no line".into() })),
+        (
+            "\n\nlocal x = nil + 1",
+            Exit::Failed(ScriptError {
+                line: Some(3),
+                message: "attempt to perform arithmetic (add) on nil and number".into(),
+            }),
+        ),
+    ] {
+        assert_eq!(fixture.body(body, Params::default()).await.exit, exit, "{body}");
+    }
+    let missing = fixture.run(&block("x = 1"), "gone", Params::default()).await;
+    assert_eq!(
+        missing.exit,
+        Exit::Failed(ScriptError { line: None, message: "the block has no global function `gone`".into() })
+    );
+    let broken = fixture.run(&block("x ="), "f", Params::default()).await;
+    assert!(matches!(broken.exit, Exit::Failed(ScriptError { line: Some(1), .. })), "{:?}", broken.exit);
+}
+
+#[tokio::test]
+async fn a_new_version_replaces_the_old_one() {
+    let fixture = Fixture::new();
+    let mut block = block("function f() return 'one' end");
+    assert_eq!(fixture.run(&block, "f", Params::default()).await.result, "\"one\"");
+    block.source = "function f() return 'two' end".into();
+    assert_eq!(fixture.run(&block, "f", Params::default()).await.result, "\"one\"", "the version did not change");
+    block.version = 2;
+    assert_eq!(fixture.run(&block, "f", Params::default()).await.result, "\"two\"");
+    assert_eq!(fixture.runtime.stats().blocks, 1);
+}
+
+#[tokio::test]
+async fn the_least_recently_used_blocks_are_unloaded_beyond_the_budget() {
+    let mut fixture = Fixture::new();
+    fixture.limits.resident_bytes = 3 << 20;
+    let blocks: Vec<_> = (0..50).map(|_| block("n = 0 function f() n = n + 1 return n end")).collect();
+    for block in &blocks {
+        assert_eq!(fixture.run(block, "f", Params::default()).await.result, "1");
+        assert_eq!(fixture.run(&blocks[0], "f", Params::default()).await.exit, Exit::Continue);
+    }
+    let stats = fixture.runtime.stats();
+    assert!(stats.blocks >= 2 && stats.blocks < 50 && stats.bytes <= 3 << 20, "{stats:?}");
+    // The one in constant use stayed, the one used long ago starts anew.
+    assert_eq!(fixture.run(&blocks[0], "f", Params::default()).await.result, "52");
+    assert_eq!(fixture.run(&blocks[1], "f", Params::default()).await.result, "1");
+}
+
+#[tokio::test]
+async fn a_small_block_takes_less_than_250_kilobytes() {
+    let fixture = Fixture::new();
+    let source = "function register() return {'f'} end function f(p) local s = new('JSON'):encode({a = p.input:getResourceName()}) return {exitState = 'SUCCESS'} end";
+    let bean = Bean::new("Server").with("resourceName", "x");
+    let params = Params { input: Input::Bean(bean), ..Params::default() };
+    fixture.run(&block(source), "f", params).await;
+    let stats = fixture.runtime.stats();
+    assert_eq!(stats.blocks, 1);
+    assert!(stats.bytes < 250_000, "{stats:?}");
+}
+
+#[tokio::test]
+async fn blocks_run_from_any_executor_on_every_thread() {
+    let fixture = Fixture::with(Platform::with(Vec::new()), 4, Egress::default());
+    let fixture = std::sync::Arc::new(fixture);
+    let threads: Vec<_> = (0..8)
+        .map(|number| {
+            let fixture = fixture.clone();
+            std::thread::spawn(move || {
+                let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                tokio.block_on(async { fixture.eval(&format!("return {number} * 2")).await })
+            })
+        })
+        .collect();
+    for (number, thread) in threads.into_iter().enumerate() {
+        assert_eq!(thread.join().unwrap(), json!(number * 2));
+    }
+}
