@@ -84,7 +84,7 @@ pub struct Script {
     pub from_seq: u64,
     /// When it came to be.
     pub created_at: Timestamp,
-    /// When its source last changed.
+    /// When its source last changed or it was last enabled; its schedules count from here.
     pub modified_at: Timestamp,
 }
 
