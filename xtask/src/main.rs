@@ -3,11 +3,11 @@
 
 mod bench;
 mod check;
-//mod down;
+mod down;
 mod home;
 mod image;
 mod openapi;
-//mod run;
+mod run;
 mod setup;
 mod shell;
 mod step;
@@ -27,6 +27,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Start Sutler here and walk through its main job: from an empty folder to a running server and its invoice
+    Run(run::Options),
+    /// End everything that `run` started; data stays, unless told otherwise
+    Down(down::Options),
     /// Everything CI does: install what is missing, build, make images, run every test and check.
     Test,
     /// The fast inner loop: format, lints, unit tests, tidiness, OpenAPI document.
@@ -43,6 +47,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
+        Command::Run(options) => run::run(&options),
+        Command::Down(options) => down::down(&options),
         Command::Test => test::test(),
         Command::Check => check::check(),
         Command::Bench(options) => bench::bench(&options),
