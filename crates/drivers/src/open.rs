@@ -13,8 +13,8 @@ use std::{path::Path, sync::Arc};
 ///
 /// - `simulated:///NAME?cpus=N&memory_mib=N`: node `NAME` of the world that this process keeps in `data_dir`.
 /// - `test:///default`: libvirt's in-memory driver, with simulated storage.
-/// - `qemu:///embed?root=FOLDER` (without a root: `data_dir/libvirt`) and `qemu:///system`: real guests, with disks in
-///   `data_dir`.
+/// - `qemu:///embed?root=FOLDER` (without a root: `data_dir/libvirt`) and `qemu:///system` (or
+///   `qemu+unix:///system?socket=PATH`): real guests, with disks in `data_dir`.
 ///
 /// # Errors
 /// `Permanent` when the address is not one of these, or whatever connecting says.
@@ -29,7 +29,7 @@ pub async fn open_node(uri: &str, data_dir: &Path) -> Result<Drivers> {
         let simulated = Simulated::in_folder(data_dir)?.drivers(uri);
         return Ok(Drivers { compute, ..simulated });
     }
-    if uri.starts_with("qemu:") {
+    if uri.starts_with("qemu:///") || uri.starts_with("qemu+unix:///") {
         // Not connected before the folder is seen to be usable: an embedded driver cannot be taken back cleanly.
         let storage: Arc<dyn Storage> = Arc::new(Directory::open(data_dir)?);
         let (uri, options) = match uri {

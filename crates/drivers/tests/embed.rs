@@ -4,7 +4,7 @@
 
 use crate::{contract, support};
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -93,7 +93,8 @@ async fn start_guests(dir: &Path) {
         drivers.compute.start(spec.id).await.unwrap();
         ids.push(spec.id.to_string());
     }
-    println!("\nguests: {}", ids.join(" "));
+    // On a line of its own: the test harness has begun one.
+    std::io::stdout().write_all(format!("\nguests: {}\n", ids.join(" ")).as_bytes()).unwrap();
     std::future::pending().await
 }
 

@@ -2,6 +2,7 @@
 //! driver and a libvirt daemon. What a machine cannot run is skipped and said.
 
 mod contract;
+mod daemon;
 mod embed;
 mod guest;
 mod support;
