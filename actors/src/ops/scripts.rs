@@ -70,6 +70,7 @@ impl System {
         new.enabled = patch.enabled.unwrap_or(old.enabled);
         if new.enabled && !old.enabled {
             new.from_seq = self.next_seq();
+            new.modified_at = self.inner.core.now();
         }
         if new == old {
             return Ok(old);

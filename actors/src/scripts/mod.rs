@@ -35,7 +35,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock, Weak},
 };
 use sutler_lua::{Egress, Limits, Registration, Runtime, ScriptError};
-use sutler_model::{Cause, JobId, Noun, RunId, Script, ScriptId, ScriptRun, Timestamp};
+use sutler_model::{Cause, JobId, Noun, RunId, Script, ScriptId, ScriptRun};
 use sutler_store::{Error as StoreError, Field, Filter, Order, PageRequest};
 use table::{Armed, Table};
 use tokio::{
@@ -75,8 +75,7 @@ impl Env {
             let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
             match script {
                 Some(script) if script.enabled => {
-                    // Times that were due before it was enabled are not for it.
-                    table.arm(Armed::new(script, self.core.now()));
+                    table.arm(script.into());
                 }
                 _ => table.disarm(id),
             }
@@ -109,7 +108,7 @@ impl Scripts {
         metrics::describe_gauge!("sutler_trigger_blocks_loaded", "Lua states in memory.");
         metrics::describe_counter!("sutler_trigger_gaps_total", "Times that feed entries were trimmed unseen.");
         let (tree, behind) = (Tree::default(), Behind::default());
-        let host = host::Platform::new(core.clone(), system, tree.clone(), behind.clone());
+        let host = host::Platform::new(core.store.clone(), system, tree.clone(), behind.clone());
         let runtime = Runtime::new(core.settings.lua_threads, Arc::new(host), egress(&core.settings.egress_allow));
         let env = Env {
             core,
@@ -226,26 +225,12 @@ impl Scripts {
                 }
             }
         });
-        let armed: Vec<Armed> = (read.await?.into_iter())
-            .map(|script| {
-                let since = self.enabled_at(&script);
-                Armed::new(script, since)
-            })
-            .collect();
+        let scripts = read.await?;
         let mut table = self.env.table.write().unwrap_or_else(PoisonError::into_inner);
-        for script in armed {
-            table.arm(script);
+        for script in scripts {
+            table.arm(script.into());
         }
         Ok(())
-    }
-
-    /// When a script last began to be in force: when its source changed, or when it was enabled after that, which the
-    /// feed still tells unless it is long ago.
-    fn enabled_at(&self, script: &Script) -> Timestamp {
-        let has_schedule = script.entries.iter().any(|entry| entry.schedule.is_some());
-        let entry = has_schedule.then(|| self.env.core.store.feed(script.from_seq, 1).ok()).flatten();
-        let enabled = entry.and_then(|entries| entries.first().map(|entry| entry.at));
-        enabled.map_or(script.modified_at, |at| at.max(script.modified_at))
     }
 
     async fn with_unfinished_runs(&self) -> Result<HashSet<ScriptId>, Error> {

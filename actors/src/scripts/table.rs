@@ -31,9 +31,8 @@ pub(crate) struct Armed {
     pub entries: Vec<Entry>,
 }
 
-impl Armed {
-    /// An enabled script, whose schedules count from `since`.
-    pub(crate) fn new(script: Script, since: Timestamp) -> Self {
+impl From<Script> for Armed {
+    fn from(script: Script) -> Self {
         Self {
             id: script.id,
             version: script.version,
@@ -42,7 +41,7 @@ impl Armed {
             source: script.source.into(),
             fail_open: script.fail_open,
             from_seq: script.from_seq,
-            since,
+            since: script.modified_at,
             entries: script.entries,
         }
     }

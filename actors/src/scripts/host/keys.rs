@@ -61,7 +61,7 @@ pub(super) async fn change(
         let key = key(args.get(1), caller.scope);
         Change::Set(key.map_err(|detail| HostError::refused("CANNOT_CHANGE_SYSTEM_OR_BILLING_KEYS", detail))?)
     };
-    let index = platform.core.store.index();
+    let index = platform.store.index();
     let is = |noun| index.version(noun, id).is_some();
     if is(Noun::Server) {
         apply::<Server>(platform, caller, who, id, &change).await
@@ -82,7 +82,7 @@ async fn apply<R: Keyed>(
     change: &Change,
 ) -> Result<Value, HostError> {
     caller.must(R::PERMISSION).map_err(refusal)?;
-    let store = &platform.core.store;
+    let store = &platform.store;
     for _ in 0..TRIES {
         let (scope, tree) = (caller.scope, platform.tree.clone());
         let read = store.read(move |snapshot| {

@@ -49,12 +49,10 @@ pub(super) async fn list(
     };
     // All sellers below a reseller, from the index.
     let sellers = match scope {
-        Scope::Entity(id) => {
-            platform.core.store.index().ids(Noun::BillingEntity, Field::BillingEntity, id.0.as_bytes())
-        }
+        Scope::Entity(id) => platform.store.index().ids(Noun::BillingEntity, Field::BillingEntity, id.0.as_bytes()),
         _ => Vec::new(),
     };
-    let read = platform.core.store.read(move |snapshot| {
+    let read = platform.store.read(move |snapshot| {
         let search = Search { snapshot, tree: &tree, scope, sellers: &sellers, equal: &equal };
         let mut beans = Vec::new();
         for kind in kinds {

@@ -10,7 +10,7 @@ mod wait;
 mod write;
 
 use super::{Behind, beans::Beans, occasion::Tree, occasion::within, schedule::root};
-use crate::{Caller, Core, Error, Idempotency, System, system::Inner};
+use crate::{Caller, Error, Idempotency, System, system::Inner};
 use async_trait::async_trait;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -20,20 +20,21 @@ use sutler_model::{
     BillingEntity, BillingEntityId, Cause, Customer, CustomerId, Disk, Image, Invoice, Job, Noun, Permission, Role,
     Scope, Server, User, UserId,
 };
-use sutler_store::{Error as StoreError, Snapshot};
+use sutler_store::{Error as StoreError, Snapshot, Store};
 use uuid::Uuid;
 
-/// See the module. Holds the system weakly, for the system holds the runtime that holds this.
+/// See the module. Holds the system weakly, for the system holds the runtime that holds this, and of the rest no more than the
+/// store, for Lua threads end a little after the system.
 pub(super) struct Platform {
-    core: Core,
+    store: Store,
     system: Weak<Inner>,
     tree: Tree,
     behind: Behind,
 }
 
 impl Platform {
-    pub(super) fn new(core: Core, system: Weak<Inner>, tree: Tree, behind: Behind) -> Self {
-        Self { core, system, tree, behind }
+    pub(super) fn new(store: Store, system: Weak<Inner>, tree: Tree, behind: Behind) -> Self {
+        Self { store, system, tree, behind }
     }
 
     fn system(&self) -> Result<System, HostError> {
@@ -55,7 +56,7 @@ impl Platform {
                 ));
             }
         };
-        let read = self.core.store.read(move |snapshot| {
+        let read = self.store.read(move |snapshot| {
             Ok(match session {
                 None => owner_rights(snapshot, owner)?,
                 Some((email, customer)) => user_rights(snapshot, &tree, owner, &email, customer)?,
@@ -148,7 +149,7 @@ impl Host for Platform {
     async fn get(&self, who: &Who, uuid: &str, children: bool) -> Result<Option<Bean>, HostError> {
         let Ok(id) = uuid.parse::<Uuid>() else { return Ok(None) };
         let (owner, tree) = (who.owner, self.tree.clone());
-        let read = self.core.store.read(move |snapshot| find(snapshot, &tree, owner, id, children));
+        let read = self.store.read(move |snapshot| find(snapshot, &tree, owner, id, children));
         read.await.map_err(failed)
     }
 

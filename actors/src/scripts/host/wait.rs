@@ -18,7 +18,7 @@ pub(super) async fn wait_for_job(
     args: &Args<'_>,
 ) -> Result<Value, HostError> {
     let (id, alone) = (JobId(args.id(0)?), args.flag(1));
-    let store = &platform.core.store;
+    let store = &platform.store;
     // Before the first look, so that no change falls between.
     let mut feed = store.watch();
     let job = look(platform, scope, id).await?;
@@ -48,7 +48,7 @@ pub(super) async fn wait_for_job(
 
 async fn look(platform: &Platform, scope: Scope, id: JobId) -> Result<Job, HostError> {
     let tree = platform.tree.clone();
-    let read = platform.core.store.read(move |snapshot| {
+    let read = platform.store.read(move |snapshot| {
         let Some(job) = snapshot.get::<Job>(id)? else { return Ok(None) };
         Ok(sees(snapshot, &tree, scope, &job)?.then_some(job))
     });
@@ -59,7 +59,7 @@ async fn look(platform: &Platform, scope: Scope, id: JobId) -> Result<Job, HostE
 async fn refuse_behind(platform: &Platform, who: &Who, job: &Job) -> Result<(), HostError> {
     let behind = platform.behind.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(&who.run_id).copied();
     let Some(cause) = behind.filter(|cause| *cause != job.id) else { return Ok(()) };
-    let cause = platform.core.store.get::<Job>(cause).await.map_err(failed)?;
+    let cause = platform.store.get::<Job>(cause).await.map_err(failed)?;
     match cause {
         // Jobs of one record run in the order of their ids.
         Some(cause) if !cause.state.is_final() && cause.item_id == job.item_id && cause.id < job.id => {
@@ -73,7 +73,7 @@ async fn refuse_behind(platform: &Platform, who: &Who, job: &Job) -> Result<(), 
 }
 
 async fn children(platform: &Platform, id: JobId) -> Result<Vec<JobId>, HostError> {
-    let read = platform.core.store.read(move |snapshot| -> Result<Vec<JobId>, StoreError> {
+    let read = platform.store.read(move |snapshot| -> Result<Vec<JobId>, StoreError> {
         let filter = Filter::<Job>::new().is(Field::Parent, id.0.as_bytes());
         let page = snapshot.page(&filter, &PageRequest { cursor: None, limit: 1000, order: Order::Ascending })?;
         Ok(page.items.iter().map(|job| job.id).collect())

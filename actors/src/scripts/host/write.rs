@@ -51,7 +51,7 @@ pub(super) async fn write(
 
 async fn answer<R: Described>(platform: &Platform, who: &Who, record: R) -> Result<Value, HostError> {
     let owner = who.owner;
-    let bean = platform.core.store.read(move |snapshot| Beans::new(snapshot, owner, true).bean(&record)).await;
+    let bean = platform.store.read(move |snapshot| Beans::new(snapshot, owner, true).bean(&record)).await;
     Ok(tagged(bean.map_err(failed)?))
 }
 
@@ -68,7 +68,7 @@ async fn delete(
         Ok(job) => answer(platform, who, job).await,
         Err(Error::NotFound { .. }) => {
             let (scope, tree) = (caller.scope, platform.tree.clone());
-            let read = platform.core.store.read(move |snapshot| {
+            let read = platform.store.read(move |snapshot| {
                 let filter = Filter::<Job>::new()
                     .is(Field::Subject, id.as_bytes())
                     .when(|job| matches!(job.input, JobInput::DeleteServer { .. }));
@@ -78,7 +78,7 @@ async fn delete(
             });
             match read.await.map_err(failed)? {
                 Some(job) => answer(platform, who, job).await,
-                None if platform.core.store.index().version(Noun::Server, id).is_none() && is_other(platform, id) => {
+                None if platform.store.index().version(Noun::Server, id).is_none() && is_other(platform, id) => {
                     Err(HostError::Unsupported("deleteResource of anything but a server".to_owned()))
                 }
                 None => Err(refusal(missing(Noun::Server, id))),
@@ -90,7 +90,7 @@ async fn delete(
 
 fn is_other(platform: &Platform, id: Uuid) -> bool {
     let nouns = [Noun::Customer, Noun::User, Noun::Image, Noun::Disk, Noun::BillingEntity];
-    nouns.into_iter().any(|noun| platform.core.store.index().version(noun, id).is_some())
+    nouns.into_iter().any(|noun| platform.store.index().version(noun, id).is_some())
 }
 
 /// `updateCustomer(Customer)`: name, status, keys and limits.
@@ -104,7 +104,7 @@ async fn update_customer(platform: &Platform, caller: &Caller, who: &Who, args: 
     let mut customer = system.customer(caller, id).await.map_err(refusal)?;
     let (old, owner) = (customer.clone(), caller.scope);
     let seen = old.clone();
-    let read = platform.core.store.read(move |snapshot| Beans::new(snapshot, owner, true).bean(&seen));
+    let read = platform.store.read(move |snapshot| Beans::new(snapshot, owner, true).bean(&seen));
     let before = read.await.map_err(failed)?;
     let ignored = apply(&before, &after, &mut customer, owner).map_err(|problems| refusal(Error::Invalid(problems)))?;
     if !ignored.is_empty() {
