@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    collections::VecDeque,
     future::Future,
     mem,
     pin::Pin,
@@ -48,13 +49,13 @@ impl<E: Entity> Ctx<E> {
         let ticket = Ticket::new(&self.life);
         // Its own task, since actix polls an actor's futures only between turns.
         let work = AbortOnDrop(actix::spawn(guard::wrap(work)));
-        let adopted = actix::fut::wrap_future::<_, Host<E>>(work).map(|ended, host, actix| {
-            match ended {
-                Some(Ok(result)) => host.step(actix, |entity, ctx| done(entity, result, ctx)),
-                Some(Err(panic)) => host.crash(panic, actix),
-                None => {}
+        let adopted = actix::fut::wrap_future::<_, Host<E>>(work).map(|ended, host, actix| match ended {
+            Some(Ok(result)) => {
+                let act = move |entity: &mut E, ctx: &Ctx<E>| done(entity, result, ctx);
+                host.step_when_free(Due { act: Box::new(act), ticket }, actix);
             }
-            drop(ticket);
+            Some(Err(panic)) => host.crash(panic, actix),
+            None => {}
         });
         self.begun.borrow_mut().push(adopted.boxed_local());
     }
@@ -87,12 +88,20 @@ pub(super) struct Host<E: Entity> {
     birth: Option<Ticket>,
     /// Who waits for the end that [`Halt`] asked for.
     halted: Option<oneshot::Sender<()>>,
+    /// Turns of finished background work that came due during another turn.
+    due: VecDeque<Due<E>>,
+}
+
+/// A turn that does not wait, and what keeps the entity awake until it was taken.
+struct Due<E: Entity> {
+    act: Box<dyn FnOnce(&mut E, &Ctx<E>)>,
+    ticket: Ticket,
 }
 
 impl<E: Entity> Host<E> {
     pub(super) fn new(core: Weak<Core<E>>, birth: Ticket, life: Arc<Life>, entity: Box<E>) -> Self {
         let ctx = Rc::new(Ctx { life, begun: RefCell::default() });
-        Self { core, ctx, entity: Some(entity), birth: Some(birth), halted: None }
+        Self { core, ctx, entity: Some(entity), birth: Some(birth), halted: None, due: VecDeque::new() }
     }
 
     /// Runs a turn that does not wait.
@@ -107,6 +116,27 @@ impl<E: Entity> Host<E> {
         match turn {
             Ok((entity, idle)) => self.settle(entity, idle, actix),
             Err(panic) => self.crash(panic, actix),
+        }
+    }
+
+    /// Takes the turn now, or at the end of the one that is being taken: `actix` polls an actor's futures once more after
+    /// a handler asked it to wait, when the entity is away already.
+    fn step_when_free(&mut self, due: Due<E>, actix: &mut Context<Self>) {
+        if self.entity.is_some() {
+            self.step(actix, due.act);
+            drop(due.ticket);
+        } else {
+            self.due.push_back(due);
+        }
+    }
+
+    /// Takes the turns that came due meanwhile.
+    fn catch_up(&mut self, actix: &mut Context<Self>) {
+        while self.entity.is_some()
+            && let Some(due) = self.due.pop_front()
+        {
+            self.step(actix, due.act);
+            drop(due.ticket);
         }
     }
 
@@ -238,6 +268,7 @@ where
             let answer = match ended {
                 Ok((entity, idle, result)) => {
                     host.settle(entity, idle, actix);
+                    host.catch_up(actix);
                     Answer::Done(result)
                 }
                 Err(panic) => {

@@ -390,6 +390,22 @@ async fn an_entity_with_work_does_not_sleep() {
     until("all sleep", || f.registry.awake() == 0).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn background_work_that_ends_during_another_turn_is_not_lost() {
+    const ROUNDS: u64 = 2000;
+    let f = fixture(|_| {});
+    let id = f.record();
+    let gate = Arc::new(Semaphore::new(0));
+    for _ in 0..ROUNDS {
+        // The gate opens while the next turn begins.
+        f.registry.ask(id, AddBehind(gate.clone(), 1)).await.unwrap();
+        let opener = gate.clone();
+        let (_, added) = tokio::join!(tokio::spawn(async move { opener.add_permits(1) }), f.registry.ask(id, Add(1)));
+        added.unwrap();
+    }
+    until("everything is added", || f.total(id) == 2 * ROUNDS).await;
+}
+
 #[tokio::test]
 async fn above_the_limit_the_least_recently_used_sleep_first() {
     let f = fixture(|config| config.max_awake = 16);
