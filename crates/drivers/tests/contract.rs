@@ -183,3 +183,28 @@ pub async fn a_frozen_guest_reads_frozen_and_holds_up_nobody(drivers: &Drivers) 
         compute.undefine(id).await.unwrap();
     }
 }
+
+/// A QEMU that hangs without being stopped, as on storage that went away: only its silence tells.
+pub async fn a_hung_guest_is_found_out_and_holds_up_nobody(drivers: &Drivers) {
+    let (compute, hung, other) = (&*drivers.compute, server_id(), server_id());
+    let _reap = (support::Reap(hung), support::Reap(other));
+    for id in [hung, other] {
+        compute.define(&bare(id)).await.unwrap();
+        compute.start(id).await.unwrap();
+    }
+    let Some(freezer) = support::Freezer::freeze(hung) else { return };
+    // Nobody knows yet: the first reading runs into it, the second need not. What the kernel counts may be there.
+    for _ in 0..2 {
+        assert!(compute.stats().await.unwrap().iter().any(|s| s.id == Some(other)));
+    }
+    eventually_seen(compute, hung, GuestState::Frozen).await;
+    assert_eq!(compute.see(other).await.unwrap().unwrap().state, GuestState::Running);
+    drop(freezer);
+    eventually_seen(compute, hung, GuestState::Running).await;
+    let stats = compute.stats().await.unwrap();
+    assert!(stats.iter().any(|s| s.id == Some(hung)));
+    for id in [hung, other] {
+        compute.stop(id, Stop::Force).await.unwrap();
+        compute.undefine(id).await.unwrap();
+    }
+}

@@ -83,6 +83,14 @@ async fn a_frozen_guest_reads_frozen_and_holds_up_nobody() {
     .await;
 }
 
+#[tokio::test]
+async fn a_hung_guest_is_found_out_and_holds_up_nobody() {
+    alone("embed::a_hung_guest_is_found_out_and_holds_up_nobody", async |dir| {
+        contract::a_hung_guest_is_found_out_and_holds_up_nobody(&open(dir).await.unwrap()).await;
+    })
+    .await;
+}
+
 /// Starts guests, says their ids, and waits to be killed.
 async fn start_guests(dir: &Path) {
     let drivers = open(dir).await.unwrap();

@@ -118,3 +118,32 @@ impl Drop for Reap {
         }
     }
 }
+
+/// A guest's QEMU held by the kernel's freezer, until dropped.
+pub struct Freezer(std::path::PathBuf);
+
+impl Freezer {
+    /// Freezes it; none where there is no freezer.
+    pub fn freeze(id: ServerId) -> Option<Self> {
+        let group = Path::new("/sys/fs/cgroup/freezer").join(format!("sutler-test-{id}"));
+        if std::fs::create_dir(&group).is_err() {
+            eprintln!("skipped: this machine has no freezer");
+            return None;
+        }
+        let freezer = Self(group);
+        let pid = qemu(id).expect("the guest has a process");
+        std::fs::write(freezer.0.join("cgroup.procs"), pid.to_string()).unwrap();
+        std::fs::write(freezer.0.join("freezer.state"), "FROZEN").unwrap();
+        Some(freezer)
+    }
+}
+
+impl Drop for Freezer {
+    fn drop(&mut self) {
+        let _ = std::fs::write(self.0.join("freezer.state"), "THAWED");
+        for pid in std::fs::read_to_string(self.0.join("cgroup.procs")).unwrap_or_default().lines() {
+            let _ = std::fs::write("/sys/fs/cgroup/freezer/cgroup.procs", pid);
+        }
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}

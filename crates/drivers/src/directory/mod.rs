@@ -21,6 +21,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io::{ErrorKind, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
@@ -78,25 +79,21 @@ impl Directory {
 
     /// Grows a disk that is there. Never shrinks one.
     async fn grow(&self, disk: &Path, bytes: u64, attempted: &str) -> Result<()> {
-        let io = |e| Error::from_io(attempted.to_owned(), e);
-        let header = File::open(disk).and_then(|f| image::qcow2_header(&f)).map_err(io)?;
-        let header = header.ok_or_else(|| Error::permanent(attempted, "the file is not qcow2"))?;
+        let (said, path) = (attempted.to_owned(), disk.to_owned());
+        let header = self.blocking(attempted, move |_| {
+            let header = File::open(path).and_then(|f| image::qcow2_header(&f));
+            header.map_err(|e| Error::from_io(said, e))
+        });
+        let header = header.await?.ok_or_else(|| Error::permanent(attempted, "the file is not qcow2"))?;
         if header.virtual_bytes >= bytes {
             return Ok(());
         }
-        qemu_img::run(
-            attempted,
-            &[
-                "resize".as_ref(),
-                "-q".as_ref(),
-                "-f".as_ref(),
-                "qcow2".as_ref(),
-                disk.as_ref(),
-                bytes.to_string().as_ref(),
-            ],
-        )
-        .await?;
-        sync(disk).map_err(io)
+        let size = bytes.to_string();
+        let mut args: Vec<&OsStr> = ["resize", "-q", "-f", "qcow2"].map(AsRef::as_ref).into();
+        args.extend([disk.as_os_str(), size.as_ref()]);
+        qemu_img::run(attempted, &args).await?;
+        let (said, path) = (attempted.to_owned(), disk.to_owned());
+        self.blocking(attempted, move |_| sync(&path).map_err(|e| Error::from_io(said, e))).await
     }
 }
 
@@ -147,47 +144,18 @@ fn remove(path: &Path, attempted: String) -> Result<()> {
     }
 }
 
-#[async_trait]
-impl Storage for Directory {
-    async fn ensure_disk(&self, spec: &DiskSpec) -> Result<DiskSource> {
-        let attempted = format!("creating disk `{}`", spec.id);
-        let io = |e| Error::from_io(attempted.clone(), e);
-        let path = self.disk(spec.id);
-        let bytes = spec.size_gib.checked_mul(1 << 30).filter(|&b| b > 0);
-        let bytes = bytes.ok_or_else(|| Error::permanent(&attempted, "impossible size"))?;
-        if path.try_exists().map_err(io)? {
-            self.grow(&path, bytes, &attempted).await?;
-            return Ok(DiskSource::Qcow2(path));
+impl Directory {
+    /// The image a disk is to be cloned from, checked against the disk.
+    fn backing(&self, key: &str, bytes: u64, attempted: &str) -> Result<image::Format> {
+        let found = self.image(key).and_then(|path| image::probe(&path));
+        let found = found.map_err(|e| Error::permanent(attempted, e))?;
+        if found.virtual_bytes > bytes {
+            return Err(Error::permanent(attempted, "it is smaller than its image"));
         }
-        let made = Unfinished::new(&self.root.join("disks"));
-        let size = bytes.to_string();
-        let mut args: Vec<&std::ffi::OsStr> = ["create", "-q", "-f", "qcow2"].map(AsRef::as_ref).into();
-        let backing = match &spec.image {
-            None => None,
-            Some(key) => {
-                let found =
-                    self.image(key).and_then(|p| image::probe(&p)).map_err(|e| Error::permanent(&attempted, e))?;
-                if found.virtual_bytes > bytes {
-                    return Err(Error::permanent(&attempted, "it is smaller than its image"));
-                }
-                // Relative, so that the folder can be moved as a whole.
-                Some((format!("../images/{key}"), found.format))
-            }
-        };
-        if let Some((name, format)) = &backing {
-            args.extend(["-b", name, "-F", format.name()].map(AsRef::<std::ffi::OsStr>::as_ref));
-        }
-        args.extend([made.0.as_os_str(), size.as_ref()]);
-        qemu_img::run(&attempted, &args).await?;
-        made.finish(&path).map_err(io)?;
-        Ok(DiskSource::Qcow2(path))
+        Ok(found.format)
     }
 
-    async fn delete_disk(&self, id: DiskId) -> Result<()> {
-        remove(&self.disk(id), format!("deleting disk `{id}`"))
-    }
-
-    async fn list_disks(&self) -> Result<Vec<DiskId>> {
+    fn disks(&self) -> Result<Vec<DiskId>> {
         let io = |e| Error::from_io("listing disks".into(), e);
         let mut disks = vec![];
         for entry in fs::read_dir(self.root.join("disks")).map_err(io)? {
@@ -197,64 +165,25 @@ impl Storage for Directory {
         Ok(disks)
     }
 
-    async fn ensure_seed(&self, spec: &SeedSpec) -> Result<Option<PathBuf>> {
-        let io = |e| Error::from_io(format!("writing the seed of server `{}`", spec.id), e);
+    fn write_seed(&self, spec: &SeedSpec) -> std::io::Result<PathBuf> {
         let path = self.seed(spec.id);
         let bytes = seed::image(spec);
         // The same seed gives the same bytes; a running guest's is not touched without need.
         if fs::read(&path).is_ok_and(|old| old == bytes) {
-            return Ok(Some(path));
+            return Ok(path);
         }
         let made = Unfinished::new(&self.root.join("seeds"));
-        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&made.0).map_err(io)?;
-        file.write_all(&bytes).map_err(io)?;
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&made.0)?;
+        file.write_all(&bytes)?;
         drop(file);
-        made.replace(&path).map_err(io)?;
-        Ok(Some(path))
+        made.replace(&path)?;
+        Ok(path)
     }
 
-    async fn delete_seed(&self, id: ServerId) -> Result<()> {
-        remove(&self.seed(id), format!("deleting the seed of server `{id}`"))
-    }
-
-    async fn import_image(&self, storage_key: &str, file: &Path) -> Result<StoredImage> {
-        let attempted = format!("importing image `{storage_key}`");
-        let path = self.image(storage_key)?;
-        let images = self.root.join("images");
-        let work = {
-            let (attempted, path, file) = (attempted.clone(), path.clone(), file.to_owned());
-            move || -> Result<_> {
-                image::probe(&file)?;
-                if path.exists() {
-                    return Ok(None);
-                }
-                // Copied before it is judged: the original may change under our eyes.
-                let copy = Unfinished::new(&images);
-                fs::copy(&file, &copy.0).map_err(|e| Error::from_io(attempted, e))?;
-                let found = image::probe(&copy.0)?;
-                Ok(Some((copy, found)))
-            }
-        };
-        let copied = blocking(&attempted, work).await?;
-        if let Some((copy, found)) = copied {
-            qemu_img::check(&attempted, &copy.0, &found).await?;
-            fs::set_permissions(&copy.0, fs::Permissions::from_mode(0o444))
-                .and_then(|()| copy.finish(&path))
-                .map_err(|e| Error::from_io(attempted.clone(), e))?;
-        }
-        let storage_key = storage_key.to_owned();
-        blocking(&attempted, move || {
-            let found = image::probe(&path)?;
-            Ok(StoredImage { storage_key, virtual_bytes: found.virtual_bytes, sha256: image::sha256(&path)? })
-        })
-        .await
-    }
-
-    async fn delete_image(&self, storage_key: &str) -> Result<()> {
-        let attempted = format!("deleting image `{storage_key}`");
+    fn remove_image(&self, storage_key: &str, attempted: String) -> Result<()> {
         let path = self.image(storage_key)?;
         let backing = format!("../images/{storage_key}");
-        for id in self.list_disks().await? {
+        for id in self.disks()? {
             // A disk whose header cannot be read may need the image: refuse.
             match File::open(self.disk(id)).and_then(|f| image::qcow2_header(&f)) {
                 Ok(Some(header)) if header.backing_file.as_deref() != Some(&backing) => {}
@@ -267,20 +196,127 @@ impl Storage for Directory {
         remove(&path, attempted)
     }
 
+    /// Runs what touches the disk off the caller's thread.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        attempted: &str,
+        work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let this = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&this)).await;
+        done.map_err(|e| Error::transient(attempted, e))?
+    }
+}
+
+#[async_trait]
+impl Storage for Directory {
+    async fn ensure_disk(&self, spec: &DiskSpec) -> Result<DiskSource> {
+        let attempted = format!("creating disk `{}`", spec.id);
+        let path = self.disk(spec.id);
+        let bytes = spec.size_gib.checked_mul(1 << 30).filter(|&b| b > 0);
+        let bytes = bytes.ok_or_else(|| Error::permanent(&attempted, "impossible size"))?;
+
+        let (said, image, disk) = (attempted.clone(), spec.image.clone(), path.clone());
+        let found = self.blocking(&attempted, move |this| {
+            if disk.try_exists().map_err(|e| Error::from_io(said.clone(), e))? {
+                return Ok(None);
+            }
+            let format = image.map(|key| this.backing(&key, bytes, &said)).transpose()?;
+            Ok(Some((Unfinished::new(&this.root.join("disks")), format)))
+        });
+        let Some((made, format)) = found.await? else {
+            self.grow(&path, bytes, &attempted).await?;
+            return Ok(DiskSource::Qcow2(path));
+        };
+
+        let size = bytes.to_string();
+        // Relative, so that the folder can be moved as a whole.
+        let backing = spec.image.as_ref().map(|key| format!("../images/{key}"));
+        let mut args: Vec<&OsStr> = ["create", "-q", "-f", "qcow2"].map(AsRef::as_ref).into();
+        if let (Some(name), Some(format)) = (&backing, format) {
+            args.extend(["-b", name, "-F", format.name()].map(AsRef::<OsStr>::as_ref));
+        }
+        args.extend([made.0.as_os_str(), size.as_ref()]);
+        qemu_img::run(&attempted, &args).await?;
+        let (said, disk) = (attempted.clone(), path.clone());
+        self.blocking(&attempted, move |_| made.finish(&disk).map_err(|e| Error::from_io(said, e))).await?;
+        Ok(DiskSource::Qcow2(path))
+    }
+
+    async fn delete_disk(&self, id: DiskId) -> Result<()> {
+        let attempted = format!("deleting disk `{id}`");
+        // Freeing a large file takes a while.
+        self.blocking(&attempted.clone(), move |this| remove(&this.disk(id), attempted)).await
+    }
+
+    async fn list_disks(&self) -> Result<Vec<DiskId>> {
+        self.blocking("listing disks", Self::disks).await
+    }
+
+    async fn ensure_seed(&self, spec: &SeedSpec) -> Result<Option<PathBuf>> {
+        let attempted = format!("writing the seed of server `{}`", spec.id);
+        let spec = spec.clone();
+        self.blocking(&attempted.clone(), move |this| {
+            this.write_seed(&spec).map(Some).map_err(|e| Error::from_io(attempted, e))
+        })
+        .await
+    }
+
+    async fn delete_seed(&self, id: ServerId) -> Result<()> {
+        let attempted = format!("deleting the seed of server `{id}`");
+        self.blocking(&attempted.clone(), move |this| remove(&this.seed(id), attempted)).await
+    }
+
+    async fn import_image(&self, storage_key: &str, file: &Path) -> Result<StoredImage> {
+        let attempted = format!("importing image `{storage_key}`");
+        let path = self.image(storage_key)?;
+        let (said, to, file) = (attempted.clone(), path.clone(), file.to_owned());
+        let copied = self.blocking(&attempted, move |this| {
+            image::probe(&file)?;
+            if to.exists() {
+                return Ok(None);
+            }
+            // Copied before it is judged: the original may change under our eyes.
+            let copy = Unfinished::new(&this.root.join("images"));
+            fs::copy(&file, &copy.0).map_err(|e| Error::from_io(said, e))?;
+            let found = image::probe(&copy.0)?;
+            Ok(Some((copy, found)))
+        });
+        let copied = copied.await?;
+        if let Some((copy, found)) = &copied {
+            qemu_img::check(&attempted, &copy.0, found).await?;
+        }
+        let (said, storage_key) = (attempted.clone(), storage_key.to_owned());
+        self.blocking(&attempted, move |_| {
+            if let Some((copy, _)) = copied {
+                fs::set_permissions(&copy.0, fs::Permissions::from_mode(0o444))
+                    .and_then(|()| copy.finish(&path))
+                    .map_err(|e| Error::from_io(said, e))?;
+            }
+            let found = image::probe(&path)?;
+            Ok(StoredImage { storage_key, virtual_bytes: found.virtual_bytes, sha256: image::sha256(&path)? })
+        })
+        .await
+    }
+
+    async fn delete_image(&self, storage_key: &str) -> Result<()> {
+        let attempted = format!("deleting image `{storage_key}`");
+        let key = storage_key.to_owned();
+        self.blocking(&attempted.clone(), move |this| this.remove_image(&key, attempted)).await
+    }
+
     fn image_file(&self, name: &str) -> PathBuf {
         self.root.join("images").join(name)
     }
 
     async fn space(&self) -> Result<(u64, u64)> {
-        let found = rustix::fs::statvfs(&self.root);
-        let found = found.map_err(|e| Error::from_io("reading free space".into(), e.into()))?;
-        Ok((found.f_bavail.saturating_mul(found.f_frsize), found.f_blocks.saturating_mul(found.f_frsize)))
+        let attempted = "reading free space";
+        self.blocking(attempted, move |this| {
+            let found = rustix::fs::statvfs(&this.root).map_err(|e| Error::from_io(attempted.into(), e.into()))?;
+            Ok((found.f_bavail.saturating_mul(found.f_frsize), found.f_blocks.saturating_mul(found.f_frsize)))
+        })
+        .await
     }
-}
-
-/// Runs what takes long off the caller's thread.
-async fn blocking<T: Send + 'static>(attempted: &str, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|e| Error::transient(attempted, e))?
 }
 
 #[cfg(test)]

@@ -9,7 +9,10 @@ use super::ffi;
 use crate::compute::{GuestState, NodeEvent, SeenGuest};
 use std::{
     ffi::c_int,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use sutler_model::ServerId;
@@ -34,6 +37,8 @@ const EVENT_BACKLOG: usize = 1024;
 /// A live connection with its registrations.
 pub(super) struct Live {
     pub(super) connect: Connect,
+    /// Counts the connections of this process.
+    pub(super) number: u64,
     lifecycle: c_int,
     watched: bool,
 }
@@ -106,7 +111,9 @@ impl Link {
                 }
             }),
         )?;
-        let mut live = Live { connect, lifecycle, watched: false };
+        static COUNT: AtomicU64 = AtomicU64::new(1);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let mut live = Live { connect, number, lifecycle, watched: false };
         if self.daemon {
             ffi::on_close(&live.connect, Box::new(move |reason| closed(&weak, reason)))?;
             live.watched = true;

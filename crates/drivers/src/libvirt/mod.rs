@@ -84,8 +84,8 @@ struct Health {
     probing: bool,
     /// The node answers nothing.
     unresponsive: bool,
-    /// The connection that `confirmed` belongs to, by address.
-    generation: usize,
+    /// The number of the connection that `confirmed` belongs to.
+    connection: u64,
     /// Guests whose monitor answered since the connection was made.
     confirmed: HashSet<ServerId>,
 }
@@ -199,11 +199,7 @@ impl Inner {
             }
             Ok((Err(error), false)) => Err(failure(&attempted, error)),
             Err(Lost::Panicked) => Err(Error::permanent(attempted, "the call panicked")),
-            Err(Lost::NotBegun) => {
-                self.suspect(&attempted);
-                Err(overrun(attempted))
-            }
-            Err(Lost::Overran) => {
+            Err(Lost::NotBegun | Lost::Overran) => {
                 self.suspect(&attempted);
                 Err(overrun(attempted))
             }
@@ -253,10 +249,10 @@ impl Inner {
 
     /// Whether this guest's monitor answered since the connection was made.
     fn is_confirmed(&self, id: ServerId) -> bool {
-        let generation = self.link.live().map_or(0, |l| Arc::as_ptr(&l) as usize);
+        let connection = self.link.live().map_or(0, |live| live.number);
         let mut health = self.health();
-        if health.generation != generation {
-            health.generation = generation;
+        if health.connection != connection {
+            health.connection = connection;
             health.confirmed.clear();
         }
         health.confirmed.contains(&id)
@@ -468,31 +464,38 @@ impl Compute for Libvirt {
     }
 
     async fn stats(&self) -> Result<Vec<GuestStats>> {
-        self.trim_logs();
         // The no-wait flag spares a busy monitor, but not one that froze at rest: those are left out beforehand.
         let processes = processes().await;
         let inner = self.inner.clone();
-        self.inner
-            .call(Call::node("reading statistics"), move |live| {
-                let running = live.connect.list_all_domains(sys::VIR_CONNECT_LIST_DOMAINS_ACTIVE)?;
-                let answering = |d: &Domain| {
-                    ours(d).is_some_and(|id| {
-                        inner.test_driver || (processes.get(&id) == Some(&Alive::Yes) && !inner.pool.is_stuck(id))
-                    })
-                };
-                let running: Vec<Domain> = running.into_iter().filter(answering).collect();
-                if running.is_empty() {
-                    return Ok(vec![]);
-                }
-                match ffi::stats(&running) {
-                    // The test driver counts nothing.
-                    Err(e) if e.code().is(ErrorNumber::NoSupport) => {
-                        Ok(running.iter().map(|d| GuestStats { id: ours(d), ..GuestStats::default() }).collect())
-                    }
-                    other => other,
-                }
-            })
-            .await
+        let answering = self.inner.call(Call::node("listing servers that run"), move |live| {
+            inner.trim_logs();
+            let running = live.connect.list_all_domains(sys::VIR_CONNECT_LIST_DOMAINS_ACTIVE)?;
+            let answers = |id: &ServerId| {
+                inner.test_driver || (processes.get(id) == Some(&Alive::Yes) && !inner.pool.is_stuck(*id))
+            };
+            Ok(running.iter().filter_map(ours).filter(answers).collect::<Vec<_>>())
+        });
+        let answering = answering.await?;
+        let attempted = "reading statistics";
+        match self.inner.stats_of(Call::node(attempted), answering.clone()).await {
+            Err(Error::Deadline { .. }) if !self.inner.health().unresponsive => {}
+            all => return all,
+        }
+        // One of them froze unseen. Each by itself then: what holds up its own call holds up no other.
+        let mut each = JoinSet::new();
+        for id in answering {
+            let inner = self.inner.clone();
+            let call = Call { deadline: CONFIRM_DEADLINE, ..Call::guest("reading statistics of", id) };
+            each.spawn(async move { inner.stats_of(call, vec![id]).await });
+        }
+        let mut stats = vec![];
+        while let Some(one) = each.join_next().await {
+            match one.map_err(|e| Error::transient(attempted, e))? {
+                Ok(one) => stats.extend(one),
+                Err(error) => tracing::debug!(%error, "a server has no statistics"),
+            }
+        }
+        Ok(stats)
     }
 
     async fn console(&self, id: ServerId) -> Result<Console> {
@@ -537,10 +540,31 @@ impl Compute for Libvirt {
     }
 }
 
-impl Libvirt {
+impl Inner {
+    /// The counters of these guests, those that are gone left out.
+    async fn stats_of(self: &Arc<Self>, call: Call, ids: Vec<ServerId>) -> Result<Vec<GuestStats>> {
+        self.call(call, move |live| {
+            let mut domains = vec![];
+            for id in ids {
+                domains.extend(find(live, id)?);
+            }
+            if domains.is_empty() {
+                return Ok(vec![]);
+            }
+            match ffi::stats(&domains) {
+                // The test driver counts nothing.
+                Err(e) if e.code().is(ErrorNumber::NoSupport) => {
+                    Ok(domains.iter().map(|d| GuestStats { id: ours(d), ..GuestStats::default() }).collect())
+                }
+                other => other,
+            }
+        })
+        .await
+    }
+
     /// Cuts console logs that grew too long; with a daemon, virtlogd does so too.
     fn trim_logs(&self) {
-        let Some(folder) = &self.inner.console_folder else { return };
+        let Some(folder) = &self.console_folder else { return };
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             if let Err(error) = console::trim(&entry.path()) {
                 tracing::warn!(%error, log = %entry.path().display(), "a console log could not be cut");

@@ -31,15 +31,13 @@ pub struct Config {
     pub delay_ms: u64,
     /// The deadline that a hanging call runs into.
     pub deadline_ms: u64,
-    /// Events a node keeps for a slow reader; each costs some 80 bytes for each node.
-    pub event_backlog: usize,
     /// Where the world is kept across processes; none: it ends with the process.
     pub file: Option<PathBuf>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { cpus: 256, memory_mib: 1024 * 1024, delay_ms: 0, deadline_ms: 10_000, event_backlog: 64, file: None }
+        Self { cpus: 256, memory_mib: 1024 * 1024, delay_ms: 0, deadline_ms: 10_000, file: None }
     }
 }
 

@@ -198,7 +198,7 @@ impl Compute for View {
     fn use_kvm(&self, _usable: bool) {}
 
     fn events(&self) -> broadcast::Receiver<NodeEvent> {
-        self.shared.world().events(&self.node, self.shared.config.event_backlog)
+        self.shared.world().events(&self.node)
     }
 }
 

@@ -64,6 +64,11 @@ pub(super) struct World {
     journal: Option<Journal>,
 }
 
+/// Events kept for slow readers: few busy nodes get long backlogs, many quiet ones short ones (64 bytes an event).
+const BACKLOG: usize = 16 * 1024;
+const BACKLOG_MIN: usize = 16;
+const BACKLOG_MAX: usize = 4096;
+
 /// Changes in the file for each thing there is, from which on the file is written anew at opening.
 const COMPACT_FACTOR: usize = 4;
 
@@ -182,10 +187,11 @@ impl World {
 
     // -- nodes
 
-    pub(super) fn events(&mut self, node: &Arc<str>, backlog: usize) -> broadcast::Receiver<NodeEvent> {
+    pub(super) fn events(&mut self, node: &Arc<str>) -> broadcast::Receiver<NodeEvent> {
         self.intern(node);
+        let backlog = (BACKLOG / self.nodes.len()).clamp(BACKLOG_MIN, BACKLOG_MAX);
         match self.nodes.get_mut(node) {
-            Some(n) => n.events.get_or_insert_with(|| broadcast::channel(backlog.max(1)).0).subscribe(),
+            Some(n) => n.events.get_or_insert_with(|| broadcast::channel(backlog).0).subscribe(),
             None => broadcast::channel(1).1,
         }
     }
