@@ -99,7 +99,7 @@ pub fn restore(backup: &Path, to: &Path) -> Result<Committed, Error> {
     Ok(committed)
 }
 
-fn refuse_existing(to: &Path) -> Result<(), Error> {
+pub(crate) fn refuse_existing(to: &Path) -> Result<(), Error> {
     let attempted = format!("writing `{}`", to.display());
     match to.try_exists().attempt(&attempted)? {
         true => Err(Error::io(attempted, "it exists already, and is not overwritten")),

@@ -46,7 +46,7 @@ pub(crate) enum Action {
 impl ChangeSet {
     /// An empty set with a cause.
     pub fn new(cause: Cause) -> Self {
-        Self { entry: feed::EntryWriter::new(&cause), updates: Vec::new(), changes: Vec::new() }
+        Self { entry: feed::EntryWriter::new(&cause), updates: Vec::new(), changes: Vec::with_capacity(1) }
     }
 
     /// Stores a record that must not exist yet. Sets its version to 1.

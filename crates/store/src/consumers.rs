@@ -3,6 +3,17 @@
 use crate::{Error, error::Attempt};
 use redb::{ReadableTable, Table};
 
+/// Where a consumer of the feed stands, for operators.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerPlace {
+    /// Its name.
+    pub name: String,
+    /// The next entry it reads.
+    pub next: u64,
+    /// First and last entry that were trimmed before it read them, until it goes on.
+    pub lost: Option<(u64, u64)>,
+}
+
 /// Where a consumer stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Consumer {

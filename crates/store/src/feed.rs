@@ -1,7 +1,7 @@
-//! The change feed: one entry for each change set, the entries of one commit packed into one block.
+//! The change feed: one entry for each change set, the entries of one commit packed into blocks.
 //!
-//! A block is one value of the feed table, keyed by the sequence number of its first entry: the cost of the feed is then
-//! one insertion for each commit, however many change sets it has. Layout, integers little-endian:
+//! A block is one value of the feed table, keyed by the sequence number of its first entry: the feed then costs a small
+//! commit one insertion, and a large one an insertion for every 16 KiB. Layout, integers little-endian:
 //!
 //! ```text
 //! block:  crc32c of the rest u32 | entries u32 | time ms i64 | bytes of all earlier blocks u64 | (length u32, entry)…
@@ -133,7 +133,7 @@ pub(crate) struct EntryWriter {
 
 impl EntryWriter {
     pub(crate) fn new(cause: &Cause) -> Self {
-        let mut bytes = Vec::with_capacity(768);
+        let mut bytes = Vec::with_capacity(512);
         bytes.extend_from_slice(&[0; 4]);
         msgpack::write(&mut bytes, cause);
         let length = (bytes.len() - 4) as u32;
@@ -213,24 +213,52 @@ pub(crate) struct Header {
     pub(crate) offset: u64,
 }
 
-/// Bytes of a block of entries of these lengths.
-pub(crate) fn block_len(entries: impl Iterator<Item = usize>) -> usize {
-    HEADER + entries.map(|n| n + 4).sum::<usize>()
+/// Most bytes of a block of more than one entry: it fills a page of redb's, which come in powers of two, with room for the
+/// page's own header.
+const BLOCK_MAX: usize = (16 << 10) - 64;
+
+/// Packs entries into blocks.
+pub(crate) struct BlockWriter {
+    block: Vec<u8>,
+    entries: u32,
 }
 
-/// Fills `out`, which is [`block_len`] long.
-pub(crate) fn write_block<'a>(out: &mut [u8], header: Header, entries: impl Iterator<Item = &'a [u8]>) {
-    out[4..8].copy_from_slice(&header.entries.to_le_bytes());
-    out[8..16].copy_from_slice(&header.at.0.to_le_bytes());
-    out[16..24].copy_from_slice(&header.offset.to_le_bytes());
-    let mut at = HEADER;
-    for entry in entries {
-        out[at..at + 4].copy_from_slice(&(entry.len() as u32).to_le_bytes());
-        out[at + 4..at + 4 + entry.len()].copy_from_slice(entry);
-        at += 4 + entry.len();
+impl BlockWriter {
+    pub(crate) fn new() -> Self {
+        Self { block: Vec::with_capacity(BLOCK_MAX), entries: 0 }
     }
-    let sum = crc32c::crc32c(&out[4..]);
-    out[..4].copy_from_slice(&sum.to_le_bytes());
+
+    /// Whether an entry of `length` bytes still belongs into this block.
+    pub(crate) fn has_room(&self, length: usize) -> bool {
+        self.entries == 0 || self.block.len() + 4 + length <= BLOCK_MAX
+    }
+
+    /// Appends an entry.
+    pub(crate) fn push(&mut self, entry: &[u8]) {
+        if self.entries == 0 {
+            self.block.clear();
+            self.block.resize(HEADER, 0);
+        }
+        self.entries += 1;
+        self.block.extend_from_slice(&(entry.len() as u32).to_le_bytes());
+        self.block.extend_from_slice(entry);
+    }
+
+    /// How many entries were pushed.
+    pub(crate) fn entries(&self) -> u32 {
+        self.entries
+    }
+
+    /// The finished block; the next push begins another.
+    pub(crate) fn finish(&mut self, at: Timestamp, offset: u64) -> &[u8] {
+        let block = &mut self.block;
+        block[4..8].copy_from_slice(&std::mem::take(&mut self.entries).to_le_bytes());
+        block[8..16].copy_from_slice(&at.0.to_le_bytes());
+        block[16..24].copy_from_slice(&offset.to_le_bytes());
+        let sum = crc32c::crc32c(&block[4..]);
+        block[..4].copy_from_slice(&sum.to_le_bytes());
+        block
+    }
 }
 
 /// The header of a block, without checking the rest.

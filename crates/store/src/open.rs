@@ -93,7 +93,13 @@ pub(crate) fn start(
         change_sets: AtomicU64::new(0),
         health: Mutex::new(Health::Ok),
     });
-    let writer = Writer { db: db.clone(), shared: shared.clone(), tail, trimmed_at: Instant::now() };
+    let writer = Writer {
+        db: db.clone(),
+        shared: shared.clone(),
+        tail,
+        trimmed_at: Instant::now(),
+        blocks: feed::BlockWriter::new(),
+    };
     let thread = std::thread::Builder::new().name("store-write".to_owned());
     let writer = thread.spawn(move || writer.run()).attempt("starting the store's writer")?;
     let readers = Readers::start().attempt("starting the store's readers")?;

@@ -1,8 +1,16 @@
 //! The store's face: open, commit, read, follow.
 
 use crate::{
-    ChangeSet, Error, FeedEntry, Index, Record, Snapshot, error::Attempt, feed, ids::Ids, marker::Marker, open,
-    readers::Readers, shared::Shared, tables, writer::Command,
+    ChangeSet, ConsumerPlace, Error, FeedEntry, Index, Record, Snapshot, consumers,
+    error::Attempt,
+    feed,
+    ids::Ids,
+    marker::Marker,
+    open,
+    readers::Readers,
+    shared::Shared,
+    tables,
+    writer::{Command, Reply},
 };
 use redb::{Database, ReadableDatabase};
 use std::{
@@ -72,13 +80,13 @@ pub struct Committed {
 
 /// Resolves when the change set is durable or refused.
 pub struct Pending {
-    answer: oneshot::Receiver<Result<Committed, Error>>,
+    answer: oneshot::Receiver<Reply>,
 }
 
 impl Future for Pending {
     type Output = Result<Committed, Error>;
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.answer).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(gone())))
+        Pin::new(&mut self.answer).poll(context).map(|answer| answer.map_or_else(|_| Err(gone()), |a| a.outcome))
     }
 }
 
@@ -124,7 +132,7 @@ impl Store {
         let (to, answer) = oneshot::channel();
         if let Err(Command::Commit(_, to)) = self.inner.shared.queue.push(Command::Commit(set, to)) {
             // Nobody has dropped the receiver yet.
-            drop(to.send(Err(self.stopped())));
+            drop(to.send(Reply::refused(self.stopped())));
         }
         Pending { answer }
     }
@@ -232,6 +240,17 @@ impl Store {
     pub async fn advance(&self, name: &str, next: u64) -> Result<(), Error> {
         let name = name.to_owned();
         self.ask(|answer| Command::Advance { name, next, answer }).await
+    }
+
+    /// All consumers of the feed, by name. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn consumers(&self) -> Result<Vec<ConsumerPlace>, Error> {
+        let txn = self.db()?.begin_read().attempt("reading the feed's consumers")?;
+        let Some(table) = tables::read(&txn, tables::CONSUMERS)? else { return Ok(Vec::new()) };
+        let all = consumers::all(&table)?;
+        Ok(all.into_iter().map(|(name, c)| ConsumerPlace { name, next: c.next, lost: c.lost }).collect())
     }
 
     /// Copies the store to a new file while it runs.

@@ -5,7 +5,8 @@ use crate::{
     change::{Action, PreparedChange},
     consumers::{self, Consumer},
     error::Attempt,
-    feed, history,
+    feed::BlockWriter,
+    history,
     index::View,
     key::Key,
     msgpack,
@@ -34,13 +35,26 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Something for the writer to do.
 pub(crate) enum Command {
     /// Commit a change set.
-    Commit(ChangeSet, oneshot::Sender<Result<Committed, Error>>),
+    Commit(ChangeSet, oneshot::Sender<Reply>),
     /// Read or register a consumer's position.
     Consumer { name: String, start: u64, answer: oneshot::Sender<Result<Consumer, Error>> },
     /// Move a consumer.
     Advance { name: String, next: u64, answer: oneshot::Sender<Result<(), Error>> },
     /// Finish.
     Close,
+}
+
+/// The answer to a change set. It brings the set back, so that its memory is freed by the thread that made it rather
+/// than by the writer, whose time is the scarcest.
+pub(crate) struct Reply {
+    pub(crate) outcome: Result<Committed, Error>,
+    pub(crate) _set: Option<ChangeSet>,
+}
+
+impl Reply {
+    pub(crate) fn refused(error: Error) -> Self {
+        Self { outcome: Err(error), _set: None }
+    }
 }
 
 impl Command {
@@ -54,7 +68,7 @@ impl Command {
     /// Answers that nothing more is written.
     fn refuse(self, error: &dyn Fn() -> Error) {
         match self {
-            Self::Commit(_, answer) => drop(answer.send(Err(error()))),
+            Self::Commit(_, answer) => drop(answer.send(Reply::refused(error()))),
             Self::Consumer { answer, .. } => drop(answer.send(Err(error()))),
             Self::Advance { answer, .. } => drop(answer.send(Err(error()))),
             Self::Close => {}
@@ -78,11 +92,26 @@ pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) tail: Tail,
     pub(crate) trimmed_at: Instant,
+    pub(crate) blocks: BlockWriter,
+}
+
+/// A change set on its way.
+struct Submitted {
+    set: ChangeSet,
+    to: oneshot::Sender<Reply>,
+    /// Its place in the feed, once that is known.
+    outcome: Result<u64, Error>,
+}
+
+impl Submitted {
+    /// What the feed and the index must take in.
+    fn accepted(&self) -> Option<&ChangeSet> {
+        Some(&self.set).filter(|set| self.outcome.is_ok() && !set.entry.is_empty())
+    }
 }
 
 /// An answer that waits for the commit.
 enum Answer {
-    Set(oneshot::Sender<Result<Committed, Error>>, Result<u64, Error>),
     Consumer(oneshot::Sender<Result<Consumer, Error>>, Consumer),
     Advance(oneshot::Sender<Result<(), Error>>),
 }
@@ -129,165 +158,157 @@ impl Writer {
         }
         self.shared.set_health(Health::Ok);
         let began = Instant::now();
-        let txn = begin(&self.db)?;
-        let mut answers = Vec::with_capacity(batch.len());
-        match self.apply(&txn, batch, trim_due, &mut answers) {
-            Ok(applied) => match self.commit(txn, applied, answers, began) {
-                Ok(()) => Ok(()),
-                Err((error, answers)) => {
-                    answers.into_iter().for_each(|a| a.fail(&error));
-                    Err(error)
-                }
-            },
-            Err(error) => {
-                answers.into_iter().for_each(|a| a.fail(&error));
-                Err(error)
+        let mut batch = Batch::new(batch, self.tail);
+        let done = self.apply(&mut batch, trim_due).and_then(|oldest| {
+            // Before the answers: whoever has one finds its changes in the index.
+            let sets = || batch.sets.iter().filter_map(Submitted::accepted);
+            let count = sets().count();
+            if count > 0 {
+                self.shared.index.apply(sets().map(|set| set.changes.as_slice()), batch.tail.seq);
             }
-        }
+            self.tail = batch.tail;
+            self.shared.committed(batch.tail.seq, oldest, batch.dirty, count, began.elapsed());
+            Ok(())
+        });
+        batch.answer(done.as_ref().err());
+        done
     }
 
-    fn apply(
-        &mut self,
-        txn: &WriteTransaction,
-        batch: Vec<Command>,
-        trim_due: bool,
-        answers: &mut Vec<Answer>,
-    ) -> Result<Applied, Error> {
-        let mut applied =
-            Applied { tail: self.tail, sets: Vec::with_capacity(batch.len()), dirty: false, oldest: None };
-        let (mut sets, mut moves) = (Vec::with_capacity(batch.len()), Vec::new());
-        for command in batch {
-            match command {
-                Command::Commit(set, answer) => {
-                    sets.push(set);
-                    answers.push(Answer::Set(answer, Ok(0)));
-                }
-                Command::Close => {}
-                other => moves.push(other),
-            }
-        }
-        let mut accepted = Vec::with_capacity(sets.len());
+    /// Makes a batch durable; answers the oldest feed position left when some were trimmed.
+    fn apply(&mut self, batch: &mut Batch, trim_due: bool) -> Result<Option<u64>, Error> {
+        let txn = begin(&self.db)?;
         {
-            let mut tables = WriteTables::new(txn);
-            let mut checks = Checks::new(&self.shared.index, sets.len());
-            for (set, answer) in sets.iter().zip(answers.iter_mut()) {
+            let mut tables = WriteTables::new(&txn);
+            let mut checks = Checks::new(&self.shared.index, batch.sets.len());
+            for Submitted { set, outcome, .. } in &mut batch.sets {
+                let set: &ChangeSet = set;
                 let checked = checks.check(set, &mut tables)?;
-                let accept = checked.is_ok() && !set.entry.is_empty();
-                if accept {
+                if checked.is_ok() && !set.entry.is_empty() {
                     write_set(set, &mut tables)?;
-                    applied.tail.seq += 1;
+                    batch.tail.seq += 1;
+                    batch.dirty = true;
                 }
-                accepted.push(accept);
-                if let Answer::Set(_, outcome) = answer {
-                    *outcome = checked.map(|()| applied.tail.seq);
-                }
+                *outcome = checked.map(|()| batch.tail.seq);
             }
         }
-        let mut accepted = accepted.into_iter();
-        sets.retain(|_| accepted.next().unwrap_or(false));
-        applied.sets = sets;
-        if !applied.sets.is_empty() {
-            applied.dirty = true;
-            self.append_block(txn, &mut applied)?;
+        if batch.dirty {
+            self.append(&txn, batch)?;
         }
-        if !moves.is_empty() {
-            let mut table = txn.open_table(CONSUMERS).attempt("opening the feed's consumers")?;
-            for command in moves {
-                match command {
-                    Command::Consumer { name, start, answer } => {
-                        let found = consumers::load(&table, &name)?;
-                        let consumer = found.unwrap_or(Consumer { next: start.max(1), lost: None });
-                        if found.is_none() {
-                            consumers::save(&mut table, &name, consumer)?;
-                            applied.dirty = true;
-                        }
-                        answers.push(Answer::Consumer(answer, consumer));
-                    }
-                    Command::Advance { name, next, answer } => {
-                        consumers::save(&mut table, &name, Consumer { next, lost: None })?;
-                        applied.dirty = true;
-                        answers.push(Answer::Advance(answer));
-                    }
-                    Command::Commit(..) | Command::Close => {}
-                }
-            }
+        if !batch.moves.is_empty() {
+            batch.move_consumers(&txn)?;
         }
+        let mut oldest = None;
         if trim_due {
             self.trimmed_at = Instant::now();
-            applied.oldest = trim::step(txn, &self.shared)?;
-            applied.dirty |= applied.oldest.is_some();
+            oldest = trim::step(&txn, &self.shared)?;
+            batch.dirty |= oldest.is_some();
         }
-        Ok(applied)
+        if batch.dirty {
+            txn.commit().attempt("committing to the store")?;
+        } else {
+            txn.abort().attempt("ending a transaction without changes")?;
+        }
+        Ok(oldest)
     }
 
-    fn append_block(&self, txn: &WriteTransaction, applied: &mut Applied) -> Result<(), Error> {
-        let entries = || applied.sets.iter().map(|s| s.entry.bytes());
-        let length = feed::block_len(entries().map(<[u8]>::len));
+    /// Appends the accepted sets to the feed.
+    fn append(&mut self, txn: &WriteTransaction, batch: &mut Batch) -> Result<(), Error> {
         let at = self.shared.options.now().max(self.tail.at);
-        let header = feed::Header { entries: applied.sets.len() as u32, at, offset: self.tail.offset };
+        batch.tail.at = at;
         let mut table = txn.open_table(FEED).attempt("opening the feed")?;
-        let mut space = table.insert_reserve(self.tail.seq + 1, length).attempt("appending to the feed")?;
-        feed::write_block(space.as_mut(), header, entries());
-        applied.tail.at = at;
-        applied.tail.offset += length as u64;
-        Ok(())
-    }
-
-    /// Makes a batch durable and known, then answers. An error comes with the answers still owed.
-    fn commit(
-        &mut self,
-        txn: WriteTransaction,
-        applied: Applied,
-        answers: Vec<Answer>,
-        began: Instant,
-    ) -> Result<(), (Error, Vec<Answer>)> {
-        let sets = applied.sets.len();
-        if applied.dirty {
-            if let Err(e) = txn.commit() {
-                return Err((Error::io("committing to the store", e), answers));
+        let mut first = self.tail.seq + 1;
+        let mut flush = |blocks: &mut BlockWriter, tail: &mut Tail| -> Result<(), Error> {
+            let entries = blocks.entries();
+            let block = blocks.finish(at, tail.offset);
+            table.insert(first, block).attempt("appending to the feed")?;
+            tail.offset += block.len() as u64;
+            first += u64::from(entries);
+            Ok(())
+        };
+        for set in batch.sets.iter().filter_map(Submitted::accepted) {
+            let entry = set.entry.bytes();
+            if !self.blocks.has_room(entry.len()) {
+                flush(&mut self.blocks, &mut batch.tail)?;
             }
-        } else if let Err(e) = txn.abort() {
-            return Err((Error::io("ending a transaction without changes", e), answers));
+            self.blocks.push(entry);
         }
-        self.tail = applied.tail;
-        if sets > 0 {
-            self.shared.index.apply(applied.sets.iter().map(|s| s.changes.as_slice()), applied.tail.seq);
-        }
-        self.shared.committed(applied.tail.seq, applied.oldest, applied.dirty, sets, began.elapsed());
-        let at = self.tail.at;
-        for answer in answers {
-            // A caller who no longer waits is no error.
-            match answer {
-                Answer::Set(to, outcome) => drop(to.send(outcome.map(|seq| Committed { seq, at }))),
-                Answer::Consumer(to, consumer) => drop(to.send(Ok(consumer))),
-                Answer::Advance(to) => drop(to.send(Ok(()))),
-            }
-        }
-        Ok(())
+        flush(&mut self.blocks, &mut batch.tail)
     }
 }
 
-impl Answer {
-    fn fail(self, error: &Error) {
-        let stopped = || Error::Stopped(chain(error));
-        match self {
-            // What was refused was refused, whatever came after.
-            Self::Set(to, Err(refusal)) => drop(to.send(Err(refusal))),
-            Self::Set(to, Ok(_)) => drop(to.send(Err(stopped()))),
-            Self::Consumer(to, _) => drop(to.send(Err(stopped()))),
-            Self::Advance(to) => drop(to.send(Err(stopped()))),
-        }
-    }
-}
-
-/// What a batch came to.
-struct Applied {
+/// What is done in one transaction, and what it came to.
+struct Batch {
+    sets: Vec<Submitted>,
+    moves: Vec<Command>,
+    answers: Vec<Answer>,
     tail: Tail,
-    sets: Vec<ChangeSet>,
     /// Whether there is anything to commit.
     dirty: bool,
-    /// The oldest entry left, when some were trimmed.
-    oldest: Option<u64>,
+}
+
+impl Batch {
+    fn new(commands: Vec<Command>, tail: Tail) -> Self {
+        let mut batch = Self {
+            sets: Vec::with_capacity(commands.len()),
+            moves: Vec::new(),
+            answers: Vec::new(),
+            tail,
+            dirty: false,
+        };
+        for command in commands {
+            match command {
+                Command::Commit(set, to) => batch.sets.push(Submitted { set, to, outcome: Ok(0) }),
+                Command::Close => {}
+                other => batch.moves.push(other),
+            }
+        }
+        batch
+    }
+
+    fn move_consumers(&mut self, txn: &WriteTransaction) -> Result<(), Error> {
+        let mut table = txn.open_table(CONSUMERS).attempt("opening the feed's consumers")?;
+        for command in self.moves.drain(..) {
+            match command {
+                Command::Consumer { name, start, answer } => {
+                    let found = consumers::load(&table, &name)?;
+                    let consumer = found.unwrap_or(Consumer { next: start.max(1), lost: None });
+                    if found.is_none() {
+                        consumers::save(&mut table, &name, consumer)?;
+                        self.dirty = true;
+                    }
+                    self.answers.push(Answer::Consumer(answer, consumer));
+                }
+                Command::Advance { name, next, answer } => {
+                    consumers::save(&mut table, &name, Consumer { next, lost: None })?;
+                    self.dirty = true;
+                    self.answers.push(Answer::Advance(answer));
+                }
+                Command::Commit(..) | Command::Close => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers everyone; with an error, those whose change is not known to be durable get it.
+    fn answer(self, error: Option<&Error>) {
+        let stopped = || error.map(|e| Error::Stopped(chain(e)));
+        let at = self.tail.at;
+        // A caller who no longer waits is no error.
+        for Submitted { set, to, outcome } in self.sets {
+            let outcome = match (outcome, stopped()) {
+                (Ok(_), Some(stopped)) => Err(stopped),
+                (outcome, _) => outcome.map(|seq| Committed { seq, at }),
+            };
+            drop(to.send(Reply { outcome, _set: Some(set) }));
+        }
+        for answer in self.answers {
+            match answer {
+                Answer::Consumer(to, consumer) => drop(to.send(stopped().map_or(Ok(consumer), Err))),
+                Answer::Advance(to) => drop(to.send(stopped().map_or(Ok(()), Err))),
+            }
+        }
+        self.moves.into_iter().for_each(|c| c.refuse(&|| stopped().unwrap_or_else(|| Error::Stopped(String::new()))));
+    }
 }
 
 /// A durable transaction that needs no repair after a crash.
@@ -348,9 +369,23 @@ struct Overlay<'a> {
     claims: HashMap<(Noun, &'a [u8]), Option<&'a Key>, RandomState>,
 }
 
+impl<'a> Overlay<'a> {
+    fn note(&mut self, change: &'a PreparedChange) {
+        let noun = change.noun;
+        self.versions.insert((noun, &change.key), change.version);
+        self.claims.extend(change.removed.claims().map(|(_, claim)| ((noun, claim), None)));
+        self.claims.extend(change.added.claims().map(|(_, claim)| ((noun, claim), Some(&change.key))));
+    }
+}
+
 impl<'a> Checks<'a> {
     fn new(index: &'a Index, sets: usize) -> Self {
-        Self { view: index.view(), batch: Overlay::default(), set: Overlay::default(), sets_left: sets }
+        let mut batch = Overlay::default();
+        if sets > 1 {
+            batch.versions.reserve(sets);
+            batch.claims.reserve(sets);
+        }
+        Self { view: index.view(), batch, set: Overlay::default(), sets_left: sets }
     }
 
     /// Whether all preconditions of a set hold. The outer error is the storage's.
@@ -365,10 +400,8 @@ impl<'a> Checks<'a> {
             }
             // Nobody asks after the last change of the last set.
             if !matches!(change.action, Action::Require) && (self.sets_left > 0 || rest.len() > 0) {
-                self.set.versions.insert((change.noun, &change.key), change.version);
-                self.set.claims.extend(change.removed.claims().map(|(_, claim)| ((change.noun, claim), None)));
-                let taken = change.added.claims().map(|(_, claim)| ((change.noun, claim), Some(&change.key)));
-                self.set.claims.extend(taken);
+                let overlay = if set.changes.len() == 1 { &mut self.batch } else { &mut self.set };
+                overlay.note(change);
             }
         }
         self.batch.versions.extend(self.set.versions.drain());

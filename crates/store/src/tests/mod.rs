@@ -1,5 +1,13 @@
 //! The store as its callers see it.
 
+mod copy;
+mod faults;
+mod feed;
+mod files;
+mod history;
+mod kill;
+mod model;
+
 use crate::*;
 use std::path::Path;
 use sutler_model::*;
@@ -25,8 +33,12 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn server(store: &Store, name: &str, customer: u128) -> Server {
+    bare_server(store.new_uuid(), name, customer)
+}
+
+fn bare_server(id: Uuid, name: &str, customer: u128) -> Server {
     Server {
-        id: ServerId(store.new_uuid()),
+        id: ServerId(id),
         version: 0,
         name: name.to_owned(),
         customer_id: CustomerId(Uuid::from_u128(customer)),
@@ -45,8 +57,85 @@ fn server(store: &Store, name: &str, customer: u128) -> Server {
         ssh_keys: Vec::new(),
         keys: Vec::new(),
         provider_values: Default::default(),
-        created_at: store.now(),
+        created_at: Timestamp(0),
     }
+}
+
+fn bare_job(id: Uuid, customer: u128) -> Job {
+    Job {
+        id: JobId(id),
+        version: 0,
+        input: JobInput::DeleteServer { server_id: ServerId(Uuid::from_u128(9)) },
+        item_noun: Noun::Server,
+        item_id: Uuid::from_u128(9),
+        item_name: "web".to_owned(),
+        customer_id: CustomerId(Uuid::from_u128(customer)),
+        billing_entity_id: BillingEntityId(Uuid::from_u128(1)),
+        user_id: None,
+        parent_id: None,
+        state: JobState::NotStarted,
+        current: None,
+        done: Vec::new(),
+        progress_percent: 0,
+        error: None,
+        idempotency_key: None,
+        request_hash: None,
+        cancel_requested: false,
+        deadline_at: Timestamp(0),
+        cause: Cause::system("test"),
+        created_at: Timestamp(0),
+        started_at: None,
+        finished_at: None,
+    }
+}
+
+fn user(store: &Store, email: &str) -> User {
+    User {
+        id: UserId(store.new_uuid()),
+        version: 0,
+        email: email.to_owned(),
+        first_name: "Ada".to_owned(),
+        last_name: "Lovelace".to_owned(),
+        billing_entity_id: BillingEntityId(Uuid::from_u128(1)),
+        customer_id: None,
+        role: Role::ProviderAdmin,
+        password_hash: "$argon2id$secret".to_owned(),
+        locked: false,
+        created_at: Timestamp(0),
+    }
+}
+
+fn interval(customer: u128, start: i64, resource: u128, end: Option<i64>) -> Interval {
+    Interval {
+        key: IntervalKey {
+            customer_id: CustomerId(Uuid::from_u128(customer)),
+            start: Timestamp(start),
+            resource_id: Uuid::from_u128(resource),
+            meter: Meter::Cpu,
+        },
+        version: 0,
+        billing_entity_id: BillingEntityId(Uuid::from_u128(1)),
+        resource_name: "web".to_owned(),
+        quantity: 2,
+        end: end.map(Timestamp),
+        evidence: None,
+        began_by: Cause::system("test"),
+        ended_by: None,
+    }
+}
+
+/// Commits one set that creates `record`.
+fn create<R: Record>(store: &Store, record: &mut R) -> Result<Committed, Error> {
+    let mut changes = set();
+    changes.create(record);
+    run(store.commit(changes))
+}
+
+/// Commits one set that updates `old` to `new`.
+fn update<R: Record>(store: &Store, old: &R, new: &mut R) -> Result<Committed, Error> {
+    let mut changes = set();
+    changes.update(old, new);
+    run(store.commit(changes))
 }
 
 fn set() -> ChangeSet {

@@ -1,0 +1,196 @@
+//! Making a store from a follower's copy: the newest base, and the feed since.
+
+use crate::{
+    Committed, Error, Index, Op,
+    error::Attempt,
+    feed::{self, RawChange},
+    follower::bases,
+    marker, msgpack, nouns,
+    open::{self, beside, remove_if_there},
+    segment::{self, SegmentReader},
+    tables::{FEED, WriteTables},
+    writer::begin,
+};
+use redb::{Database, ReadableTable};
+use std::path::Path;
+
+/// Blocks applied in one transaction.
+const BLOCKS: usize = 256;
+
+/// Makes the store file `to`, which must not exist, from the copy in `folder`. Equal to the store as of the last position
+/// copied, but for the consumers' places, which are those of the base: they see again what came since.
+///
+/// # Errors
+/// [`Error::Corrupt`] when the copy has a hole, [`Error::Foreign`], [`Error::Newer`], [`Error::Io`].
+pub fn rebuild(folder: &Path, to: &Path) -> Result<Committed, Error> {
+    let corrupt = |detail: String| Error::Corrupt { path: folder.to_owned(), detail };
+    let (base, base_path) = bases(folder)?.pop().ok_or_else(|| corrupt("there is no base in it".to_owned()))?;
+    crate::backup::refuse_existing(to)?;
+    let partial = beside(to, ".partial");
+    remove_if_there(&partial)?;
+    std::fs::copy(&base_path, &partial).attempt(&format!("copying `{}`", base_path.display()))?;
+    let db = open::open_file(&partial, 64 << 20)?;
+    let meta = open::read_meta(&db, &partial)?;
+    let known = crate::migrations::current(crate::migrations::MIGRATIONS);
+    if meta.schema > known {
+        return Err(Error::Newer { path: base_path, found: meta.schema, known });
+    }
+    let mut next = base + 1;
+    for (first, path) in segment::list(folder)? {
+        let Some(mut segment) = SegmentReader::open(&path, meta.id)? else { continue };
+        if first > next {
+            return Err(corrupt(format!("the feed from {next} to {} is missing", first - 1)));
+        }
+        loop {
+            let mut blocks = Vec::new();
+            while blocks.len() < BLOCKS {
+                let Some((first, block)) = segment.next()? else { break };
+                let end = first + feed::header(&block).map_or(0, |h| u64::from(h.entries));
+                if first < next {
+                    continue;
+                }
+                if first > next {
+                    return Err(corrupt(format!("the feed from {next} to {} is missing", first - 1)));
+                }
+                next = end;
+                blocks.push((first, block));
+            }
+            if blocks.is_empty() {
+                break;
+            }
+            apply(&db, &blocks, &corrupt)?;
+        }
+    }
+    let (tail, _) = open::load(&db, &partial, &Index::default())?;
+    drop(db);
+    std::fs::hard_link(&partial, to).attempt(&format!("moving the rebuilt store to `{}`", to.display()))?;
+    remove_if_there(&partial)?;
+    marker::sync_dir(to)?;
+    marker::Marker::lock(to)?.set_store_id(meta.id)?;
+    Ok(Committed { seq: tail.seq, at: tail.at })
+}
+
+fn apply(db: &Database, blocks: &[(u64, Vec<u8>)], corrupt: &impl Fn(String) -> Error) -> Result<(), Error> {
+    let txn = begin(db)?;
+    {
+        let mut tables = WriteTables::new(&txn);
+        let mut feed_table = txn.open_table(FEED).attempt("opening the feed")?;
+        for (first, block) in blocks {
+            let damaged = || corrupt(format!("the feed block at {first} cannot be read"));
+            for change in feed::raw_changes(block).ok_or_else(damaged)? {
+                let done = apply_change(&mut tables, &change)?;
+                done.ok_or_else(|| corrupt(format!("the feed block at {first} does not fit the base")))?;
+            }
+            feed_table.insert(first, block.as_slice()).attempt("appending to the feed")?;
+        }
+    }
+    txn.commit().attempt("committing to the rebuilt store")
+}
+
+/// None when the change does not fit what is there.
+fn apply_change(tables: &mut WriteTables<'_>, change: &RawChange<'_>) -> Result<Option<()>, Error> {
+    let (noun, key) = (change.noun, change.key);
+    let mut old = None;
+    for live in [true, false] {
+        if old.is_none() && (live || nouns::has_history(noun)) {
+            let removed = tables.noun(noun, live)?.remove(key).attempt("taking out a record")?;
+            old = removed.map(|guard| guard.value().to_vec());
+        }
+    }
+    if let Some(old) = &old {
+        for entry in nouns::place(noun, old)?.1 {
+            tables.history()?.remove(entry.as_slice()).attempt("removing from the history index")?;
+        }
+    }
+    let new = match (change.op, &old) {
+        (Op::Created, None) => Some(change.payload.to_vec()),
+        (Op::Updated, Some(old)) => {
+            let patched = change.differences().and_then(|d| msgpack::patch(old, &d, change.version));
+            let Some(patched) = patched else { return Ok(None) };
+            Some(patched)
+        }
+        (Op::Deleted, Some(_)) => None,
+        _ => return Ok(None),
+    };
+    if let Some(new) = new {
+        let (live, entries) = nouns::place(noun, &new)?;
+        tables.noun(noun, live)?.insert(key, new.as_slice()).attempt("storing a record")?;
+        for entry in entries {
+            tables.history()?.insert(entry.as_slice(), key).attempt("adding to the history index")?;
+        }
+    }
+    Ok(Some(()))
+}
+
+/// What a whole store holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// Records by noun.
+    pub records: Vec<(sutler_model::Noun, u64)>,
+    /// Oldest feed position.
+    pub oldest_seq: u64,
+    /// Last feed position.
+    pub seq: u64,
+}
+
+/// Reads every page, record, index entry and feed block of the store file at `path`, which nobody may have open.
+///
+/// # Errors
+/// [`Error::Corrupt`] names the first thing wrong; those of [`crate::Store::open`].
+pub fn verify(path: &Path) -> Result<Verified, Error> {
+    use crate::tables;
+    use redb::ReadableDatabase;
+    use sutler_model::Noun;
+    let corrupt = |detail: String| Error::Corrupt { path: path.to_owned(), detail };
+    let mut db = open::open_file(path, 64 << 20)?;
+    open::read_meta(&db, path)?;
+    if !db.check_integrity().attempt("checking the pages of the store")? {
+        return Err(corrupt("its pages do not add up".to_owned()));
+    }
+    let (tail, oldest) = open::load(&db, path, &Index::default())?;
+    let txn = db.begin_read().attempt("reading the store")?;
+    let mut entries = std::collections::BTreeMap::new();
+    let mut records = Vec::new();
+    for noun in Noun::ALL {
+        let mut count = 0;
+        for live in [true, false] {
+            if !live && !nouns::has_history(noun) {
+                continue;
+            }
+            let definition = if live { tables::live(noun) } else { tables::closed(noun) };
+            let Some(table) = tables::read(&txn, definition)? else { continue };
+            for row in table.iter().attempt("reading the store")? {
+                let (key, record) = row.attempt("reading the store")?;
+                let (is_live, placed) = nouns::place(noun, record.value())?;
+                if is_live != live {
+                    return Err(corrupt(format!("a {noun} lies in the wrong table: {:02x?}", key.value())));
+                }
+                entries.extend(placed.into_iter().map(|entry| (entry, key.value().to_vec())));
+                count += 1;
+            }
+        }
+        records.push((noun, count));
+    }
+    if let Some(table) = tables::read(&txn, tables::HISTORY)? {
+        for row in table.iter().attempt("reading the history index")? {
+            let (entry, key) = row.attempt("reading the history index")?;
+            if entries.remove(entry.value()).as_deref() != Some(key.value()) {
+                return Err(corrupt(format!("an entry of the history index leads nowhere: {:02x?}", entry.value())));
+            }
+        }
+    }
+    if let Some(entry) = entries.keys().next() {
+        return Err(corrupt(format!("an entry of the history index is missing: {entry:02x?}")));
+    }
+    let mut next = oldest;
+    if let Some(table) = tables::read(&txn, FEED)? {
+        for row in table.iter().attempt("reading the feed")? {
+            let (first, block) = row.attempt("reading the feed")?;
+            let whole = feed::raw_changes(block.value()).is_some() && first.value() == next;
+            let header = feed::header(block.value()).filter(|_| whole);
+            let header = header.ok_or_else(|| corrupt(format!("the feed has a hole or damage at {next}")))?;
+            next += u64::from(header.entries);
+        }
+    }
+    Ok(Verified { records, oldest_seq: oldest, seq: tail.seq })
+}
