@@ -1,12 +1,14 @@
 //! Where scripts may send requests.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 /// Outbound policy. Checked after name resolution, on the very address that is then connected to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Egress {
     /// Whether loopback, link-local, private and other special addresses may be reached.
     pub allow_private: bool,
+    /// What may be reached though its addresses are special: a host as below, or a network such as `10.1.0.0/16`.
+    pub exceptions: Vec<String>,
     /// If not empty, only these hosts: `example.com`, `*.example.com`, an address, or either with `:port`.
     pub allow: Vec<String>,
     /// Never these hosts, whatever `allow` says.
@@ -23,6 +25,7 @@ impl Default for Egress {
     fn default() -> Self {
         Self {
             allow_private: false,
+            exceptions: Vec::new(),
             allow: Vec::new(),
             deny: Vec::new(),
             timeout_ms: 30_000,
@@ -48,12 +51,22 @@ impl Egress {
         Ok(())
     }
 
+    /// The policy for one target: without regard to its addresses where an exception names it.
+    pub(crate) fn towards(self: &Arc<Self>, host: &str, port: u16) -> Arc<Self> {
+        let name = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase();
+        if !self.allow_private && self.exceptions.iter().any(|pattern| matches(pattern, &name, port)) {
+            return Arc::new(Self { allow_private: true, ..Self::clone(self) });
+        }
+        self.clone()
+    }
+
     /// Whether an address may be connected to.
     ///
     /// # Errors
     /// Why not.
     pub fn check_address(&self, address: IpAddr) -> Result<(), String> {
-        if self.allow_private || is_public(address) {
+        if self.allow_private || is_public(address) || self.exceptions.iter().any(|network| contains(network, address))
+        {
             Ok(())
         } else {
             Err(format!("requests to the address {address} are refused: it is not a public one"))
@@ -74,6 +87,22 @@ fn matches(pattern: &str, host: &str, port: u16) -> bool {
     match pattern.strip_prefix("*.") {
         Some(domain) => host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.')),
         None => host == pattern,
+    }
+}
+
+/// Whether `network`, such as `10.1.0.0/16`, holds an address. Text that is no network holds none.
+fn contains(network: &str, address: IpAddr) -> bool {
+    let Some((base, length)) = network.split_once('/') else { return false };
+    let (Ok(base), Ok(length)) = (base.parse::<IpAddr>(), length.parse::<u32>()) else { return false };
+    // Shifted by the part that may differ; a shift by all bits leaves nothing to compare.
+    match (base, address) {
+        (IpAddr::V4(base), IpAddr::V4(address)) if length <= 32 => {
+            (u32::from(base) ^ u32::from(address)).checked_shr(32 - length).unwrap_or(0) == 0
+        }
+        (IpAddr::V6(base), IpAddr::V6(address)) if length <= 128 => {
+            (u128::from(base) ^ u128::from(address)).checked_shr(128 - length).unwrap_or(0) == 0
+        }
+        _ => false,
     }
 }
 
@@ -146,6 +175,21 @@ mod tests {
             assert!(egress.check_address(address.parse().unwrap()).is_ok(), "{address}");
         }
         assert!(Egress { allow_private: true, ..egress }.check_address("127.0.0.1".parse().unwrap()).is_ok());
+    }
+
+    #[test]
+    fn exceptions_open_a_target_or_a_network_and_nothing_beside_it() {
+        let exceptions = vec!["10.1.0.0/16".into(), "db.test:5432".into(), "fd00::/8".into()];
+        let egress = Arc::new(Egress { exceptions, ..Egress::default() });
+        let open = |egress: &Egress, address: &str| egress.check_address(address.parse().unwrap()).is_ok();
+        assert!(open(&egress, "10.1.255.1") && !open(&egress, "10.2.0.1") && open(&egress, "fd12::1"));
+        assert!(!open(&egress, "127.0.0.1") && !open(&egress, "::1"));
+        assert!(open(&egress.towards("DB.test.", 5432), "127.0.0.1"));
+        assert!(!open(&egress.towards("db.test", 5433), "127.0.0.1"));
+        assert!(!open(&egress.towards("other.test", 5432), "127.0.0.1"));
+        let all =
+            Egress { exceptions: vec!["0.0.0.0/0".into(), "x/8".into(), "1.2.3.4/99".into()], ..Egress::default() };
+        assert!(open(&all, "127.0.0.1") && !open(&all, "::1"));
     }
 
     #[test]

@@ -205,6 +205,7 @@ async fn exchange(
     let host = url.host_str().ok_or((code::MALFORMED_URL, "the URL has no host".to_owned()))?;
     let port = url.port_or_known_default().unwrap_or(0);
     egress.check_host(host, port).map_err(|reason| (code::REFUSED, reason))?;
+    let egress = &egress.towards(host, port);
     if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse() {
         egress.check_address(address).map_err(|reason| (code::REFUSED, reason))?;
     }
