@@ -109,7 +109,8 @@ impl Scripts {
         metrics::describe_counter!("sutler_trigger_gaps_total", "Times that feed entries were trimmed unseen.");
         let (tree, behind) = (Tree::default(), Behind::default());
         let host = host::Platform::new(core.store.clone(), system, tree.clone(), behind.clone());
-        let runtime = Runtime::new(core.settings.lua_threads, Arc::new(host), egress(&core.settings.egress_allow));
+        let egress = Egress { exceptions: core.settings.egress_allow.clone(), ..Egress::default() };
+        let runtime = Runtime::new(core.settings.lua_threads, Arc::new(host), egress);
         let env = Env {
             core,
             runtime: Arc::new(runtime),
@@ -249,12 +250,6 @@ impl Scripts {
         });
         Ok(read.await?)
     }
-}
-
-/// Where scripts may send requests. Without exceptions: everywhere but to special addresses.
-fn egress(exceptions: &[String]) -> Egress {
-    let _ = exceptions;
-    Egress::default()
 }
 
 /// An actor's refusal to answer, as an operation's error.

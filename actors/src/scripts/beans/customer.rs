@@ -28,7 +28,7 @@ impl Described for Customer {
                 c.warning_level = if v.is_null() { None } else { Some(nanos(v)?) };
                 Ok(())
             }),
-            P::new("limitsMap", |c, _| Ok(limits(c))).or_set(|c, v, viewer| set_limits(c, v, viewer)),
+            P::new("limitsMap", |c, _| Ok(limits(c))).or_set(set_limits),
             P::new("creditCustomer", |_, _| Ok("INVOICE".into())),
             P::new("timeZone", |_, _| Ok("UTC".into())),
             P::new("warningSent", |_, _| Ok(false.into())),

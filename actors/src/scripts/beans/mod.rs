@@ -26,18 +26,23 @@ use uuid::Uuid;
 /// One property of a bean.
 pub(super) struct Property<R> {
     name: &'static str,
-    get: fn(&R, &Beans<'_>) -> Result<Value, Error>,
-    set: Option<fn(&mut R, &Value, Scope) -> Result<(), String>>,
+    get: Get<R>,
+    set: Option<Set<R>>,
 }
+
+/// Reads a property.
+type Get<R> = fn(&R, &Beans<'_>) -> Result<Value, Error>;
+/// Sets a property for a script of a scope. The error says what would be right.
+type Set<R> = fn(&mut R, &Value, Scope) -> Result<(), String>;
 
 impl<R> Property<R> {
     /// A property that scripts may only read.
-    const fn new(name: &'static str, get: fn(&R, &Beans<'_>) -> Result<Value, Error>) -> Self {
+    const fn new(name: &'static str, get: Get<R>) -> Self {
         Self { name, get, set: None }
     }
 
-    /// The same property, which scripts may also set before the record is stored. The error says what would be right.
-    const fn or_set(mut self, set: fn(&mut R, &Value, Scope) -> Result<(), String>) -> Self {
+    /// The same property, which scripts may also set before the record is stored.
+    const fn or_set(mut self, set: Set<R>) -> Self {
         self.set = Some(set);
         self
     }

@@ -101,7 +101,7 @@ fn providers(value: &Value) -> Result<BTreeMap<String, BTreeMap<String, String>>
             providers.insert(provider.clone(), kept);
         }
     }
-    let settings = || providers.iter().flat_map(|(_, settings)| settings);
+    let settings = || providers.values().flatten();
     if settings().count() > SETTINGS_MAX {
         return Err(format!("has more than {SETTINGS_MAX} settings"));
     }
