@@ -2,7 +2,9 @@
 
 use crate::{meter::Meter, object::JSON_BYTES};
 use mlua::{Lua, Result, Table, Value as Lv};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+use std::{borrow::Cow, cell::Cell, fmt};
 
 /// Deepest nesting read or written.
 const DEPTH: usize = 100;
@@ -125,26 +127,92 @@ pub(crate) fn weight_of(fields: &Map<String, Value>) -> usize {
     fields.iter().map(|(key, item)| 48 + key.len() + weight(item)).sum()
 }
 
-/// JSON as a Lua value; null is nil.
-pub(crate) fn to_lua(lua: &Lua, value: &Value) -> Result<Lv> {
-    Ok(match value {
-        Value::Null => Lv::Nil,
-        Value::Bool(b) => Lv::Boolean(*b),
-        Value::Number(n) => Lv::Number(n.as_f64().unwrap_or(f64::NAN)),
-        Value::String(text) => Lv::String(lua.create_string(text)?),
-        Value::Array(items) => {
-            let table = lua.create_table_with_capacity(items.len(), 0)?;
-            for (index, item) in items.iter().enumerate() {
-                table.raw_set(index + 1, to_lua(lua, item)?)?;
-            }
-            Lv::Table(table)
-        }
-        Value::Object(fields) => {
-            let table = lua.create_table_with_capacity(0, fields.len())?;
-            for (key, item) in fields {
-                table.raw_set(key.as_str(), to_lua(lua, item)?)?;
-            }
-            Lv::Table(table)
-        }
+/// JSON text as a Lua value; null is nil. Tables come to be as the text is read, within the state's memory limit.
+///
+/// # Errors
+/// For text that is not JSON, and when the run is stopped meanwhile.
+pub(crate) fn decode(lua: &Lua, text: &[u8]) -> Result<Lv> {
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let steps = Cell::new(0);
+    let read = Reader { lua, steps: &steps }.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+    read.map_err(|error| {
+        // A stopped run says so itself.
+        Meter::check_current().err().unwrap_or_else(|| mlua::Error::runtime(format!("JSON: {error}")))
     })
+}
+
+#[derive(Clone, Copy)]
+struct Reader<'l> {
+    lua: &'l Lua,
+    steps: &'l Cell<usize>,
+}
+
+impl Reader<'_> {
+    fn step<E: de::Error>(&self) -> std::result::Result<(), E> {
+        self.steps.set(self.steps.get() + 1);
+        if self.steps.get().is_multiple_of(1024) { Meter::check_current().map_err(E::custom) } else { Ok(()) }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Reader<'_> {
+    type Value = Lv;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> std::result::Result<Lv, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Reader<'_> {
+    type Value = Lv;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> std::result::Result<Lv, E> {
+        Ok(Lv::Nil)
+    }
+
+    fn visit_bool<E: de::Error>(self, b: bool) -> std::result::Result<Lv, E> {
+        Ok(Lv::Boolean(b))
+    }
+
+    #[allow(clippy::cast_precision_loss)] // Lua has no other numbers
+    fn visit_i64<E: de::Error>(self, n: i64) -> std::result::Result<Lv, E> {
+        Ok(Lv::Number(n as f64))
+    }
+
+    #[allow(clippy::cast_precision_loss)]
+    fn visit_u64<E: de::Error>(self, n: u64) -> std::result::Result<Lv, E> {
+        Ok(Lv::Number(n as f64))
+    }
+
+    fn visit_f64<E: de::Error>(self, n: f64) -> std::result::Result<Lv, E> {
+        Ok(Lv::Number(n))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> std::result::Result<Lv, E> {
+        self.lua.create_string(text).map(Lv::String).map_err(E::custom)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> std::result::Result<Lv, A::Error> {
+        let table = self.lua.create_table().map_err(de::Error::custom)?;
+        let mut index = 0;
+        while let Some(item) = items.next_element_seed(self)? {
+            index += 1;
+            self.step()?;
+            table.raw_set(index, item).map_err(de::Error::custom)?;
+        }
+        Ok(Lv::Table(table))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> std::result::Result<Lv, A::Error> {
+        let table = self.lua.create_table().map_err(de::Error::custom)?;
+        while let Some(key) = fields.next_key::<Cow<'de, str>>()? {
+            let item = fields.next_value_seed(self)?;
+            self.step()?;
+            table.raw_set(key.as_ref(), item).map_err(de::Error::custom)?;
+        }
+        Ok(Lv::Table(table))
+    }
 }

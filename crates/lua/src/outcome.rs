@@ -18,6 +18,8 @@ const REFUSALS: [&str; 12] = [
     "ABORT",
     "ERROR",
 ];
+/// Longest result kept.
+const RESULT_BYTES: usize = 64 << 10;
 /// Where its reason may stand.
 const REASONS: [&str; 6] = ["errorString", "reason", "message", "exitMessage", "errorMessage", "error"];
 
@@ -25,13 +27,18 @@ const REASONS: [&str; 6] = ["errorString", "reason", "message", "exitMessage", "
 pub(crate) fn read(meter: &Meter, ended: Result<Value, ScriptError>, input: Option<Bean>) -> Outcome {
     let (exit, result) = match (meter.stopped(), ended) {
         (Some(limit), _) => (Exit::Stopped(limit), limit.to_string()),
-        (None, Ok(returned)) => (exit(&returned), returned.to_string()),
+        (None, Ok(returned)) => (exit(&returned), cut(returned.to_string())),
         (None, Err(error)) => {
-            let text = error.to_string();
+            let text = cut(error.to_string());
             (Exit::Failed(error), text)
         }
     };
     Outcome { exit, input, log: meter.take_log(), result, duration_us: meter.elapsed_us(), calls: meter.take_calls() }
+}
+
+fn cut(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(RESULT_BYTES));
+    text
 }
 
 /// The outcome of a run that could not begin.

@@ -16,6 +16,9 @@ use std::{
 use sutler_model::ScriptId;
 use tokio::sync::{mpsc, oneshot};
 
+/// Lua calls Rust calls Lua up to two hundred deep before it gives up.
+const STACK_BYTES: usize = 8 << 20;
+
 /// Loaded blocks and what they hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -47,16 +50,18 @@ impl Runtime {
     /// # Panics
     /// When the system refuses a thread.
     pub fn new(threads: usize, host: Arc<dyn Host>, egress: Egress) -> Self {
+        let threads = threads.max(1);
         let counters = Arc::new(Counters::default());
         let egress = Arc::new(egress);
-        let shards = (0..threads.max(1))
+        let shards = (0..threads)
             .map(|number| {
                 let (sender, receiver) = mpsc::unbounded_channel();
                 let (host, egress, counters) = (host.clone(), egress.clone(), counters.clone());
                 std::thread::Builder::new()
                     .name(format!("lua-{number}"))
+                    .stack_size(STACK_BYTES)
                     .spawn(move || {
-                        shard::serve(Shard { host, egress, counters, clients: RefCell::default() }, receiver)
+                        shard::serve(Shard { host, egress, counters, threads, clients: RefCell::default() }, receiver)
                     })
                     .expect("the system starts a thread");
                 sender

@@ -36,6 +36,8 @@ pub(crate) struct Shard {
     pub host: Arc<dyn Host>,
     pub egress: Arc<Egress>,
     pub counters: Arc<Counters>,
+    /// How many share the budget for loaded blocks.
+    pub threads: usize,
     /// HTTP clients by policy; there are as many as policies in use.
     pub clients: RefCell<Vec<(Arc<Egress>, bool, reqwest::Client)>>,
 }
@@ -73,6 +75,24 @@ struct Blocks {
     loaded: RefCell<HashMap<ScriptId, Rc<Loaded>>>,
     /// Counts runs; the order of last use.
     clock: Cell<u64>,
+    /// What the loaded blocks hold.
+    bytes: Cell<usize>,
+}
+
+/// Counts a run for as long as it lives, a panic included.
+struct Running(Arc<Counters>);
+
+impl Running {
+    fn new(counters: &Arc<Counters>) -> Self {
+        counters.runs.fetch_add(1, Ordering::Relaxed);
+        Self(counters.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.runs.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Answers messages until the runtime is dropped.
@@ -84,16 +104,17 @@ pub(crate) fn serve(shard: Shard, mut messages: mpsc::UnboundedReceiver<Message>
             return;
         }
     };
-    let blocks = Rc::new(Blocks { shard: Rc::new(shard), loaded: RefCell::default(), clock: Cell::new(0) });
+    let blocks =
+        Rc::new(Blocks { shard: Rc::new(shard), loaded: RefCell::default(), clock: Cell::new(0), bytes: Cell::new(0) });
     tokio::task::LocalSet::new().block_on(&tokio, async move {
         while let Some(message) = messages.recv().await {
             let blocks = blocks.clone();
             tokio::task::spawn_local(async move {
                 match message {
                     Message::Run { call, reply } => {
-                        blocks.shard.counters.runs.fetch_add(1, Ordering::Relaxed);
+                        let running = Running::new(&blocks.shard.counters);
                         let outcome = blocks.run(*call).await;
-                        blocks.shard.counters.runs.fetch_sub(1, Ordering::Relaxed);
+                        drop(running);
                         let _ = reply.send(outcome);
                     }
                     Message::Register { source, who, limits, reply } => {
@@ -153,16 +174,14 @@ impl Blocks {
             version: call.block.version,
             used_at: Cell::new(self.clock.get()),
         });
-        let counters = &self.shard.counters;
-        counters.blocks.fetch_add(1, Ordering::Relaxed);
-        counters.bytes.fetch_add(block.bytes.get(), Ordering::Relaxed);
+        self.shard.counters.blocks.fetch_add(1, Ordering::Relaxed);
+        self.account(0, block.bytes.get());
         self.loaded.borrow_mut().insert(id, block.clone());
         Ok(block)
     }
 
     /// After a run: counts the block's memory anew, and unloads what no longer fits.
     fn settle(&self, id: ScriptId, block: &Rc<Loaded>, limits: &Limits, spoiled: bool) {
-        let counters = &self.shard.counters;
         let still_loaded = self.loaded.borrow().get(&id).is_some_and(|known| Rc::ptr_eq(known, block));
         if !still_loaded {
             return;
@@ -174,9 +193,8 @@ impl Blocks {
         }
         let bytes = block.vm.bytes();
         let before = block.bytes.replace(bytes);
-        counters.bytes.fetch_add(bytes, Ordering::Relaxed);
-        counters.bytes.fetch_sub(before, Ordering::Relaxed);
-        while counters.bytes.load(Ordering::Relaxed) > limits.resident_bytes {
+        self.account(before, bytes);
+        while self.bytes.get() > limits.resident_bytes / self.shard.threads {
             let oldest = self
                 .loaded
                 .borrow()
@@ -195,8 +213,15 @@ impl Blocks {
     fn unload(&self, id: ScriptId) {
         if let Some(block) = self.loaded.borrow_mut().remove(&id) {
             self.shard.counters.blocks.fetch_sub(1, Ordering::Relaxed);
-            self.shard.counters.bytes.fetch_sub(block.bytes.get(), Ordering::Relaxed);
+            self.account(block.bytes.get(), 0);
         }
+    }
+
+    /// A block that held `before` bytes holds `now`.
+    fn account(&self, before: usize, now: usize) {
+        self.bytes.set(self.bytes.get() - before + now);
+        self.shard.counters.bytes.fetch_add(now, Ordering::Relaxed);
+        self.shard.counters.bytes.fetch_sub(before, Ordering::Relaxed);
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) const CHUNK: &str = "script";
 /// Environments kept for later when no run uses them.
 const SPARE: usize = 4;
 /// Longest source, bytes: the compiler works outside every limit.
-pub(crate) const SOURCE_BYTES: usize = 1 << 20;
+pub(crate) const SOURCE_BYTES: usize = 512 << 10;
 
 pub(crate) struct Vm {
     lua: Lua,

@@ -139,6 +139,7 @@ async fn host_calls_wait_inside_pcall_and_coroutines() {
         assert_eq!(fixture.eval(body).await, value, "{body}");
     }
     // Where Luau cannot wait, the error says so.
+    let fixture = self::fixture();
     for body in [
         "string.gsub('a', 'a', function() userAPI:waitForJob('j', true) end)",
         "table.sort({1, 2}, function(a, b) userAPI:waitForJob('j', true) return a < b end)",

@@ -3,7 +3,7 @@
 use crate::support::{Fixture, Platform, block};
 use serde_json::json;
 use std::time::{Duration, Instant};
-use sutler_lua::{Egress, Exit, Params};
+use sutler_lua::{Egress, Exit, Limit, Limits, Params};
 
 /// Name and body. Each must end soon after its limit, whatever it catches.
 const SCRIPTS: &[(&str, &str)] = &[
@@ -70,7 +70,6 @@ const SCRIPTS: &[(&str, &str)] = &[
         "local t = {} for i = 1, 100000 do t[i] = i end while true do pcall(table.sort, t, function() return true end) end",
     ),
     ("concat of a large table", "local t = {} for i = 1, 100000 do t[i] = 'x' end while true do table.concat(t) end"),
-    ("large table.create", "while true do pcall(table.create, 1e8, 0) end"),
     ("loadstring of a long source", "local s = string.rep('x = 1 ', 700000) while true do loadstring(s) end"),
     ("loadstring in a loop", "local s = string.rep('x = 1 ', 20000) while true do loadstring(s) end"),
     ("loadstring of deep nesting", "local s = 'return ' .. string.rep('(', 100000) while true do loadstring(s) end"),
@@ -82,6 +81,64 @@ const SCRIPTS: &[(&str, &str)] = &[
     (
         "plain find without the flag",
         "local s, p = string.rep('ab', 10000000), string.rep('ba', 500000) .. 'c' while true do s:find(p) end",
+    ),
+    ("empty texts repeated", "while true do string.rep('', 1e9) end"),
+    (
+        "functions that Luau adds",
+        "while true do pcall(function() table.move({}, 1, 1e9, 2) end) pcall(function() table.create(1e8, 0) end) end",
+    ),
+    ("concat of a range that is not there", "while true do pcall(table.concat, {}, '', 1, 1e9) end"),
+    ("unpack of a range that is not there", "while true do pcall(unpack, {}, 1, 1e9) end"),
+    (
+        "linear gsub of a long text",
+        "local s = string.rep('a', 15000000) while true do pcall(string.gsub, s, 'a', 'b') end",
+    ),
+    (
+        "linear gsub by a table",
+        "local s = string.rep('a', 15000000) while true do pcall(string.gsub, s, '.', {a = 'b'}) end",
+    ),
+    (
+        "splitting a long text",
+        "local s = string.rep('a', 10000000) while true do pcall(string.split or string.upper, s, '') end",
+    ),
+    (
+        "upper and reverse of a long text",
+        "local s = string.rep('a', 15000000) while true do pcall(string.upper, s) pcall(string.reverse, s) end",
+    ),
+    (
+        "comparing long texts",
+        "local a, b = string.rep('a', 15000000) .. 'x', string.rep('a', 15000000) .. 'y' while true do local c = a < b end",
+    ),
+    (
+        "shifting a large table",
+        "local t = {} for i = 1, 1000000 do t[i] = i end while true do table.insert(t, 1, 0) table.remove(t, 1) end",
+    ),
+    ("maxn of a large table", "local t = {} for i = 1, 1000000 do t[i] = i end while true do table.maxn(t) end"),
+    ("numbers from long texts", "local s = string.rep('1', 10000000) while true do tonumber(s) end"),
+    (
+        "a format with long texts",
+        "local s = string.rep('a', 10000000) while true do pcall(string.format, '%s%q', s, s) end",
+    ),
+    (
+        "base64 of a long text",
+        "local s, h = string.rep('a', 10000000), new('FDLHashHelper') while true do pcall(function() h:toBase64(s) end) end",
+    ),
+    (
+        "encoding a long text",
+        "local s, h = string.rep(' ', 10000000), new('simplehttp') while true do pcall(function() h.URLEncode(s) end) end",
+    ),
+    (
+        "translating with large arguments",
+        "local s = string.rep('x', 1000000) while true do pcall(function() translate.string(string.rep('{0}', 100000), s) end) end",
+    ),
+    (
+        "starting with a long text",
+        "local s, u = string.rep('a', 10000000), new('Utils') while true do u:stringStartsWith(s, s) end",
+    ),
+    ("a long log line", "local s = string.rep('a', 10000000) while true do print(s) syslog.syslog(s, s) end"),
+    (
+        "removing from the front of a list",
+        "local l = new('List') for i = 1, 100000 do l:add(i) end while true do l:add(0, 1) l:remove(0) l:indexOf('x') end",
     ),
     ("unpack of a large table", "local t = {} for i = 1, 100000 do t[i] = i end while true do pcall(unpack, t) end"),
     ("collecting garbage", "local t = {} for i = 1, 300000 do t[i] = {} end while true do collectgarbage() end"),
@@ -154,11 +211,8 @@ async fn every_hostile_script_ends_and_others_live_on() {
             slow.push((*name, took.as_millis()));
         }
         // The bystanders' limits are wide: they are asked whether they run, not how fast.
-        let wide = Fixture {
-            runtime: fixture.runtime.clone(),
-            platform: fixture.platform.clone(),
-            limits: sutler_lua::Limits::default(),
-        };
+        let wide =
+            Fixture { runtime: fixture.runtime.clone(), platform: fixture.platform.clone(), limits: Limits::default() };
         for bystander in &bystanders {
             assert_eq!(
                 wide.run(bystander, "f", Params::default()).await.result,
@@ -183,7 +237,7 @@ async fn growing_ends_at_the_memory_limit() {
         "local m, i = new('Map'), 0 while true do i = i + 1 m:put('key' .. i, i) end",
     ] {
         let outcome = fixture.body(body, Params::default()).await;
-        assert_eq!(outcome.exit, Exit::Stopped(sutler_lua::Limit::Memory), "{body}: {}", outcome.result);
+        assert_eq!(outcome.exit, Exit::Stopped(Limit::Memory), "{body}: {}", outcome.result);
     }
     // Garbage is not growth.
     let body = "for j = 1, 200 do local l = new('List') for i = 1, 1000 do l:add(string.rep('x', 100)) end end return {exitState = 'SUCCESS'}";

@@ -17,7 +17,6 @@ pub struct Seen {
     pub operation: String,
     pub args: Vec<Value>,
     pub call_no: u32,
-    pub who: Who,
 }
 
 /// Beans by resource type, and what was asked of them.
@@ -80,13 +79,13 @@ impl Host for Platform {
 
     async fn call(
         &self,
-        who: &Who,
+        _: &Who,
         api: Api,
         operation: &str,
         args: Vec<Value>,
         call_no: u32,
     ) -> Result<Value, HostError> {
-        let seen = Seen { api, operation: operation.to_owned(), args: args.clone(), call_no, who: who.clone() };
+        let seen = Seen { api, operation: operation.to_owned(), args: args.clone(), call_no };
         self.seen.lock().unwrap().push(seen);
         let job = |kind: &str| json!({"@bean": "Job", "resourceUUID": format!("job-{call_no}"), "jobType": kind, "status": "IN_PROGRESS", "itemUUID": args[0]});
         match operation {

@@ -125,6 +125,11 @@ table.getn = function(t)
 end
 table.setn = function() end
 table.unpack = g.unpack
+-- Luau's own additions are not of the language, and some loop long where nothing can interrupt them.
+for _, name in { "move", "create", "clear", "clone", "find", "freeze", "isfrozen" } do
+	table[name] = nil
+end
+string.split = nil
 
 base.print = function(...)
 	local parts = { ... }

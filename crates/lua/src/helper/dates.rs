@@ -15,7 +15,7 @@ pub(super) fn create(lua: &Lua) -> Result<Table> {
         if value.is_nil() {
             return Ok(now());
         }
-        if let (Lv::String(text), Some(pattern)) = (&value, text_of(&pattern)) {
+        if let (Lv::String(text), Some(pattern)) = (&value, pattern_of(&pattern)?) {
             let text = text.to_string_lossy();
             let ms = date::parse(&text, &pattern)
                 .ok_or_else(|| Error::runtime(format!("INVALID_DATE_FORMAT: `{text}` is not of the form {pattern}")))?;
@@ -24,11 +24,24 @@ pub(super) fn create(lua: &Lua) -> Result<Table> {
         ms(&value).map(ms_number)
     })?;
     module.function("getString", |_, (time, pattern): (Lv, Lv)| {
-        let pattern = text_of(&pattern).unwrap_or_else(|| "yyyy-MM-dd'T'HH:mm:ssZ".to_owned());
+        let pattern = pattern_of(&pattern)?.unwrap_or_else(|| "yyyy-MM-dd'T'HH:mm:ssZ".to_owned());
         Ok(date::format(ms(&time)?, &pattern))
     })?;
     module.function("addDays", |_, (time, days): (Lv, f64)| Ok(ms_number(ms(&time)?) + days * ms_number(DAY_MS)))?;
     Ok(module.table)
+}
+
+/// Longest pattern read.
+const PATTERN_BYTES: usize = 256;
+
+fn pattern_of(value: &Lv) -> Result<Option<String>> {
+    let pattern = text_of(value);
+    match &pattern {
+        Some(text) if text.len() > PATTERN_BYTES => {
+            Err(Error::runtime(format!("INVALID_DATE_FORMAT: the pattern is longer than {PATTERN_BYTES} bytes")))
+        }
+        _ => Ok(pattern),
+    }
 }
 
 /// A moment given as a date, a number or a text.

@@ -25,13 +25,19 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>) -> Result<Table> {
 
 /// Encodes all but letters, digits and `-_.~`.
 fn percent(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(*byte).to_string(),
-            other => format!("%{other:02X}"),
-        })
-        .collect()
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let mut out = String::with_capacity(bytes.len());
+    for byte in bytes {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(*byte)),
+            other => {
+                out.push('%');
+                out.push(char::from(DIGITS[usize::from(other >> 4)]));
+                out.push(char::from(DIGITS[usize::from(other & 15)]));
+            }
+        }
+    }
+    out
 }
 
 fn unpercent(text: &[u8]) -> Vec<u8> {

@@ -2,10 +2,7 @@
 
 use super::Module;
 use crate::json;
-use mlua::{Error, Lua, LuaString, Result, Table, Value as Lv};
-
-/// Longest text decoded, bytes: its values take up to sixteen times that for a moment, outside the memory limit.
-const DECODE_BYTES: usize = 4 << 20;
+use mlua::{Lua, LuaString, Result, Table, Value as Lv};
 
 pub(super) fn create(lua: &Lua) -> Result<Table> {
     let module = Module::new(lua)?;
@@ -17,11 +14,7 @@ pub(super) fn create(lua: &Lua) -> Result<Table> {
             // The body of an answer may be empty; reading it must not end a trigger whose request was sent.
             return Ok(Lv::Nil);
         }
-        if bytes.len() > DECODE_BYTES {
-            return Err(Error::runtime(format!("JSON: the text is longer than {DECODE_BYTES} bytes")));
-        }
-        let value = serde_json::from_slice(&bytes).map_err(|error| Error::runtime(format!("JSON: {error}")))?;
-        json::to_lua(lua, &value)
+        json::decode(lua, &bytes)
     })?;
     Ok(module.table)
 }
