@@ -148,7 +148,11 @@ impl Entity for CustomerActor {
     }
 }
 
-async fn read(core: &Core, id: CustomerId, apart: Vec<ServerId>) -> Result<Option<(Customer, Holdings)>, sutler_store::Error> {
+async fn read(
+    core: &Core,
+    id: CustomerId,
+    apart: Vec<ServerId>,
+) -> Result<Option<(Customer, Holdings)>, sutler_store::Error> {
     core.store
         .read(move |s| {
             let Some(customer) = s.get::<Customer>(id)? else { return Ok(None) };

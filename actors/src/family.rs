@@ -32,8 +32,7 @@ impl Family {
             let filter = Filter::<Interval>::new().is(Field::Subject, resource.as_bytes()).is(Field::Pending, b"1");
             snapshot.page(&filter, &ALL).map(|page| page.items)
         };
-        let mut disks =
-            snapshot.page(&Filter::<Disk>::new().is(Field::Subject, id.0.as_bytes()), &ALL)?.items;
+        let mut disks = snapshot.page(&Filter::<Disk>::new().is(Field::Subject, id.0.as_bytes()), &ALL)?.items;
         disks.sort_by_key(|disk| disk.index);
         let mut open = of(id.into())?;
         for disk in &disks {
@@ -60,14 +59,8 @@ impl Family {
     /// Adds to `set` what leads from `self` to `new`, with the intervals that the change closes and opens. `evidence`
     /// says how the end of what closes is known, and `at` when it was. Afterwards `new` is as it will be stored.
     pub fn turn_into(&self, new: &mut Self, at: Timestamp, evidence: Evidence, cause: &Cause, set: &mut ChangeSet) {
-        let mut turns = vec![meters::on_server_change(
-            self.server.as_ref(),
-            new.server.as_ref(),
-            at,
-            evidence,
-            &self.open,
-            cause,
-        )];
+        let mut turns =
+            vec![meters::on_server_change(self.server.as_ref(), new.server.as_ref(), at, evidence, &self.open, cause)];
         let gone = self.disks.iter().filter(|old| !new.disks.iter().any(|disk| disk.id == old.id));
         turns.extend(gone.map(|old| meters::on_disk_change(Some(old), None, at, evidence, &self.open, cause)));
         turns.extend(new.disks.iter().map(|disk| {

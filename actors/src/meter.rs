@@ -78,7 +78,10 @@ impl Handles<Preview> for MeterActor {
                     let from = ask.from.unwrap_or(books.customer.invoiced_until);
                     let period = Period { from, to: ask.to.unwrap_or(now).min(now) };
                     if period.to < period.from {
-                        return Err(Error::Invalid(vec![FieldError::new("to", "lies before `from`, or `from` lies in the future")]));
+                        return Err(Error::Invalid(vec![FieldError::new(
+                            "to",
+                            "lies before `from`, or `from` lies in the future",
+                        )]));
                     }
                     let intervals = intervals(s, id, period)?;
                     draw(&books, period, &intervals, now, invoice)
@@ -94,7 +97,9 @@ impl Handles<Close> for MeterActor {
         let mut lost = 0;
         loop {
             match self.close(&ask).await {
-                Err(Error::Stale { .. } | Error::NotFound { noun: Noun::Interval, .. }) if lost < LOST_RACES_MAX => lost += 1,
+                Err(Error::Stale { .. } | Error::NotFound { noun: Noun::Interval, .. }) if lost < LOST_RACES_MAX => {
+                    lost += 1
+                }
                 answer => return answer,
             }
         }

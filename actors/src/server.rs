@@ -173,7 +173,9 @@ fn judge(server: &Server, seen: Seen, active: bool, restarts_left: bool) -> Opti
     let verdict = |reason, wanted, then| Verdict { state, wanted, reason, crashed: false, then };
     Some(match (state, server.wanted) {
         (S::Running, Wanted::Running) => verdict(None, Wanted::Running, None),
-        (S::Running, _) if !active => verdict(Some("started outside while suspended"), Wanted::Stopped, Some(Then::Stop)),
+        (S::Running, _) if !active => {
+            verdict(Some("started outside while suspended"), Wanted::Stopped, Some(Then::Stop))
+        }
         (S::Running, _) => verdict(Some("started outside"), Wanted::Running, None),
         (S::Paused, wanted) => verdict(Some("paused on its node"), wanted, None),
         (S::Frozen, wanted) => verdict(Some("does not answer"), wanted, None),
@@ -204,18 +206,15 @@ impl ServerActor {
         let engine = self.env.engine.clone();
         // On the program's own runtime: a job's work must not hold up the actors that share this thread.
         let job = self.env.core.runtime.spawn(async move { engine.run(id).await });
-        ctx.spawn(
-            async move { job.await },
-            move |actor: &mut Self, ended, ctx: &Ctx<Self>| {
-                match ended {
-                    Ok(Ok(_)) => {}
-                    Ok(Err(error)) => tracing::error!(job = %id, "job left for the next start: {error}"),
-                    Err(panic) => tracing::error!(job = %id, "job left for the next start: {panic}"),
-                }
-                actor.working = None;
-                actor.work(ctx);
-            },
-        );
+        ctx.spawn(async move { job.await }, move |actor: &mut Self, ended, ctx: &Ctx<Self>| {
+            match ended {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::error!(job = %id, "job left for the next start: {error}"),
+                Err(panic) => tracing::error!(job = %id, "job left for the next start: {panic}"),
+            }
+            actor.working = None;
+            actor.work(ctx);
+        });
     }
 
     /// Takes a verdict into the record, with the job that follows from it.
@@ -263,7 +262,13 @@ impl ServerActor {
 }
 
 /// A job on a server, ready to be accepted.
-pub(crate) fn new_job(core: &Core, server: &Server, input: JobInput, cause: Cause, user: Option<sutler_model::UserId>) -> Job {
+pub(crate) fn new_job(
+    core: &Core,
+    server: &Server,
+    input: JobInput,
+    cause: Cause,
+    user: Option<sutler_model::UserId>,
+) -> Job {
     let at = core.now();
     Job {
         id: core.new_id(),

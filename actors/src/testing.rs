@@ -4,8 +4,8 @@ use crate::{Caller, Idempotency, NewCustomer, NewProvider, ServerAction, Setting
 use std::{path::Path, time::Duration};
 use sutler_drivers::simulated::{Config, Simulated};
 use sutler_model::{
-    Boot, Cause, Customer, CustomerId, Disk, Image, ImageId, ImageState, Interval, Job, JobId, NewServer,
-    Permission, Plan, Quota, Role, Scope, Server, ServerId, Timestamp,
+    Boot, Cause, Customer, CustomerId, Disk, Image, ImageId, ImageState, Interval, Job, JobId, NewServer, Permission,
+    Plan, Quota, Role, Scope, Server, ServerId, Timestamp,
 };
 use sutler_store::{ChangeSet, Filter, Options, Order, PageRequest, Record, Store};
 use tempfile::TempDir;

@@ -5,9 +5,7 @@
 //! 3. A transient failure is tried again with growing pauses; any other is undone backwards.
 //! 4. After a crash a job resumes at its stored step. There is no other recovery path.
 
-use super::{
-    Apply, CreateServer, DeleteServer, RebootServer, StartServer, Step, StepCtx, StepError, StopServer, Work,
-};
+use super::{Apply, CreateServer, DeleteServer, RebootServer, StartServer, Step, StepCtx, StepError, StopServer, Work};
 use crate::{Core, Error, caller::job_cause, family::Family};
 use futures_util::FutureExt;
 use metrics::{counter, gauge, histogram};
@@ -63,7 +61,9 @@ impl Engine {
         }
         gauge!("sutler_jobs_running").increment(1);
         let ended = match job.input.clone() {
-            JobInput::CreateServer { disk_id, start, .. } => self.work(CreateServer::new(disk_id, start), job, family).await,
+            JobInput::CreateServer { disk_id, start, .. } => {
+                self.work(CreateServer::new(disk_id, start), job, family).await
+            }
             JobInput::StartServer { .. } => self.work(StartServer::default(), job, family).await,
             JobInput::StopServer { force, .. } => self.work(StopServer { force }, job, family).await,
             JobInput::RebootServer { force, .. } => self.work(RebootServer::new(force), job, family).await,
@@ -138,7 +138,9 @@ impl<W: Work> Running<'_, W> {
         let ctx = StepCtx { core: self.core, family: &self.family, job: &self.job };
         match guarded(self.work.run(step, &ctx)).await {
             Ok(apply) => self.step_done(step, apply).await,
-            Err(StepError::Transient { operator }) if self.may_retry() => self.retry_later(operator, JobState::Waiting).await,
+            Err(StepError::Transient { operator }) if self.may_retry() => {
+                self.retry_later(operator, JobState::Waiting).await
+            }
             Err(error) => self.begin_undo(job_error(error)).await,
         }
     }
@@ -253,8 +255,7 @@ impl<W: Work> Running<'_, W> {
             apply(family, at);
             job.done.clone_from(&steps);
             job.progress_percent = percent;
-            job.current =
-                previous.as_ref().map(|step| StepState { step: step.clone(), attempts: 0, since: at });
+            job.current = previous.as_ref().map(|step| StepState { step: step.clone(), attempts: 0, since: at });
             if previous.is_none() {
                 let cancelled = job.error.as_ref().is_some_and(|e| e.code == "cancelled");
                 job.state = if cancelled { JobState::Cancelled } else { JobState::Failed };

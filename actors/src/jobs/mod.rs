@@ -11,9 +11,9 @@ mod suite;
 
 pub use engine::Engine;
 pub(crate) use guest::state_of;
+pub(crate) use step::{Apply, Step, StepCtx, StepError, Work, chain, nothing};
 #[cfg(test)]
 pub(crate) use suite::committed as accepted;
-pub(crate) use step::{Apply, Step, StepCtx, StepError, Work, chain, nothing};
 
 use create_server::CreateServer;
 use delete_server::DeleteServer;

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{Caller, Error, System};
 use sutler_model::{
-    BillingEntity, BillingEntityId, Cause, Currency, Customer, CustomerId, CustomerStatus, FieldError, Nanos, Noun, Permission, Plan,
-    PlanId, Role, User, UserId, key, validate,
+    BillingEntity, BillingEntityId, Cause, Currency, Customer, CustomerId, CustomerStatus, FieldError, Nanos, Noun,
+    Permission, Plan, PlanId, Role, User, UserId, key, validate,
 };
 use sutler_store::{ChangeSet, Field};
 

@@ -1,6 +1,9 @@
 //! API keys.
 
-use super::{NewApiKey, reach::{missing, valid}};
+use super::{
+    NewApiKey,
+    reach::{missing, valid},
+};
 use crate::{Caller, Error, System};
 use sutler_model::{ApiKey, ApiKeyId, FieldError, Noun, Permission, User, validate};
 use sutler_store::ChangeSet;
@@ -16,7 +19,8 @@ impl System {
         let now = self.inner.core.now();
         let mut problems: Vec<FieldError> = validate::name("name", &new.name).err().into_iter().collect();
         for (i, scope) in new.scopes.iter().enumerate().filter(|(_, scope)| !caller.permissions.contains(scope)) {
-            problems.push(FieldError::new(format!("scopes.{i}"), format!("{scope:?} is more than you may do yourself")));
+            problems
+                .push(FieldError::new(format!("scopes.{i}"), format!("{scope:?} is more than you may do yourself")));
         }
         if new.expires_at.is_some_and(|at| at <= now) {
             problems.push(FieldError::new("expires_at", "lies in the past"));
@@ -32,7 +36,11 @@ impl System {
             customer_id: user.customer_id,
             secret_hash: new.secret_hash,
             // A key made with a limited key stays within it, also when no limit is asked for.
-            scopes: if new.scopes.is_empty() && !all_of(&user, caller) { caller.permissions.clone() } else { new.scopes },
+            scopes: if new.scopes.is_empty() && !all_of(&user, caller) {
+                caller.permissions.clone()
+            } else {
+                new.scopes
+            },
             expires_at: new.expires_at,
             created_at: now,
         };

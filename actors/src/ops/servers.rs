@@ -9,8 +9,8 @@ use crate::{
 };
 use sutler_drivers::compute::Console;
 use sutler_model::{
-    Customer, CustomerId, CustomerStatus, Disk, DiskState, Evidence, FieldError, Image, ImageState, Job, JobId, JobInput, NewServer, Nic,
-    Noun, Permission, Server, ServerId, ServerState, UserId, Wanted,
+    Customer, CustomerId, CustomerStatus, Disk, DiskState, Evidence, FieldError, Image, ImageState, Job, JobId,
+    JobInput, NewServer, Nic, Noun, Permission, Server, ServerId, ServerState, UserId, Wanted,
 };
 use sutler_store::{ChangeSet, Field};
 
@@ -62,8 +62,7 @@ impl System {
         let (job_id, server_id) = (job.id, server.id);
         let admit = Admit { server, disk, job: job.clone(), runs };
         let customer_id = customer.id.into();
-        let answer =
-            self.inner.customers.ask(customer_id, admit).await.map_err(|e| asked(e, customer_id))??.await;
+        let answer = self.inner.customers.ask(customer_id, admit).await.map_err(|e| asked(e, customer_id))??.await;
         let committed = answer.map_err(|_| Error::Busy {
             detail: "this customer's actor restarted; ask again, best with the same Idempotency-Key".to_owned(),
             retry_after_s: 1,
@@ -100,7 +99,10 @@ impl System {
                 return Ok(job);
             }
             unchanged(&server, if_match)?;
-            if action == ServerAction::Delete && server.wanted == Wanted::Deleted && let Some(job) = self.deleting(&server).await? {
+            if action == ServerAction::Delete
+                && server.wanted == Wanted::Deleted
+                && let Some(job) = self.deleting(&server).await?
+            {
                 return Ok(job);
             }
             self.room_for_a_job()?;
@@ -426,4 +428,3 @@ pub(crate) fn asked(error: crate::registry::AskError, id: uuid::Uuid) -> Error {
         A::Load(error) => busy(&format!("the customer could not be loaded: {error}")),
     }
 }
-

@@ -5,9 +5,7 @@ use super::{
     reach::{missing, unchanged, valid},
 };
 use crate::{Caller, Error, System};
-use sutler_model::{
-    Cause, FieldError, Noun, Permission, Role, Scope, Session, SessionId, User, UserId, validate,
-};
+use sutler_model::{Cause, FieldError, Noun, Permission, Role, Scope, Session, SessionId, User, UserId, validate};
 use sutler_store::{ChangeSet, Field, Filter, Order, PageRequest};
 
 impl System {
@@ -88,7 +86,10 @@ impl System {
         let mut new = old.clone();
         if let Some(role) = patch.role {
             if role.is_customer() != old.customer_id.is_some() {
-                return Err(Error::Invalid(vec![FieldError::new("role", "does not fit: staff stay staff, customers' users stay theirs")]));
+                return Err(Error::Invalid(vec![FieldError::new(
+                    "role",
+                    "does not fit: staff stay staff, customers' users stay theirs",
+                )]));
             }
             may_grant(caller, role, &self.find(old.billing_entity_id).await?)?;
             new.role = role;

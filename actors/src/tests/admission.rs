@@ -150,7 +150,11 @@ async fn nobody_reaches_across_a_tenant_border() {
             system.update_customer(&stranger, customer, None, CustomerPatch::default()).await.err(),
         ];
         for (i, answer) in answers.iter().enumerate() {
-            assert!(matches!(answer, Some(Error::NotFound { .. })), "operation {i} as {:?}: {answer:?}", stranger.scope);
+            assert!(
+                matches!(answer, Some(Error::NotFound { .. })),
+                "operation {i} as {:?}: {answer:?}",
+                stranger.scope
+            );
         }
     }
     bench.stop().await;

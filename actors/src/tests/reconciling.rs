@@ -106,7 +106,11 @@ async fn a_node_that_goes_away_comes_back_and_its_guests_are_found_again() {
     let server = running(&bench, "one").await;
     bench.world.disconnect("node-1");
     bench.until(async || bench.node().await.state == NodeState::Unresponsive).await;
-    assert_eq!(bench.server("one").await.map(|s| s.state), Some(ServerState::Running), "nothing is known, nothing changed");
+    assert_eq!(
+        bench.server("one").await.map(|s| s.state),
+        Some(ServerState::Running),
+        "nothing is known, nothing changed"
+    );
     assert!(bench.node().await.state_reason.is_some());
     bench.world.reconnect("node-1");
     bench.until(async || bench.node().await.state == NodeState::Up).await;
