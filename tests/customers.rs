@@ -1,0 +1,61 @@
+//! Customers, their sellers and their people.
+
+use crate::support::{World, world};
+use serde_json::json;
+
+#[tokio::test]
+async fn a_suspended_customer_may_look_and_not_create() {
+    let world = World::new().await;
+    let path = format!("/customers/{}", world.ada.id);
+    world.admin.patch(&path, json!({ "status": "suspended" })).await.expect(200);
+    world.ada.client.get("/servers").await.expect(200);
+    world.ada.client.post("/servers", world.server("web-1")).await.problem(403, "suspended");
+    world.admin.patch(&path, json!({ "status": "active" })).await.expect(200);
+    world.running_server(&world.ada.client, "web-1").await;
+}
+
+#[tokio::test]
+async fn a_customers_name_is_taken_once_within_its_seller() {
+    let world = World::new().await;
+    let body = json!({ "name": "ADA", "plan_id": world.plan });
+    assert_eq!(world.admin.post("/customers", body).await.problem(409, "taken").fields(), ["name"]);
+}
+
+#[tokio::test]
+async fn a_user_can_be_renamed_and_deleted_with_all_that_lets_them_in() {
+    let world = World::new().await;
+    let (id, eve) = world.user(&world.ada.id, "eve", "customer_member").await;
+    let key = eve.post("/api-keys", json!({ "name": "ci" })).await.expect(201);
+    let key = world.program.client().with_token(key.body["secret"].as_str().unwrap());
+    let renamed = eve.patch(&format!("/users/{id}"), json!({ "first_name": "Eva" })).await.expect(200);
+    assert_eq!((&renamed.body["first_name"], &renamed.body["version"]), (&json!("Eva"), &json!(2)));
+    world.bob.client.delete(&format!("/users/{id}")).await.problem(404, "not_found");
+    world.ada.client.delete(&format!("/users/{id}")).await.expect(204);
+    for gone in [&eve, &key] {
+        gone.get("/me").await.problem(401, "unauthenticated");
+    }
+    world.ada.client.get(&format!("/users/{id}")).await.problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn an_e_mail_address_belongs_to_one_person() {
+    let world = World::new().await;
+    let body = json!({ "email": "ADA@example.org", "first_name": "A", "last_name": "B", "role": "customer_admin",
+        "customer_id": world.bob.id, "password": world::PASSWORD });
+    assert_eq!(world.admin.post("/users", body).await.problem(409, "taken").fields(), ["email"]);
+}
+
+#[tokio::test]
+async fn passwords_are_checked_and_never_repeated() {
+    let world = World::new().await;
+    let path = format!("/users/{}", world.ada.user);
+    for bad in ["short", &"x".repeat(257)] {
+        let reply = world.ada.client.patch(&path, json!({ "password": bad })).await.problem(422, "invalid");
+        assert_eq!(reply.fields(), ["password"]);
+        assert!(!reply.text.contains(bad));
+    }
+    world.ada.client.patch(&path, json!({ "password": "another pass phrase" })).await.expect(200);
+    world.program.client().sign_in("ada@example.org", "another pass phrase").await.get("/me").await.expect(200);
+    let old = json!({ "email": "ada@example.org", "password": world::PASSWORD });
+    world.program.client().post("/sessions", old).await.problem(401, "unauthenticated");
+}

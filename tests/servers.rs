@@ -1,0 +1,142 @@
+//! Servers: from request to running guest to nothing left.
+
+use crate::support::{World, eventually};
+use serde_json::json;
+
+#[tokio::test]
+async fn a_server_lives_through_its_jobs_from_creation_to_deletion() {
+    let world = World::new().await;
+    let ada = &world.ada.client;
+    let job = ada.post("/servers", world.server("web-1")).await.expect(202);
+    assert_eq!(job.header("location"), format!("/api/v1/jobs/{}", job.id()));
+    assert_eq!(job.body["kind"], "create_server");
+    let done = ada.finished(&job.id()).await;
+    assert_eq!((&done["state"], &done["progress_percent"]), (&json!("successful"), &json!(100)), "{done}");
+    let id = done["item_id"].as_str().unwrap();
+    let server = ada.get(&format!("/servers/{id}")).await.expect(200);
+    assert_eq!((&server.body["state"], &server.body["customer_id"]), (&json!("running"), &json!(world.ada.id)));
+    assert!(server.body["nics"][0]["mac"].as_str().unwrap().starts_with("52:54:00:"));
+    let disks = ada.get(&format!("/disks?server_id={id}")).await.expect(200);
+    assert_eq!((disks.items().len(), &disks.items()[0]["state"]), (1, &json!("ready")));
+
+    for (action, state) in [("stop", "stopped"), ("start", "running"), ("reboot", "running")] {
+        let body = json!({ "action": action, "force": action == "stop" });
+        let job = ada.post(&format!("/servers/{id}/actions"), body).await.expect(202);
+        let done = ada.finished(&job.id()).await;
+        assert_eq!(done["state"], "successful", "{action}: {done}");
+        ada.server_in(id, state).await;
+    }
+    let job = ada.delete(&format!("/servers/{id}")).await.expect(202);
+    assert_eq!(ada.finished(&job.id()).await["state"], "successful");
+    ada.get(&format!("/servers/{id}")).await.problem(404, "not_found");
+    assert!(ada.get("/servers").await.items().is_empty());
+    let kinds: Vec<_> = ada.get("/jobs?fields=kind,state").await.expect(200).items().to_vec();
+    assert_eq!(kinds.len(), 5);
+    assert!(kinds.iter().all(|job| job["state"] == "successful"), "{kinds:?}");
+}
+
+#[tokio::test]
+async fn a_step_that_fails_for_good_is_undone_and_says_why() {
+    let world = World::new().await;
+    let ada = &world.ada.client;
+    let fault = json!({ "call": "start", "times": 1, "error": "permanent" });
+    world.admin.post("/simulation/faults", fault).await.expect(204);
+    let job = ada.post("/servers", world.server("web-1")).await.expect(202);
+    let done = ada.finished(&job.id()).await;
+    assert_eq!(done["state"], "failed", "{done}");
+    assert!(done["error"]["message"].is_string(), "{done}");
+    assert!(done["error"].get("operator_message").is_none(), "a customer sees no operator's text: {done}");
+    let seen_by_admin = world.admin.get(&format!("/jobs/{}", job.id())).await.expect(200);
+    assert!(seen_by_admin.body["error"]["message"].is_string());
+}
+
+#[tokio::test]
+async fn a_step_that_fails_for_now_is_tried_again() {
+    let world = World::new().await;
+    let fault = json!({ "call": "ensure_disk", "times": 2, "error": "transient" });
+    world.admin.post("/simulation/faults", fault).await.expect(204);
+    world.running_server(&world.ada.client, "web-1").await;
+}
+
+#[tokio::test]
+async fn faults_can_be_ordered_by_operators_only_and_must_make_sense() {
+    let world = World::new().await;
+    let fault = json!({ "call": "start" });
+    world.ada.client.post("/simulation/faults", fault).await.problem(403, "forbidden");
+    for (body, field) in [
+        (json!({ "call": "dance" }), "call"),
+        (json!({ "call": "start", "times": 0 }), "times"),
+        (json!({ "call": "start", "error": "odd" }), "error"),
+    ] {
+        let reply = world.admin.post("/simulation/faults", body).await.problem(422, "invalid");
+        assert_eq!(reply.fields(), [field]);
+    }
+}
+
+#[tokio::test]
+async fn a_waiting_job_can_be_cancelled_and_leaves_nothing_behind() {
+    let world = World::new().await;
+    let ada = &world.ada.client;
+    let slow = json!({ "call": "ensure_disk", "times": 50, "error": "transient", "delay_ms": 50 });
+    world.admin.post("/simulation/faults", slow).await.expect(204);
+    let job = ada.post("/servers", world.server("web-1")).await.expect(202);
+    let asked = ada.post(&format!("/jobs/{}/cancel", job.id()), json!({})).await.expect(202);
+    assert_eq!(asked.body["cancel_requested"], true);
+    let done = ada.finished(&job.id()).await;
+    assert_eq!(done["state"], "cancelled", "{done}");
+    ada.post(&format!("/jobs/{}/cancel", job.id()), json!({})).await.problem(409, "state");
+}
+
+#[tokio::test]
+async fn a_quota_is_kept_and_told() {
+    let world = World::new().await;
+    let quota = json!({ "quota": { "servers": 1, "cpus": 8, "memory_mib": 4096, "disk_gib": 100 } });
+    world.admin.patch(&format!("/customers/{}", world.ada.id), quota).await.expect(200);
+    world.running_server(&world.ada.client, "web-1").await;
+    let refused = world.ada.client.post("/servers", world.server("web-2")).await.problem(409, "quota");
+    assert!(refused.body["detail"].as_str().unwrap().contains("1 servers"), "{}", refused.text);
+}
+
+#[tokio::test]
+async fn a_name_is_taken_once_within_a_customer() {
+    let world = World::new().await;
+    world.running_server(&world.ada.client, "web-1").await;
+    let refused = world.ada.client.post("/servers", world.server("web-1")).await.problem(409, "taken");
+    assert_eq!(refused.fields(), ["name"]);
+    world.running_server(&world.bob.client, "web-1").await;
+}
+
+#[tokio::test]
+async fn a_guest_that_dies_behind_our_back_is_seen() {
+    let world = World::with(&[("SUTLER_COMPUTE_POLL_MS", "50")]).await;
+    let ada = &world.ada.client;
+    let id = world.running_server(ada, "web-1").await;
+    let stop = json!({ "action": "stop", "force": true });
+    let job = ada.post(&format!("/servers/{id}/actions"), stop).await.expect(202);
+    ada.finished(&job.id()).await;
+    let nodes = world.admin.get("/nodes").await.expect(200);
+    let node = nodes.items()[0]["id"].as_str().unwrap().to_owned();
+    // The node goes on being looked at.
+    let first = nodes.items()[0]["seen_at"].clone();
+    eventually("the node is seen again", async || {
+        let now = world.admin.get(&format!("/nodes/{node}")).await.expect(200);
+        (now.body["seen_at"] != first).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn keys_between_the_seller_and_its_scripts_are_not_shown_to_customers() {
+    let world = World::new().await;
+    let keys = json!({ "keys": [
+        { "name": "tier", "value": "gold", "kind": "billing_entity" },
+        { "name": "env", "value": "prod", "kind": "user" }
+    ] });
+    let id = world.running_server(&world.ada.client, "web-1").await;
+    world.admin.patch(&format!("/servers/{id}"), keys).await.expect(200);
+    let seen = world.ada.client.get(&format!("/servers/{id}")).await.expect(200);
+    assert_eq!(seen.body["keys"], json!([{ "name": "env", "value": "prod", "kind": "user" }]));
+    let found = world.ada.client.get("/servers?key=env%3Dprod").await.expect(200);
+    assert_eq!(found.items().len(), 1);
+    assert!(world.ada.client.get("/servers?key=env%3Dtest").await.items().is_empty());
+}
