@@ -13,13 +13,13 @@ use sutler_lua::{Api, Bean, Egress, Host, HostError, Limits, Runtime, Who};
 /// Compiles a source and runs its `register()` under the limits of a server.
 ///
 /// # Errors
-/// [`Error::Failed`] with file and line, for a source that a server would refuse.
+/// [`Error::Usage`] with file and line, for a source that a server would refuse.
 pub async fn check(format: Format, file: &str) -> Result<(), Error> {
     let source = read_text(file).map_err(Error::Usage)?;
     let runtime = Runtime::new(1, Arc::new(Nobody), Egress::default());
     let found = runtime.register(&source, Limits::default()).await.map_err(|e| {
         let line = e.line.map(|l| format!(":{l}")).unwrap_or_default();
-        Error::Failed(format!("{file}{line}: {}", e.message))
+        Error::Usage(format!("{file}{line}: {}", e.message))
     })?;
     let entries: Vec<Value> = found.entries.iter().filter_map(|e| serde_json::to_value(e).ok()).collect();
     let others: Vec<Value> = found.others.iter().filter_map(|o| serde_json::to_value(o).ok()).collect();

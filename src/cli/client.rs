@@ -177,13 +177,15 @@ impl Client {
 
     /// Why there is no answer, and what to do about it.
     pub fn unreachable(&self, error: &(dyn std::error::Error + 'static)) -> Error {
+        // The outer layers of HTTP clients only say that there was a request.
         let why = chain(error);
+        let why = why.rsplit_once("client error (Connect): ").map_or(why.as_str(), |(_, cause)| cause);
+        let server = self.base.as_str().trim_end_matches('/');
         // rustls' words for every certificate that it does not accept.
         let way_out = if why.contains("invalid peer certificate") {
             format!(
                 "\nthe server's certificate is not signed by a known authority: compare and pin it with `sutler login \
-                     --url {}`, or name its authority with --ca-file",
-                self.base
+                 --url {server}`, or name its authority with --ca-file"
             )
         } else if why.contains("InvalidContentType") {
             "\nthe server does not speak TLS there: use http://".to_owned()
@@ -192,7 +194,7 @@ impl Client {
         } else {
             String::new()
         };
-        Error::Unreachable(format!("cannot reach {}: {why}{way_out}", self.base))
+        Error::Unreachable(format!("cannot reach {server}: {why}{way_out}"))
     }
 }
 

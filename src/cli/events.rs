@@ -100,21 +100,29 @@ fn render(format: Format, event: &Value) -> String {
     }
 }
 
-/// One line a change: position, time, what happened to what, and the fields that changed.
+/// One line a change: position, time, what happened to what, and the fields that changed; of something new what it is
+/// called.
 fn summary(event: &Value) -> String {
+    const TELLING: [&str; 4] = ["name", "email", "item_name", "meter"];
     let head = format!("{:>8}  {}", cell(&event["seq"]), cell(&event["at"]));
     let changes = event["changes"].as_array().map(Vec::as_slice).unwrap_or_default();
     let lines = changes.iter().map(|change| {
+        let updated = change["op"] == "updated";
         let fields = change["fields"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let fields = fields
-            .iter()
-            .filter(|f| change["op"] == "updated" && f["name"] != "version")
-            .map(|f| format!(" {}: {} → {}", cell(&f["name"]), short(&f["old"]), short(&f["new"])));
+        let fields = fields.iter().filter_map(|field| {
+            let name = field["name"].as_str()?;
+            match updated {
+                true if name == "version" => None,
+                true => Some(format!(" {name}: {} → {}", short(&field["old"]), short(&field["new"]))),
+                false if TELLING.contains(&name) => Some(format!(" {}", short(&field["new"]))),
+                false => None,
+            }
+        });
         let fields: Vec<String> = fields.collect();
-        format!("{head}  {}.{} {}{}", cell(&change["noun"]), cell(&change["op"]), cell(&change["id"]), fields.join(","))
+        let what = format!("{}.{} {}", cell(&change["noun"]), cell(&change["op"]), cell(&change["id"]));
+        format!("{head}  {what}{}", fields.join(","))
     });
-    let lines: Vec<String> = lines.collect();
-    if lines.is_empty() { format!("{head}  {}", cell(event)) } else { lines.join("\n") }
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn short(value: &Value) -> String {
@@ -193,5 +201,8 @@ mod tests {
             "id": "s-1", "fields": [{"name": "state", "old": "starting", "new": "running"},
             {"name": "version", "old": 1, "new": 2}]}]});
         assert_eq!(summary(&event), "      12  2026-11-22T22:24:05Z  server.updated s-1 state: starting → running");
+        let event = json!({"seq": 1, "at": "t", "changes": [{"noun": "plan", "op": "created", "id": "p-1",
+            "fields": [{"name": "name", "old": null, "new": "Standard"}, {"name": "cpu_hour", "new": "1"}]}]});
+        assert_eq!(summary(&event), "       1  t  plan.created p-1 Standard");
     }
 }

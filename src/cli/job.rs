@@ -23,10 +23,10 @@ const BAR: usize = 24;
 /// Follows a job to its end and returns it.
 ///
 /// # Errors
-/// [`Error::Job`] when it did not succeed; [`Error::Interrupted`] on Ctrl-C, and the job goes on.
-pub async fn watch(client: &Client, id: &str) -> Result<Value, Error> {
+/// [`Error::Job`] when it did not end in the `wanted` state; [`Error::Interrupted`] on Ctrl-C, and the job goes on.
+pub async fn watch(client: &Client, id: &str, wanted: &str) -> Result<Value, Error> {
     tokio::select! {
-        ended = follow(client, id) => ended,
+        ended = follow(client, id) => outcome(ended?, wanted),
         _ = tokio::signal::ctrl_c() => {
             Err(Error::Interrupted(format!("\nnot waiting any longer; the job goes on: sutler job watch {id}")))
         }
@@ -45,7 +45,7 @@ async fn follow(client: &Client, id: &str) -> Result<Value, Error> {
                 progress.show(&job);
                 if job["finished"] == Value::Bool(true) {
                     progress.end();
-                    return outcome(job);
+                    return Ok(job);
                 }
             }
             Err(Error::Unreachable(_)) if heard.elapsed() < PATIENCE => {}
@@ -59,14 +59,14 @@ async fn follow(client: &Client, id: &str) -> Result<Value, Error> {
     }
 }
 
-/// A finished job, as an error unless it succeeded.
-fn outcome(job: Value) -> Result<Value, Error> {
-    if job["state"] == "successful" {
+/// A finished job, as an error unless it ended as wanted.
+fn outcome(job: Value, wanted: &str) -> Result<Value, Error> {
+    if job["state"] == wanted {
         return Ok(job);
     }
-    let message = job["error"]["message"].as_str().unwrap_or("it tells no reason");
+    let message = job["error"]["message"].as_str().map(|m| format!(": {m}")).unwrap_or_default();
     let mut text = format!(
-        "job {} ({} {}) ended as {}: {message}",
+        "job {} ({} {}) ended as {}{message}",
         title(&job, "id"),
         title(&job, "kind"),
         title(&job, "item_name"),
@@ -131,6 +131,7 @@ fn stage(job: &Value) -> String {
     let state = title(job, "state");
     match job["current"]["step"].as_str() {
         Some(step) if state == "in_progress" => step.to_owned(),
+        Some(_) if state == "not_started" => state,
         Some(step) => format!("{step} ({state})"),
         None => state,
     }
@@ -146,6 +147,7 @@ mod tests {
         let job = json!({"kind": "create_server", "item_name": "web-1", "state": "in_progress", "progress_percent": 50,
             "current": {"step": "define_domain"}});
         assert_eq!(bar(&job), "create_server web-1 [############············]  50 % define_domain");
+        assert_eq!(stage(&json!({"state": "not_started", "current": {"step": "x"}})), "not_started");
         assert_eq!(stage(&json!({"state": "undoing", "current": {"step": "x"}})), "x (undoing)");
         assert_eq!(stage(&json!({"state": "successful", "current": null})), "successful");
         assert!(bar(&json!({"progress_percent": 900})).contains("100 %"));
@@ -155,7 +157,7 @@ mod tests {
     fn a_failed_job_is_an_error_with_its_reason() {
         let job = json!({"id": "1", "kind": "create_server", "item_name": "web-1", "state": "failed",
             "error": {"message": "no node has room", "operator_message": "n1: 0 MiB free"}});
-        let error = outcome(job).unwrap_err();
+        let error = outcome(job, "successful").unwrap_err();
         assert_eq!(error.code(), 6);
         assert_eq!(
             error.to_string(),

@@ -198,7 +198,7 @@ async fn on_noun(session: &Session, noun: &'static Noun, given: &ArgMatches) -> 
         "job" => {
             let JobMore::Watch { job } = JobMore::from_arg_matches(given).map_err(misread)?;
             let id = session.id(noun, &job).await?;
-            session.format.record(&job::watch(&session.client, &id).await?)
+            session.format.record(&job::watch(&session.client, &id, "successful").await?)
         }
         "trigger" => match TriggerMore::from_arg_matches(given).map_err(misread)? {
             TriggerMore::Online(command) => trigger::run(session, command).await,
@@ -210,13 +210,13 @@ async fn on_noun(session: &Session, noun: &'static Noun, given: &ArgMatches) -> 
 }
 
 /// Runs a client's work: one thread is plenty, and it starts at once.
-fn block_on(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| Error::because("starting the runtime", &e))?;
     let result = runtime.block_on(work);
-    // A thread that still reads the keyboard must not hold up the end.
+    // Nothing that still runs in the background must hold up the end.
     runtime.shutdown_background();
     result
 }

@@ -61,7 +61,7 @@ pub async fn run(session: &Session, noun: &'static Noun, verb: &str, given: &Arg
         Verb::Delete(_) => {
             let id = chosen(session, noun, given).await?;
             let request = session.client.request(Method::DELETE, &format!("{}/{id}", noun.path), &Query::new());
-            session.write(request, &format!("the {} `{id}` is gone", noun.name), &write(given)).await?;
+            session.write(request, &format!("the {} `{id}` is gone", noun.name), &write(noun, given)).await?;
         }
     }
     Ok(true)
@@ -137,7 +137,7 @@ fn write_args(noun: &Noun) -> Vec<Arg> {
         .long("idempotency-key")
         .value_name("KEY")
         .help("Repeating the command with the same key does nothing twice; default: a random one");
-    if noun.name != "server" {
+    if !matches!(noun.name, "server" | "job") {
         return vec![key];
     }
     let wait = Arg::new("wait").long("wait").action(ArgAction::SetTrue).overrides_with("no-wait");
@@ -149,8 +149,10 @@ fn write_args(noun: &Noun) -> Vec<Arg> {
     ]
 }
 
-fn write(given: &ArgMatches) -> Write {
+fn write(noun: &Noun, given: &ArgMatches) -> Write {
     Write {
+        // The one action on jobs.
+        cancels: noun.name == "job",
         no_wait: given.try_get_one::<bool>("no-wait").ok().flatten().copied().unwrap_or(false),
         idempotency_key: given.try_get_one::<String>("idempotency-key").ok().flatten().cloned(),
     }
@@ -176,7 +178,7 @@ async fn create(session: &Session, noun: &Noun, given: &ArgMatches) -> Result<()
         body["password"] = json!(if stdin { terminal::password_from_stdin()? } else { new_password()? });
     }
     let request = session.client.request(Method::POST, noun.path, &Query::new()).json(&body);
-    session.write(request, "created", &write(given)).await
+    session.write(request, "created", &write(noun, given)).await
 }
 
 fn new_password() -> Result<String, Error> {
@@ -199,7 +201,7 @@ async fn update(session: &Session, noun: &Noun, given: &ArgMatches) -> Result<()
     let path = format!("{}/{}", noun.path, chosen(session, noun, given).await?);
     let current = session.client.get(&path).await?;
     complete(&mut changes, &current);
-    session.write(session.patch(&path, &current["version"], &changes), "changed", &write(given)).await
+    session.write(session.patch(&path, &current["version"], &changes), "changed", &write(noun, given)).await
 }
 
 async fn act(session: &Session, noun: &Noun, action: &Action, given: &ArgMatches) -> Result<(), Error> {
@@ -216,7 +218,7 @@ async fn act(session: &Session, noun: &Noun, action: &Action, given: &ArgMatches
             (session.patch(&path, &current["version"], &body()), action.verb)
         }
     };
-    session.write(request, &format!("{done}: done"), &write(given)).await
+    session.write(request, &format!("{done}: done"), &write(noun, given)).await
 }
 
 /// Puts what the command line gives into a body.

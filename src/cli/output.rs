@@ -99,9 +99,12 @@ impl Format {
     }
 }
 
-/// The value at a path in dot notation; null when there is none.
+/// The value at a path in dot notation, with places in lists by number; null when there is none.
 pub fn at<'v>(record: &'v Value, path: &str) -> &'v Value {
-    path.split('.').fold(record, |value, key| &value[key])
+    path.split('.').fold(record, |value, key| match key.parse::<usize>() {
+        Ok(place) => &value[place],
+        Err(_) => &value[key],
+    })
 }
 
 /// A value in a table: one line, times without their milliseconds.
@@ -225,6 +228,14 @@ mod tests {
         assert_eq!(cell(&json!("a\nb\u{1b}[2J")), "a b\u{fffd}[2J");
         assert_eq!(cell(&json!({"cpus": 4, "servers": [1, 2]})), "cpus=4,servers=1,2");
         assert_eq!(cell(&Value::Null), "-");
+    }
+
+    #[test]
+    fn paths_reach_into_objects_and_lists() {
+        let record = json!({"nics": [{"addresses": ["10.0.2.15"]}]});
+        assert_eq!(cell(at(&record, "nics.0.addresses")), "10.0.2.15");
+        assert_eq!(at(&record, "nics.1.addresses"), &Value::Null);
+        assert_eq!(at(&record, "name.0.x"), &Value::Null);
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct Session {
 pub struct Write {
     /// Come back once the job is accepted rather than once it has ended.
     pub no_wait: bool,
+    /// The job is to end by being cancelled, rather than by success.
+    pub cancels: bool,
     /// The caller's own key; otherwise a random one.
     pub idempotency_key: Option<String>,
 }
@@ -78,7 +80,11 @@ impl Session {
     pub async fn write(&self, request: RequestBuilder, done: &str, write: &Write) -> Result<(), Error> {
         let answer = self.post(request, write).await?;
         if answer.status == 202 && !write.no_wait {
-            let job = job::watch(&self.client, answer.body["id"].as_str().unwrap_or_default()).await?;
+            let id = answer.body["id"].as_str().unwrap_or_default();
+            if write.cancels {
+                return self.format.record(&job::watch(&self.client, id, "cancelled").await?);
+            }
+            let job = job::watch(&self.client, id, "successful").await?;
             return self.format.record(&self.item(&job).await?);
         }
         if answer.body.is_null() {
