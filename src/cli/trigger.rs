@@ -84,11 +84,11 @@ pub async fn run(session: &Session, command: Trigger) -> Result<(), Error> {
             }
         }
         Trigger::Runs { trigger, state, limit } => {
-            let (runs, _) = last_runs(session, &trigger, state, limit).await?;
+            let runs = last_runs(session, &trigger, state, limit).await?;
             session.format.list(super::nouns::RUN_COLUMNS, &runs)
         }
         Trigger::Logs { trigger, limit } => {
-            let (runs, _) = last_runs(session, &trigger, None, limit).await?;
+            let runs = last_runs(session, &trigger, None, limit).await?;
             let mut whole = Vec::new();
             for run in runs.iter().rev() {
                 whole.push(session.client.get(&format!("runs/{}", cell(&run["id"]))).await?);
@@ -141,16 +141,16 @@ async fn scope(session: &Session, text: &str) -> Result<Value, Error> {
     }
 }
 
-async fn last_runs(
-    session: &Session,
-    trigger: &str,
-    state: Option<String>,
-    limit: usize,
-) -> Result<(Vec<Value>, bool), Error> {
+/// The last runs, newest first. A run's id is derived from its event rather than from the time, so the API's order (by id)
+/// is not it.
+async fn last_runs(session: &Session, trigger: &str, state: Option<String>, limit: usize) -> Result<Vec<Value>, Error> {
     let id = session.id_of("trigger", trigger).await?;
-    let mut query: Query = vec![("order".to_owned(), "desc".to_owned())];
-    query.extend(state.map(|s| ("state".to_owned(), s)));
-    session.client.list(&format!("triggers/{id}/runs"), &query, limit.max(1)).await
+    let query: Query = state.map(|s| ("state".to_owned(), s)).into_iter().collect();
+    let (mut runs, _) = session.client.list(&format!("triggers/{id}/runs"), &query, usize::MAX).await?;
+    // RFC 3339 in UTC with milliseconds: the order of texts is the order of times.
+    runs.sort_by(|a, b| b["created_at"].as_str().cmp(&a["created_at"].as_str()));
+    runs.truncate(limit);
+    Ok(runs)
 }
 
 /// A run's head, what it printed and what came of it.
