@@ -44,7 +44,11 @@ pub fn run(options: &Options) -> Result<()> {
         },
         None => simulated_guest()?,
     };
-    walk::walk(&service, &guest)
+    let walked = walk::walk(&service, &guest);
+    if let (Err(_), (email, Some(password))) = (&walked, &service.admin) {
+        println!("\n  administrator {email}, one-time password (shown only now): {password}");
+    }
+    walked
 }
 
 /// Builds the program. A development build: a release takes several times as long to make, and nothing here needs its speed.
@@ -62,9 +66,9 @@ pub fn build() -> Result<PathBuf> {
     Ok(program)
 }
 
-/// The simulated drivers take any image, but it must look like one.
+/// The simulated drivers take any image, but it must be one.
 fn simulated_guest() -> Result<walk::Guest> {
-    let file = home::data()?.join("simulated.img");
-    File::create(&file)?.set_len(1 << 20)?;
+    let file = home::data()?.join("simulated.qcow2");
+    shell::read(Command::new("qemu-img").args(["create", "-q", "-f", "qcow2"]).arg(&file).arg("1G"))?;
     Ok(walk::Guest { file, name: "simulated".into(), size_gib: 1, memory_mib_min: 64 })
 }

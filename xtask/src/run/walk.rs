@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::{fs, path::PathBuf};
 
 const RESELLER: &str = "Northwind Hosting";
-const PLAN: &str = "standard";
+const PLAN: &str = "pay-as-you-go";
 const CUSTOMER: &str = "acme";
 const USER: &str = "ada@acme.example";
 /// A name that the PRE trigger refuses.
@@ -86,7 +86,8 @@ fn people(client: &Client) -> Result<()> {
         &["billing-entity", "create", RESELLER, "--currency", "EUR"],
     )?;
     let plan = ["plan", "create", PLAN, "--billing-entity", RESELLER];
-    let prices = ["--cpu-hour", "0.012", "--memory-gib-hour", "0.004", "--disk-gib-hour", "0.0002"];
+    // Steep, so that the first minute already shows on the invoice: 3.60 an hour is a tenth of a cent a second.
+    let prices = ["--cpu-hour", "3.60", "--memory-gib-hour", "1.20", "--disk-gib-hour", "0.36"];
     ensure(client, "price plan", &["plan", "show", PLAN], &[&plan[..], &prices[..]].concat())?;
     let customer = ["customer", "create", CUSTOMER, "--billing-entity", RESELLER, "--plan", PLAN];
     ensure(client, "customer", &["customer", "show", CUSTOMER], &customer)?;
@@ -149,9 +150,8 @@ fn ensure(client: &Client, what: &str, show: &[&str], create: &[&str]) -> Result
         println!("  ✓ {what} {name}: found");
         return Ok(());
     }
-    let step = Step::begin(format!("{what} {name}"));
     client.ask(create)?;
-    step.done("made");
+    println!("  ✓ {what} {name}: made");
     Ok(())
 }
 
