@@ -57,6 +57,13 @@ fn resident_kib() -> f64 {
     line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or_default()
 }
 
+/// CPU time of this process, callers included, from a clock of 100 ticks a second.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    fields.iter().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let runtime = Arc::new(Runtime::new(1, Arc::new(Nobody), Egress::default()));
@@ -68,13 +75,14 @@ async fn main() {
         let source: Arc<str> = source.into();
         let number = source.len() as u32;
         assert_eq!(runtime.run(call(number, &source)).await.exit, Exit::Success);
-        let runs = 50_000;
-        let started = Instant::now();
+        let runs: u32 = std::env::var("RUNS").ok().and_then(|n| n.parse().ok()).unwrap_or(50_000);
+        let (started, cpu) = (Instant::now(), cpu_seconds());
         for _ in 0..runs {
             runtime.run(call(number, &source)).await;
         }
         let alone = started.elapsed();
-        let started = Instant::now();
+        let cpu_alone = cpu_seconds() - cpu;
+        let (started, cpu) = (Instant::now(), cpu_seconds());
         let tasks: Vec<_> = (0..16)
             .map(|_| {
                 let (runtime, source) = (runtime.clone(), source.clone());
@@ -89,12 +97,15 @@ async fn main() {
             let _ = task.await;
         }
         let together = started.elapsed();
+        let cpu_together = cpu_seconds() - cpu;
         println!(
-            "{name}: {:.1} us a run with one caller ({:.0}/s), {:.1} us with 16 ({:.0}/s), one Lua thread",
+            "{name}: {:.1} us a run with one caller ({:.0}/s, CPU {:.1} us), {:.1} us with 16 ({:.0}/s, CPU {:.1} us), one Lua thread",
             alone.as_secs_f64() * 1e6 / f64::from(runs),
             f64::from(runs) / alone.as_secs_f64(),
+            cpu_alone * 1e6 / f64::from(runs),
             together.as_secs_f64() * 1e6 / f64::from(runs),
             f64::from(runs) / together.as_secs_f64(),
+            cpu_together * 1e6 / f64::from(runs),
         );
     }
     let blocks = 1000;

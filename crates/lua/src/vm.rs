@@ -35,12 +35,13 @@ impl Vm {
         let source = dialect::rewrite(source);
         let setup = || -> mlua::Result<(Lua, Table)> {
             let libs = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::COROUTINE | StdLib::BIT;
-            let lua = Lua::new_with(libs, LuaOptions::new().catch_rust_panics(true))?;
+            let lua = Lua::new_with(libs, LuaOptions::new().thread_pool_size(SPARE))?;
             lua.set_memory_limit(limits.memory_bytes)?;
             lua.set_interrupt(|_| Meter::check_current().map(|()| VmState::Continue));
             object::register(&lua, limits.memory_bytes)?;
             let base = dialect::base(&lua)?;
             crate::helper::install(&lua, &base, shard)?;
+            lua.gc_collect()?;
             Ok((lua, base))
         };
         let (lua, base) = setup().map_err(|e| error::from_lua(&e))?;

@@ -192,6 +192,7 @@ const SCRIPTS: &[(&str, &str)] = &[
 /// Runs every script against a CPU limit, in a runtime of two threads, and checks after each one that a block on the same
 /// thread and one on the other still run, that memory was kept within its limit, and how long it took.
 #[tokio::test]
+#[allow(clippy::print_stdout)] // the times are for whoever asks with --nocapture; no machine promises them
 async fn every_hostile_script_ends_and_others_live_on() {
     let mut fixture = Fixture::with(Platform::with(Vec::new()), 2, Egress::default());
     fixture.limits.cpu_ms = 50;

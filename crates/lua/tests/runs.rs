@@ -63,16 +63,14 @@ async fn the_least_recently_used_blocks_are_unloaded_beyond_the_budget() {
     assert_eq!(fixture.run(&blocks[1], "f", Params::default()).await.result, "1");
 }
 
+/// The bytes that live in a small block's state. What its allocator takes for them is more, in pages of one size of object
+/// each, most of them never touched; the example `speed` measures what that comes to.
 #[tokio::test]
-async fn a_small_block_takes_less_than_250_kilobytes() {
+async fn a_small_block_lives_in_less_than_150_kilobytes() {
     let fixture = Fixture::new();
-    let source = "function register() return {'f'} end function f(p) local s = new('JSON'):encode({a = p.input:getResourceName()}) return {exitState = 'SUCCESS'} end";
-    let bean = Bean::new("Server").with("resourceName", "x");
-    let params = Params { input: Input::Bean(bean), ..Params::default() };
-    fixture.run(&block(source), "f", params).await;
-    let stats = fixture.runtime.stats();
-    assert_eq!(stats.blocks, 1);
-    assert!(stats.bytes < 250_000, "{stats:?}");
+    let body = "local s = new('JSON'):encode({a = new('Server'):getResourceName()}) adminAPI:echo(s) return collectgarbage('count')";
+    let kilobytes = fixture.eval(body).await;
+    assert!(kilobytes.as_f64().is_some_and(|n| n > 10.0 && n < 150.0), "{kilobytes}");
 }
 
 #[tokio::test]

@@ -28,24 +28,32 @@ use std::rc::Rc;
 /// Helpers that exist in the language and not here yet.
 const NOT_YET: [&str; 2] = ["FDLXMLHelper", "FDLCustomWidgetHelper"];
 
-/// Puts the globals into `base`.
+/// Puts the globals into `base`. All but `new` come to be when a script first names them: most blocks use few, and every
+/// function takes memory in every loaded block.
 pub(crate) fn install(lua: &Lua, base: &Table, shard: &Rc<Shard>) -> Result<()> {
-    base.raw_set("adminAPI", api::create(lua, shard, false)?)?;
-    base.raw_set("userAPI", api::create(lua, shard, true)?)?;
-    let syslog = syslog::create(lua)?;
-    base.raw_set("syslog", &syslog)?;
-    base.raw_set("translate", translate::create(lua)?)?;
-    base.raw_set("convert_mtype", lua.create_function(|_, (from, to): (Lv, Lv)| utils::factor(&from, &to))?)?;
-    // Helpers are made when first asked for: most blocks use one or two.
     let made = lua.create_table()?;
-    made.raw_set("syslog", syslog)?;
+    let host = shard.clone();
+    let globals = lua.create_function(move |lua, (base, name): (Table, Lv)| {
+        let Lv::String(name) = name else { return Ok(Lv::Nil) };
+        let value = match &*name.to_str()? {
+            "adminAPI" => Lv::Table(api::create(lua, &host, false)?),
+            "userAPI" => Lv::Table(api::create(lua, &host, true)?),
+            "syslog" => Lv::Table(syslog::create(lua)?),
+            "translate" => Lv::Table(translate::create(lua)?),
+            "convert_mtype" => Lv::Function(lua.create_function(|_, (from, to): (Lv, Lv)| utils::factor(&from, &to))?),
+            _ => return Ok(Lv::Nil),
+        };
+        base.raw_set(name, &value)?;
+        Ok(value)
+    })?;
+    let meta = lua.create_table()?;
+    meta.raw_set("__index", globals)?;
+    base.set_metatable(Some(meta))?;
     let shard = shard.clone();
-    base.raw_set(
-        "new",
-        lua.create_function(move |lua, (name, value): (mlua::LuaString, Lv)| {
-            create(lua, &shard, &made, &name.to_str()?, &value)
-        })?,
-    )
+    let new = lua.create_function(move |lua, (name, value): (mlua::LuaString, Lv)| {
+        create(lua, &shard, &made, &name.to_str()?, &value)
+    })?;
+    base.raw_set("new", new)
 }
 
 /// `new(TYPE [, VALUE])`.
@@ -74,6 +82,7 @@ fn create(lua: &Lua, shard: &Rc<Shard>, made: &Table, name: &str, value: &Lv) ->
     }
     let helper = match name {
         "JSON" => json::create(lua)?,
+        "syslog" => syslog::create(lua)?,
         "simplehttp" => http::create(lua, shard)?,
         "Utils" => utils::create(lua)?,
         "FDLDateHelper" => dates::create(lua)?,

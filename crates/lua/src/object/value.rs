@@ -55,9 +55,9 @@ impl Val {
             (Value::Array(items), _) => Self::List(ListRef::from_json(items, &Type::Any)),
             (Value::Object(fields), Type::Map(value)) => Self::Map(MapRef::from_json(fields, value)),
             (Value::Object(fields), Type::Bean(kind)) => Self::Bean(BeanRef::from_json(kind, fields)),
-            (Value::Object(fields), _) => match fields.get("@bean").and_then(Value::as_str) {
-                Some(kind) => Self::Bean(BeanRef::from_json(&kind.to_owned(), fields)),
-                None => Self::Map(MapRef::from_json(fields, &Type::Any)),
+            (Value::Object(mut fields), _) => match fields.remove("@bean") {
+                Some(Value::String(kind)) => Self::Bean(BeanRef::from_json(&kind, fields)),
+                _ => Self::Map(MapRef::from_json(fields, &Type::Any)),
             },
         }
     }
