@@ -169,8 +169,8 @@ async fn a_second_embedded_driver_and_a_long_root_are_refused() {
             assert!(second.contains("this process has used"), "{second}");
         }
         drop(drivers);
-        let again = open(dir).await.unwrap();
-        assert_eq!(again.compute.see_all().await.unwrap(), []);
+        // The root is given back once the last call has ended.
+        support::eventually("the root is free", async || open(dir).await.is_ok()).await;
     })
     .await;
 }

@@ -5,5 +5,6 @@ mod contract;
 mod daemon;
 mod embed;
 mod guest;
+mod libvirtd;
 mod support;
 mod twins;

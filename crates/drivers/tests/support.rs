@@ -2,7 +2,6 @@
 
 use crate::guest;
 use std::{
-    future::Future,
     path::Path,
     process::Command,
     time::{Duration, Instant},
@@ -42,7 +41,7 @@ pub async fn echoing(drivers: &Drivers, dir: &Path) -> GuestSpec {
 }
 
 /// Asks again until the answer is yes.
-pub async fn eventually<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {
+pub async fn eventually(what: &str, mut ask: impl AsyncFnMut() -> bool) {
     let begun = Instant::now();
     while !ask().await {
         assert!(begun.elapsed() < PATIENCE, "never came true: {what}");
@@ -51,7 +50,7 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, mut ask: impl FnMu
 }
 
 pub async fn eventually_seen(compute: &dyn Compute, id: ServerId, state: GuestState) {
-    eventually(&format!("{id} is {state:?}"), || async {
+    eventually(&format!("{id} is {state:?}"), async || {
         compute.see(id).await.is_ok_and(|seen| seen.is_some_and(|g| g.state == state))
     })
     .await;
