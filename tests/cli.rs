@@ -432,7 +432,13 @@ fn a_store_is_backed_up_and_restored_offline() {
     assert!(made["seq"].as_u64().unwrap() > 0);
     assert_eq!(it.say(&["backup", &copy, "--data-dir", &data]).code, 1, "a backup is not overwritten");
     assert_eq!(it.say(&["backup", &copy, "--data-dir", &fresh]).code, 3, "there is nothing to back up");
+    assert_eq!(it.json(&["store", "verify", &copy])["records"]["customer"], 1);
     assert_eq!(it.json(&["restore", &copy, "--data-dir", &fresh])["seq"], made["seq"]);
+    assert_eq!(it.json(&["store", "verify", "--data-dir", &fresh])["seq"], made["seq"]);
+    let damaged = folder("damaged.redb");
+    fs::write(&damaged, "not a store").unwrap();
+    assert_eq!(it.say(&["store", "verify", &damaged]).code, 1);
+    assert_eq!(it.say(&["store", "rebuild", &folder("nowhere"), "--data-dir", &folder("other")]).code, 1);
     assert_eq!(it.say(&["restore", &copy, "--data-dir", &data]).code, 1, "a store is not overwritten");
 
     let (server, place) = serve(Path::new(&fresh), it.dir.path());

@@ -8,6 +8,7 @@ use crate::{config::Config, serve, wiring};
 use clap_complete::Shell;
 use serde_json::json;
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -32,6 +33,9 @@ pub enum Local {
         #[command(flatten)]
         place: Place,
     },
+    /// The store of a stopped server
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// The settings of the server
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -46,6 +50,25 @@ pub enum Local {
     Man {
         /// The folder; made when it is not there
         folder: PathBuf,
+    },
+}
+
+/// Commands of `store`.
+#[derive(clap::Subcommand, Debug)]
+pub enum StoreCommand {
+    /// Make the store anew, where none is, from the folder of a follower (`follower.dir`)
+    Rebuild {
+        /// The folder
+        folder: PathBuf,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Read everything in a store and check that it fits together
+    Verify {
+        /// The file; default: the store in the data folder
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        place: Place,
     },
 }
 
@@ -77,6 +100,18 @@ impl Place {
         let options = serve::Options { config: self.config, data_dir: self.data_dir, ..serve::Options::default() };
         options.settings().map_err(failed)
     }
+
+    /// The store file in the data folder.
+    fn store(self) -> Result<PathBuf, Error> {
+        Ok(self.settings()?.data.dir.join(wiring::STORE_FILE))
+    }
+
+    /// The same, with the folder made: for a store that is about to be there.
+    fn for_new_store(self) -> Result<PathBuf, Error> {
+        let dir = self.settings()?.data.dir;
+        wiring::data_folder(&dir).map_err(failed)?;
+        Ok(dir.join(wiring::STORE_FILE))
+    }
 }
 
 /// Runs one of these commands. `root` makes the whole command line, for texts about it.
@@ -88,12 +123,16 @@ pub fn run(command: Local, format: Format, root: fn() -> clap::Command) -> Resul
         Local::Serve(options) => serve::run(&options).map_err(failed),
         Local::Backup { to, place } => backup(&place.settings()?, to, format),
         Local::Restore { from, place } => {
-            let config = place.settings()?;
-            wiring::data_folder(&config.data.dir).map_err(failed)?;
-            let store = config.data.dir.join(wiring::STORE_FILE);
+            let store = place.for_new_store()?;
             let copied = sutler_store::restore(&from, &store).map_err(of_store)?;
             told(format, &format!("restored `{}` from `{}`", store.display(), from.display()), copied)
         }
+        Local::Store(StoreCommand::Rebuild { folder, place }) => {
+            let store = place.for_new_store()?;
+            let made = sutler_store::rebuild(&folder, &store).map_err(of_store)?;
+            told(format, &format!("rebuilt `{}` from `{}`", store.display(), folder.display()), made)
+        }
+        Local::Store(StoreCommand::Verify { file, place }) => verify(file, place, format),
         Local::Config(ConfigCommand::Default) => lines(crate::config::DEFAULT_TEXT),
         Local::Config(ConfigCommand::Check { file }) => {
             let config = Config::load(file.as_deref()).map_err(|e| Error::Failed(chain(&e)))?;
@@ -115,9 +154,7 @@ pub fn run(command: Local, format: Format, root: fn() -> clap::Command) -> Resul
 /// Opening a store checks it, so a backup is of a store that opens.
 fn backup(config: &Config, to: PathBuf, format: Format) -> Result<(), Error> {
     let path = config.data.dir.join(wiring::STORE_FILE);
-    if !path.exists() {
-        return Err(Error::NotFound(format!("there is no store at `{}`", path.display())));
-    }
+    present(&path)?;
     let shown = to.display().to_string();
     let copied = super::block_on(async {
         let store = wiring::open_store(config).await.map_err(|e| match e.downcast() {
@@ -129,6 +166,24 @@ fn backup(config: &Config, to: PathBuf, format: Format) -> Result<(), Error> {
         copied.map_err(of_store)
     })?;
     told(format, &format!("copied `{}` to `{shown}`", path.display()), copied)
+}
+
+fn verify(file: Option<PathBuf>, place: Place, format: Format) -> Result<(), Error> {
+    let path = file.map_or_else(|| place.store(), Ok)?;
+    let found = present(&path).and_then(|()| sutler_store::verify(&path).map_err(of_store))?;
+    let records: BTreeMap<&str, u64> = found.records.iter().map(|(noun, count)| (noun.name(), *count)).collect();
+    let report = json!({"records": records, "oldest_seq": found.oldest_seq, "seq": found.seq});
+    if format == Format::Table {
+        lines(&format!("`{}` is sound", path.display()))?;
+    }
+    format.record(&report)
+}
+
+fn present(path: &Path) -> Result<(), Error> {
+    match path.exists() {
+        true => Ok(()),
+        false => Err(Error::NotFound(format!("there is no store at `{}`", path.display()))),
+    }
 }
 
 fn told(format: Format, what: &str, copied: Committed) -> Result<(), Error> {
