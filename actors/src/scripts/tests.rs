@@ -405,7 +405,9 @@ async fn another_customers_script_sees_and_does_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_script_that_sets_itself_off_is_stopped() {
-    let bench = Bench::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    // What the node's watch finds begins a chain of its own.
+    let bench = Bench::start_with(folder.path(), Settings { node_poll_ms: 3_600_000, ..settings() }).await;
     let user = bench.user("ada").await;
     let body = format!(
         r#"

@@ -93,8 +93,8 @@ struct Lane {
 enum Phase {
     /// Its first run waits for the budget.
     Ready,
-    /// This run is being tried.
-    Running(RunId),
+    /// This run is being tried; the version of its record when the try began.
+    Running(RunId, u64),
     /// Its first run waits for its next try, or until notified.
     Held(Arc<Notify>),
     /// The script is disabled.
@@ -112,6 +112,8 @@ pub(crate) struct TriggerActor {
     unrecorded: usize,
     /// Unfinished runs that the store has and this actor knows.
     known: HashSet<RunId>,
+    /// Runs that someone changed after their try was recorded and before this actor heard of its end.
+    nudged: HashSet<RunId>,
     /// How long tries took of late.
     pace: Duration,
     /// When a try ended last, or the first of several began.
@@ -137,6 +139,7 @@ impl Entity for TriggerActor {
             running: 0,
             unrecorded: 0,
             known: HashSet::new(),
+            nudged: HashSet::new(),
             pace: Duration::ZERO,
             moved: Instant::now(),
         };
@@ -279,13 +282,19 @@ fn refused(id: RunId, detail: &str) -> Error {
 impl TriggerActor {
     /// A run of this script that is not being tried right now.
     async fn settled_run(&self, id: RunId) -> Result<ScriptRun, Error> {
-        if self.lanes.values().any(|lane| matches!(lane.phase, Phase::Running(running) if running == id)) {
+        let run = match self.env.core.store.get::<ScriptRun>(id).await? {
+            Some(run) if run.script_id == self.id => run,
+            _ => return Err(Error::NotFound { noun: Noun::ScriptRun, id: id.to_string() }),
+        };
+        let begun = self.lanes.values().find_map(|lane| match lane.phase {
+            Phase::Running(running, version) if running == id => Some(version),
+            _ => None,
+        });
+        // A record newer than the try is the try's end, of which this actor is about to hear.
+        if begun.is_some_and(|version| version == run.version) {
             return Err(refused(id, "it is running now"));
         }
-        match self.env.core.store.get::<ScriptRun>(id).await? {
-            Some(run) if run.script_id == self.id => Ok(run),
-            _ => Err(Error::NotFound { noun: Noun::ScriptRun, id: id.to_string() }),
-        }
+        Ok(run)
     }
 
     /// Takes runs from the store into their lanes, in order.
@@ -367,7 +376,7 @@ impl TriggerActor {
                 self.lanes.remove(&pair);
                 continue;
             };
-            lane.phase = Phase::Running(item.run.id);
+            lane.phase = Phase::Running(item.run.id, item.run.version);
             if self.running == 0 {
                 self.moved = Instant::now();
             }
@@ -388,13 +397,18 @@ impl TriggerActor {
         self.running -= 1;
         match ended {
             Ended::Over(id) => {
-                self.known.remove(&id);
+                self.nudged.remove(&id);
+                // Unless it was retried already.
+                if !self.lanes.get(&pair).is_some_and(|lane| lane.queue.iter().any(|item| item.run.id == id)) {
+                    self.known.remove(&id);
+                }
                 self.next(pair);
             }
             Ended::Again(item) => {
-                self.known.insert(item.run.id);
+                let id = item.run.id;
+                self.known.insert(id);
                 self.put_back(&pair, item);
-                self.hold(pair, ctx);
+                if self.nudged.remove(&id) { self.next(pair) } else { self.hold(pair, ctx) }
             }
             Ended::Parked(item) => {
                 self.put_back(&pair, item);
@@ -468,11 +482,17 @@ impl TriggerActor {
     }
 
     /// Lets a held lane look at its first run again.
-    fn nudge(&self, run: &ScriptRun) {
-        if let Some(Lane { phase: Phase::Held(nudged), queue }) = self.lanes.get(&Pair::of(run))
-            && queue.front().is_some_and(|head| head.run.id == run.id)
-        {
-            nudged.notify_one();
+    fn nudge(&mut self, run: &ScriptRun) {
+        match self.lanes.get(&Pair::of(run)) {
+            Some(Lane { phase: Phase::Held(nudged), queue })
+                if queue.front().is_some_and(|head| head.run.id == run.id) =>
+            {
+                nudged.notify_one();
+            }
+            Some(Lane { phase: Phase::Running(id, _), .. }) if *id == run.id => {
+                self.nudged.insert(run.id);
+            }
+            _ => {}
         }
     }
 }
