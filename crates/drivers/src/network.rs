@@ -5,7 +5,6 @@ use crate::{
     compute::{Link, NicAttachment},
 };
 use async_trait::async_trait;
-use sha2::{Digest, Sha256};
 use sutler_model::{Nic, ServerId};
 
 /// Connects the guests of one node. Every call is idempotent.
@@ -19,10 +18,9 @@ pub trait Network: Send + Sync {
     async fn addresses(&self, server: ServerId, nic: &Nic) -> Result<Vec<String>>;
 }
 
-/// The address of an interface: QEMU's prefix and three bytes that follow from the server and the position.
+/// The hardware address of an interface, as its record has it.
 pub fn mac(server: ServerId, index: u32) -> String {
-    let hash = Sha256::new().chain_update(server.0.as_bytes()).chain_update(index.to_be_bytes()).finalize();
-    format!("52:54:00:{:02x}:{:02x}:{:02x}", hash[0], hash[1], hash[2])
+    Nic::derived(server, index).mac
 }
 
 /// What QEMU's user-mode network gives a guest's first interface.
