@@ -4,6 +4,7 @@ use crate::{
     Call, Egress, Exit, Host, Input, Limit, Limits, Outcome, ScriptError, Who,
     descriptor::{self, Described, Registration},
     meter::{Meter, Metered},
+    object::BeanRef,
     outcome,
     runtime::Counters,
     vm::Vm,
@@ -127,19 +128,27 @@ pub(crate) fn serve(shard: Shard, mut messages: mpsc::UnboundedReceiver<Message>
 }
 
 impl Blocks {
-    async fn run(&self, call: Call) -> Outcome {
+    async fn run(&self, mut call: Call) -> Outcome {
         let meter = Meter::new(Some(call.who.clone()), &call.limits);
         let block = match self.loaded(&call) {
             Ok(block) => block,
             Err(error) => return outcome::failed(&meter, error),
         };
-        let input = block.vm.input(&call.params.input);
+        // Kept here as well, so that what the script changes on it is seen afterwards.
+        let input = match std::mem::take(&mut call.params.input) {
+            Input::Bean(bean) => Some(BeanRef::from_bean(bean)),
+            other => {
+                call.params.input = other;
+                None
+            }
+        };
+        let (id, limits) = (call.block.id, call.limits);
         let work = {
             let (vm, input, meter) = (block.vm.clone(), input.clone(), meter.clone());
             async move {
                 let env = vm.take(&meter).await?;
                 let function = Vm::function(&env, &call.function)?;
-                let p = vm.params(&call.params, input.as_ref())?;
+                let p = vm.params(call.params, input)?;
                 let returned: Value = function.call_async(p).await.map_err(|e| vm.error(&e))?;
                 let result = vm.to_json(&returned);
                 vm.give_back(env);
@@ -151,7 +160,7 @@ impl Blocks {
             Ok(input) => outcome::read(&meter, ended, input),
             Err(error) => outcome::failed(&meter, crate::error::from_lua(&error)),
         };
-        self.settle(call.block.id, &block, &call.limits, matches!(outcome.exit, Exit::Stopped(Limit::Memory)));
+        self.settle(id, &block, &limits, matches!(outcome.exit, Exit::Stopped(Limit::Memory)));
         outcome
     }
 
@@ -299,14 +308,4 @@ async fn describe(vm: Rc<Vm>, meter: Rc<Meter>) -> Result<(Table, Registration),
         }
     }
     Ok((env, registration))
-}
-
-impl Vm {
-    /// The bean of the input, shared with the script so that its changes are seen.
-    fn input(&self, input: &Input) -> Option<crate::object::BeanRef> {
-        match input {
-            Input::Bean(bean) => Some(crate::object::BeanRef::from_bean(bean.clone())),
-            Input::Numbers(_) | Input::Text(_) | Input::Nil => None,
-        }
-    }
 }

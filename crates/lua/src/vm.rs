@@ -89,20 +89,20 @@ impl Vm {
     }
 
     /// The table `p`.
-    pub fn params(&self, params: &Params, input: Option<&BeanRef>) -> Result<Table, ScriptError> {
-        let build = || -> mlua::Result<Table> {
+    pub fn params(&self, params: Params, input: Option<BeanRef>) -> Result<Table, ScriptError> {
+        let build = move || -> mlua::Result<Table> {
             let p = self.lua.create_table_with_capacity(0, 8)?;
-            match (&params.input, input) {
-                (_, Some(bean)) => p.raw_set("input", bean.clone())?,
-                (Input::Numbers(numbers), _) => p.raw_set("input", numbers.clone())?,
+            match (params.input, input) {
+                (_, Some(bean)) => p.raw_set("input", bean)?,
+                (Input::Numbers(numbers), _) => p.raw_set("input", numbers)?,
                 (Input::Text(text), _) => p.raw_set("input", text.as_str())?,
                 _ => {}
             }
             p.raw_set("triggerOption", params.option.as_str())?;
             p.raw_set("beUUID", params.be_uuid.as_str())?;
-            for (name, bean) in [("customer", &params.customer), ("user", &params.user)] {
+            for (name, bean) in [("customer", params.customer), ("user", params.user)] {
                 if let Some(bean) = bean {
-                    p.raw_set(name, BeanRef::from_bean(bean.clone()))?;
+                    p.raw_set(name, BeanRef::from_bean(bean))?;
                 }
             }
             // Exact until the year 287396.
