@@ -1,6 +1,6 @@
 //! Benchmarks.
 
-use crate::{home, setup, shell};
+use crate::{home, image, setup, shell};
 use anyhow::Result;
 use std::process::Command;
 
@@ -19,6 +19,11 @@ pub fn bench(options: &Options) -> Result<()> {
             .args(["build", "--quiet", "--release", "--package", "sutler", "--package", "sutler-benches"])
             .current_dir(home::checkout()),
     )?;
+    let busybox = image::ensure(image::BUSYBOX, false)?;
     let program = home::target().join("release/sutler-benches");
-    shell::run(Command::new(program).args(&options.name).current_dir(home::checkout()))
+    shell::run(Command::new(program)
+            .args(&options.name)
+            .env("SUTLER_TEST_BUSYBOX", &busybox.folder)
+            .current_dir(home::checkout()),
+    )
 }

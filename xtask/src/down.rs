@@ -26,6 +26,9 @@ pub struct Options {
 pub fn down(options: &Options) -> Result<()> {
     let home = home::data()?;
     let data = home.join("data");
+    if options.delete && !options.yes && !confirmed(&data.display().to_string())? {
+        bail!("nothing was stopped or deleted");
+    }
     let running = State::running()?;
     if data.join("sutler.redb").exists() {
         stop_guests(running.as_ref())?;
@@ -39,9 +42,6 @@ pub fn down(options: &Options) -> Result<()> {
         None => println!("  Sutler does not run."),
     }
     if options.delete {
-        if !options.yes && !confirmed(&data.display().to_string())? {
-            bail!("nothing was deleted");
-        }
         if data.exists() {
             fs::remove_dir_all(&data).with_context(|| format!("deleting {}", data.display()))?;
         }

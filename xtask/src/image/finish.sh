@@ -10,9 +10,10 @@ chroot "$root" dpkg-query --show --showformat '${Package} ${Version}\n' >"$SUTLE
 # Each server makes its own of these on its first boot.
 : >"$root/etc/machine-id"
 rm -f "$root"/etc/hostname "$root"/var/lib/dbus/machine-id "$root"/etc/ssh/ssh_host_*
-# What was for building only.
+# What was for building only. Not /tmp: mmdebstrap keeps its settings for apt there, and without them its last step would clean up
+# the machine's own lists of packages.
 rm -f "$root"/etc/apt/apt.conf.d/99mmdebstrap "$root"/etc/dpkg/dpkg.cfg.d/99mmdebstrap
-rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/* "$root"/var/log/*.log "$root"/var/log/apt/* "$root"/tmp/*
+rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/* "$root"/var/log/*.log "$root"/var/log/apt/*
 
 # /proc and others are mounted in the tree; a copy of it must not hold them. Only this shell sees them gone.
 export root

@@ -88,8 +88,10 @@ impl Client {
     }
 }
 
+/// The line as one would type it.
 fn announce(arguments: &[&str]) {
-    println!("  $ sutler {}", arguments.join(" "));
+    let quoted = arguments.iter().map(|a| if a.contains(' ') { format!("'{a}'") } else { (*a).to_owned() });
+    println!("  $ sutler {}", quoted.collect::<Vec<_>>().join(" "));
 }
 
 fn read(arguments: &[&str], output: &Output) -> Result<Value> {

@@ -58,7 +58,7 @@ fn kvm(service: &Service) -> Result<()> {
         println!("\nSimulated drivers: no guest runs.");
         return Ok(());
     }
-    let step = Step::begin("KVM self-test: does a tiny guest run under it?");
+    let step = Step::begin("KVM self-test");
     let node = server::wait_for("the node's self-test", || {
         let nodes = service.client.ask(&["node", "list"])?;
         let node = first(&nodes).cloned().unwrap_or_default();
@@ -66,10 +66,13 @@ fn kvm(service: &Service) -> Result<()> {
         Ok(tested.then_some(node))
     })?;
     if node["kvm"]["verdict"] == "usable" {
-        step.done("KVM works, guests run at full speed");
+        step.done("it works, guests run at full speed");
     } else {
         let reason = node["kvm"]["reason"].as_str().unwrap_or("no reason given");
-        step.done(format!("KVM: unusable, using emulation; a boot takes about a minute ({reason})"));
+        step.done("KVM: unusable, using emulation; a boot takes a minute or more");
+        for line in reason.lines() {
+            println!("      {line}");
+        }
     }
     Ok(())
 }
