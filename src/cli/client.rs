@@ -141,7 +141,7 @@ impl Client {
         let id = response.headers().get("x-request-id").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
         let bytes = response.bytes().await.unwrap_or_default();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Err(Error::Problem(Problem::read(status.as_u16(), &body, &id)))
+        Err(Error::Problem(Problem::read(status.as_u16(), &body, &id).into()))
     }
 
     /// What `path` holds.

@@ -197,7 +197,7 @@ async fn connect(client: &Client, path: &str) -> Result<Socket, Error> {
         Err(tungstenite::Error::Http(response)) => {
             let body = response.body().as_deref().and_then(|b| serde_json::from_slice(b).ok()).unwrap_or_default();
             let id = response.headers().get("x-request-id").and_then(|v| v.to_str().ok()).unwrap_or_default();
-            Err(Error::Problem(Problem::read(response.status().as_u16(), &body, id)))
+            Err(Error::Problem(Problem::read(response.status().as_u16(), &body, id).into()))
         }
         Err(error) => Err(client.unreachable(&error)),
     }

@@ -20,7 +20,7 @@ pub enum Error {
     SignedOut(String),
     /// The server answered with a problem.
     #[error("{0}")]
-    Problem(Problem),
+    Problem(Box<Problem>),
     /// The job that was started, or watched, did not succeed.
     #[error("{0}")]
     Job(String),
@@ -180,13 +180,13 @@ mod tests {
         });
         let problem = Problem::read(422, &body, "header-id");
         assert_eq!(problem.to_string(), "the request is not valid\n  cpu: is 0\n  name: is empty\nrequest id r-1");
-        assert_eq!(Error::Problem(problem).code(), 2);
+        assert_eq!(Error::Problem(problem.into()).code(), 2);
     }
 
     #[test]
     fn a_body_that_is_not_ours_still_says_something() {
         let problem = Problem::read(502, &json!("<html>"), "");
         assert_eq!(problem.to_string(), "the server answered with status 502");
-        assert_eq!(Error::Problem(problem).code(), 7);
+        assert_eq!(Error::Problem(problem.into()).code(), 7);
     }
 }

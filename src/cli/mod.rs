@@ -52,11 +52,11 @@ struct Cli {
 /// Options of every command.
 #[derive(Args, Debug)]
 struct Common {
+    /// What is printed: table, json or yaml. Tables are cut to the width of a terminal, never when piped
+    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT", hide_possible_values = true)]
+    output: Format,
     #[command(flatten)]
     connection: Connection,
-    /// The shape of what is printed
-    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
-    output: Format,
 }
 
 /// Commands that are not made from the table.
@@ -141,13 +141,15 @@ fn root() -> clap::Command {
 /// The commands of a noun, with those that the table cannot say.
 fn more(noun: &'static Noun) -> clap::Command {
     let command = noun::command(noun);
-    match noun.name {
+    let command = match noun.name {
         "server" => ServerMore::augment_subcommands(command),
         "job" => JobMore::augment_subcommands(command),
         "trigger" => TriggerMore::augment_subcommands(command),
         "invoice" => invoice::Invoice::augment_subcommands(command),
         _ => command,
-    }
+    };
+    // Each of these says what its own commands are about.
+    command.about(noun.about)
 }
 
 fn dispatch(matches: &ArgMatches) -> Result<(), Error> {
@@ -249,5 +251,23 @@ mod tests {
             command.get_subcommands().filter(|c| c.get_name() != "help").for_each(walk);
         }
         walk(&root());
+    }
+
+    #[test]
+    fn every_command_is_in_the_reference() {
+        fn walk(command: &clap::Command, path: &str, missing: &mut Vec<String>) {
+            let text = include_str!("../../docs/reference/cli.md");
+            for sub in command.get_subcommands().filter(|c| c.get_name() != "help") {
+                let path = format!("{path} {}", sub.get_name());
+                if sub.has_subcommands() {
+                    walk(sub, &path, missing);
+                } else if !text.contains(&format!("`{path}")) {
+                    missing.push(path);
+                }
+            }
+        }
+        let mut missing = Vec::new();
+        walk(&root(), "sutler", &mut missing);
+        assert_eq!(missing, Vec::<String>::new());
     }
 }
