@@ -2,7 +2,7 @@
 
 use super::{Module, connection, text_of};
 use crate::{Egress, shard::Shard};
-use mlua::{Lua, LuaString, Result, Table, Value as Lv};
+use mlua::{Error, Lua, LuaString, Result, Table, Value as Lv};
 use reqwest::{
     Client,
     dns::{Addrs, Name, Resolve, Resolving},
@@ -10,13 +10,21 @@ use reqwest::{
 };
 use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
+/// Longest text encoded: no URL is longer, and nothing can interrupt the work.
+const ENCODE_BYTES: usize = 1 << 20;
+
 pub(super) fn create(lua: &Lua, shard: &Rc<Shard>) -> Result<Table> {
     let module = Module::new(lua)?;
     let host = shard.clone();
     module.function("newConnection", move |lua, options: Option<Table>| {
         connection::create(lua, &host, options.as_ref())
     })?;
-    let encode = |_: &Lua, text: Lv| Ok(text_of(&text).map(|text| percent(text.as_bytes())));
+    let encode = |_: &Lua, text: Lv| match text_of(&text) {
+        Some(text) if text.len() > ENCODE_BYTES => {
+            Err(Error::runtime(format!("URLEncode: the text is longer than {ENCODE_BYTES} bytes")))
+        }
+        text => Ok(text.map(|text| percent(text.as_bytes()))),
+    };
     module.function("URLEncode", encode)?;
     module.function("urlEncode", encode)?;
     module.function("URLDecode", |lua, text: LuaString| lua.create_string(unpercent(&text.as_bytes())))?;
