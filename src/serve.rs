@@ -85,6 +85,7 @@ async fn serve(config: &Config, ready_file: Option<&Path>) -> anyhow::Result<()>
         None => None,
     };
     let store = wiring::open_store(config).await?;
+    let follower = wiring::follow(config, &store).await?;
     let system = wiring::start(config, store.clone()).await?;
     let first = wiring::bootstrap(config, &system).await?;
 
@@ -122,6 +123,8 @@ async fn serve(config: &Config, ready_file: Option<&Path>) -> anyhow::Result<()>
         }
     }
     system.stop().await;
+    // Waits for the copy to take what is committed.
+    tokio::task::spawn_blocking(move || drop(follower)).await.context("ending the continuous copy")?;
     store.close().await;
     outcome
 }

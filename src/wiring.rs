@@ -12,7 +12,7 @@ use std::{
 use sutler_actors::{Fault, Faults, NewProvider, NodeConfig, Settings, Setup, System};
 use sutler_drivers::simulated::{self, FaultError, Simulated};
 use sutler_model::{FieldError, Noun, validate};
-use sutler_store::{Options, Store};
+use sutler_store::{Follower, FollowerStatus, Options, Store};
 
 /// The store's file in the data folder.
 pub const STORE_FILE: &str = "sutler.redb";
@@ -74,6 +74,39 @@ pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
     let (path, options) = (config.data.dir.join(STORE_FILE), store_options(config));
     let opened = tokio::task::spawn_blocking(move || Store::open(&path, options)).await;
     Ok(opened.context("opening the store")??)
+}
+
+/// Starts the continuous copy, when the settings name a folder for it.
+///
+/// # Errors
+/// A folder that cannot be written or holds another store's copy.
+pub async fn follow(config: &Config, store: &Store) -> anyhow::Result<Option<Follower>> {
+    let folder = config.follower.dir.clone();
+    if folder.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let store = store.clone();
+    let started = tokio::task::spawn_blocking(move || Follower::start(store, folder)).await.context("following")?;
+    let follower = started.context("starting the continuous copy (follower.dir)")?;
+    let mut status = follower.status();
+    tokio::spawn(async move {
+        let mut trouble = None;
+        loop {
+            let FollowerStatus { seq, error } = status.borrow_and_update().clone();
+            metrics::gauge!("sutler_follower_seq").set(seq as f64);
+            if error != trouble {
+                match &error {
+                    Some(error) => tracing::error!(error, "the continuous copy stands still; it keeps trying"),
+                    None => tracing::info!("the continuous copy goes on"),
+                }
+                trouble = error;
+            }
+            if status.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(Some(follower))
 }
 
 /// Starts drivers and actors over an open store.

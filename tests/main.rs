@@ -6,6 +6,7 @@ mod bad_input;
 mod cli;
 mod conditions;
 mod console;
+mod copies;
 mod crash;
 mod customers;
 mod events;

@@ -41,6 +41,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe_gauge!("sutler_jobs_unfinished", "Unfinished jobs by state");
     describe_gauge!("sutler_trigger_runs_pending", "Trigger runs that wait or are retried");
     describe_gauge!("sutler_store_oldest_seq", "Oldest position kept of the change feed");
+    describe_gauge!("sutler_follower_seq", "Last position of the change feed that is safe in the continuous copy");
     describe_gauge!("sutler_node_up", "Whether a node answers");
     describe_gauge!("sutler_node_cpus", "CPUs a node gives to guests");
     describe_gauge!("sutler_node_memory_bytes", Unit::Bytes, "Memory a node gives to guests");
