@@ -1,5 +1,6 @@
 //! Answers questions about speed and memory: one JSON line a measure.
 
+mod boot;
 mod create_rate;
 mod footprint;
 mod list_page;
@@ -29,12 +30,13 @@ pub struct Measure {
 }
 
 /// Every question, by name.
-const BENCHES: [(&str, fn() -> Result<Vec<Measure>>); 5] = [
+const BENCHES: [(&str, fn() -> Result<Vec<Measure>>); 6] = [
     ("store_writes", store_writes::run),
     ("store_load", store_load::run),
     ("create_rate", create_rate::run),
     ("list_page", list_page::run),
     ("footprint", footprint::run),
+    ("boot", boot::run),
 ];
 
 fn main() -> Result<()> {

@@ -21,7 +21,8 @@ pub fn bench(options: &Options) -> Result<()> {
     )?;
     let busybox = image::ensure(image::BUSYBOX, false)?;
     let program = home::target().join("release/sutler-benches");
-    shell::run(Command::new(program)
+    shell::run(
+        Command::new(program)
             .args(&options.name)
             .env("SUTLER_TEST_BUSYBOX", &busybox.folder)
             .current_dir(home::checkout()),
