@@ -1,27 +1,20 @@
 //! The command line, driving the real program against a real server with simulated drivers.
 
+use crate::support::{Program, eventually, program::PASSWORD};
 use serde_json::Value;
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     os::unix::fs::PermissionsExt,
     path::Path,
-    process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
+    process::{Command, Output, Stdio},
 };
 use tempfile::TempDir;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_sutler");
-const PASSWORD: &str = "correct horse battery";
-/// Longer than anything here takes on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(120);
-
 /// A running server and the home folder of somebody who uses it.
 struct Installation {
-    dir: TempDir,
-    server: Child,
-    tls: String,
-    fingerprint: String,
+    home: TempDir,
+    server: Program,
 }
 
 /// What a command said.
@@ -31,32 +24,11 @@ struct Said {
     err: String,
 }
 
-impl Drop for Installation {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
-}
-
-/// Tries until it works; fails the test at the deadline.
-fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + DEADLINE;
-    loop {
-        if let Some(value) = attempt() {
-            return value;
-        }
-        assert!(Instant::now() < end, "in {DEADLINE:?} never happened: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 /// The program with nothing of the tester's own settings.
 fn program(home: &Path) -> Command {
-    let mut command = Command::new(PROGRAM);
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SUTLER_")) {
-        command.env_remove(name);
-    }
-    command.env("HOME", home).env_remove("XDG_CONFIG_HOME").stdin(Stdio::null());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sutler"));
+    command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+    command.env("HOME", home).stdin(Stdio::null());
     command
 }
 
@@ -68,50 +40,31 @@ fn said(output: Output) -> Said {
     }
 }
 
-fn serve(data: &Path, home: &Path) -> (Child, Value) {
-    let ready = home.join(format!("ready-{}.json", std::process::id()));
-    let _ = fs::remove_file(&ready);
-    let mut server = program(home)
-        .args(["serve", "--simulated", "--data-dir"])
-        .arg(data)
-        .arg("--ready-file")
-        .arg(&ready)
-        .env("SUTLER_LISTEN_TLS", "127.0.0.1:0")
-        .env("SUTLER_ADMIN_PASSWORD", PASSWORD)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let place = eventually("the server is ready", || {
-        assert_eq!(server.try_wait().unwrap(), None, "the server ended");
-        serde_json::from_slice(&fs::read(&ready).ok()?).ok()
-    });
-    (server, place)
-}
-
 impl Installation {
     /// A fresh server, nobody signed in.
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let (server, place) = serve(&dir.path().join("data"), dir.path());
-        let text = |name: &str| place[name].as_str().unwrap().to_owned();
-        Self { server, tls: text("tls"), fingerprint: text("fingerprint"), dir }
+    async fn new() -> Self {
+        Self { home: tempfile::tempdir().unwrap(), server: Program::start().await }
     }
 
     /// A fresh server with its administrator signed in.
-    fn signed_in() -> Self {
-        let made = Self::new();
-        let login = ["login", "--url", &made.tls, "--email", "admin@localhost", "--password-stdin"];
-        let said = made.typing(&[&login[..], &["--fingerprint", &made.fingerprint]].concat(), PASSWORD);
+    async fn signed_in() -> Self {
+        let made = Self::new().await;
+        let said = made.typing(&made.login(), PASSWORD);
         assert_eq!(said.code, 0, "{}", said.err);
         made
     }
 
+    /// The command that signs the administrator in, with the password to be typed.
+    fn login(&self) -> [&str; 8] {
+        let (url, pin) = (self.server.secure.as_str(), self.server.fingerprint.as_str());
+        ["login", "--url", url, "--email", "admin@localhost", "--password-stdin", "--fingerprint", pin]
+    }
+
     /// The above with a customer `Ada` and an image `tiny`.
-    fn with_customer() -> Self {
-        let made = Self::signed_in();
+    async fn with_customer() -> Self {
+        let made = Self::signed_in().await;
         made.ok(&["customer", "create", "Ada", "--plan", "Standard"]);
-        let file = made.dir.path().join("tiny.img");
+        let file = made.home.path().join("tiny.img");
         // A raw disk, as far as its boot sector tells.
         let mut disk = vec![0_u8; 1 << 20];
         disk[510..512].copy_from_slice(&[0x55, 0xaa]);
@@ -122,7 +75,7 @@ impl Installation {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = program(self.dir.path());
+        let mut command = program(self.home.path());
         command.args(args);
         command
     }
@@ -156,22 +109,20 @@ impl Installation {
     }
 }
 
-#[test]
-fn signing_in_pins_the_certificate_and_keeps_the_session_private() {
-    let it = Installation::new();
-    let login = ["login", "--url", &it.tls, "--email", "admin@localhost", "--password-stdin"];
-
-    let stranger = it.typing(&login, PASSWORD);
+#[tokio::test]
+async fn signing_in_pins_the_certificate_and_keeps_the_session_private() {
+    let it = Installation::new().await;
+    let pinned = it.login();
+    let stranger = it.typing(&pinned[..6], PASSWORD);
     assert_eq!(stranger.code, 7);
-    assert!(stranger.err.contains(&it.fingerprint), "{}", stranger.err);
+    assert!(stranger.err.contains(&it.server.fingerprint), "{}", stranger.err);
 
-    let pinned = [&login[..], &["--fingerprint", &it.fingerprint]].concat();
     let refused = it.typing(&pinned, "something else");
     assert_eq!(refused.code, 4);
     assert!(refused.err.contains("request id "), "{}", refused.err);
     assert_eq!(it.typing(&pinned, PASSWORD).code, 0);
 
-    let profiles = it.dir.path().join(".config/sutler/profiles.toml");
+    let profiles = it.home.path().join(".config/sutler/profiles.toml");
     assert_eq!(fs::metadata(&profiles).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(it.json(&["whoami"])["user"]["email"], "admin@localhost");
     let other = "00".repeat(32);
@@ -185,9 +136,9 @@ fn signing_in_pins_the_certificate_and_keeps_the_session_private() {
     assert_eq!(it.say(&["logout"]).code, 4);
 }
 
-#[test]
-fn a_server_lives_from_create_to_delete() {
-    let it = Installation::with_customer();
+#[tokio::test]
+async fn a_server_lives_from_create_to_delete() {
+    let it = Installation::with_customer().await;
     let made = it.create_server("web-1", &["--key", "env=prod"]);
     assert_eq!(made.code, 0, "{}", made.err);
     assert!(made.err.contains("create_server web-1: successful"), "{}", made.err);
@@ -217,9 +168,9 @@ fn a_server_lives_from_create_to_delete() {
     assert_eq!(it.say(&["server", "show", "web-1"]).code, 3);
 }
 
-#[test]
-fn every_kind_of_failure_has_its_code_and_says_what_to_do() {
-    let it = Installation::with_customer();
+#[tokio::test]
+async fn every_kind_of_failure_has_its_code_and_says_what_to_do() {
+    let it = Installation::with_customer().await;
     assert_eq!(it.create_server("web-1", &[]).code, 0);
     let create = |more: &[&'static str]| {
         let mut args = vec!["server", "create", "web-1", "--customer", "Ada", "--image", "tiny", "--disk", "1"];
@@ -253,9 +204,9 @@ fn every_kind_of_failure_has_its_code_and_says_what_to_do() {
     }
 }
 
-#[test]
-fn a_name_that_several_have_is_answered_with_the_candidates() {
-    let it = Installation::with_customer();
+#[tokio::test]
+async fn a_name_that_several_have_is_answered_with_the_candidates() {
+    let it = Installation::with_customer().await;
     it.ok(&["customer", "create", "Bob", "--plan", "Standard", "--quota-cpus", "4"]);
     assert_eq!(it.json(&["customer", "show", "bob"])["quota"]["cpus"], 4);
     for owner in ["Ada", "Bob"] {
@@ -273,9 +224,9 @@ fn a_name_that_several_have_is_answered_with_the_candidates() {
     }
 }
 
-#[test]
-fn a_failing_job_fails_its_command_and_can_be_watched_again() {
-    let it = Installation::with_customer();
+#[tokio::test]
+async fn a_failing_job_fails_its_command_and_can_be_watched_again() {
+    let it = Installation::with_customer().await;
     it.ok(&["simulate", "fault", "--call", "start", "--error", "permanent"]);
     let failed = it.create_server("web-1", &[]);
     assert_eq!(failed.code, 6, "{}", failed.err);
@@ -287,9 +238,9 @@ fn a_failing_job_fails_its_command_and_can_be_watched_again() {
     assert_eq!(it.json(&["job", "show", id])["state"], "failed");
 }
 
-#[test]
-fn a_job_goes_on_when_its_watcher_is_interrupted_and_can_be_cancelled() {
-    let it = Installation::with_customer();
+#[tokio::test]
+async fn a_job_goes_on_when_its_watcher_is_interrupted_and_can_be_cancelled() {
+    let it = Installation::with_customer().await;
     it.ok(&["simulate", "fault", "--call", "start", "--delay-ms", "600000"]);
     let accepted = it.create_server("web-1", &["--no-wait", "-o", "json"]);
     assert_eq!(accepted.code, 0, "{}", accepted.err);
@@ -313,10 +264,10 @@ fn a_job_goes_on_when_its_watcher_is_interrupted_and_can_be_cancelled() {
     assert_eq!(it.json(&["job", "show", id])["cancel_requested"], true);
 }
 
-#[test]
-fn triggers_are_checked_loaded_replaced_and_read_back() {
-    let it = Installation::with_customer();
-    let file = it.dir.path().join("greet.lua");
+#[tokio::test]
+async fn triggers_are_checked_loaded_replaced_and_read_back() {
+    let it = Installation::with_customer().await;
+    let file = it.home.path().join("greet.lua");
     let path = file.to_str().unwrap();
     let source = |word: &str| {
         format!(
@@ -337,11 +288,11 @@ fn triggers_are_checked_loaded_replaced_and_read_back() {
 
     assert_eq!(it.create_server("web-1", &[]).code, 0);
     let logs = || it.ok(&["trigger", "logs", "greet"]);
-    eventually("the trigger ran", || logs().contains("\nhello\n").then_some(()));
+    eventually("the trigger ran", async || logs().contains("\nhello\n").then_some(())).await;
     fs::write(&file, source("good evening")).unwrap();
     assert!(it.ok(&["trigger", "load", path]).starts_with("loaded anew: greet "));
     assert_eq!(it.create_server("web-2", &[]).code, 0);
-    eventually("the new source ran", || logs().contains("\ngood evening\n").then_some(()));
+    eventually("the new source ran", async || logs().contains("\ngood evening\n").then_some(())).await;
 
     let runs = it.json(&["trigger", "runs", "greet", "--state", "succeeded"]);
     assert_eq!(runs.as_array().unwrap().len(), 2);
@@ -352,9 +303,9 @@ fn triggers_are_checked_loaded_replaced_and_read_back() {
     assert_eq!(it.say(&["trigger", "show", "greet"]).code, 3);
 }
 
-#[test]
-fn a_bill_opens_to_the_intervals_behind_each_line() {
-    let it = Installation::with_customer();
+#[tokio::test]
+async fn a_bill_opens_to_the_intervals_behind_each_line() {
+    let it = Installation::with_customer().await;
     assert_eq!(it.create_server("web-1", &[]).code, 0);
     it.ok(&["server", "stop", "web-1"]);
     let text = it.ok(&["invoice", "preview", "Ada", "--explain"]);
@@ -370,20 +321,21 @@ fn a_bill_opens_to_the_intervals_behind_each_line() {
 
     // A period can be closed once it lies a few seconds back.
     let to = intervals[0]["end"].as_str().unwrap();
-    let closed = eventually("the period may be closed", || {
+    let closed = eventually("the period may be closed", async || {
         let said = it.say(&["invoice", "close", "Ada", "--to", to, "-o", "json"]);
         assert!(matches!(said.code, 0 | 2), "{}", said.err);
         (said.code == 0).then(|| serde_json::from_str::<Value>(&said.out).unwrap())
-    });
+    })
+    .await;
     assert_eq!(closed["number"], 1);
     let shown = it.ok(&["invoice", "show", closed["id"].as_str().unwrap()]);
     assert!(shown.starts_with("invoice 1\n"), "{shown}");
     assert_eq!(it.json(&["invoice", "list", "--customer", "Ada"])[0]["number"], 1);
 }
 
-#[test]
-fn events_are_followed_and_a_closed_pipe_is_no_failure() {
-    let it = Installation::with_customer();
+#[tokio::test]
+async fn events_are_followed_and_a_closed_pipe_is_no_failure() {
+    let it = Installation::with_customer().await;
     let first = it.ok(&["events", "tail", "--from", "1", "--count", "3"]);
     assert!(first.contains("billing_entity.created") && first.contains(" Provider"), "{first}");
     let lines = it.ok(&["events", "tail", "--from", "1", "--count", "2", "-o", "json"]);
@@ -405,9 +357,9 @@ fn events_are_followed_and_a_closed_pipe_is_no_failure() {
     panic!("the program still writes to nobody");
 }
 
-#[test]
-fn a_key_acts_within_its_scopes_until_it_is_revoked() {
-    let it = Installation::signed_in();
+#[tokio::test]
+async fn a_key_acts_within_its_scopes_until_it_is_revoked() {
+    let it = Installation::signed_in().await;
     let key = it.json(&["key", "create", "robot", "--scope", "servers_read", "--expires", "2999-01"]);
     let secret = key["secret"].as_str().unwrap();
     let robot = |args: &[&str]| said(it.command(args).env("SUTLER_TOKEN", secret).output().unwrap());
@@ -417,35 +369,34 @@ fn a_key_acts_within_its_scopes_until_it_is_revoked() {
     assert_eq!(robot(&["server", "list"]).code, 4);
 }
 
-#[test]
-fn a_store_is_backed_up_and_restored_offline() {
-    let mut it = Installation::with_customer();
-    let folder = |name: &str| it.dir.path().join(name).to_str().unwrap().to_owned();
-    let (data, copy, fresh) = (folder("data"), folder("copy.redb"), folder("fresh"));
+#[tokio::test]
+async fn a_store_is_backed_up_and_restored_offline() {
+    let mut it = Installation::with_customer().await;
+    let (data, kept) = (it.server.data(), it.home.path().join("kept"));
+    let folder = |name: &str| it.home.path().join(name).to_str().unwrap().to_owned();
+    let (data, copy) = (data.to_str().unwrap().to_owned(), folder("copy.redb"));
     let busy = it.say(&["backup", &copy, "--data-dir", &data]);
     assert_eq!(busy.code, 1);
     assert!(busy.err.contains("Stop it first"), "{}", busy.err);
 
-    let told = Command::new("kill").args(["-TERM", &it.server.id().to_string()]).status().unwrap();
-    assert!(told.success() && it.server.wait().unwrap().success());
+    assert!(it.server.stop().await.success());
     let made = it.json(&["backup", &copy, "--data-dir", &data]);
     assert!(made["seq"].as_u64().unwrap() > 0);
     assert_eq!(it.say(&["backup", &copy, "--data-dir", &data]).code, 1, "a backup is not overwritten");
-    assert_eq!(it.say(&["backup", &copy, "--data-dir", &fresh]).code, 3, "there is nothing to back up");
+    assert_eq!(it.say(&["backup", &copy, "--data-dir", &folder("none")]).code, 3, "there is nothing to back up");
+    assert_eq!(it.say(&["restore", &copy, "--data-dir", &data]).code, 1, "a store is not overwritten");
     assert_eq!(it.json(&["store", "verify", &copy])["records"]["customer"], 1);
-    assert_eq!(it.json(&["restore", &copy, "--data-dir", &fresh])["seq"], made["seq"]);
-    assert_eq!(it.json(&["store", "verify", "--data-dir", &fresh])["seq"], made["seq"]);
     let damaged = folder("damaged.redb");
     fs::write(&damaged, "not a store").unwrap();
     assert_eq!(it.say(&["store", "verify", &damaged]).code, 1);
-    assert_eq!(it.say(&["store", "rebuild", &folder("nowhere"), "--data-dir", &folder("other")]).code, 1);
-    assert_eq!(it.say(&["restore", &copy, "--data-dir", &data]).code, 1, "a store is not overwritten");
+    assert_eq!(it.say(&["store", "rebuild", &folder("none"), "--data-dir", &folder("other")]).code, 1);
 
-    let (server, place) = serve(Path::new(&fresh), it.dir.path());
-    it.server = server;
-    let (url, pin) = (place["tls"].as_str().unwrap(), place["fingerprint"].as_str().unwrap());
-    let login = ["login", "--url", url, "--fingerprint", pin, "--email", "admin@localhost", "--password-stdin"];
-    assert_eq!(it.typing(&login, PASSWORD).code, 0);
+    fs::rename(&data, kept).unwrap();
+    assert_eq!(it.json(&["restore", &copy, "--data-dir", &data])["seq"], made["seq"]);
+    assert_eq!(it.json(&["store", "verify", "--data-dir", &data])["seq"], made["seq"]);
+    let Installation { home, server } = it;
+    let it = Installation { home, server: server.restart().await };
+    assert_eq!(it.typing(&it.login(), PASSWORD).code, 0);
     assert_eq!(it.json(&["customer", "list"])[0]["name"], "Ada");
 }
 
