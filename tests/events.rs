@@ -157,9 +157,7 @@ async fn a_stream_ends_with_its_credential() {
     world.ada.client.post("/api-keys", json!({ "name": "first" })).await.expect(201);
     stream.until("api_key.created").await;
     world.admin.patch(&format!("/users/{}", world.ada.user), json!({ "locked": true })).await.expect(200);
-    let end = tokio::time::timeout(DEADLINE, async {
-        while let Ok(Some(_)) = stream.response.chunk().await {}
-    });
+    let end = tokio::time::timeout(DEADLINE, async { while let Ok(Some(_)) = stream.response.chunk().await {} });
     end.await.expect("the stream ends");
 }
 

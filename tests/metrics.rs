@@ -21,7 +21,12 @@ async fn metrics_are_well_formed_and_tell_what_is_going_on() {
         .expect("promtool is installed (package prometheus)");
     check.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
     let said = check.wait_with_output().unwrap();
-    assert!(said.status.success(), "{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    assert!(
+        said.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&said.stdout),
+        String::from_utf8_lossy(&said.stderr)
+    );
     for line in [
         "sutler_servers{state=\"running\"} 1",
         "sutler_node_up{node=\"local\"} 1",
@@ -44,7 +49,10 @@ async fn metrics_are_well_formed_and_tell_what_is_going_on() {
         "sutler_trigger_runs_pending",
         "sutler_build_info",
     ] {
-        assert!(metrics.contains(&format!("\n{name}{{")) || metrics.contains(&format!("\n{name} ")), "{name}:\n{metrics}");
+        assert!(
+            metrics.contains(&format!("\n{name}{{")) || metrics.contains(&format!("\n{name} ")),
+            "{name}:\n{metrics}"
+        );
     }
     let ids = [&world.ada.id, &world.ada.user];
     assert!(ids.iter().all(|id| !metrics.contains(id.as_str())), "series are bounded: no ids in labels");

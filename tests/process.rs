@@ -2,13 +2,7 @@
 
 use crate::support::{Program, World, program};
 use serde_json::json;
-use std::{
-    fs,
-    net::TcpListener,
-    os::unix::fs::PermissionsExt,
-    path::Path,
-    process::Output,
-};
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, path::Path, process::Output};
 
 /// Runs the program on `data` expecting it to refuse, and answers what it said.
 fn refused(data: &Path, settings: &[(&str, &str)]) -> String {

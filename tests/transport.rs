@@ -58,10 +58,8 @@ async fn https_speaks_http_2_and_1_under_the_certificate_it_announces() {
     program.client();
     for http2 in [true, false] {
         let witness = Arc::new(Witness::default());
-        let mut tls = ClientConfig::builder()
-            .dangerous()
-            .with_custom_certificate_verifier(witness.clone())
-            .with_no_client_auth();
+        let mut tls =
+            ClientConfig::builder().dangerous().with_custom_certificate_verifier(witness.clone()).with_no_client_auth();
         tls.alpn_protocols = if http2 { vec![b"h2".to_vec()] } else { vec![b"http/1.1".to_vec()] };
         let client = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls);
         let client = if http2 { client } else { client.http1_only() }.build().unwrap();
@@ -109,7 +107,8 @@ async fn slow_and_silent_clients_are_let_go() {
         let answer = talk(&program, text);
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 "), "{answer}");
     }
-    let half = "POST /api/v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
+    let half =
+        "POST /api/v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
     let answer = talk(&program, half);
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("\"type\":\"timeout\""), "{answer}");
     program.client().get("/healthz").await.expect(200);
@@ -120,7 +119,14 @@ async fn text_that_is_not_http_harms_nothing() {
     let program = Program::with(&[("SUTLER_LIMITS_HEADER_TIMEOUT_S", "1")]).await;
     let huge = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(200_000));
     let many = format!("GET / HTTP/1.1\r\n{}\r\n", "X-A: b\r\n".repeat(2000));
-    for text in ["\u{16}\u{3}\u{1}", "SSH-2.0-x\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &huge, &many] {
+    for text in [
+        "\u{16}\u{3}\u{1}",
+        "SSH-2.0-x\r\n\r\n",
+        "GET / HTTP/9.9\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        &huge,
+        &many,
+    ] {
         let address = program.base.trim_start_matches("http://").to_owned();
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();

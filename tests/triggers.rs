@@ -59,7 +59,11 @@ async fn a_post_trigger_runs_and_its_log_is_kept() {
     assert_eq!(run["script_id"], made.id());
     let listed = world.ada.client.get("/triggers").await.expect(200);
     assert!(listed.items()[0].get("source").is_none(), "lists leave sources out");
-    world.ada.client.post(&format!("/runs/{}/retry", run["id"].as_str().unwrap()), json!({})).await
+    world
+        .ada
+        .client
+        .post(&format!("/runs/{}/retry", run["id"].as_str().unwrap()), json!({}))
+        .await
         .problem(409, "state");
     world.ada.client.delete(&format!("/triggers/{}", made.id())).await.expect(204);
     world.ada.client.get(&format!("/triggers/{}", made.id())).await.problem(404, "not_found");

@@ -220,6 +220,10 @@ fn idempotency(parts: &Parts, body: &[u8]) -> Result<Option<Idempotency>, Proble
 
 /// `bytes` as `T`; an error names the field, and the place when it is not JSON at all.
 pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // Derived types would take a list for their fields in order; the API's bodies are objects.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Problem::invalid(vec![FieldError::new("body", "is a list; must be an object")]));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let parsed = serde_path_to_error::deserialize(&mut json);
     let value = parsed.map_err(|error| {
@@ -253,6 +257,8 @@ fn json_problem(path: &str, error: &serde_json::Error) -> Problem {
         let allowed = quoted(text).into_iter().skip(1).collect::<Vec<_>>().join(", ");
         let allowed = if allowed.is_empty() { "none are allowed".to_owned() } else { format!("there are: {allowed}") };
         (child(&name), format!("is not a field here; {allowed} {place}"))
+    } else if let Some(name) = quoted_after(text, "duplicate field ") {
+        (child(&name), format!("is given more than once {place}"))
     } else if let Some(name) = quoted_after(text, "missing field ") {
         let name = if parent.is_empty() { name } else { format!("{parent}.{name}") };
         (name, "is required".to_owned())
@@ -306,8 +312,8 @@ mod tests {
             ("{\"name\":\"a\",\n\"parts\":[{\"size\":1},{\"size\":-1}]}", 422, "parts.1.size", "line 2"),
             ("{\"name\":\"a\",\"parts\":[{}]}", 422, "parts.0.size", "is required"),
             ("{\"name\":\"a\",\"parts\":[{\"size\":1,\"sise\":2}]}", 422, "parts.0.sise", "there are: size"),
-            ("{\"name\":\"a\",\"name\":\"b\"}", 422, "name", "duplicate"),
-            ("[]", 422, "name", "is required"),
+            ("{\"name\":\"a\",\"name\":\"b\"}", 422, "name", "more than once"),
+            ("[]", 422, "body", "must be an object"),
             ("7", 422, "body", "invalid type"),
         ] {
             let problem = parse_json::<Sample>(body.as_bytes()).unwrap_err();

@@ -40,6 +40,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
+pub use common::told;
 use futures_util::FutureExt;
 use limits::Limiter;
 pub use limits::bucket_of;

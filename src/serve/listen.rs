@@ -1,30 +1,28 @@
 //! Accepting connections: limits, timeouts against slow clients, HTTP/1.1 and HTTP/2, an orderly end.
 
 use crate::{
-    api::{Peer, bucket_of},
+    api::{Peer, bucket_of, told},
     config,
 };
 use anyhow::{Context, anyhow};
 use axum::{Router, body::Body, extract::Request};
-use hyper::body::Incoming;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{
-        conn::auto,
-        graceful::{GracefulShutdown, Watcher},
-    },
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
 };
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use metrics::gauge;
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
+    pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
 };
 use tokio_rustls::TlsAcceptor;
 use tower::Service;
@@ -131,12 +129,12 @@ impl Listener {
         gate: Arc<Gate>,
         mut stopping: watch::Receiver<bool>,
     ) {
-        let graceful = GracefulShutdown::new();
-        let protocols = protocols(&gate);
+        // Every connection holds a sender; the receiver ends with the last of them.
+        let (open, mut all_closed) = mpsc::channel::<()>(1);
         loop {
             let accepted = tokio::select! {
                 accepted = self.accept(&gate) => accepted,
-                _ = stopping.wait_for(|stopping| *stopping) => break,
+                () = told(&mut stopping) => break,
             };
             let Some((stream, address, permit)) = accepted else {
                 tokio::time::sleep(BREATH).await;
@@ -145,15 +143,15 @@ impl Listener {
             // Closing at once is the only answer an unfair client gets; it costs us nothing.
             let Some(place) = gate.enter(address.ip(), permit) else { continue };
             let peer = Peer { address, tls: tls.is_some() };
-            let (tls, router, protocols) = (tls.clone(), router.clone(), protocols.clone());
-            let watcher = graceful.watcher();
+            let connection = Connection { peer, router: router.clone(), place, stopping: stopping.clone() };
+            let (tls, open) = (tls.clone(), open.clone());
             tokio::spawn(async move {
-                let _place = place;
-                converse(stream, peer, tls, router, protocols, watcher).await;
+                connection.converse(stream, tls).await;
+                drop(open);
             });
         }
-        drop(self.listener);
-        if tokio::time::timeout(gate.stop_timeout, graceful.shutdown()).await.is_err() {
+        drop((self.listener, open));
+        if tokio::time::timeout(gate.stop_timeout, all_closed.recv()).await.is_err() {
             tracing::warn!("some requests were cut off");
         }
     }
@@ -171,57 +169,83 @@ impl Listener {
     }
 }
 
-fn protocols(gate: &Gate) -> auto::Builder<TokioExecutor> {
-    let mut protocols = auto::Builder::new(TokioExecutor::new());
-    protocols
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(gate.header_timeout)
-        .max_buf_size(HEAD_BYTES)
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
-        .max_header_list_size(HEAD_BYTES as u32)
-        .keep_alive_interval(gate.header_timeout)
-        .keep_alive_timeout(gate.header_timeout);
-    protocols
-}
-
-/// One connection, to its end.
-async fn converse(
-    stream: TcpStream,
-    peer: Peer,
-    tls: Option<TlsAcceptor>,
-    router: Router,
-    protocols: auto::Builder<TokioExecutor>,
-    watcher: Watcher,
-) {
-    // Small answers must not wait for the acknowledgement of those before.
-    let _ = stream.set_nodelay(true);
-    let Some(tls) = tls else {
-        // Plain HTTP/2 is not offered: telling it apart would mean waiting, without a limit, for a first byte.
-        return answer(stream, peer, router, protocols.http1_only(), watcher).await;
-    };
-    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await else { return };
-    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let protocols = if http2 { protocols.http2_only() } else { protocols.http1_only() };
-    answer(stream, peer, router, protocols, watcher).await;
-}
-
-async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    stream: S,
+/// One connection.
+struct Connection {
     peer: Peer,
     router: Router,
-    protocols: auto::Builder<TokioExecutor>,
-    watcher: Watcher,
-) {
-    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer);
-        // A router is always ready.
-        router.clone().call(request.map(Body::new))
-    });
-    let connection = protocols.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-    if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(peer = %peer.address, error, "a connection ended");
+    place: Place,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Connection {
+    /// Talks to the client until either side ends.
+    async fn converse(self, stream: TcpStream, tls: Option<TlsAcceptor>) {
+        // Small answers must not wait for the acknowledgement of those before.
+        let _ = stream.set_nodelay(true);
+        let Some(tls) = tls else {
+            // Plain HTTP/2 is not offered: telling it apart would mean waiting, without a limit, for a first byte.
+            return self.http1(stream).await;
+        };
+        let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await else { return };
+        if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+            self.http2(stream).await;
+        } else {
+            self.http1(stream).await;
+        }
+    }
+
+    async fn http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.place.gate.header_timeout)
+            .max_buf_size(HEAD_BYTES)
+            .serve_connection(TokioIo::new(stream), self.service())
+            .with_upgrades();
+        self.until_end(connection, http1::UpgradeableConnection::graceful_shutdown).await;
+    }
+
+    async fn http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let silence = self.place.gate.header_timeout;
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(HEAD_BYTES as u32)
+            .keep_alive_interval(silence)
+            .keep_alive_timeout(silence)
+            .serve_connection(TokioIo::new(stream), self.service());
+        self.until_end(connection, http2::Connection::graceful_shutdown).await;
+    }
+
+    /// The router, with this connection's peer on each request.
+    fn service(
+        &self,
+    ) -> impl hyper::service::Service<
+        Request<Incoming>,
+        Response = axum::response::Response,
+        Error = std::convert::Infallible,
+        Future = impl Future<Output = Result<axum::response::Response, std::convert::Infallible>> + Send + 'static,
+    > + Send
+    + 'static {
+        let (peer, router) = (self.peer, self.router.clone());
+        hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            // A router is always ready.
+            router.clone().call(request.map(Body::new))
+        })
+    }
+
+    /// Drives the connection; told to stop, lets it finish what it has begun.
+    async fn until_end<C: Future<Output = hyper::Result<()>>>(mut self, connection: C, finish: fn(Pin<&mut C>)) {
+        let mut connection = pin!(connection);
+        let outcome = tokio::select! {
+            outcome = connection.as_mut() => outcome,
+            () = told(&mut self.stopping) => {
+                finish(connection.as_mut());
+                connection.await
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(peer = %self.peer.address, %error, "a connection ended");
+        }
     }
 }
