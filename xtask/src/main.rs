@@ -35,6 +35,8 @@ enum Command {
     Test,
     /// The fast inner loop: format, lints, unit tests, tidiness, OpenAPI document.
     Check,
+    /// Check the rules of the code that no compiler checks
+    Tidy,
     /// Measure: one JSON line for each figure.
     Bench(bench::Options),
     /// Write docs/openapi.json from the code.
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Command::Down(options) => down::down(&options),
         Command::Test => test::test(),
         Command::Check => check::check(),
+        Command::Tidy => check::tidiness(),
         Command::Bench(options) => bench::bench(&options),
         Command::Openapi => openapi::write(),
         Command::Image(options) => image::image(&options),

@@ -1,7 +1,8 @@
-//! Showing what is being done and how long it takes: one line a step, and a running clock on a terminal.
+//! Showing what is being done and how long it takes: one line a step, and a running clock on a terminal. On standard error, so that
+//! what a command prints as its result can be piped.
 
 use std::{
-    io::{IsTerminal, Write, stdout},
+    io::{IsTerminal, Write, stderr},
     sync::mpsc::{self, RecvTimeoutError, Sender},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -23,20 +24,20 @@ impl Step {
     pub fn begin(what: impl Into<String>) -> Step {
         let what = what.into();
         let started = Instant::now();
-        let clock = stdout().is_terminal().then(|| {
+        let clock = stderr().is_terminal().then(|| {
             let (stop, stopped) = mpsc::channel();
             let text = what.clone();
             let thread = thread::spawn(move || {
                 while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-                    print!("\r\x1b[K  … {text} ({} s)", started.elapsed().as_secs());
+                    eprint!("\r\x1b[K  … {text} ({} s)", started.elapsed().as_secs());
                     // A terminal that went away is no reason to stop.
-                    let _ = stdout().flush();
+                    let _ = stderr().flush();
                 }
             });
             (stop, thread)
         });
         if clock.is_none() {
-            println!("  … {what}");
+            eprintln!("  … {what}");
         }
         Step { what, started, clock, finished: false }
     }
@@ -51,10 +52,10 @@ impl Step {
         if let Some((stop, thread)) = self.clock.take() {
             drop(stop);
             let _ = thread.join();
-            print!("\r\x1b[K");
+            eprint!("\r\x1b[K");
         }
         let separator = if result.is_empty() { "" } else { ": " };
-        println!("  {mark} {}{separator}{result} [{:.1} s]", self.what, self.started.elapsed().as_secs_f32());
+        eprintln!("  {mark} {}{separator}{result} [{:.1} s]", self.what, self.started.elapsed().as_secs_f32());
     }
 }
 

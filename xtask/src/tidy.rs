@@ -30,7 +30,11 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// Word of a Rust path, where alone it may stand, why.
 const WORDS: &[(&[&str], &[&str], &str)] = &[
-    (&["axum", "hyper", "hyper_util", "tower", "tower_http"], &["src/", "tests/"], "only the program speaks HTTP"),
+    (
+        &["axum", "hyper", "hyper_util", "tower", "tower_http"],
+        &["src/", "tests/", "benches/"],
+        "only the program speaks HTTP",
+    ),
     (&["redb"], &["crates/store/", "benches/"], "only the store knows its file"),
     (&["virt"], &["crates/drivers/"], "only drivers know libvirt"),
 ];

@@ -99,7 +99,7 @@ pub fn ensure(name: &str, rebuild: bool) -> Result<Image> {
                 step.done(format!("found, {} packages, checksums hold", manifest.packages.len()));
                 return Ok(Image { folder, manifest });
             }
-            Err(reason) if folder.exists() => println!("\n    making it anew: {reason:#}"),
+            Err(reason) if folder.exists() => eprintln!("\n    making it anew: {reason:#}"),
             Err(_) => {}
         }
     }
