@@ -205,6 +205,62 @@ async fn every_kind_of_failure_has_its_code_and_says_what_to_do() {
 }
 
 #[tokio::test]
+async fn a_reseller_sells_to_a_customer_who_acts_for_itself_alone() {
+    let it = Installation::with_customer().await;
+    it.ok(&["billing-entity", "create", "North", "--currency", "SEK"]);
+    let prices = ["--cpu-hour", "0.1", "--memory-gib-hour", "0.05", "--disk-gib-hour", "0.001"];
+    it.ok(&[&["plan", "create", "basic", "--billing-entity", "north"][..], &prices].concat());
+    assert_eq!(it.json(&["plan", "show", "basic"])["currency"], "SEK");
+    it.ok(&["customer", "create", "Eva", "--billing-entity", "North", "--plan", "basic"]);
+    let user = ["user", "create", "eva@example.org", "--first-name", "Eva", "--last-name", "Ek"];
+    let whose = ["--role", "customer_admin", "--customer", "Eva", "--billing-entity", "North", "--password-stdin"];
+    let made = it.typing(&[&user[..], &whose].concat(), "a long pass phrase\n");
+    assert_eq!(made.code, 0, "{}", made.err);
+
+    let (url, pin) = (it.server.secure.as_str(), it.server.fingerprint.as_str());
+    let login = ["login", "--profile", "eva", "--url", url, "--fingerprint", pin, "--email", "eva@example.org"];
+    let said = it.typing(&[&login[..], &["--password-stdin"]].concat(), "a long pass phrase\n");
+    assert_eq!(said.code, 0, "{}", said.err);
+    let eva = |args: &[&str]| it.say(&[&["--profile", "eva"][..], args].concat());
+    let size = ["--image", "tiny", "--cpu", "1", "--memory", "64", "--disk", "1"];
+    let made = eva(&[&["server", "create", "www"][..], &size].concat());
+    assert_eq!(made.code, 0, "{}", made.err);
+    assert_eq!(it.create_server("web-1", &[]).code, 0);
+    let seen = eva(&["server", "list"]).out;
+    assert!(seen.contains("www") && !seen.contains("web-1"), "{seen}");
+    assert_eq!(eva(&["server", "show", "web-1"]).code, 3);
+    assert_eq!(eva(&["node", "list"]).code, 4);
+
+    it.ok(&["user", "lock", "eva@example.org"]);
+    assert_eq!(eva(&["whoami"]).code, 4);
+}
+
+#[tokio::test]
+async fn every_noun_is_listed_in_every_format() {
+    let it = Installation::signed_in().await;
+    for noun in [
+        "server",
+        "disk",
+        "image",
+        "node",
+        "customer",
+        "billing-entity",
+        "user",
+        "key",
+        "plan",
+        "invoice",
+        "job",
+        "trigger",
+        "run",
+        "quarantine",
+    ] {
+        assert!(it.json(&[noun, "list"]).is_array(), "{noun}");
+        assert!(it.ok(&[noun, "list"]).lines().next().unwrap().contains("ID"), "{noun}");
+        it.ok(&[noun, "list", "-o", "yaml"]);
+    }
+}
+
+#[tokio::test]
 async fn a_name_that_several_have_is_answered_with_the_candidates() {
     let it = Installation::with_customer().await;
     it.ok(&["customer", "create", "Bob", "--plan", "Standard", "--quota-cpus", "4"]);
@@ -394,6 +450,26 @@ async fn a_store_is_backed_up_and_restored_offline() {
     fs::rename(&data, kept).unwrap();
     assert_eq!(it.json(&["restore", &copy, "--data-dir", &data])["seq"], made["seq"]);
     assert_eq!(it.json(&["store", "verify", "--data-dir", &data])["seq"], made["seq"]);
+    let Installation { home, server } = it;
+    let it = Installation { home, server: server.restart().await };
+    assert_eq!(it.typing(&it.login(), PASSWORD).code, 0);
+    assert_eq!(it.json(&["customer", "list"])[0]["name"], "Ada");
+}
+
+#[tokio::test]
+async fn a_store_is_rebuilt_from_its_continuous_copy() {
+    let copy = tempfile::tempdir().unwrap();
+    let copy = copy.path().join("copy").to_str().unwrap().to_owned();
+    let server = Program::with(&[("SUTLER_FOLLOWER_DIR", &copy)]).await;
+    let mut it = Installation { home: tempfile::tempdir().unwrap(), server };
+    assert_eq!(it.typing(&it.login(), PASSWORD).code, 0);
+    it.ok(&["customer", "create", "Ada", "--plan", "Standard"]);
+
+    assert!(it.server.stop().await.success());
+    let data = it.server.data().to_str().unwrap().to_owned();
+    let seq = &it.json(&["store", "verify", "--data-dir", &data])["seq"];
+    fs::rename(&data, it.home.path().join("lost")).unwrap();
+    assert_eq!(&it.json(&["store", "rebuild", &copy, "--data-dir", &data])["seq"], seq);
     let Installation { home, server } = it;
     let it = Installation { home, server: server.restart().await };
     assert_eq!(it.typing(&it.login(), PASSWORD).code, 0);

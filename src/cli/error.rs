@@ -127,6 +127,15 @@ impl Error {
         }
     }
 
+    /// Whether it may be over in a moment: a server that restarts, or asks to come back.
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Unreachable(_) => true,
+            Self::Problem(problem) => matches!(problem.status, 429 | 502..=504),
+            _ => false,
+        }
+    }
+
     /// What was attempted, and the error with all its causes.
     pub fn because(attempted: impl fmt::Display, error: &(dyn std::error::Error + 'static)) -> Self {
         Self::Failed(format!("{attempted}: {}", chain(error)))

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// Pause before connecting again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// Longer than any pause between two heartbeats of the server.
+const SILENCE: Duration = Duration::from_secs(60);
 /// Connections lost in a row, without an event between, after which it is given up.
 const LOSSES: u32 = 30;
 
@@ -48,7 +50,7 @@ pub async fn run(session: &Session, Events::Tail { from, count }: Events) -> Res
             Ok(true) => return Ok(()),
             Ok(false) => {}
             // The first connection must work; later ones may have to wait for a restart.
-            Err(Error::Unreachable(_)) if losses > 0 && losses < LOSSES => {}
+            Err(error) if error.passes() && losses > 0 => {}
             Err(error) => return Err(error),
         }
         losses += 1;
@@ -67,20 +69,18 @@ async fn follow(
     left: &mut Option<u64>,
     losses: &mut u32,
 ) -> Result<bool, Error> {
-    // Streams have no end to wait for; a server that is gone shows as a reset or, without one, by missing heartbeats.
+    // A stream has no end to wait for, only silence.
     let response = session.client.open(request.timeout(Duration::from_secs(u64::from(u32::MAX)))).await?;
     let mut parser = Parser::default();
     let mut body = response.bytes_stream();
-    while let Some(chunk) = body.next().await {
-        let Ok(chunk) = chunk else {
-            note("the connection was lost; connecting again");
-            return Ok(false);
-        };
+    while let Ok(Some(chunk)) = tokio::time::timeout(SILENCE, body.next()).await {
+        let Ok(chunk) = chunk else { break };
         for event in parser.feed(&chunk) {
-            let Ok(value) = serde_json::from_str(&event.data) else { continue };
-            lines(&render(session.format, &value))?;
             *last = event.id.or(last.take());
             *losses = 0;
+            // A heartbeat moves the place on and tells nothing.
+            let Ok(value) = serde_json::from_str(&event.data) else { continue };
+            lines(&render(session.format, &value))?;
             if let Some(left) = left {
                 *left -= 1;
                 if *left == 0 {
@@ -89,6 +89,7 @@ async fn follow(
             }
         }
     }
+    note("the connection was lost; connecting again");
     Ok(false)
 }
 
@@ -131,7 +132,7 @@ fn short(value: &Value) -> String {
     if text.chars().count() <= WIDTH { text } else { text.chars().take(WIDTH).chain(['…']).collect() }
 }
 
-/// An event of the stream.
+/// An event of the stream; without data when it only moves the place on.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Event {
     id: Option<String>,
@@ -155,7 +156,7 @@ impl Parser {
             let line = line.trim_end_matches(['\r', '\n']);
             if line.is_empty() {
                 let event = std::mem::take(&mut self.event);
-                if !event.data.is_empty() {
+                if !event.data.is_empty() || event.id.is_some() {
                     events.push(event);
                 }
                 continue;
@@ -183,8 +184,10 @@ mod tests {
 
     #[test]
     fn events_come_whole_however_the_stream_is_cut() {
-        let stream = ": hello\n\nid: 7\nevent: change\ndata: {\"a\":\ndata: 1}\n\ndata:é\r\n\r\nid: 9\ndata: unfin";
+        let stream =
+            ": hello\n\nid: 6\n\nid: 7\nevent: change\ndata: {\"a\":\ndata: 1}\n\ndata:é\r\n\r\nid: 9\ndata: unfin";
         let wanted = vec![
+            Event { id: Some("6".to_owned()), data: String::new() },
             Event { id: Some("7".to_owned()), data: "{\"a\":\n1}".to_owned() },
             Event { id: None, data: "é".to_owned() },
         ];

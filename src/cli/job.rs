@@ -48,7 +48,7 @@ async fn follow(client: &Client, id: &str) -> Result<Value, Error> {
                     return Ok(job);
                 }
             }
-            Err(Error::Unreachable(_)) if heard.elapsed() < PATIENCE => {}
+            Err(error) if error.passes() && heard.elapsed() < PATIENCE => {}
             Err(error) => {
                 progress.end();
                 return Err(error);
