@@ -1,11 +1,10 @@
 //! How much of raw redb's write rate do durable change sets keep?
 //!
 //! Raw: one thread encodes a 336-byte server record and puts it alone into one table, N puts for each commit. Ours: one
-//! producer hands N change sets, each creating such a record, to the store and awaits all N answers; for that each is also
-//! encoded, checked, indexed in memory, appended to the change feed, and answered. Same bytes, same durability, two-phase
-//! commit, quick repair and cache. The next batch is made while the last one is committed, as callers of a
-//! group-commit writer do; with a batch of one there is one set in flight at a time, and each answer is awaited before the
-//! next set is handed over.
+//! producer hands over change sets, each creating such a record, and awaits the answers; for that each is also checked,
+//! indexed in memory, appended to the change feed, and answered. Same bytes, same durability, two-phase commit, quick
+//! repair and cache. N sets are handed over together and share a commit (the mean is printed); the next N are made while
+//! they are committed, and handed over once all N are answered.
 
 use crate::Measure;
 use anyhow::{Context, Result, ensure};
@@ -15,8 +14,7 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 use sutler_model::{BillingEntityId, Cause, CustomerId, ImageId, Server, ServerId, ServerState, Timestamp, Wanted};
-use sutler_store::{ChangeSet, Options, Pending, Store};
-use tokio::runtime::Runtime;
+use sutler_store::{ChangeSet, Options, Store};
 use uuid::Uuid;
 
 /// Sets for each commit, and commits for each round: about half a second of work.
@@ -27,7 +25,8 @@ const TARGET: f64 = 0.7;
 const RECORD: usize = 336;
 /// Customers the records belong to.
 const CUSTOMERS: u128 = 10_000;
-const CACHE: usize = 256 << 20;
+/// What the program gives its store.
+const CACHE: usize = 16 << 20;
 const TABLE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("server");
 
 /// Runs the bench.
@@ -54,7 +53,9 @@ pub fn run() -> Result<Vec<Measure>> {
                 }
             }
         }
-        close(&runtime, store);
+        let stats = store.stats();
+        eprintln!("store_writes/{batch}: {:.1} sets a commit", stats.change_sets as f64 / stats.commits as f64);
+        runtime.block_on(store.close());
         let (value, reference) = (median(samples.0), median(samples.1));
         measures.push(Measure {
             bench: format!("store_writes/{batch}"),
@@ -101,9 +102,9 @@ async fn write_ours(store: &Store, batch: usize, commits: usize) -> Result<()> {
     };
     let mut next = prepare(0);
     for commit in 1..=commits {
-        let pending: Vec<Pending> = next.into_iter().map(|set| store.submit(set)).collect();
+        let committing = store.submit_all(next);
         next = if commit < commits { prepare(commit) } else { Vec::new() };
-        for answer in pending {
+        for answer in committing {
             answer.await.context("committing")?;
         }
     }
@@ -151,10 +152,6 @@ fn open(folder: &Path) -> Result<Store> {
         clock: now,
     };
     Ok(Store::open(&folder.join("store.redb"), options)?)
-}
-
-fn close(runtime: &Runtime, store: Store) {
-    runtime.block_on(store.close());
 }
 
 fn median(mut samples: Vec<f64>) -> f64 {

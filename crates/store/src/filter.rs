@@ -3,10 +3,13 @@
 use crate::{Field, Record};
 use std::sync::Arc;
 
+/// What a filter asks of a record beyond its indexed fields.
+type Predicate<R> = Arc<dyn Fn(&R) -> bool + Send + Sync>;
+
 /// Conditions that must all hold. Indexed ones narrow the search; the predicate is checked on the record.
 pub struct Filter<R: Record> {
     pub(crate) fields: Vec<(Field, Vec<Vec<u8>>)>,
-    pub(crate) predicate: Option<Arc<dyn Fn(&R) -> bool + Send + Sync>>,
+    pub(crate) predicate: Option<Predicate<R>>,
 }
 
 impl<R: Record> Default for Filter<R> {

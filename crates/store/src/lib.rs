@@ -21,6 +21,7 @@ mod msgpack;
 mod nouns;
 mod open;
 mod options;
+mod overlay;
 mod page;
 mod queue;
 mod readers;

@@ -140,6 +140,9 @@ fn prefix_range(prefix: &[u8]) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
     (Bound::Included(prefix.to_vec()), to)
 }
 
+/// A candidate's key, and its bytes where they are at hand.
+type Candidate = (Vec<u8>, Option<Vec<u8>>);
+
 /// Where candidates come from, in order.
 enum Source {
     /// The records themselves.
@@ -151,12 +154,8 @@ enum Source {
 }
 
 impl Source {
-    /// The next candidate's key, and its bytes where they are at hand.
-    fn next<R: Record>(
-        &mut self,
-        snapshot: &Snapshot,
-        filter: &Filter<R>,
-    ) -> Result<Option<(Vec<u8>, Option<Vec<u8>>)>, Error> {
+    /// The next candidate.
+    fn next<R: Record>(&mut self, snapshot: &Snapshot, filter: &Filter<R>) -> Result<Option<Candidate>, Error> {
         match self {
             Self::Walk(rows) => Ok(rows.next()?.map(|(key, bytes)| (key, Some(bytes)))),
             Self::Memory(memory) => {

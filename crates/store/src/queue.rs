@@ -32,11 +32,16 @@ impl<T> Queue<T> {
 
     /// Appends; gives the item back when the taker is gone.
     pub(crate) fn push(&self, item: T) -> Result<(), T> {
+        self.push_all(std::iter::once(item)).map_err(|mut rest| rest.next().expect("the one given"))
+    }
+
+    /// Appends all, so that a taker finds them together; gives them back when the taker is gone.
+    pub(crate) fn push_all<I: Iterator<Item = T>>(&self, items: I) -> Result<(), I> {
         let mut state = self.lock();
         if state.closed {
-            return Err(item);
+            return Err(items);
         }
-        state.items.push_back(item);
+        state.items.extend(items);
         if state.takers_waiting > 0 {
             drop(state);
             self.arrived.notify_one();

@@ -130,11 +130,26 @@ impl Store {
     /// Hands a change set to the writer without waiting. Sets submitted one after another commit in that order.
     pub fn submit(&self, set: ChangeSet) -> Pending {
         let (to, answer) = oneshot::channel();
-        if let Err(Command::Commit(_, to)) = self.inner.shared.queue.push(Command::Commit(set, to)) {
-            // Nobody has dropped the receiver yet.
-            drop(to.send(Reply::refused(self.stopped())));
+        if let Err(command) = self.inner.shared.queue.push(Command::Commit(Box::new(set), to)) {
+            command.refuse(&|| self.stopped());
         }
         Pending { answer }
+    }
+
+    /// Hands several change sets to the writer at once: as many as fit share a transaction. Each is still checked and
+    /// answered by itself.
+    pub fn submit_all(&self, sets: impl IntoIterator<Item = ChangeSet>) -> Vec<Pending> {
+        let (commands, pending): (Vec<_>, Vec<_>) = sets
+            .into_iter()
+            .map(|set| {
+                let (to, answer) = oneshot::channel();
+                (Command::Commit(Box::new(set), to), Pending { answer })
+            })
+            .unzip();
+        if let Err(commands) = self.inner.shared.queue.push_all(commands.into_iter()) {
+            commands.for_each(|command| command.refuse(&|| self.stopped()));
+        }
+        pending
     }
 
     /// Commits a change set durably. After the answer every read sees it.

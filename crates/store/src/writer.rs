@@ -10,19 +10,17 @@ use crate::{
     index::View,
     key::Key,
     msgpack,
+    overlay::Overlay,
     shared::Shared,
     tables::{CONSUMERS, FEED, WriteTables},
     trim,
 };
-use rapidhash::fast::RandomState;
 use redb::{Database, Durability, ReadableTable, WriteTransaction};
 use std::{
-    collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
-use sutler_model::Noun;
 use tokio::sync::oneshot;
 
 /// Most change sets in one transaction: beyond it, latency grows and throughput no longer does.
@@ -35,7 +33,7 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Something for the writer to do.
 pub(crate) enum Command {
     /// Commit a change set.
-    Commit(ChangeSet, oneshot::Sender<Reply>),
+    Commit(Box<ChangeSet>, oneshot::Sender<Reply>),
     /// Read or register a consumer's position.
     Consumer { name: String, start: u64, answer: oneshot::Sender<Result<Consumer, Error>> },
     /// Move a consumer.
@@ -48,7 +46,7 @@ pub(crate) enum Command {
 /// than by the writer, whose time is the scarcest.
 pub(crate) struct Reply {
     pub(crate) outcome: Result<Committed, Error>,
-    pub(crate) _set: Option<ChangeSet>,
+    pub(crate) _set: Option<Box<ChangeSet>>,
 }
 
 impl Reply {
@@ -66,7 +64,7 @@ impl Command {
     }
 
     /// Answers that nothing more is written.
-    fn refuse(self, error: &dyn Fn() -> Error) {
+    pub(crate) fn refuse(self, error: &dyn Fn() -> Error) {
         match self {
             Self::Commit(_, answer) => drop(answer.send(Reply::refused(error()))),
             Self::Consumer { answer, .. } => drop(answer.send(Err(error()))),
@@ -97,7 +95,7 @@ pub(crate) struct Writer {
 
 /// A change set on its way.
 struct Submitted {
-    set: ChangeSet,
+    set: Box<ChangeSet>,
     to: oneshot::Sender<Reply>,
     /// Its place in the feed, once that is known.
     outcome: Result<u64, Error>,
@@ -106,7 +104,7 @@ struct Submitted {
 impl Submitted {
     /// What the feed and the index must take in.
     fn accepted(&self) -> Option<&ChangeSet> {
-        Some(&self.set).filter(|set| self.outcome.is_ok() && !set.entry.is_empty())
+        Some(&*self.set).filter(|set| self.outcome.is_ok() && !set.entry.is_empty())
     }
 }
 
@@ -159,7 +157,7 @@ impl Writer {
         self.shared.set_health(Health::Ok);
         let began = Instant::now();
         let mut batch = Batch::new(batch, self.tail);
-        let done = self.apply(&mut batch, trim_due).and_then(|oldest| {
+        let done = self.apply(&mut batch, trim_due).map(|oldest| {
             // Before the answers: whoever has one finds its changes in the index.
             let sets = || batch.sets.iter().filter_map(Submitted::accepted);
             let count = sets().count();
@@ -168,7 +166,6 @@ impl Writer {
             }
             self.tail = batch.tail;
             self.shared.committed(batch.tail.seq, oldest, batch.dirty, count, began.elapsed());
-            Ok(())
         });
         batch.answer(done.as_ref().err());
         done
@@ -293,8 +290,9 @@ impl Batch {
     fn answer(self, error: Option<&Error>) {
         let stopped = || error.map(|e| Error::Stopped(chain(e)));
         let at = self.tail.at;
-        // A caller who no longer waits is no error.
-        for Submitted { set, to, outcome } in self.sets {
+        // The last first: who handed over several and waits for them in order is then woken once, not for each. And a
+        // caller who no longer waits is no error.
+        for Submitted { set, to, outcome } in self.sets.into_iter().rev() {
             let outcome = match (outcome, stopped()) {
                 (Ok(_), Some(stopped)) => Err(stopped),
                 (outcome, _) => outcome.map(|seq| Committed { seq, at }),
@@ -356,56 +354,26 @@ fn write_change(change: &PreparedChange, bytes: Option<&[u8]>, tables: &mut Writ
 /// Checks preconditions against the index, and against what earlier sets of the batch changed, which it knows not yet.
 struct Checks<'a> {
     view: View<'a>,
-    batch: Overlay<'a>,
-    /// Of the set being checked: dropped when the set is refused.
-    set: Overlay<'a>,
-    sets_left: usize,
-}
-
-/// Changed versions (none: gone) and claims (none: free).
-#[derive(Default)]
-struct Overlay<'a> {
-    versions: HashMap<(Noun, &'a Key), Option<u64>, RandomState>,
-    claims: HashMap<(Noun, &'a [u8]), Option<&'a Key>, RandomState>,
-}
-
-impl<'a> Overlay<'a> {
-    fn note(&mut self, change: &'a PreparedChange) {
-        let noun = change.noun;
-        self.versions.insert((noun, &change.key), change.version);
-        self.claims.extend(change.removed.claims().map(|(_, claim)| ((noun, claim), None)));
-        self.claims.extend(change.added.claims().map(|(_, claim)| ((noun, claim), Some(&change.key))));
-    }
+    overlay: Overlay<'a>,
 }
 
 impl<'a> Checks<'a> {
     fn new(index: &'a Index, sets: usize) -> Self {
-        let mut batch = Overlay::default();
-        if sets > 1 {
-            batch.versions.reserve(sets);
-            batch.claims.reserve(sets);
-        }
-        Self { view: index.view(), batch, set: Overlay::default(), sets_left: sets }
+        Self { view: index.view(), overlay: Overlay::new(sets) }
     }
 
     /// Whether all preconditions of a set hold. The outer error is the storage's.
     fn check(&mut self, set: &'a ChangeSet, tables: &mut WriteTables<'_>) -> Result<Result<(), Error>, Error> {
-        self.sets_left -= 1;
-        let mut rest = set.changes.iter();
-        while let Some(change) = rest.next() {
+        let before = self.overlay.len();
+        for change in &set.changes {
             if let Err(refusal) = self.check_change(change, tables)? {
-                self.set.versions.clear();
-                self.set.claims.clear();
+                self.overlay.truncate(before);
                 return Ok(Err(refusal));
             }
-            // Nobody asks after the last change of the last set.
-            if !matches!(change.action, Action::Require) && (self.sets_left > 0 || rest.len() > 0) {
-                let overlay = if set.changes.len() == 1 { &mut self.batch } else { &mut self.set };
-                overlay.note(change);
+            if !matches!(change.action, Action::Require) {
+                self.overlay.note(change);
             }
         }
-        self.batch.versions.extend(self.set.versions.drain());
-        self.batch.claims.extend(self.set.claims.drain());
         Ok(Ok(()))
     }
 
@@ -415,9 +383,8 @@ impl<'a> Checks<'a> {
         tables: &mut WriteTables<'_>,
     ) -> Result<Result<(), Error>, Error> {
         let (noun, key) = (change.noun, &change.key);
-        let at = (noun, key);
-        let found = match self.set.versions.get(&at).or_else(|| self.batch.versions.get(&at)) {
-            Some(version) => *version,
+        let found = match self.overlay.version(noun, key) {
+            Some(version) => version,
             None => match self.view.version(noun, key) {
                 None if !change.history.is_empty() => {
                     tables.closed_record(noun, key.bytes(), version_of)?.transpose()?
@@ -429,8 +396,7 @@ impl<'a> Checks<'a> {
             return Ok(Err(Error::Conflict { noun, id: key.id(), expected: change.expected, found }));
         }
         for (field, claim) in change.added.claims() {
-            let at = (noun, claim);
-            let holder = match self.set.claims.get(&at).or_else(|| self.batch.claims.get(&at)) {
+            let holder = match self.overlay.holder(noun, claim) {
                 Some(holder) => holder.cloned(),
                 None => match self.view.holder(noun, claim) {
                     None if !change.history.is_empty() => {

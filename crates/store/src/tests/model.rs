@@ -21,9 +21,9 @@ fn steps() -> impl Strategy<Value = Vec<Vec<Step>>> {
     let step = prop_oneof![
         4 => (slot.clone(), name.clone(), state.clone())
             .prop_map(|(slot, name, state)| Step::Create { slot, name, state }),
-        4 => (slot.clone(), name, state, stale.clone())
+        4 => (slot.clone(), name, state, stale)
             .prop_map(|(slot, name, state, stale)| Step::Update { slot, name, state, stale }),
-        1 => (slot.clone(), stale.clone()).prop_map(|(slot, stale)| Step::Delete { slot, stale }),
+        1 => (slot.clone(), stale).prop_map(|(slot, stale)| Step::Delete { slot, stale }),
         1 => (slot, stale).prop_map(|(slot, stale)| Step::Require { slot, stale }),
     ];
     prop::collection::vec(prop::collection::vec(step, 1..4), 1..40)
