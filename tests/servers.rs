@@ -88,6 +88,19 @@ async fn a_waiting_job_can_be_cancelled_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn an_action_that_is_not_possible_now_names_the_job_in_the_way() {
+    let world = World::new().await;
+    let ada = &world.ada.client;
+    let id = world.running_server(ada, "web-1").await;
+    let slow = json!({ "call": "stop", "times": 1, "delay_ms": 8000 });
+    world.admin.post("/simulation/faults", slow).await.expect(204);
+    let job = ada.delete(&format!("/servers/{id}")).await.expect(202);
+    let refused = ada.post(&format!("/servers/{id}/actions"), json!({ "action": "start" })).await;
+    let refused = refused.problem(409, "state");
+    assert_eq!(refused.body["job_id"], job.id());
+}
+
+#[tokio::test]
 async fn a_quota_is_kept_and_told() {
     let world = World::new().await;
     let quota = json!({ "quota": { "servers": 1, "cpus": 8, "memory_mib": 4096, "disk_gib": 100 } });

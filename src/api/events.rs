@@ -8,7 +8,7 @@ use super::{
     auth::Credential,
     common::{Answer, told},
     extract::{Params, Who},
-    problem::Problem,
+    problem::{self, Problem},
     reach::Reach,
 };
 use axum::{
@@ -174,7 +174,7 @@ struct Follower {
     params(EventFilter, ("Last-Event-ID" = Option<u64>, Header, description = "The last id received; goes on after it.")),
     responses(
         (status = 200, description = "Server-sent events.", content_type = "text/event-stream", body = EventView),
-        (status = 410, description = "Entries asked for are no longer kept.", body = Problem,
+        (status = 410, description = "Entries asked for are no longer kept.", body = problem::Body,
             content_type = "application/problem+json")))]
 async fn follow_events(
     State(api): State<Arc<Api>>,

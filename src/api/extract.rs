@@ -229,7 +229,7 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let value = parsed.map_err(|error| {
         // `parts[0].size` becomes `parts.0.size`, as everywhere else.
         let path = error.path().to_string().replace('[', ".").replace(']', "");
-        json_problem(path.trim_start_matches(|c| c == '.'), error.inner())
+        json_problem(path.trim_start_matches('.'), error.inner())
     })?;
     json.end().map_err(|error| json_problem("", &error))?;
     Ok(value)

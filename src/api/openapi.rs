@@ -1,7 +1,7 @@
 //! The API's description, OpenAPI 3.1, from the code: the routes register themselves with the router and the document
 //! at once, so that neither can have what the other lacks.
 
-use super::{events::EventView, problem::Problem};
+use super::{events::EventView, problem};
 use utoipa::{
     OpenApi,
     openapi::{
@@ -23,7 +23,7 @@ use utoipa::{
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     servers((url = "/", description = "This controller")),
-    components(schemas(Problem, EventView)),
+    components(schemas(problem::Body, EventView)),
     tags(
         (name = "sessions", description = "Signing in and out"),
         (name = "billing entities", description = "Who sells: the provider and its resellers"),

@@ -4,7 +4,6 @@
 //! request id known for every way a request can fail.
 
 use axum::{
-    body::Body,
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -16,12 +15,13 @@ use utoipa::ToSchema;
 
 /// What went wrong, for people and programs.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Problem)]
 #[schema(example = json!({
     "type": "invalid", "title": "The request is not valid", "status": 422,
     "detail": "cpu: is 0; must be from 1 to 128 vCPUs", "request_id": "0198c5e8a4d27c3e9f0b6a1d2c3e4f50",
     "errors": [{"field": "cpu", "detail": "is 0; must be from 1 to 128 vCPUs"}]
 }))]
-pub struct Problem {
+pub struct Body {
     /// A stable word for the kind of problem; programs compare this.
     #[serde(rename = "type")]
     pub kind: &'static str,
@@ -43,9 +43,20 @@ pub struct Problem {
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
+/// An error on its way to the caller. Boxed, for it travels in every handler's answer and is rarely there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem(Box<Body>);
+
+impl std::ops::Deref for Problem {
+    type Target = Body;
+    fn deref(&self) -> &Body {
+        &self.0
+    }
+}
+
 impl Problem {
     fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Body {
             kind,
             title,
             status: status.as_u16(),
@@ -54,16 +65,22 @@ impl Problem {
             errors: Vec::new(),
             job_id: None,
             headers: Vec::new(),
-        }
+        }))
     }
 
     fn with_header(mut self, name: HeaderName, value: &str) -> Self {
-        self.headers.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
+        self.0.headers.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
+        self
+    }
+
+    /// Names the job concerned.
+    pub fn with_job(mut self, job: Option<JobId>) -> Self {
+        self.0.job_id = job;
         self
     }
 
     fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
-        self.errors = errors;
+        self.0.errors = errors;
         self
     }
 
@@ -207,13 +224,13 @@ impl Problem {
 
     /// The body and headers, with the request id filled in.
     pub fn render(mut self, request_id: &str) -> Response {
-        request_id.clone_into(&mut self.request_id);
-        let body = serde_json::to_vec(&self).unwrap_or_default();
-        let mut response = Response::new(Body::from(body));
+        request_id.clone_into(&mut self.0.request_id);
+        let body = serde_json::to_vec(&*self).unwrap_or_default();
+        let mut response = Response::new(body.into());
         *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.extend(self.headers);
+        headers.extend(self.0.headers);
         response
     }
 }

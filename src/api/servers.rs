@@ -6,13 +6,14 @@ use super::{
     extract::{Id, IfMatch, Input, Key, Params, Who},
     jobs::JobView,
     page::{Listed, Listing, Paging, Shown, list, show},
+    problem::Problem,
     reach::{Reach, key},
     reply,
 };
 use axum::{extract::State, http::HeaderMap};
 use serde::Deserialize;
 use std::sync::Arc;
-use sutler_actors::{Caller, ServerAction, ServerPatch};
+use sutler_actors::{Caller, Error, ServerAction, ServerPatch};
 use sutler_model::{
     BillingEntityId, CustomerId, ImageId, NodeId, Noun, Permission, ResourceKey, Server, ServerId, ServerState,
     server::NewServer,
@@ -260,6 +261,13 @@ async fn act(
     key: Option<sutler_actors::Idempotency>,
 ) -> Answer {
     let demand = if_match.demand(api.store().index().version(Noun::Server, id.0));
-    let job = api.system.act_on_server(caller, id, action, demand, key).await.map_err(|e| if_match.problem(e))?;
-    reply::accepted(&job, &JobView::of(job.clone(), caller))
+    match api.system.act_on_server(caller, id, action, demand, key).await {
+        Ok(job) => reply::accepted(&job, &JobView::of(job.clone(), caller)),
+        Err(error @ Error::State { .. }) => {
+            // The state is often another job's doing; naming it lets the caller follow or cancel that.
+            let server: Option<Server> = api.store().get(id).await?;
+            Err(Problem::from(error).with_job(server.and_then(|server| server.job_id)))
+        }
+        Err(error) => Err(if_match.problem(error)),
+    }
 }
