@@ -15,9 +15,11 @@ rm -f "$root"/etc/hostname "$root"/var/lib/dbus/machine-id "$root"/etc/ssh/ssh_h
 rm -f "$root"/etc/apt/apt.conf.d/99mmdebstrap "$root"/etc/dpkg/dpkg.cfg.d/99mmdebstrap
 rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/* "$root"/var/log/*.log "$root"/var/log/apt/*
 
-# /proc and others are mounted in the tree; a copy of it must not hold them. Only this shell sees them gone.
-export root
+# /proc and others are mounted in the tree; a bind mount of the tree alone does not show them.
+view=$(mktemp --directory)
+export root view
 unshare --mount sh -eu -c '
-  awk -v root="$root/" "index(\$2, root) == 1 { print \$2 }" /proc/mounts | sort -r | xargs -r umount
-  mke2fs -q -t ext4 -L "$SUTLER_LABEL" -E "offset=$SUTLER_OFFSET" -d "$root" "$SUTLER_RAW" "${SUTLER_KIB}k"
+  mount --bind "$root" "$view"
+  mke2fs -q -t ext4 -L "$SUTLER_LABEL" -E "offset=$SUTLER_OFFSET" -d "$view" "$SUTLER_RAW" "${SUTLER_KIB}k"
 '
+rmdir "$view"

@@ -49,7 +49,7 @@ pub fn ensure(service: &Service, customer: &str, guest: &Guest) -> Result<String
     if service.simulated {
         return Ok("no address: it is simulated".into());
     }
-    println!("  Its console, from the boot to the login prompt:");
+    println!("  Its console, up to the login prompt:");
     let prompt = format!("{NAME} login:");
     client.show(&["server", "console", NAME, "--until", &prompt, "--timeout", BOOT_S])?;
     address(client)
