@@ -1,7 +1,7 @@
 //! All that a run is told about its event, read from the store when an entry has matched.
 
 use super::{
-    beans::{Beans, remains},
+    beans::{Beans, FEW, remains},
     events::{Event, state},
 };
 use std::{
@@ -35,7 +35,7 @@ const CHAIN_MAX: usize = 8;
 /// # Errors
 /// Those of the store.
 pub(crate) fn occasion(snapshot: &Snapshot, entry: &FeedEntry, event: &Event, owner: Scope) -> Result<Occasion, Error> {
-    let beans = Beans::new(snapshot, owner, true);
+    let beans = Beans::new(snapshot, owner, FEW);
     let (depth, by) = chain(snapshot, &entry.cause)?;
     let (bean, resource) = subject(snapshot, entry, event, &beans)?;
     let customer = event.customer.map(|id| snapshot.get::<Customer>(id)).transpose()?.flatten();

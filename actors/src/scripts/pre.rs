@@ -7,7 +7,7 @@
 use super::{
     Scripts,
     attempt::{DEPTH_MAX, count, draft, execute, note, result},
-    beans::{Beans, apply},
+    beans::{Beans, FEW, apply},
     occasion::{Occasion, sees_user},
     table::Hook,
 };
@@ -228,7 +228,7 @@ impl Scripts {
         }
         let (draft, owner, user) = (record.clone(), script.owner, caller.user_id);
         let read = self.env.core.store.read(move |snapshot| {
-            let beans = Beans::new(snapshot, owner, true);
+            let beans = Beans::new(snapshot, owner, FEW);
             let customer = snapshot.get::<Customer>(customer)?.map(|customer| beans.bean(&customer)).transpose()?;
             let user = match user {
                 Some(user) => {

@@ -100,7 +100,7 @@ pub(super) async fn recall(env: &Env, script: &Arc<Armed>, run: &ScriptRun) -> R
     let (be_uuid, now) = (seller.await.map_err(|error| format!("reading its owner: {error}"))?, env.core.now());
     let customer = env.core.store.read(move |snapshot| match owner {
         Scope::Customer(id) => match snapshot.get::<Customer>(id)? {
-            Some(customer) => Ok(Some(super::beans::Beans::new(snapshot, owner, true).bean(&customer)?)),
+            Some(customer) => Ok(Some(super::beans::Beans::new(snapshot, owner, super::beans::FEW).bean(&customer)?)),
             None => Ok(None),
         },
         _ => Ok(None),

@@ -72,18 +72,24 @@ pub(crate) trait Described: Record {
     }
 }
 
+/// With what a script asks for comes all that stands within it.
+pub(crate) const ALL: usize = 1000;
+/// With every event come only the first few, usually all, so that a customer of a thousand users does not make each of
+/// its events expensive.
+pub(crate) const FEW: usize = 25;
+
 /// Makes beans for one viewer from one snapshot.
 pub(crate) struct Beans<'a> {
     snapshot: &'a Snapshot,
     viewer: Scope,
-    /// Whether disks of servers and users of customers come along.
-    children: bool,
+    /// How many disks of a server and users of a customer come along.
+    children: usize,
     names: RefCell<HashMap<Uuid, Option<String>>>,
 }
 
 impl<'a> Beans<'a> {
     /// For scripts of `viewer`.
-    pub(crate) fn new(snapshot: &'a Snapshot, viewer: Scope, children: bool) -> Self {
+    pub(crate) fn new(snapshot: &'a Snapshot, viewer: Scope, children: usize) -> Self {
         Self { snapshot, viewer, children, names: RefCell::default() }
     }
 
@@ -150,10 +156,10 @@ impl<'a> Beans<'a> {
 
     /// Beans of all records with `value` in `field`, to stand within another bean.
     fn within<R: Described>(&self, field: Field, value: Uuid) -> Result<Value, Error> {
-        if !self.children {
+        if self.children == 0 {
             return Ok(Value::Null);
         }
-        let page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
+        let page = PageRequest { cursor: None, limit: self.children, order: Order::Ascending };
         let found = self.snapshot.page(&Filter::<R>::new().is(field, value.as_bytes()), &page)?;
         let beans: Result<Vec<Value>, Error> =
             found.items.iter().map(|record| Ok(Value::Object(self.bean(record)?.properties))).collect();

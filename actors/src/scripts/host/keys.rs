@@ -5,7 +5,7 @@ use crate::{
     Caller, Error,
     ops::missing,
     scripts::{
-        beans::{Beans, Described, key, may_see},
+        beans::{ALL, Beans, Described, key, may_see},
         occasion::within,
     },
 };
@@ -114,7 +114,7 @@ async fn apply<R: Keyed>(
             }
         }
         let owner = who.owner;
-        let bean = store.read(move |snapshot| Beans::new(snapshot, owner, true).bean(&new)).await.map_err(failed)?;
+        let bean = store.read(move |snapshot| Beans::new(snapshot, owner, ALL).bean(&new)).await.map_err(failed)?;
         return Ok(tagged(bean));
     }
     Err(HostError::Failed("others keep changing this resource; try again".to_owned()))

@@ -2,7 +2,7 @@
 
 use super::{Platform, failed};
 use crate::scripts::{
-    beans::{Beans, Described},
+    beans::{ALL, Beans, Described},
     occasion::{Tree, within},
     words,
 };
@@ -86,7 +86,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn collect<R: Described>(&self, beans: &mut Vec<Bean>) -> Result<(), StoreError> {
-        let maker = Beans::new(self.snapshot, self.scope, true);
+        let maker = Beans::new(self.snapshot, self.scope, ALL);
         if let Some(ids) = self.values("resourceuuid") {
             for id in ids.iter().filter_map(|id| id.parse::<Uuid>().ok()) {
                 if let Some(record) = self.snapshot.get::<R>(id)?

@@ -9,7 +9,13 @@ mod list;
 mod wait;
 mod write;
 
-use super::{Behind, beans::Beans, occasion::Tree, occasion::within, schedule::root};
+use super::{
+    Behind,
+    beans::{ALL, Beans},
+    occasion::Tree,
+    occasion::within,
+    schedule::root,
+};
 use crate::{Caller, Error, Idempotency, System, system::Inner};
 use async_trait::async_trait;
 use serde_json::Value;
@@ -191,7 +197,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// The bean of whatever record has this id, within a scope.
 fn find(snapshot: &Snapshot, tree: &Tree, scope: Scope, id: Uuid, children: bool) -> Result<Option<Bean>, StoreError> {
-    let beans = Beans::new(snapshot, scope, children);
+    let beans = Beans::new(snapshot, scope, if children { ALL } else { 0 });
     macro_rules! first_of {
         ($($record:ty),*) => {$(
             if let Some(record) = snapshot.get::<$record>(id)? {

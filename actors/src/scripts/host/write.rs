@@ -4,7 +4,7 @@ use super::{Args, Platform, failed, keys::tagged, list::sees, refusal};
 use crate::{
     Caller, CustomerPatch, Error, Idempotency, ServerAction,
     ops::missing,
-    scripts::beans::{Beans, Described, apply},
+    scripts::beans::{ALL, Beans, Described, apply},
 };
 use serde_json::Value;
 use sutler_lua::{Bean, HostError, Who};
@@ -51,7 +51,7 @@ pub(super) async fn write(
 
 async fn answer<R: Described>(platform: &Platform, who: &Who, record: R) -> Result<Value, HostError> {
     let owner = who.owner;
-    let bean = platform.store.read(move |snapshot| Beans::new(snapshot, owner, true).bean(&record)).await;
+    let bean = platform.store.read(move |snapshot| Beans::new(snapshot, owner, ALL).bean(&record)).await;
     Ok(tagged(bean.map_err(failed)?))
 }
 
@@ -104,7 +104,7 @@ async fn update_customer(platform: &Platform, caller: &Caller, who: &Who, args: 
     let mut customer = system.customer(caller, id).await.map_err(refusal)?;
     let (old, owner) = (customer.clone(), caller.scope);
     let seen = old.clone();
-    let read = platform.store.read(move |snapshot| Beans::new(snapshot, owner, true).bean(&seen));
+    let read = platform.store.read(move |snapshot| Beans::new(snapshot, owner, ALL).bean(&seen));
     let before = read.await.map_err(failed)?;
     let ignored = apply(&before, &after, &mut customer, owner).map_err(|problems| refusal(Error::Invalid(problems)))?;
     if !ignored.is_empty() {
