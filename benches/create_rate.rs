@@ -44,8 +44,10 @@ pub fn run() -> Result<Vec<Measure>> {
 
 async fn measure() -> Result<Vec<Measure>> {
     let folder = tempfile::tempdir()?;
-    let settings = "[compute]\nsimulated = true\nnodes = [NODES]\n"
-        .replace("NODES", &(0..256).map(|n| format!("{{name=\"n{n}\",uri=\"simulated:///n{n}\"}}")).collect::<Vec<_>>().join(","));
+    let settings = "[compute]\nsimulated = true\nnodes = [NODES]\n".replace(
+        "NODES",
+        &(0..256).map(|n| format!("{{name=\"n{n}\",uri=\"simulated:///n{n}\"}}")).collect::<Vec<_>>().join(","),
+    );
     let program = Program::start(folder.path(), &settings)?;
     let mut admin = program.admin().await?;
     let (customers, image) = admin.furnish(folder.path(), CUSTOMERS).await?;
@@ -125,4 +127,3 @@ async fn counted(client: &mut Client, name: &str, label: &str) -> Result<u64> {
     let series = text.lines().filter(|l| l.starts_with(name) && l.contains(label));
     Ok(series.filter_map(|l| l.rsplit_once(' ')?.1.parse::<f64>().ok()).sum::<f64>() as u64)
 }
-

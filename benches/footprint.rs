@@ -37,7 +37,11 @@ async fn measure() -> Result<Vec<Measure>> {
     let (mut clean, mut killed, mut memory) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..10 {
         let program = Program::start(folder.path(), &settings)?;
-        if round % 2 == 0 { clean.push(program.ready.as_secs_f64()) } else { killed.push(program.ready.as_secs_f64()) }
+        if round % 2 == 0 {
+            clean.push(program.ready.as_secs_f64())
+        } else {
+            killed.push(program.ready.as_secs_f64())
+        }
         let mut admin = program.admin().await?;
         admin.get("/api/v1/servers?limit=200").await?;
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -54,7 +58,10 @@ async fn measure() -> Result<Vec<Measure>> {
 async fn idle() -> Result<Vec<Measure>> {
     const SECONDS: f64 = 30.0;
     let folder = tempfile::tempdir()?;
-    let settings = format!("[compute]\nnodes = [{{name=\"local\",uri=\"qemu:///embed?root={}/node\"}}]\n", folder.path().display());
+    let settings = format!(
+        "[compute]\nnodes = [{{name=\"local\",uri=\"qemu:///embed?root={}/node\"}}]\n",
+        folder.path().display()
+    );
     let program = Program::start(folder.path(), &settings)?;
     let mut client = program.connect().await?;
     let (status, _) = client.send(hyper::Method::GET, "/healthz", bytes::Bytes::new()).await?;

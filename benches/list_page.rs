@@ -24,7 +24,8 @@ pub fn run() -> Result<Vec<Measure>> {
 async fn measure() -> Result<Vec<Measure>> {
     let folder = tempfile::tempdir()?;
     let nodes: Vec<_> = (0..64).map(|n| format!("{{name=\"n{n}\",uri=\"simulated:///n{n}\"}}")).collect();
-    let program = Program::start(folder.path(), &format!("[compute]\nsimulated = true\nnodes = [{}]\n", nodes.join(",")))?;
+    let program =
+        Program::start(folder.path(), &format!("[compute]\nsimulated = true\nnodes = [{}]\n", nodes.join(",")))?;
     let mut admin = program.admin().await?;
     let (customers, image) = admin.furnish(folder.path(), CUSTOMERS).await?;
     for n in 0..SERVERS {
@@ -50,7 +51,8 @@ async fn measure() -> Result<Vec<Measure>> {
                 for n in (c..(PER_SECOND * SECONDS) as usize).step_by(CONNECTIONS) {
                     let due = begun + gap * u32::try_from(n)?;
                     tokio::time::sleep_until(due.into()).await;
-                    let path = format!("/api/v1/servers?state=running&limit=50&customer_id={}", customers[n % CUSTOMERS]);
+                    let path =
+                        format!("/api/v1/servers?state=running&limit=50&customer_id={}", customers[n % CUSTOMERS]);
                     let (status, body) = client.send(hyper::Method::GET, &path, bytes::Bytes::new()).await?;
                     // From when it was due: waiting behind a slow answer counts.
                     times.push(due.elapsed().as_secs_f64() * 1e3);

@@ -177,17 +177,20 @@ impl Client {
     pub async fn furnish(&mut self, data: &Path, customers: usize) -> Result<(Vec<String>, String)> {
         let entity = first_id(&self.get("/api/v1/billing-entities").await?)?;
         let plan = first_id(&self.get("/api/v1/plans").await?)?;
-        let quota = json!({"servers": 1_000_000, "cpus": 4_000_000, "memory_mib": 1_u64 << 40, "disk_gib": 1_u64 << 40});
+        let quota =
+            json!({"servers": 1_000_000, "cpus": 4_000_000, "memory_mib": 1_u64 << 40, "disk_gib": 1_u64 << 40});
         let mut ids = Vec::with_capacity(customers);
         for n in 0..customers {
-            let new = json!({"name": format!("customer-{n}"), "billing_entity_id": entity, "plan_id": plan, "quota": quota});
+            let new =
+                json!({"name": format!("customer-{n}"), "billing_entity_id": entity, "plan_id": plan, "quota": quota});
             ids.push(id(&self.post("/api/v1/customers", &new).await?)?);
         }
         let file = data.join("boot-sector.img");
         let mut sector = [0_u8; 512];
         sector[510..].copy_from_slice(&[0x55, 0xaa]);
         std::fs::write(&file, sector)?;
-        let new = json!({"name": "tiny", "billing_entity_id": entity, "file": file, "size_gib": 1, "memory_mib_min": 32});
+        let new =
+            json!({"name": "tiny", "billing_entity_id": entity, "file": file, "size_gib": 1, "memory_mib_min": 32});
         let image = id(&self.post("/api/v1/images", &new).await?)?;
         Ok((ids, image))
     }
