@@ -37,7 +37,7 @@ impl Dice {
 async fn killed_hundreds_of_times_under_load_it_loses_nothing_and_leaves_nothing_behind() {
     let kills = std::env::var("SUTLER_TEST_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(KILLS);
     let seed = std::time::UNIX_EPOCH.elapsed().map_or(1, |t| u64::from(t.subsec_nanos())) | 1;
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     let mut dice = Dice(seed);
     // The load must not run into limits, and a started guest needs no shutdown patience.
     let World { mut program, admin, ada, image, .. } = World::with(&[
@@ -75,7 +75,7 @@ async fn killed_hundreds_of_times_under_load_it_loses_nothing_and_leaves_nothing
     }
     no_job_is_unfinished(&client).await;
     records_and_guests_agree(program, &client).await;
-    println!("{} requests were acknowledged over {kills} kills", acknowledged.len());
+    eprintln!("{} requests were acknowledged over {kills} kills", acknowledged.len());
 }
 
 /// Creates servers and deletes every other one, until the connection breaks.
