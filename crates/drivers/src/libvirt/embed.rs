@@ -3,6 +3,7 @@
 use crate::{Error, Result};
 use std::{
     fs::{self, File, TryLockError},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -10,11 +11,11 @@ use std::{
 /// libvirt puts Unix sockets below the root, whose paths the kernel limits to 107 bytes; this is what it adds.
 const SOCKET_PATH_BYTES: usize = 107 - "/lib/qemu/domain-2147483647-sutler-0199a0b1-0000/monitor.sock".len();
 
-/// Written when there is none, so that an operator's own stays.
+/// Written when there is none, so that an operator's own stays. Guests run as whoever runs us: nobody but root may be anybody else.
 const QEMU_CONF: &str = r#"# Written once by Sutler; yours to change.
 # When QEMU runs as a user that cannot open /dev/kvm, every start probes its capabilities anew, for seconds.
-user = "root"
-group = "root"
+user = "+UID"
+group = "+GID"
 dynamic_ownership = 0
 security_driver = "none"
 namespaces = []
@@ -63,7 +64,9 @@ impl Root {
         }
         let conf = path.join("etc/qemu.conf");
         if !conf.try_exists().map_err(io)? {
-            fs::write(&conf, QEMU_CONF).map_err(io)?;
+            let us = fs::metadata("/proc/self").map_err(io)?;
+            let text = QEMU_CONF.replace("UID", &us.uid().to_string()).replace("GID", &us.gid().to_string());
+            fs::write(&conf, text).map_err(io)?;
         }
         *open = Some((path.clone(), true));
         Ok(Self { path, _lock: lock })
