@@ -206,7 +206,7 @@ impl ServerActor {
         let engine = self.env.engine.clone();
         // On the program's own runtime: a job's work must not hold up the actors that share this thread.
         let job = self.env.core.runtime.spawn(async move { engine.run(id).await });
-        ctx.spawn(async move { job.await }, move |actor: &mut Self, ended, ctx: &Ctx<Self>| {
+        ctx.spawn(job, move |actor: &mut Self, ended, ctx: &Ctx<Self>| {
             match ended {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => tracing::error!(job = %id, "job left for the next start: {error}"),

@@ -18,6 +18,7 @@ macro_rules! steps {
     ($(#[$doc:meta])* $name:ident { $($(#[$step_doc:meta])* $step:ident => $text:literal),* $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[allow(clippy::enum_variant_names, reason = "steps are named verb and noun, also where all have one noun")]
         pub(crate) enum $name { $($(#[$step_doc])* $step),* }
 
         impl $crate::jobs::Step for $name {

@@ -92,9 +92,12 @@ pub(super) struct Host<E: Entity> {
     due: VecDeque<Due<E>>,
 }
 
+/// What a turn that does not wait does.
+type Act<E> = Box<dyn FnOnce(&mut E, &Ctx<E>)>;
+
 /// A turn that does not wait, and what keeps the entity awake until it was taken.
 struct Due<E: Entity> {
-    act: Box<dyn FnOnce(&mut E, &Ctx<E>)>,
+    act: Act<E>,
     ticket: Ticket,
 }
 
