@@ -29,8 +29,11 @@ pub struct Measure {
     pub target: f64,
 }
 
+/// Answers a question.
+type Bench = fn() -> Result<Vec<Measure>>;
+
 /// Every question, by name.
-const BENCHES: [(&str, fn() -> Result<Vec<Measure>>); 6] = [
+const BENCHES: [(&str, Bench); 6] = [
     ("store_writes", store_writes::run),
     ("store_load", store_load::run),
     ("create_rate", create_rate::run),

@@ -138,7 +138,7 @@ fn server(store: &Store, n: u128) -> Server {
         id: ServerId(store.new_uuid()),
         version: 0,
         name: format!("server-{n}"),
-        customer_id: CustomerId(Uuid::from_u128(1 << 96 | n % 1000)),
+        customer_id: CustomerId(Uuid::from_u128((1 << 96) | (n % 1000))),
         billing_entity_id: BillingEntityId(Uuid::from_u128(1)),
         cpu: 1,
         memory_mib: 512,

@@ -118,7 +118,7 @@ fn record(id: Uuid, n: u128) -> Server {
         version: 0,
         // Its random end makes it unique, as names within a customer are.
         name: format!("web-{}", &id.simple().to_string()[20..]),
-        customer_id: CustomerId(Uuid::from_u128(1 << 96 | n.wrapping_mul(0x9e37_79b9) % CUSTOMERS)),
+        customer_id: CustomerId(Uuid::from_u128((1 << 96) | (n.wrapping_mul(0x9e37_79b9) % CUSTOMERS))),
         billing_entity_id: BillingEntityId(Uuid::from_u128(1)),
         cpu: 1,
         memory_mib: 512,
