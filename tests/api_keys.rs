@@ -1,7 +1,9 @@
 //! API keys: credentials for programs, never wider than their user.
 
-use crate::support::World;
+use crate::support::{World, eventually};
 use serde_json::json;
+use std::time::{SystemTime, UNIX_EPOCH};
+use sutler_model::Timestamp;
 
 #[tokio::test]
 async fn a_key_acts_for_its_user_within_its_scopes_until_it_is_revoked() {
@@ -44,6 +46,17 @@ async fn a_key_that_lies_in_the_past_is_refused_and_one_that_ends_is_told_when()
     let future = json!({ "name": "new", "expires_at": "2099-01-01T00:00:00+01:00" });
     let made = world.ada.client.post("/api-keys", future).await.expect(201);
     assert_eq!(made.body["expires_at"], "2098-12-31T23:00:00.000Z");
+}
+
+#[tokio::test]
+async fn a_key_stops_working_when_its_time_has_come() {
+    let world = World::new().await;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
+    let soon = Timestamp(now).plus_ms(3000).to_string();
+    let made = world.ada.client.post("/api-keys", json!({ "name": "brief", "expires_at": soon })).await.expect(201);
+    let program = world.program.client().with_token(made.body["secret"].as_str().unwrap());
+    eventually("the key ends", async || (program.get("/me").await.status == 401).then_some(())).await;
+    world.ada.client.get("/me").await.expect(200);
 }
 
 #[tokio::test]

@@ -92,7 +92,10 @@ pub fn routes() -> OpenApiRouter<Shared> {
 #[utoipa::path(get, path = "/metrics", tag = "operation", security((), ("token" = [])),
     responses((status = 200, description = "Prometheus' text format.", content_type = "text/plain", body = String)))]
 async fn show_metrics(State(api): State<Arc<Api>>, Extension(peer): Extension<Peer>, headers: HeaderMap) -> Answer {
-    if !peer.address.ip().to_canonical().is_loopback() || headers.contains_key(header::AUTHORIZATION) {
+    // What a proxy on this host passes on does not come from this host.
+    let passed_on = headers.contains_key(header::FORWARDED) || headers.contains_key("x-forwarded-for");
+    let local = peer.address.ip().to_canonical().is_loopback() && !passed_on;
+    if !local || headers.contains_key(header::AUTHORIZATION) {
         let (caller, _) = api.auth.check(api.store(), &headers).await?;
         caller.must(Permission::OperatorRead)?;
     }
