@@ -327,7 +327,7 @@ async fn recall(env: &Env, script: &Arc<Armed>, run: &ScriptRun) -> Result<Occas
             return Ok(None);
         };
         let snapshot = store.snapshot()?;
-        let event = events(&entry).into_iter().find(|event| run_id(script_id, &function, seq, event.change) == id);
+        let event = events(&entry).into_iter().find(|event| run_id(script_id, &function, &entry, event.change) == id);
         event.map(|event| occasion(&snapshot, &entry, &event, owner)).transpose()
     };
     match tokio::task::spawn_blocking(read).await {

@@ -301,7 +301,7 @@ fn matched(
                 if entry.seq < script.from_seq {
                     continue;
                 }
-                let id = run_id(script.id, &hook.entry().function, entry.seq, event.change);
+                let id = run_id(script.id, &hook.entry().function, entry, event.change);
                 let mut run = draft(script, hook.entry(), id, event.option, entry.cause.clone(), entry.at);
                 run.seq = Some(entry.seq);
                 // What cannot be read now is tried again, and then reported, by the run.

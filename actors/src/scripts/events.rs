@@ -6,7 +6,7 @@
 
 use super::words;
 use serde_json::Value;
-use sutler_model::{BillingEntityId, CustomerId, JobState, Noun, RunId, ScriptId, ServerState, TriggerType};
+use sutler_model::{BillingEntityId, CustomerId, JobState, Noun, RunId, ScriptId, ServerState, Timestamp, TriggerType};
 use sutler_store::{Change, FeedEntry, Op};
 use uuid::Uuid;
 
@@ -78,14 +78,20 @@ pub(crate) fn state<S: serde::de::DeserializeOwned>(value: Option<Value>) -> Opt
 }
 
 /// The id of the run of a function for a change. Derived, so that a replay after a crash finds the run it did before.
-pub(crate) fn run_id(script: ScriptId, function: &str, seq: u64, change: usize) -> RunId {
-    RunId(Uuid::new_v5(&script.0, format!("{function}:{seq}:{change}").as_bytes()))
+pub(crate) fn run_id(script: ScriptId, function: &str, entry: &FeedEntry, change: usize) -> RunId {
+    derived(script, entry.at, &format!("{function}:{}:{change}", entry.seq))
+}
+
+/// An id that follows from the script, a time and a text, and is listed by that time.
+pub(crate) fn derived(script: ScriptId, at: Timestamp, text: &str) -> RunId {
+    let [_, _, _, _, _, _, rest @ ..] = Uuid::new_v5(&script.0, text.as_bytes()).into_bytes();
+    RunId::new(at.0.max(0).unsigned_abs(), rest)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sutler_model::{Cause, Timestamp};
+    use sutler_model::Cause;
     use sutler_store::FieldChange;
 
     fn text(word: &str) -> FieldChange {
@@ -183,17 +189,19 @@ mod tests {
     }
 
     #[test]
-    fn a_run_keeps_its_id_and_shares_it_with_no_other() {
+    fn a_run_keeps_its_id_shares_it_with_no_other_and_is_listed_by_time() {
         let script = ScriptId(Uuid::from_u128(1));
-        let id = run_id(script, "f", 12, 3);
-        assert_eq!(id, run_id(script, "f", 12, 3));
+        let entry = |seq, at| FeedEntry { seq, at: Timestamp(at), cause: Cause::system("test"), changes: Vec::new() };
+        let id = run_id(script, "f", &entry(12, 5), 3);
+        assert_eq!(id, run_id(script, "f", &entry(12, 5), 3));
         for other in [
-            run_id(ScriptId(Uuid::from_u128(2)), "f", 12, 3),
-            run_id(script, "g", 12, 3),
-            run_id(script, "f", 13, 3),
-            run_id(script, "f", 12, 4),
+            run_id(ScriptId(Uuid::from_u128(2)), "f", &entry(12, 5), 3),
+            run_id(script, "g", &entry(12, 5), 3),
+            run_id(script, "f", &entry(13, 5), 3),
+            run_id(script, "f", &entry(12, 5), 4),
         ] {
             assert_ne!(id, other);
         }
+        assert!(id < run_id(script, "f", &entry(13, 6), 0));
     }
 }

@@ -8,6 +8,7 @@ use super::{
     Scripts,
     attempt::{DEPTH_MAX, count, draft, execute, note, result},
     beans::{Beans, FEW, apply},
+    events::derived,
     occasion::{Occasion, sees_user},
     table::Hook,
 };
@@ -16,7 +17,7 @@ use serde_json::Value;
 use std::sync::PoisonError;
 use sutler_lua::{Bean, Exit, Input, Params};
 use sutler_model::{
-    BillingEntityId, Customer, CustomerId, Disk, FieldError, NewServer, RunId, RunState, Scope, ScriptRun, Server,
+    BillingEntityId, Customer, CustomerId, Disk, FieldError, NewServer, RunState, Scope, ScriptRun, Server,
     TriggerType, User, key, validate,
 };
 use sutler_store::{ChangeSet, Error as StoreError};
@@ -218,7 +219,7 @@ impl Scripts {
         customer: CustomerId,
     ) -> Result<(ScriptRun, Decision), Error> {
         let (script, entry, now) = (&hook.script, hook.entry(), self.env.core.now());
-        let id = RunId(Uuid::new_v5(&script.id.0, format!("{}:pre:{}", entry.function, record.id()).as_bytes()));
+        let id = derived(script.id, now, &format!("{}:pre:{}", entry.function, record.id()));
         let mut run = draft(script, entry, id, D::OPTION, caller.cause.clone(), now);
         run.resource_id = Some(record.id());
         run.attempts = 1;

@@ -9,6 +9,7 @@
 use super::{
     Env,
     attempt::{Item, draft},
+    events::derived,
     occasion::Occasion,
     table::{Armed, Hook},
     trigger::{Deliver, SCHEDULE, TriggerActor},
@@ -47,7 +48,7 @@ pub(super) fn latest_due(schedule: Schedule, since: Timestamp, now: Timestamp) -
 
 /// The id of the run that is due at a time.
 fn run_id(script: ScriptId, function: &str, due: Timestamp) -> RunId {
-    RunId(Uuid::new_v5(&script.0, format!("{function}@{}", due.0).as_bytes()))
+    derived(script, due, &format!("{function}@"))
 }
 
 /// Sets off what is due until told to stop.
