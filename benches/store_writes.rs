@@ -4,7 +4,7 @@
 //! producer hands over change sets, each creating such a record, and awaits the answers; for that each is also checked,
 //! indexed in memory, appended to the change feed, and answered. Same bytes, same durability, two-phase commit, quick
 //! repair and cache. N sets are handed over together and share a commit (the mean is printed); the next N are made while
-//! they are committed, and handed over once all N are answered.
+//! they are committed, and handed over once all N are answered (`queued`: as soon as they are made).
 
 use crate::Measure;
 use anyhow::{Context, Result, ensure};
@@ -17,8 +17,10 @@ use sutler_model::{BillingEntityId, Cause, CustomerId, ImageId, Server, ServerId
 use sutler_store::{ChangeSet, Options, Store};
 use uuid::Uuid;
 
-/// Sets for each commit, and commits for each round: about half a second of work.
-const BATCHES: [(usize, usize); 4] = [(1, 1500), (16, 800), (100, 300), (1000, 60)];
+/// Sets for each commit, commits for each round (about half a second of work), and whether the next batch waits already
+/// while one is committed, as under steady load; the largest batch is the writer's limit, so none grows beyond it.
+const BATCHES: [(usize, usize, bool); 5] =
+    [(1, 1500, false), (16, 800, false), (100, 300, false), (1000, 60, false), (1000, 60, true)];
 const ROUNDS: usize = 5;
 const TARGET: f64 = 0.7;
 /// Bytes of an encoded record.
@@ -34,31 +36,32 @@ pub fn run() -> Result<Vec<Measure>> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let mut measures = Vec::new();
     let only: Option<usize> = std::env::args().nth(2).map(|n| n.parse()).transpose()?;
-    for (batch, commits) in BATCHES.into_iter().filter(|(batch, _)| only.is_none_or(|n| n == *batch)) {
+    for (batch, commits, queued) in BATCHES.into_iter().filter(|(batch, ..)| only.is_none_or(|n| n == *batch)) {
+        let name = format!("store_writes/{batch}{}", if queued { "/queued" } else { "" });
         let folder = tempfile::tempdir()?;
         let raw = redb::Builder::new().set_cache_size(CACHE).create(folder.path().join("raw.redb"))?;
         let store = open(folder.path())?;
         let mut samples = (Vec::new(), Vec::new());
         for round in 0..ROUNDS {
-            let sets = (batch * commits) as f64;
+            let sets = (batch * (commits + usize::from(queued))) as f64;
             // Alternating which goes first, so that neither always meets the warmer disk.
             for ours in [round % 2 == 0, round % 2 != 0] {
                 let began = Instant::now();
                 if ours {
-                    runtime.block_on(write_ours(&store, batch, commits))?;
+                    runtime.block_on(write_ours(&store, batch, commits, queued))?;
                     samples.0.push(sets / began.elapsed().as_secs_f64());
                 } else {
-                    write_raw(&raw, batch, commits)?;
+                    write_raw(&raw, batch, commits + usize::from(queued))?;
                     samples.1.push(sets / began.elapsed().as_secs_f64());
                 }
             }
         }
         let stats = store.stats();
-        eprintln!("store_writes/{batch}: {:.1} sets a commit", stats.change_sets as f64 / stats.commits as f64);
+        eprintln!("{name}: {:.1} sets a commit", stats.change_sets as f64 / stats.commits as f64);
         runtime.block_on(store.close());
         let (value, reference) = (median(samples.0), median(samples.1));
         measures.push(Measure {
-            bench: format!("store_writes/{batch}"),
+            bench: name,
             value,
             unit: "sets/s",
             reference,
@@ -90,7 +93,7 @@ fn write_raw(db: &Database, batch: usize, commits: usize) -> Result<()> {
     Ok(())
 }
 
-async fn write_ours(store: &Store, batch: usize, commits: usize) -> Result<()> {
+async fn write_ours(store: &Store, batch: usize, commits: usize, queued: bool) -> Result<()> {
     let prepare = |commit: usize| -> Vec<ChangeSet> {
         (0..batch)
             .map(|i| {
@@ -100,13 +103,18 @@ async fn write_ours(store: &Store, batch: usize, commits: usize) -> Result<()> {
             })
             .collect()
     };
-    let mut next = prepare(0);
+    let mut waiting = if queued { store.submit_all(prepare(0)) } else { Vec::new() };
+    let mut next = prepare(1);
     for commit in 1..=commits {
-        let committing = store.submit_all(next);
-        next = if commit < commits { prepare(commit) } else { Vec::new() };
+        let handed_over = store.submit_all(next);
+        next = if commit < commits { prepare(commit + 1) } else { Vec::new() };
+        let committing = if queued { std::mem::replace(&mut waiting, handed_over) } else { handed_over };
         for answer in committing {
             answer.await.context("committing")?;
         }
+    }
+    for answer in waiting {
+        answer.await.context("committing")?;
     }
     Ok(())
 }

@@ -30,7 +30,12 @@ impl<V> Sorted<V> {
             self.len += 1;
             match self.chunks.last_mut() {
                 Some(chunk) if chunk.len() < CHUNK => chunk.push((key, value)),
-                _ => self.chunks.push(vec![(key, value)]),
+                last => {
+                    // What filled a chunk goes on growing: the next is made whole. Most values never fill one.
+                    let mut chunk = Vec::with_capacity(if last.is_some() { CHUNK } else { 4 });
+                    chunk.push((key, value));
+                    self.chunks.push(chunk);
+                }
             }
             return;
         }
