@@ -288,6 +288,10 @@ pub(crate) async fn enrol(core: &Core, name: &str, uri: &str, drivers: &Drivers)
         Some(old) => set.update(old, &mut node),
         None => set.create(&mut node),
     };
-    core.store.commit(set).await?;
-    Ok(node)
+    match (core.store.commit(set).await, known) {
+        (Ok(_), _) => Ok(node),
+        // A full disk must not keep a controller from starting: reads go on, and the next look records the rest.
+        (Err(sutler_store::Error::DiskFull { .. }), Some(old)) => Ok(old),
+        (Err(error), _) => Err(error.into()),
+    }
 }

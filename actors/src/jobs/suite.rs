@@ -91,7 +91,7 @@ impl Bench {
                 assert_eq!(disks[0].state, DiskState::Deleting);
                 assert!(disks[0].delete_requested_at.is_some());
                 assert_eq!(self.open_meters().await, Vec::<&str>::new());
-                assert_eq!(self.promised(), 0);
+                self.gives_its_room_back().await;
             }
             "stop" => {
                 self.check_agrees(&server.expect("the server"), ServerState::Stopped);
@@ -102,6 +102,11 @@ impl Bench {
                 assert_eq!(self.open_meters().await, ["cpu", "disk", "memory"]);
             }
         }
+    }
+
+    /// The book of placement follows the commit that others see already.
+    async fn gives_its_room_back(&self) {
+        self.until(async || self.promised() == 0).await;
     }
 
     fn check_agrees(&self, server: &Server, state: ServerState) {
@@ -126,7 +131,7 @@ impl Bench {
                 assert_eq!((seen, self.world.disks().len()), (None, 0), "nothing is left outside");
                 assert_eq!(self.disks().await, vec![]);
                 assert_eq!(self.open_meters().await, Vec::<&str>::new());
-                assert_eq!(self.promised(), 0, "its room is given back");
+                self.gives_its_room_back().await;
             }
             // What deletion began is not taken back; asking again finishes it.
             "delete" => assert_eq!(server.state, ServerState::Error),

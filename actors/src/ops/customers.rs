@@ -2,7 +2,7 @@
 
 use super::{
     CustomerPatch, NewBillingEntity, NewCustomer, NewProvider,
-    reach::{unchanged, valid},
+    reach::{merged_keys, unchanged, valid},
 };
 use crate::{Caller, Error, System};
 use sutler_model::{
@@ -97,7 +97,7 @@ impl System {
         }
         if let Some(keys) = patch.keys {
             valid(key::problems("keys", &keys))?;
-            new.keys = keys;
+            new.keys = merged_keys(caller, &old.keys, &keys);
         }
         if let Some(plan) = patch.plan_id {
             self.plan_of(old.billing_entity_id, plan).await?;

@@ -1,7 +1,7 @@
 //! Over whom a caller's rights reach. What lies beyond is not found, exactly like what does not exist.
 
 use crate::{Caller, Error, System};
-use sutler_model::{BillingEntity, BillingEntityId, Customer, CustomerId, Noun};
+use sutler_model::{BillingEntity, BillingEntityId, Customer, CustomerId, KeyKind, Noun, ResourceKey};
 use sutler_store::Record;
 use uuid::Uuid;
 
@@ -67,4 +67,13 @@ pub(crate) fn unchanged<R: Record>(record: &R, if_match: Option<u64>) -> Result<
 pub(crate) fn valid(problems: impl IntoIterator<Item = sutler_model::FieldError>) -> Result<(), Error> {
     let problems: Vec<_> = problems.into_iter().collect();
     if problems.is_empty() { Ok(()) } else { Err(Error::Invalid(problems)) }
+}
+
+/// The keys a caller sets, with those that are not theirs kept: customers neither see nor change their seller's keys.
+pub(crate) fn merged_keys(caller: &Caller, old: &[ResourceKey], asked: &[ResourceKey]) -> Vec<ResourceKey> {
+    if !caller.role.is_customer() {
+        return asked.to_vec();
+    }
+    let theirs = |key: &&ResourceKey| key.kind == KeyKind::User;
+    old.iter().filter(|key| !theirs(key)).chain(asked.iter().filter(theirs)).cloned().collect()
 }

@@ -1,6 +1,6 @@
 //! Servers: create, act, change, console.
 
-use super::reach::{missing, unchanged, valid};
+use super::reach::{merged_keys, missing, unchanged, valid};
 use crate::{
     Caller, Error, Idempotency, ServerAction, ServerPatch, System,
     customer::Admit,
@@ -40,7 +40,7 @@ impl System {
         let image = self.image_for(&customer, new.image_id).await?;
         fits_image(&new, &image)?;
 
-        let (mut server, mut disk) = self.draft(&customer, &new);
+        let (mut server, mut disk) = self.draft(caller, &customer, &new);
         let runs = self.inner.scripts.pre_create_server(caller, &mut server, &mut disk).await?.runs;
         // A trigger's changes are held to the same rules as the caller's.
         let changed = NewServer {
@@ -152,7 +152,7 @@ impl System {
                 new.user_data = (!data.is_empty()).then(|| data.clone());
             }
             if let Some(keys) = &patch.keys {
-                new.keys.clone_from(keys);
+                new.keys = merged_keys(caller, &old.keys, keys);
             }
             let as_new = NewServer {
                 name: new.name.clone(),
@@ -278,7 +278,7 @@ impl System {
         if offered && image.state == ImageState::Ready { Ok(image) } else { Err(unusable()) }
     }
 
-    fn draft(&self, customer: &Customer, new: &NewServer) -> (Server, Disk) {
+    fn draft(&self, caller: &Caller, customer: &Customer, new: &NewServer) -> (Server, Disk) {
         let core = &self.inner.core;
         let (id, at): (ServerId, _) = (core.new_id(), core.now());
         let server = Server {
@@ -299,7 +299,7 @@ impl System {
             job_id: None,
             user_data: new.user_data.clone(),
             ssh_keys: new.ssh_keys.clone(),
-            keys: new.keys.clone(),
+            keys: merged_keys(caller, &[], &new.keys),
             provider_values: std::collections::BTreeMap::new(),
             created_at: at,
         };

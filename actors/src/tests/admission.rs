@@ -35,7 +35,7 @@ async fn many_requests_at_once_cannot_exceed_the_quota() {
     for job in accepted.into_iter().flatten() {
         bench.ended(job.id).await;
     }
-    let server = bench.server(&names[0]).await.expect("the first");
+    let server = all::<sutler_model::Server>(&bench.system).await.remove(0);
     let job = bench.act(server.id, ServerAction::Delete, "d").await;
     assert_eq!(bench.ended(job.id).await.state, JobState::Successful);
     bench.try_create("after-a-deletion").await.expect("there is room again");
@@ -183,5 +183,22 @@ async fn nobody_grants_more_than_they_have() {
     let mut limited = own.clone();
     limited.permissions = vec![Permission::ServersRead];
     assert!(matches!(bench.system.create_user(&limited, own_user).await, Err(Error::Forbidden(_))));
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_customer_neither_sets_nor_drops_its_sellers_keys() {
+    use sutler_model::{KeyKind, ResourceKey};
+    let bench = Bench::start().await;
+    let plan = plan(&bench).await;
+    let own = caller(&plan, Role::CustomerAdmin, Scope::Customer(bench.customer), Some(bench.customer));
+    let key = |name: &str, kind| ResourceKey { name: name.into(), value: "1".into(), kind };
+    let patch = |keys: &[ResourceKey]| CustomerPatch { keys: Some(keys.to_vec()), ..CustomerPatch::default() };
+    let level = key("level", KeyKind::BillingEntity);
+    let set = patch(&[level.clone(), key("old", KeyKind::User)]);
+    bench.system.update_customer(&bench.caller, bench.customer, None, set).await.expect("the seller's");
+    let asked = patch(&[key("new", KeyKind::User), key("level-of-my-own", KeyKind::BillingEntity)]);
+    let customer = bench.system.update_customer(&own, bench.customer, None, asked).await.expect("the customer's");
+    assert_eq!(customer.keys, [level, key("new", KeyKind::User)]);
     bench.stop().await;
 }

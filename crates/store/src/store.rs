@@ -244,7 +244,18 @@ impl Store {
     /// [`Error::Io`].
     pub async fn consumer(&self, name: &str, start: u64) -> Result<(u64, bool), Error> {
         let name = name.to_owned();
-        let consumer = self.ask(|answer| Command::Consumer { name, start, answer }).await?;
+        // A known one is only read: also a store that takes no writes can be started on.
+        let known = {
+            let name = name.clone();
+            self.read(move |snapshot| match tables::read(&snapshot.txn, tables::CONSUMERS)? {
+                Some(table) => consumers::load(&table, &name),
+                None => Ok(None),
+            })
+        };
+        let consumer = match known.await? {
+            Some(consumer) => consumer,
+            None => self.ask(|answer| Command::Consumer { name, start, answer }).await?,
+        };
         Ok((consumer.next, consumer.lost.is_some()))
     }
 
