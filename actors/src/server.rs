@@ -161,9 +161,8 @@ enum Then {
 /// Holds the seen state against the record. None: all is as recorded. Pure.
 fn judge(server: &Server, seen: Seen, active: bool, restarts_left: bool) -> Option<Verdict> {
     use ServerState as S;
-    // These belong to a job, which is not there: the record is from before a crash of ours and the job's resumption
-    // will set it; or the job ended badly and an operator decides.
-    if matches!(server.state, S::Building | S::Deleting | S::Error) {
+    // A job is on its way here, and knows better; or the last one ended badly, and an operator decides.
+    if server.job_id.is_some() || matches!(server.state, S::Building | S::Deleting | S::Error) {
         return None;
     }
     let state = state_of(seen.state);
@@ -294,5 +293,71 @@ pub(crate) fn new_job(
         started_at: None,
         finished_at: None,
         input,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sutler_model::{BillingEntityId, CustomerId, ImageId};
+
+    fn server(state: ServerState, wanted: Wanted) -> Server {
+        Server {
+            id: ServerId::new(1, [1; 10]),
+            version: 3,
+            name: "web-1".into(),
+            customer_id: CustomerId::new(1, [2; 10]),
+            billing_entity_id: BillingEntityId::new(1, [3; 10]),
+            cpu: 1,
+            memory_mib: 512,
+            image_id: ImageId::new(1, [4; 10]),
+            node_id: None,
+            nics: Vec::new(),
+            state,
+            state_since: Timestamp(0),
+            state_reason: None,
+            wanted,
+            job_id: None,
+            user_data: None,
+            ssh_keys: Vec::new(),
+            keys: Vec::new(),
+            provider_values: std::collections::BTreeMap::new(),
+            created_at: Timestamp(0),
+        }
+    }
+
+    fn seen(state: Option<GuestState>, watched: bool) -> Seen {
+        Seen { state, at: Timestamp(10), alive_at: Timestamp(5), watched, version: None }
+    }
+
+    #[test]
+    fn what_is_as_recorded_needs_nothing() {
+        let running = server(ServerState::Running, Wanted::Running);
+        assert_eq!(judge(&running, seen(Some(GuestState::Running), true), true, true), None);
+    }
+
+    #[test]
+    fn a_server_whose_job_is_on_its_way_is_left_to_it() {
+        let mut starting = server(ServerState::Starting, Wanted::Running);
+        starting.job_id = Some(JobId::new(1, [5; 10]));
+        assert_eq!(judge(&starting, seen(Some(GuestState::Stopped), true), true, true), None);
+    }
+
+    #[test]
+    fn an_end_that_nobody_watched_is_no_wish_of_the_owner() {
+        let running = server(ServerState::Running, Wanted::Running);
+        let verdict = judge(&running, seen(Some(GuestState::Stopped), false), true, true).expect("a verdict");
+        assert_eq!((verdict.wanted, verdict.then), (Wanted::Running, Some(Then::Start)));
+        let verdict = judge(&running, seen(Some(GuestState::Stopped), true), true, true).expect("a verdict");
+        assert_eq!((verdict.wanted, verdict.then), (Wanted::Stopped, None));
+        let verdict = judge(&running, seen(None, true), false, true).expect("a verdict");
+        assert_eq!((verdict.wanted, verdict.then), (Wanted::Stopped, None), "a suspended customer's is not restarted");
+    }
+
+    #[test]
+    fn a_suspended_customers_server_started_by_hand_is_stopped() {
+        let stopped = server(ServerState::Stopped, Wanted::Stopped);
+        let verdict = judge(&stopped, seen(Some(GuestState::Running), true), false, true).expect("a verdict");
+        assert_eq!((verdict.state, verdict.then), (ServerState::Running, Some(Then::Stop)));
     }
 }
