@@ -86,7 +86,8 @@ async fn create(admin: &mut Client, new: &Value, round: usize, root: &Path) -> R
 }
 
 async fn delete(admin: &mut Client, server: &str) -> Result<()> {
-    let (status, body) = admin.send(hyper::Method::DELETE, &format!("/api/v1/servers/{server}"), bytes::Bytes::new()).await?;
+    let (status, body) =
+        admin.send(hyper::Method::DELETE, &format!("/api/v1/servers/{server}"), bytes::Bytes::new()).await?;
     ensure!(status == 202, "deleting answered {status}");
     finished(admin, &serde_json::from_slice(&body)?).await
 }
@@ -113,7 +114,8 @@ fn hand(daemon: &libvirtd::Daemon, domain: &str, server: &str, base: &Path, fold
     // The seed was deleted with the server; the guest boots the same without it.
     if let Some(seed) = between(domain, "seeds/", "'") {
         let seed = format!("seeds/{seed}");
-        let path = domain.lines().find(|l| l.contains(&seed)).and_then(|l| between(l, "file='", "'")).context("no seed")?;
+        let path =
+            domain.lines().find(|l| l.contains(&seed)).and_then(|l| between(l, "file='", "'")).context("no seed")?;
         std::fs::create_dir_all(Path::new(path).parent().context("no folder")?)?;
         std::fs::write(path, vec![0_u8; 1 << 19])?;
     }
