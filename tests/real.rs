@@ -148,7 +148,10 @@ async fn a_guest_outlives_the_program_and_is_found_again_as_it_is() {
         (runs && process(&server).is_some_and(|id| Some(id) != before)).then_some(())
     })
     .await;
-    let usage = format!("/customers/{}/usage?from=2000-01-01T00:00:00Z&resource={server}&meter=cpu", real.customer);
+    let usage = format!(
+        "/customers/{}/usage?from=2000-01-01T00:00:00Z&to=2100-01-01T00:00:00Z&resource={server}&meter=cpu",
+        real.customer
+    );
     let intervals = real.admin.get(&usage).await.expect(200);
     assert_eq!(intervals.items()[0]["evidence"], "last_seen_alive", "{}", intervals.text);
 

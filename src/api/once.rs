@@ -64,6 +64,8 @@ async fn keyed(
     };
     let store = api.store();
     let id = Uuid::new_v5(&user_id.0, key.key.as_bytes());
+    // Before anything is read: who finds an unfinished receipt from here on knows that nobody is at work on it.
+    let working = api.working.enter(id);
     let mut receipt = Receipt {
         id: id.into(),
         version: 0,
@@ -74,7 +76,14 @@ async fn keyed(
         reply: None,
         created_at: store.now(),
     };
-    if let Some(earlier) = store.get::<Receipt>(id).await? {
+    let earlier = store.get::<Receipt>(id).await?;
+    let Some(_working) = working else {
+        return match earlier {
+            Some(earlier) if earlier.request_hash != receipt.request_hash => Err(Error::KeyReused.into()),
+            _ => Err(at_work()),
+        };
+    };
+    if let Some(earlier) = earlier {
         if !expired(&earlier, store.now())
             && let Some(answer) = repeat(api, &earlier, &receipt).await?
         {
@@ -90,7 +99,6 @@ async fn keyed(
         })
         .await?;
     }
-    let _working = api.working.enter(id);
     let answer = work.await;
     finish(store, receipt, keep_body, answer).await
 }
@@ -102,9 +110,6 @@ async fn repeat(api: &Api, earlier: &Receipt, now: &Receipt) -> Result<Option<Re
     }
     if let Some(reply) = &earlier.reply {
         return replay(reply).map(Some);
-    }
-    if api.working.contains(earlier.id.0) {
-        return Err(Problem::conflict("in_progress", "The first request with this Idempotency-Key is still at work."));
     }
     match effect(api.store(), earlier).await? {
         None => Ok(None),
@@ -183,11 +188,13 @@ async fn commit(store: &Store, change: impl FnOnce(&mut ChangeSet)) -> Result<()
     change(&mut set);
     match store.commit(set).await {
         Ok(_) => Ok(()),
-        Err(StoreError::Conflict { .. }) => {
-            Err(Problem::conflict("in_progress", "Another request with this Idempotency-Key is at work."))
-        }
+        Err(StoreError::Conflict { .. }) => Err(at_work()),
         Err(error) => Err(error.into()),
     }
+}
+
+fn at_work() -> Problem {
+    Problem::conflict("in_progress", "The first request with this Idempotency-Key is still at work.")
 }
 
 async fn forget(store: &Store, receipt: &Receipt) {
@@ -226,13 +233,10 @@ pub struct Working(std::sync::Mutex<std::collections::HashSet<Uuid>>);
 pub struct Entered<'a>(&'a Working, Uuid);
 
 impl Working {
-    fn enter(&self, id: Uuid) -> Entered<'_> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(id);
-        Entered(self, id)
-    }
-
-    fn contains(&self, id: Uuid) -> bool {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains(&id)
+    /// None when one with this id is at work already.
+    fn enter(&self, id: Uuid) -> Option<Entered<'_>> {
+        let new = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(id);
+        new.then(|| Entered(self, id))
     }
 }
 
