@@ -98,7 +98,6 @@ async fn measure() -> Result<Vec<Measure>> {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let lag_s = owed.elapsed().as_secs_f64();
-    let rss = program.rss_mb()?;
     program.stop()?;
     let measure = |bench: &str, value: f64, unit, reference: f64, target| Measure {
         bench: format!("create_rate/{bench}"),
@@ -112,7 +111,6 @@ async fn measure() -> Result<Vec<Measure>> {
         measure("jobs_finished", per_s, "1/s", NOVA_PER_S, TARGET_PER_S / NOVA_PER_S),
         measure("backlog_max", backlog_max as f64, "jobs", BACKLOG as f64, 2.0),
         measure("triggers_behind", lag_s, "s", SECONDS as f64, 0.1),
-        measure("memory", rss, "MB", 300.0, 1.0),
     ])
 }
 
