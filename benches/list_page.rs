@@ -30,7 +30,7 @@ async fn measure() -> Result<Vec<Measure>> {
     let (customers, image) = admin.furnish(folder.path(), CUSTOMERS).await?;
     for n in 0..SERVERS {
         let new = json!({"customer_id": customers[n % CUSTOMERS], "name": format!("s-{n}"), "cpu": 1, "memory_mib": 64,
-                         "disk_gib": 1, "image_id": image, "start": (n / CUSTOMERS) % 2 == 0});
+                         "disk_gib": 1, "image_id": image, "start": (n / CUSTOMERS).is_multiple_of(2)});
         admin.post("/api/v1/servers", &new).await?;
     }
     settled(&mut admin).await?;
