@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::HashSet,
     fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -319,9 +320,9 @@ impl Config {
         if self.compute.nodes.is_empty() {
             return wrong("compute.nodes", "is empty; name at least one node".into());
         }
-        for (i, node) in self.compute.nodes.iter().enumerate() {
-            let again = self.compute.nodes[..i].iter().any(|n| n.name.eq_ignore_ascii_case(&node.name));
-            if again || node.name.is_empty() {
+        let mut names = HashSet::new();
+        for node in &self.compute.nodes {
+            if node.name.is_empty() || !names.insert(node.name.to_lowercase()) {
                 return wrong("compute.nodes", format!("names `{}`; each node needs a name of its own", node.name));
             }
         }

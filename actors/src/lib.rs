@@ -3,6 +3,7 @@
 mod caller;
 mod core;
 mod customer;
+mod enrol;
 mod error;
 mod family;
 mod jobs;

@@ -22,7 +22,7 @@ use sutler_drivers::{
     Drivers,
     compute::{GuestState, NodeEvent, SeenGuest},
 };
-use sutler_model::{Cause, Kvm, Node, NodeId, NodeState, Noun, Server, ServerId, ServerState, Timestamp};
+use sutler_model::{Cause, Node, NodeId, NodeState, Noun, Server, ServerId, ServerState, Timestamp};
 use sutler_store::{ChangeSet, Field};
 use tokio::sync::broadcast::error::RecvError;
 use uuid::Uuid;
@@ -235,63 +235,5 @@ pub(crate) async fn watch(core: Core, nodes: Registry<NodeActor>, id: NodeId, fi
         if let Err(error) = answer {
             tracing::warn!(node = %id, "the node's actor did not answer: {error}");
         }
-    }
-}
-
-/// Finds the node's record by name, or makes it; takes its size and its KVM verdict in.
-pub(crate) async fn enrol(core: &Core, name: &str, uri: &str, drivers: &Drivers) -> Result<Node, crate::Error> {
-    let found = core.store.index().holder(Noun::Node, "name", &[name.to_lowercase().as_bytes()]);
-    let known = match found {
-        Some(id) => core.store.get::<Node>(id).await?,
-        None => None,
-    };
-    let capacity = drivers.compute.capacity().await;
-    // The answer of the self-test is remembered; a tiny guest at each start would only cost time.
-    let kvm = match known.as_ref().map(|node| node.kvm.clone()) {
-        Some(kvm) if kvm != Kvm::Unknown => kvm,
-        _ => drivers.compute.test_kvm().await.unwrap_or(Kvm::Unknown),
-    };
-    drivers.compute.use_kvm(kvm == Kvm::Usable);
-    let now = core.now();
-    let mut node = known.clone().unwrap_or_else(|| Node {
-        id: core.new_id(),
-        version: 0,
-        name: name.to_owned(),
-        uri: uri.to_owned(),
-        state: NodeState::Unresponsive,
-        state_reason: None,
-        cpus: 0,
-        memory_mib: 0,
-        kvm: Kvm::Unknown,
-        seen_at: now,
-        created_at: now,
-    });
-    node.kvm = kvm;
-    uri.clone_into(&mut node.uri);
-    match capacity {
-        Ok(capacity) => {
-            node.cpus = capacity.cpus;
-            node.memory_mib = capacity.memory_mib;
-            if node.state == NodeState::Unresponsive {
-                node.state = NodeState::Up;
-            }
-            node.state_reason = None;
-        }
-        Err(error) => {
-            node.state = NodeState::Unresponsive;
-            node.state_reason = Some(chain(&error));
-        }
-    }
-    let mut set = ChangeSet::new(Cause::system("start-up"));
-    match &known {
-        Some(old) if *old == node => return Ok(node),
-        Some(old) => set.update(old, &mut node),
-        None => set.create(&mut node),
-    };
-    match (core.store.commit(set).await, known) {
-        (Ok(_), _) => Ok(node),
-        // A full disk must not keep a controller from starting: reads go on, and the next look records the rest.
-        (Err(sutler_store::Error::DiskFull { .. }), Some(old)) => Ok(old),
-        (Err(error), _) => Err(error.into()),
     }
 }

@@ -3,6 +3,7 @@
 use crate::{
     Core, Error, Fault, Nodes, Placement, Settings,
     customer::CustomerActor,
+    enrol,
     jobs::Engine,
     keeper,
     meter::MeterActor,
@@ -80,13 +81,7 @@ impl System {
             settings: Arc::new(settings),
             runtime: tokio::runtime::Handle::current(),
         };
-        let mut enrolled = Vec::with_capacity(nodes.len());
-        for config in nodes {
-            let node = node::enrol(&core, &config.name, &config.uri, &config.drivers).await?;
-            core.placement.set_node(&node);
-            core.nodes.insert(node.id, config.drivers);
-            enrolled.push(node.id);
-        }
+        let enrolled = enrol::enrol_all(&core, nodes).await?;
         hold_places(&core).await?;
 
         let pool = ArbiterPool::start(arbiters)
