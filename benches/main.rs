@@ -7,6 +7,7 @@ mod list_page;
 mod program;
 mod store_load;
 mod store_writes;
+mod triggers;
 
 use anyhow::{Result, bail};
 use serde::Serialize;
@@ -33,13 +34,14 @@ pub struct Measure {
 type Bench = fn() -> Result<Vec<Measure>>;
 
 /// Every question, by name.
-const BENCHES: [(&str, Bench); 6] = [
+const BENCHES: [(&str, Bench); 7] = [
     ("store_writes", store_writes::run),
     ("store_load", store_load::run),
     ("create_rate", create_rate::run),
     ("list_page", list_page::run),
     ("footprint", footprint::run),
     ("boot", boot::run),
+    ("triggers", triggers::run),
 ];
 
 fn main() -> Result<()> {

@@ -28,7 +28,7 @@ const RECORD: usize = 336;
 /// Customers the records belong to.
 const CUSTOMERS: u128 = 10_000;
 /// What the program gives its store.
-const CACHE: usize = 16 << 20;
+pub(crate) const CACHE: usize = 16 << 20;
 const TABLE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("server");
 
 /// Runs the bench.
@@ -72,7 +72,7 @@ pub fn run() -> Result<Vec<Measure>> {
     Ok(measures)
 }
 
-fn write_raw(db: &Database, batch: usize, commits: usize) -> Result<()> {
+pub(crate) fn write_raw(db: &Database, batch: usize, commits: usize) -> Result<()> {
     for commit in 0..commits {
         let mut txn = db.begin_write()?;
         txn.set_durability(Durability::Immediate)?;
@@ -120,7 +120,7 @@ async fn write_ours(store: &Store, batch: usize, commits: usize, queued: bool) -
 }
 
 /// A server as the API makes them, 336 bytes when encoded.
-fn record(id: Uuid, n: u128) -> Server {
+pub(crate) fn record(id: Uuid, n: u128) -> Server {
     Server {
         id: ServerId(id),
         version: 0,
@@ -162,7 +162,7 @@ fn open(folder: &Path) -> Result<Store> {
     Ok(Store::open(&folder.join("store.redb"), options)?)
 }
 
-fn median(mut samples: Vec<f64>) -> f64 {
+pub(crate) fn median(mut samples: Vec<f64>) -> f64 {
     samples.sort_by(f64::total_cmp);
     samples[samples.len() / 2]
 }
