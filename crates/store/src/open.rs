@@ -99,6 +99,7 @@ pub(crate) fn start(
         tail,
         trimmed_at: Instant::now(),
         blocks: feed::BlockWriter::new(),
+        company: 0,
     };
     let thread = std::thread::Builder::new().name("store-write".to_owned());
     let writer = thread.spawn(move || writer.run()).attempt("starting the store's writer")?;

@@ -10,6 +10,9 @@ use tokio::sync::Notify;
 /// Change sets that may wait before [`crate::Store::commit`] makes its callers wait outside.
 const ROOM: usize = 16 * crate::writer::SETS_MAX;
 
+/// How long a taker waits for company: a small part of what a durable commit takes.
+const LINGER: Duration = Duration::from_micros(60);
+
 /// A queue whose takers are threads and whose givers never block.
 pub(crate) struct Queue<T> {
     state: Mutex<State<T>>,
@@ -67,12 +70,29 @@ impl<T> Queue<T> {
     }
 
     /// Takes what is there, at most `max` items of together about `max_size`; waits for the first, at most `patience`.
-    pub(crate) fn take(&self, max: usize, max_size: usize, size: impl Fn(&T) -> usize, patience: Duration) -> Vec<T> {
+    ///
+    /// What is there is not taken before it is `company`, or [`LINGER`] is over: givers who were just answered are likely
+    /// to come back at once, and would else never share a turn with those who came meanwhile.
+    pub(crate) fn take(
+        &self,
+        max: usize,
+        max_size: usize,
+        size: impl Fn(&T) -> usize,
+        patience: Duration,
+        company: usize,
+    ) -> Vec<T> {
         let mut state = self.lock();
+        let company = company.min(max);
         if state.items.is_empty() {
             state.takers_waiting += 1;
             let waiting = |s: &mut State<T>| s.items.is_empty();
             state = self.arrived.wait_timeout_while(state, patience, waiting).unwrap_or_else(PoisonError::into_inner).0;
+            state.takers_waiting -= 1;
+        }
+        if !state.items.is_empty() && state.items.len() < company {
+            state.takers_waiting += 1;
+            let alone = |s: &mut State<T>| s.items.len() < company && !s.closed;
+            state = self.arrived.wait_timeout_while(state, LINGER, alone).unwrap_or_else(PoisonError::into_inner).0;
             state.takers_waiting -= 1;
         }
         let before = state.items.len();
@@ -89,6 +109,11 @@ impl<T> Queue<T> {
             self.room.notify_waiters();
         }
         out
+    }
+
+    /// Items that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().items.len()
     }
 
     /// The next item; waits for it. None once closed.

@@ -91,6 +91,8 @@ pub(crate) struct Writer {
     pub(crate) tail: Tail,
     pub(crate) trimmed_at: Instant,
     pub(crate) blocks: BlockWriter,
+    /// How many sets the next turn can expect: those that wait, and one from each giver just answered.
+    pub(crate) company: usize,
 }
 
 /// A change set on its way.
@@ -118,7 +120,8 @@ impl Writer {
     /// Runs until told to close, or until the storage fails.
     pub(crate) fn run(mut self) {
         loop {
-            let batch = self.shared.queue.take(SETS_MAX, BYTES_MAX, Command::bytes, IDLE);
+            let batch = self.shared.queue.take(SETS_MAX, BYTES_MAX, Command::bytes, IDLE, self.company);
+            self.company = 0;
             let closing = batch.iter().any(|c| matches!(c, Command::Close));
             let outcome = catch_unwind(AssertUnwindSafe(|| self.turn(batch)));
             let failure = match outcome {
@@ -167,6 +170,7 @@ impl Writer {
             self.tail = batch.tail;
             self.shared.committed(batch.tail.seq, oldest, batch.dirty, count, began.elapsed());
         });
+        self.company = self.shared.queue.len() + batch.sets.len();
         batch.answer(done.as_ref().err());
         done
     }
