@@ -7,11 +7,10 @@ use std::{
     num::NonZero,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::Path,
-    sync::Arc,
 };
-use sutler_actors::{Fault, Faults, NewProvider, NodeConfig, Settings, Setup, System};
-use sutler_drivers::simulated::{self, FaultError, Simulated};
-use sutler_model::{FieldError, Noun, validate};
+use sutler_actors::{NewProvider, NodeConfig, Settings, Setup, System};
+use sutler_drivers::simulated::Simulated;
+use sutler_model::{Noun, validate};
 use sutler_store::{Follower, FollowerStatus, Options, Store};
 
 /// The store's file in the data folder.
@@ -123,9 +122,9 @@ pub async fn start(config: &Config, store: Store) -> anyhow::Result<System> {
             .with_context(|| format!("opening node `{}` (compute.nodes)", node.name))?;
         nodes.push(NodeConfig { name: node.name.clone(), uri, drivers });
     }
-    let faults = if config.compute.simulated { Some(faults(Simulated::in_folder(data)?)) } else { None };
+    let simulated = if config.compute.simulated { Some(Simulated::in_folder(data)?) } else { None };
     let arbiters = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let setup = Setup { store, nodes, settings: settings(config), faults, arbiters };
+    let setup = Setup { store, nodes, settings: settings(config), simulated, arbiters };
     System::start(setup).await.context("starting the actors")
 }
 
@@ -146,22 +145,6 @@ fn settings(config: &Config) -> Settings {
         run_tries_max: config.lua.tries_max,
         egress_allow: config.lua.egress_allow.clone(),
     }
-}
-
-/// Orders faults of the simulated world that the drivers share.
-fn faults(world: Simulated) -> Faults {
-    Arc::new(move |fault: &Fault| {
-        if !simulated::Fault::is_known_call(&fault.call) {
-            return Err(FieldError::new("call", format!("`{}` is no driver call; `*` is any", fault.call)));
-        }
-        let error = match &fault.error {
-            Some(word) => Some(word.parse::<FaultError>().map_err(|fix| FieldError::new("error", fix))?),
-            None => None,
-        };
-        let Fault { call, times, delay_ms, .. } = fault.clone();
-        world.fault(simulated::Fault { call, times, error, delay_ms, hang: false });
-        Ok(())
-    })
 }
 
 /// At the first start, makes the provider and its first administrator. None: they are there.

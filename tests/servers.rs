@@ -64,13 +64,45 @@ async fn faults_can_be_ordered_by_operators_only_and_must_make_sense() {
     let fault = json!({ "call": "start" });
     world.ada.client.post("/simulation/faults", fault).await.problem(403, "forbidden");
     for (body, field) in [
-        (json!({ "call": "dance" }), "call"),
-        (json!({ "call": "start", "times": 0 }), "times"),
+        (json!({ "call": "dance", "delay_ms": 1 }), "call"),
+        (json!({ "delay_ms": 1 }), "call"),
+        (json!({ "call": "start", "job": "create_server", "delay_ms": 1 }), "call"),
+        (json!({ "call": "start", "step": "boot", "delay_ms": 1 }), "step"),
+        (json!({ "job": "dance", "delay_ms": 1 }), "job"),
+        (json!({ "job": "start_server", "step": "dance", "delay_ms": 1 }), "step"),
+        (json!({ "call": "start", "times": 0, "delay_ms": 1 }), "times"),
         (json!({ "call": "start", "error": "odd" }), "error"),
+        (json!({ "call": "start" }), "error"),
     ] {
         let reply = world.admin.post("/simulation/faults", body).await.problem(422, "invalid");
         assert_eq!(reply.fields(), [field]);
     }
+}
+
+#[tokio::test]
+async fn the_next_job_or_step_of_a_kind_fails_on_order() {
+    let world = World::new().await;
+    let ada = &world.ada.client;
+    let order = async |fault| world.admin.post("/simulation/faults", fault).await.expect(204);
+    order(json!({ "job": "create_server", "error": "permanent" })).await;
+    let job = ada.post("/servers", world.server("web-1")).await.expect(202);
+    let failed = ada.finished(&job.id()).await;
+    assert_eq!((&failed["state"], &failed["error"]["code"]), (&json!("failed"), &json!("failed")), "{failed}");
+
+    // The work is done and its answer lost: the step is done again, and nothing is there twice.
+    order(json!({ "job": "create_server", "step": "ensure_disks", "error": "deadline", "times": 2 })).await;
+    order(json!({ "job": "start_server", "error": "transient", "delay_ms": 5 })).await;
+    let waiting = world.admin.get("/simulation/faults").await.expect(200);
+    assert_eq!(waiting.items().len(), 2, "{}", waiting.text);
+    assert_eq!(waiting.items()[1]["step"], "define_domain", "a job's fault is one of its first step");
+    let job = ada.post("/servers", world.server("web-2")).await.expect(202);
+    let done = ada.finished(&job.id()).await;
+    assert_eq!(done["state"], "successful", "{done}");
+    let left = world.admin.get("/simulation/faults").await.expect(200);
+    assert_eq!(left.items().len(), 1, "only the one for another kind of job: {}", left.text);
+
+    world.admin.delete("/simulation/faults").await.expect(204);
+    assert!(world.admin.get("/simulation/faults").await.expect(200).items().is_empty());
 }
 
 #[tokio::test]

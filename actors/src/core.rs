@@ -1,6 +1,7 @@
 //! What every part of this crate stands on: the store, the nodes' drivers, the settings and the time.
 
 use crate::{nodes::Nodes, placement::Placement};
+use sutler_drivers::simulated::Simulated;
 use sutler_model::Timestamp;
 use sutler_store::Store;
 use uuid::Uuid;
@@ -70,6 +71,8 @@ pub struct Core {
     pub placement: Placement,
     /// How to behave.
     pub settings: std::sync::Arc<Settings>,
+    /// The simulated world whose faults jobs suffer, in simulated mode.
+    pub simulated: Option<Simulated>,
     /// Where work runs that must not hold up the actors' threads.
     pub runtime: tokio::runtime::Handle,
 }

@@ -28,4 +28,4 @@ pub use error::Error;
 pub use nodes::Nodes;
 pub use ops::*;
 pub use placement::Placement;
-pub use system::{Faults, NodeConfig, Setup, System};
+pub use system::{NodeConfig, Setup, System};

@@ -1,7 +1,7 @@
 //! The running whole: starts the actors in order and stops them in reverse.
 
 use crate::{
-    Core, Error, Fault, Nodes, Placement, Settings,
+    Core, Error, Nodes, Placement, Settings,
     customer::CustomerActor,
     enrol,
     jobs::Engine,
@@ -16,8 +16,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use sutler_drivers::Drivers;
-use sutler_model::{FieldError, Noun, Server};
+use sutler_drivers::{Drivers, simulated::Simulated};
+use sutler_model::{Noun, Server};
 use sutler_store::Store;
 use tokio::task::JoinHandle;
 
@@ -31,9 +31,6 @@ pub struct NodeConfig {
     pub drivers: Drivers,
 }
 
-/// Orders a fault of the simulated drivers; refuses one that makes no sense.
-pub type Faults = Arc<dyn Fn(&Fault) -> Result<(), FieldError> + Send + Sync>;
-
 /// What a system is made of.
 pub struct Setup {
     /// Everything that lasts.
@@ -42,8 +39,8 @@ pub struct Setup {
     pub nodes: Vec<NodeConfig>,
     /// How to behave.
     pub settings: Settings,
-    /// Where faults are ordered, in simulated mode.
-    pub faults: Option<Faults>,
+    /// The world that the drivers simulate, whose faults operators may order.
+    pub simulated: Option<Simulated>,
     /// Threads that actors share, at least 1.
     pub arbiters: usize,
 }
@@ -61,7 +58,6 @@ pub(crate) struct Inner {
     pub(crate) meters: Registry<MeterActor>,
     pub(crate) node_actors: Registry<NodeActor>,
     pub(crate) scripts: Scripts,
-    pub(crate) faults: Option<Faults>,
     pool: ArbiterPool,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -73,12 +69,13 @@ impl System {
     /// [`Error::Store`]; [`Error::Busy`] when threads cannot be started. A node that does not answer is no error.
     pub async fn start(setup: Setup) -> Result<Self, Error> {
         node::describe();
-        let Setup { store, nodes, settings, faults, arbiters } = setup;
+        let Setup { store, nodes, settings, simulated, arbiters } = setup;
         let core = Core {
             store,
             nodes: Nodes::default(),
             placement: Placement::default(),
             settings: Arc::new(settings),
+            simulated,
             runtime: tokio::runtime::Handle::current(),
         };
         let enrolled = enrol::enrol_all(&core, nodes).await?;
@@ -102,7 +99,6 @@ impl System {
             servers: servers.clone(),
             meters,
             node_actors: node_actors.clone(),
-            faults,
             pool,
             tasks: Mutex::new(Vec::new()),
         });

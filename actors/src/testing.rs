@@ -46,7 +46,7 @@ impl Bench {
             uri: "simulated:///node-1".into(),
             drivers: world.drivers("node-1"),
         }];
-        let setup = Setup { store, nodes, settings, faults: None, arbiters: 2 };
+        let setup = Setup { store, nodes, settings, simulated: Some(world.clone()), arbiters: 2 };
         let system = System::start(setup).await.expect("the system starts");
         let new = NewProvider {
             name: "Provider".into(),

@@ -28,7 +28,7 @@ pub async fn events_per_s(load: Load) -> Result<f64> {
     let store = Store::open(&folder.path().join("store.redb"), options)?;
     let world = Simulated::new(Config::default())?;
     let node = NodeConfig { name: "n".into(), uri: "simulated:///n".into(), drivers: world.drivers("n") };
-    let setup = Setup { store, nodes: vec![node], settings: Settings::default(), faults: None, arbiters: 2 };
+    let setup = Setup { store, nodes: vec![node], settings: Settings::default(), simulated: None, arbiters: 2 };
     let system = System::start(setup).await?;
     let script = arm(&system).await?;
 

@@ -26,12 +26,18 @@ pub enum Quarantine {
 /// Commands of `simulate`.
 #[derive(clap::Subcommand, Debug)]
 pub enum Simulate {
-    /// Make the next calls of the simulated drivers fail or wait
+    /// Make the next calls of the simulated drivers, or the next jobs of a kind, fail or wait
     Fault {
         /// The driver call, such as `start` or `ensure_disk`; `*` for any
+        #[arg(long, required_unless_present = "job", conflicts_with = "job")]
+        call: Option<String>,
+        /// The kind of job, such as `create_server`
         #[arg(long)]
-        call: String,
-        /// How many calls
+        job: Option<String>,
+        /// The step of such jobs [default: their first]
+        #[arg(long, requires = "job")]
+        step: Option<String>,
+        /// How many calls or steps
         #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         times: u32,
         /// How they fail; none: they only wait
@@ -41,14 +47,27 @@ pub enum Simulate {
         #[arg(long, default_value_t = 0, value_name = "MS")]
         delay_ms: u64,
     },
+    /// List the faults that are still to be suffered
+    Faults,
+    /// Take back all faults that were not suffered yet
+    Clear,
 }
 
 const COLUMNS: &[Column] = &[
     Column { title: "KIND", at: "kind" },
     Column { title: "ID", at: "id" },
     Column { title: "SINCE", at: "since" },
-    Column { title: "RESTARTS", at: "restarts" },
     Column { title: "REASON", at: "reason" },
+];
+
+const FAULTS: &str = "simulation/faults";
+const FAULT_COLUMNS: &[Column] = &[
+    Column { title: "CALL", at: "call" },
+    Column { title: "JOB", at: "job" },
+    Column { title: "STEP", at: "step" },
+    Column { title: "TIMES", at: "times" },
+    Column { title: "ERROR", at: "error" },
+    Column { title: "DELAY MS", at: "delay_ms" },
 ];
 
 /// Runs a command of `quarantine`.
@@ -79,9 +98,26 @@ pub async fn quarantine(session: &Session, command: Quarantine) -> Result<(), Er
 /// # Errors
 /// Those of the request; a server with real drivers answers with a conflict.
 pub async fn simulate(session: &Session, command: Simulate) -> Result<(), Error> {
-    let Simulate::Fault { call, times, error, delay_ms } = command;
-    let body = json!({"call": call, "times": times, "error": error, "delay_ms": delay_ms});
-    session.client.send(session.client.request(Method::POST, "simulation/faults", &Query::new()).json(&body)).await?;
-    note(&format!("the next {times} calls of `{call}` are set"));
-    Ok(())
+    match command {
+        Simulate::Fault { call, job, step, times, error, delay_ms } => {
+            let body = json!({"call": call, "job": job, "step": step, "times": times, "error": error,
+                              "delay_ms": delay_ms});
+            let request = session.client.request(Method::POST, FAULTS, &Query::new()).json(&body);
+            session.client.send(request).await?;
+            match (call, job) {
+                (Some(call), _) => note(&format!("the next {times} calls of `{call}` are set")),
+                (None, job) => note(&format!("the next {times} jobs `{}` are set", job.unwrap_or_default())),
+            }
+            Ok(())
+        }
+        Simulate::Faults => {
+            let body = session.client.get(FAULTS).await?;
+            session.format.list(FAULT_COLUMNS, body["items"].as_array().map(Vec::as_slice).unwrap_or_default())
+        }
+        Simulate::Clear => {
+            session.client.send(session.client.request(Method::DELETE, FAULTS, &Query::new())).await?;
+            note("nothing fails on order any more");
+            Ok(())
+        }
+    }
 }

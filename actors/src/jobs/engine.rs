@@ -93,6 +93,11 @@ impl Engine {
     }
 }
 
+/// What a fault of a job's step is called.
+pub(crate) fn fault_name(kind: &str, step: &str) -> String {
+    format!("{kind}/{step}")
+}
+
 async fn load(core: &Core, id: JobId) -> Result<(Job, Family), Error> {
     let found = core
         .store
@@ -136,13 +141,27 @@ impl<W: Work> Running<'_, W> {
             Err(error) => return self.needs_operator(error).await,
         };
         let ctx = StepCtx { core: self.core, family: &self.family, job: &self.job };
-        match guarded(self.work.run(step, &ctx)).await {
+        match guarded(self.run(step, &ctx)).await {
             Ok(apply) => self.step_done(step, apply).await,
             Err(StepError::Transient { operator }) if self.may_retry() => {
                 self.retry_later(operator, JobState::Waiting).await
             }
             Err(error) => self.begin_undo(job_error(error)).await,
         }
+    }
+
+    /// Does a step; in simulated mode with the fault that an operator ordered for it.
+    async fn run(&self, step: W::Step, ctx: &StepCtx<'_>) -> Result<Apply, StepError> {
+        let Some(world) = &self.core.simulated else { return self.work.run(step, ctx).await };
+        let name = || fault_name(self.job.input.kind(), step.name());
+        let fault = world.suffer(name);
+        if !fault.delay.is_zero() {
+            tokio::time::sleep(fault.delay).await;
+        }
+        fault.before(name)?;
+        let apply = self.work.run(step, ctx).await?;
+        fault.after(name, world.deadline())?;
+        Ok(apply)
     }
 
     /// Whether the job was cancelled or ran out of time.

@@ -214,11 +214,15 @@ pub struct NewImage {
     pub memory_mib_min: u64,
 }
 
-/// A fault to order, in simulated mode.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A fault to order, in simulated mode: of a driver's call, of a step of a job, or of a job, which is its first step.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Fault {
     /// The driver call that fails (`start`, `ensure_disk`), or `*`.
-    pub call: String,
+    pub call: Option<String>,
+    /// The kind of job that fails (`create_server`).
+    pub job: Option<String>,
+    /// The step of that job; none: its first.
+    pub step: Option<String>,
     /// How many times.
     pub times: u32,
     /// `transient`, `permanent`, `no_space`, `deadline` or `disconnected`; none: only the delay.

@@ -13,7 +13,8 @@ use std::{
 /// What the next matching calls suffer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
-    /// Name of the driver's method, such as `start` or `ensure_disk`; `*` is any.
+    /// Name of the driver's method, such as `start` or `ensure_disk`; `*` is any. Whoever else suffers faults names
+    /// what it does with a slash in it, which no `*` reaches.
     pub call: String,
     /// How many calls suffer it.
     pub times: u32,
@@ -38,7 +39,19 @@ pub enum FaultError {
     /// **Did its work**, and the answer was lost: the case that shows whether a step can be repeated.
     Deadline,
     /// Did nothing: not connected.
-    Disconnect,
+    Disconnected,
+}
+
+impl std::fmt::Display for FaultError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Transient => "transient",
+            Self::Permanent => "permanent",
+            Self::NoSpace => "no_space",
+            Self::Deadline => "deadline",
+            Self::Disconnected => "disconnected",
+        })
+    }
 }
 
 impl std::str::FromStr for FaultError {
@@ -49,8 +62,8 @@ impl std::str::FromStr for FaultError {
             "permanent" => Self::Permanent,
             "no_space" => Self::NoSpace,
             "deadline" => Self::Deadline,
-            "disconnect" => Self::Disconnect,
-            _ => return Err("must be transient, permanent, no_space, deadline or disconnect".into()),
+            "disconnected" => Self::Disconnected,
+            _ => return Err("must be transient, permanent, no_space, deadline or disconnected".into()),
         })
     }
 }
@@ -97,9 +110,10 @@ pub(super) struct Faults {
 }
 
 /// What one call suffers.
-#[derive(Default)]
-pub(super) struct Suffering {
-    pub(super) delay: Duration,
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Suffering {
+    /// How much longer it takes.
+    pub delay: Duration,
     pub(super) hang: bool,
     pub(super) error: Option<FaultError>,
 }
@@ -111,20 +125,29 @@ impl Faults {
         self.any.store(true, Ordering::Release);
     }
 
+    pub(super) fn left(&self) -> Vec<Fault> {
+        let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        list.iter().filter(|fault| fault.times > 0).cloned().collect()
+    }
+
     pub(super) fn clear(&self) {
         let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         list.clear();
         self.any.store(false, Ordering::Release);
     }
 
+    pub(super) fn any(&self) -> bool {
+        self.any.load(Ordering::Acquire)
+    }
+
     /// Takes the first fault that matches, once.
     pub(super) fn take(&self, call: &str) -> Suffering {
-        if !self.any.load(Ordering::Acquire) {
+        if !self.any() {
             return Suffering::default();
         }
         let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         list.retain(|f| f.times > 0);
-        let found = list.iter_mut().find(|f| f.call == call || f.call == "*").map(|f| {
+        let found = list.iter_mut().find(|f| f.call == call || (f.call == "*" && !call.contains('/'))).map(|f| {
             f.times -= 1;
             Suffering { delay: Duration::from_millis(f.delay_ms), hang: f.hang, error: f.error }
         });
@@ -135,14 +158,30 @@ impl Faults {
 
 impl Suffering {
     /// The failure that comes instead of the work.
-    pub(super) fn before(&self, attempted: impl Fn() -> String) -> Result<()> {
+    ///
+    /// # Errors
+    /// The one asked for.
+    pub fn before(&self, attempted: impl Fn() -> String) -> Result<()> {
         let asked_for = || Some("a fault was asked for".into());
         match self.error {
             None | Some(FaultError::Deadline) => Ok(()),
             Some(FaultError::Transient) => Err(Error::Transient { attempted: attempted(), source: asked_for() }),
             Some(FaultError::Permanent) => Err(Error::Permanent { attempted: attempted(), source: asked_for() }),
             Some(FaultError::NoSpace) => Err(Error::NoSpace { attempted: attempted() }),
-            Some(FaultError::Disconnect) => Err(Error::Disconnected { attempted: attempted() }),
+            Some(FaultError::Disconnected) => Err(Error::Disconnected { attempted: attempted() }),
         }
+    }
+    /// The failure that comes though the work was done.
+    ///
+    /// # Errors
+    /// [`Error::Deadline`], when that was asked for.
+    pub fn after(&self, attempted: impl Fn() -> String, deadline: Duration) -> Result<()> {
+        if self.error != Some(FaultError::Deadline) {
+            return Ok(());
+        }
+        Err(Error::Deadline {
+            attempted: attempted(),
+            deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
+        })
     }
 }

@@ -8,7 +8,7 @@ mod journal;
 mod node;
 mod world;
 
-pub use fault::{Fault, FaultError};
+pub use fault::{Fault, FaultError, Suffering};
 
 use crate::{Drivers, Error, Result, compute::SeenGuest};
 use fault::Faults;
@@ -113,6 +113,21 @@ impl Simulated {
     /// Makes the next calls that match fail, hang or take longer.
     pub fn fault(&self, fault: Fault) {
         self.0.faults.add(fault);
+    }
+
+    /// What a step that calls itself `name` suffers, once; the name has a slash in it.
+    pub fn suffer(&self, name: impl FnOnce() -> String) -> Suffering {
+        if self.0.faults.any() { self.0.faults.take(&name()) } else { Suffering::default() }
+    }
+
+    /// The faults that are still to be suffered, oldest first.
+    pub fn faults(&self) -> Vec<Fault> {
+        self.0.faults.left()
+    }
+
+    /// The deadline that calls run into.
+    pub fn deadline(&self) -> std::time::Duration {
+        std::time::Duration::from_millis(self.0.config.deadline_ms)
     }
 
     /// Takes all faults back; a call that hangs goes on hanging until its deadline.

@@ -1,6 +1,6 @@
 //! One node of a simulated world, as its drivers show it.
 
-use super::{Shared, fault::Suffering};
+use super::Shared;
 use crate::{
     Compute, Error, Network, Result, Storage,
     compute::{
@@ -61,10 +61,8 @@ impl View {
             }
             work(&mut world)?
         };
-        match suffering {
-            Suffering { error: Some(super::FaultError::Deadline), .. } => Err(overrun()),
-            _ => Ok(done),
-        }
+        suffering.after(&attempted, deadline)?;
+        Ok(done)
     }
 
     fn no_guest(attempted: String) -> Error {
