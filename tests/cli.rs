@@ -281,6 +281,39 @@ async fn a_name_that_several_have_is_answered_with_the_candidates() {
 }
 
 #[tokio::test]
+async fn the_store_of_a_running_server_is_copied_and_restored() {
+    let mut it = Installation::with_customer().await;
+    assert_eq!(it.create_server("web-1", &[]).code, 0);
+    let copy = it.home.path().join("copy.redb");
+    let copy = copy.to_str().unwrap();
+    let data = it.server.data();
+    let data = data.to_str().unwrap();
+
+    // From beside the server there is no way into its file, and the error names the one there is.
+    let refused = it.say(&["backup", copy, "--data-dir", data]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("--online"), "{}", refused.err);
+    assert!(it.ok(&["backup", copy, "--online"]).contains("everything up to event"));
+    assert!(it.say(&["backup", copy, "--online"]).err.contains("not overwritten"));
+    assert_eq!(fs::read_dir(data).unwrap().flatten().filter(|f| f.path().ends_with("download.copy")).count(), 0);
+
+    // What comes later is not in it.
+    it.ok(&["customer", "create", "Bob", "--plan", "Standard"]);
+    assert!(it.server.stop().await.success());
+    for file in fs::read_dir(data).unwrap().flatten() {
+        if file.file_name().to_string_lossy().starts_with("sutler.redb") {
+            fs::remove_file(file.path()).unwrap();
+        }
+    }
+    it.ok(&["restore", copy, "--data-dir", data]);
+    it.server = it.server.restart().await;
+    let said = it.typing(&it.login(), PASSWORD);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert_eq!(it.json(&["server", "show", "web-1"])["state"], "running");
+    assert_eq!(it.json(&["customer", "list"]).as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn a_failing_job_fails_its_command_and_can_be_watched_again() {
     let it = Installation::with_customer().await;
     it.ok(&["simulate", "fault", "--call", "start", "--error", "permanent"]);

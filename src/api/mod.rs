@@ -2,6 +2,7 @@
 
 mod api_keys;
 mod auth;
+mod backup;
 mod billing_entities;
 mod common;
 mod console;
@@ -69,6 +70,8 @@ pub struct Api {
     health: health::Health,
     streams: events::Streams,
     working: once::Working,
+    /// Held while a copy of the store is made and fetched.
+    copying: Arc<tokio::sync::Mutex<()>>,
 }
 
 type Shared = Arc<Api>;
@@ -139,6 +142,7 @@ impl Api {
             health: health::Health::default(),
             streams: events::Streams::default(),
             working: once::Working::default(),
+            copying: Arc::default(),
         })
     }
 
@@ -195,6 +199,7 @@ fn guarded_routes() -> OpenApiRouter<Shared> {
         .merge(invoices::routes())
         .merge(events::routes())
         .merge(operator::routes())
+        .merge(backup::routes())
 }
 
 /// The API's description, OpenAPI 3.1, as it is kept in `docs/openapi.json`.

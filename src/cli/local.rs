@@ -19,13 +19,6 @@ use sutler_store::{Committed, Error as StoreError};
 pub enum Local {
     /// Run the server until it is told to stop; stopping it stops no guest
     Serve(serve::Options),
-    /// Copy the store of a stopped server to a new file
-    Backup {
-        /// The new file
-        to: PathBuf,
-        #[command(flatten)]
-        place: Place,
-    },
     /// Put a backup in place where no store is
     Restore {
         /// The backup
@@ -96,7 +89,11 @@ pub struct Place {
 }
 
 impl Place {
-    fn settings(self) -> Result<Config, Error> {
+    /// The settings it leads to.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn settings(self) -> Result<Config, Error> {
         let options = serve::Options { config: self.config, data_dir: self.data_dir, ..serve::Options::default() };
         options.settings().map_err(failed)
     }
@@ -121,7 +118,6 @@ impl Place {
 pub fn run(command: Local, format: Format, root: fn() -> clap::Command) -> Result<(), Error> {
     match command {
         Local::Serve(options) => serve::run(&options).map_err(failed),
-        Local::Backup { to, place } => backup(&place.settings()?, to, format),
         Local::Restore { from, place } => {
             let store = place.for_new_store()?;
             let copied = sutler_store::restore(&from, &store).map_err(of_store)?;
@@ -151,20 +147,21 @@ pub fn run(command: Local, format: Format, root: fn() -> clap::Command) -> Resul
     }
 }
 
-/// Opening a store checks it, so a backup is of a store that opens.
-fn backup(config: &Config, to: PathBuf, format: Format) -> Result<(), Error> {
+/// Copies the store of a stopped server. Opening a store checks it, so a backup is of a store that opens.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Failed`], saying what was attempted.
+pub async fn backup(config: &Config, to: PathBuf, format: Format) -> Result<(), Error> {
     let path = config.data.dir.join(wiring::STORE_FILE);
     present(&path)?;
     let shown = to.display().to_string();
-    let copied = super::block_on(async {
-        let store = wiring::open_store(config).await.map_err(|e| match e.downcast() {
-            Ok(error) => of_store(error),
-            Err(error) => failed(error),
-        })?;
-        let copied = store.backup(to).await;
-        store.close().await;
-        copied.map_err(of_store)
+    let store = wiring::open_store(config).await.map_err(|e| match e.downcast() {
+        Ok(error) => of_store(error),
+        Err(error) => failed(error),
     })?;
+    let copied = store.backup(to).await;
+    store.close().await;
+    let copied = copied.map_err(of_store)?;
     told(format, &format!("copied `{}` to `{shown}`", path.display()), copied)
 }
 
@@ -186,7 +183,11 @@ fn present(path: &Path) -> Result<(), Error> {
     }
 }
 
-fn told(format: Format, what: &str, copied: Committed) -> Result<(), Error> {
+/// Says what was copied.
+///
+/// # Errors
+/// [`Error::OutputClosed`].
+pub fn told(format: Format, what: &str, copied: Committed) -> Result<(), Error> {
     match format {
         Format::Table => lines(&format!("{what}: everything up to event {} of {}", copied.seq, copied.at)),
         _ => format.value(&json!({"seq": copied.seq, "at": copied.at})),
@@ -198,7 +199,7 @@ fn of_store(error: StoreError) -> Error {
     let text = chain(&error);
     match error {
         StoreError::InUse { .. } => Error::Failed(format!(
-            "{text}: the server is running. Stop it first, or set `follower.dir` to copy every change as it happens"
+            "{text}: the server is running. Stop it first; or ask it for a copy with `sutler backup --online`, or set `follower.dir` to copy every change as it happens"
         )),
         _ => Error::Failed(text),
     }

@@ -2,6 +2,7 @@
 //!
 //! Commands on nouns are made from one table ([`nouns`]); what needs more has a file of its own.
 
+mod backup;
 mod check;
 mod client;
 mod console;
@@ -64,6 +65,8 @@ struct Common {
 enum Command {
     #[command(flatten)]
     Local(local::Local),
+    /// Copy the store to a new file: of a stopped server, or with --online of a running one
+    Backup(backup::Backup),
     /// Sign in to a server and keep the session in a profile
     Login(login::Login),
     /// Sign out and forget the session
@@ -176,6 +179,7 @@ fn dispatch(matches: &ArgMatches) -> Result<(), Error> {
         match command {
             Command::Local(_) => unreachable!("handled above"),
             Command::Login(login) => login::login(&connection, output, login).await,
+            Command::Backup(backup) => backup.run(output, session).await,
             Command::Logout => login::logout(&connection).await,
             Command::Whoami => login::whoami(&session()?.client, output).await,
             Command::Events(command) => events::run(&session()?, command).await,

@@ -32,7 +32,7 @@ pub enum Permission {
     ImagesWrite,
     /// Look at nodes, quarantines and the whole event stream.
     OperatorRead,
-    /// Drain nodes, release quarantines, order faults in simulated mode.
+    /// Drain nodes, release quarantines, copy the store, order faults in simulated mode.
     OperatorWrite,
 }
 

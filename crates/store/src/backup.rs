@@ -16,6 +16,10 @@ const ROWS: usize = 20_000;
 
 /// Copies a running store to the new file `to`; answers the feed position it holds.
 pub(crate) fn backup(store: &Store, to: &Path) -> Result<Committed, Error> {
+    let shared = store.shared();
+    let size = std::fs::metadata(&shared.path).attempt(&format!("looking at `{}`", shared.path.display()))?.len();
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    shared.space.fits(folder, size)?;
     let txn = store.db()?.begin_read().attempt("opening a snapshot of the store")?;
     copy(&txn, to)
 }

@@ -131,6 +131,8 @@ pub struct Verified {
     pub oldest_seq: u64,
     /// Last feed position.
     pub seq: u64,
+    /// Time of the last commit.
+    pub at: sutler_model::Timestamp,
 }
 
 /// Reads every page, record, index entry and feed block of the store file at `path`, which nobody may have open.
@@ -192,5 +194,5 @@ pub fn verify(path: &Path) -> Result<Verified, Error> {
             next += u64::from(header.entries);
         }
     }
-    Ok(Verified { records, oldest_seq: oldest, seq: tail.seq })
+    Ok(Verified { records, oldest_seq: oldest, seq: tail.seq, at: tail.at })
 }

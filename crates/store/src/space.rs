@@ -60,6 +60,19 @@ impl Space {
     }
 }
 
+impl Space {
+    /// Refuses when writing `bytes` into `folder` would leave less than the reserve.
+    pub(crate) fn fits(&self, folder: &Path, bytes: u64) -> Result<(), Error> {
+        let free = (self.probe)(folder).unwrap_or(u64::MAX);
+        if free >= bytes.saturating_add(self.reserve) {
+            return Ok(());
+        }
+        let (need, free, reserve) = (bytes.div_ceil(1 << 20), free >> 20, self.reserve >> 20);
+        let why = format!("it takes {need} MiB of {free} MiB free, of which {reserve} MiB are kept in reserve");
+        Err(Error::io(format!("writing into `{}`", folder.display()), why))
+    }
+}
+
 /// Bytes a process without privileges may still write on the file system of `path`.
 pub(crate) fn free_bytes(path: &Path) -> std::io::Result<u64> {
     let c_path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes())?;

@@ -282,11 +282,16 @@ impl Store {
     /// Copies the store to a new file while it runs.
     ///
     /// # Errors
-    /// [`Error::Io`]; refuses to overwrite.
+    /// [`Error::Io`]; refuses to overwrite, and to fill a disk beyond the store's reserve.
     pub async fn backup(&self, to: PathBuf) -> Result<Committed, Error> {
         let store = self.clone();
         let outcome = self.inner.readers.run(move || crate::backup::backup(&store, &to)).await;
         outcome.unwrap_or_else(|| Err(Error::io("backing up the store", "the backup panicked")))
+    }
+
+    /// The store's file.
+    pub fn path(&self) -> &Path {
+        &self.inner.shared.path
     }
 
     /// Whether the store can commit.
@@ -311,6 +316,10 @@ impl Store {
 
     pub(crate) fn from_inner(inner: Inner) -> Self {
         Self { inner: Arc::new(inner) }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.inner.shared
     }
 
     pub(crate) fn db(&self) -> Result<Arc<Database>, Error> {
