@@ -284,6 +284,9 @@ async fn a_name_that_several_have_is_answered_with_the_candidates() {
 async fn the_store_of_a_running_server_is_copied_and_restored() {
     let mut it = Installation::with_customer().await;
     assert_eq!(it.create_server("web-1", &[]).code, 0);
+    let listed = it.ok(&["server", "list"]);
+    assert!(listed.contains("ADDRESSES") && listed.contains("10.0.2.15"), "{listed}");
+    assert!(it.json(&["server", "stats", "web-1"])["cpu_ns"].is_u64());
     let copy = it.home.path().join("copy.redb");
     let copy = copy.to_str().unwrap();
     let data = it.server.data();

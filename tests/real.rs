@@ -129,6 +129,11 @@ async fn a_guest_outlives_the_program_and_is_found_again_as_it_is() {
     let server = real.create("web-1", 64, 1).await;
     let _reap = Reap(server.clone());
     real.console_shows(&server, "SUTLER-GUEST-READY").await;
+    eventually("the node counts what the guest uses", async || {
+        let used = real.admin.get(&format!("/servers/{server}/statistics")).await.expect(200).body;
+        (used["cpu_ns"].as_u64()? > 0 && used["memory_rss_kib"].as_u64()? > 0).then_some(())
+    })
+    .await;
     let before = process(&server);
 
     let token = real.admin.token.clone().expect("signed in");

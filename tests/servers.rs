@@ -1,6 +1,6 @@
 //! Servers: from request to running guest to nothing left.
 
-use crate::support::{World, eventually};
+use crate::support::{Reply, World, eventually};
 use serde_json::json;
 
 #[tokio::test]
@@ -130,6 +130,39 @@ async fn an_action_that_is_not_possible_now_names_the_job_in_the_way() {
     let refused = ada.post(&format!("/servers/{id}/actions"), json!({ "action": "start" })).await;
     let refused = refused.problem(409, "state");
     assert_eq!(refused.body["job_id"], job.id());
+}
+
+#[tokio::test]
+async fn what_a_running_server_uses_is_told_to_those_who_may_see_it() {
+    let world = World::with(&[("SUTLER_COMPUTE_POLL_MS", "200")]).await;
+    let ada = &world.ada.client;
+    let id = world.running_server(ada, "web-1").await;
+    let path = format!("/servers/{id}/statistics");
+    let used = |reply: &Reply| reply.body["cpu_ns"].as_u64();
+    let before = used(&ada.get(&path).await.expect(200)).expect("it runs");
+    eventually("it has used more", async || {
+        let now = ada.get(&path).await.expect(200);
+        (used(&now)? > before).then_some(())
+    })
+    .await;
+    world.bob.client.get(&path).await.problem(404, "not_found");
+
+    eventually("its node is measured", async || {
+        let text = world.admin.get("/metrics").await.text;
+        let value = |name: &str| -> Option<f64> {
+            text.lines().find(|l| l.starts_with(name))?.rsplit_once(' ')?.1.parse().ok()
+        };
+        (value("sutler_node_memory_used_bytes")? > 0.0 && value("sutler_node_cpus_busy")? > 0.0).then_some(())
+    })
+    .await;
+
+    let job = ada.post(&format!("/servers/{id}/actions"), json!({ "action": "stop", "force": true })).await.expect(202);
+    ada.finished(&job.id()).await;
+    eventually("a stopped server uses nothing", async || {
+        let reply = ada.get(&path).await.expect(200);
+        (reply.body == json!({ "server_id": id })).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

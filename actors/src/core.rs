@@ -1,6 +1,6 @@
 //! What every part of this crate stands on: the store, the nodes' drivers, the settings and the time.
 
-use crate::{nodes::Nodes, placement::Placement};
+use crate::{nodes::Nodes, placement::Placement, statistics::Statistics};
 use sutler_drivers::simulated::Simulated;
 use sutler_model::Timestamp;
 use sutler_store::Store;
@@ -69,6 +69,8 @@ pub struct Core {
     pub nodes: Nodes,
     /// Which node, and why.
     pub placement: Placement,
+    /// What guests use.
+    pub(crate) statistics: Statistics,
     /// How to behave.
     pub settings: std::sync::Arc<Settings>,
     /// The simulated world whose faults jobs suffer, in simulated mode.

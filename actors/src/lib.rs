@@ -16,6 +16,7 @@ mod placement;
 pub mod registry;
 mod scripts;
 mod server;
+mod statistics;
 mod system;
 #[cfg(test)]
 mod testing;

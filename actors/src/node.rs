@@ -17,10 +17,13 @@ use crate::{
     server::{Seen, ServerActor},
 };
 use metrics::gauge;
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 use sutler_drivers::{
     Drivers,
-    compute::{GuestState, NodeEvent, SeenGuest},
+    compute::{GuestState, GuestStats, NodeEvent, SeenGuest},
 };
 use sutler_model::{Cause, Node, NodeId, NodeState, Noun, Server, ServerId, ServerState, Timestamp};
 use sutler_store::{ChangeSet, Field};
@@ -59,6 +62,8 @@ pub(crate) struct NodeActor {
     watched_at: Option<Timestamp>,
     /// What the records say, by version, so that an unchanged server is not read again at each look.
     known: HashMap<ServerId, (u64, ServerState)>,
+    /// What the guests had used at the last look.
+    used: Option<Used>,
 }
 
 impl Entity for NodeActor {
@@ -68,7 +73,7 @@ impl Entity for NodeActor {
 
     async fn load(env: Env, id: Uuid) -> Result<Option<Self>, LoadError> {
         let Some(drivers) = env.core.nodes.get(NodeId(id)) else { return Ok(None) };
-        Ok(Some(Self { env, id: NodeId(id), drivers, watched_at: None, known: HashMap::new() }))
+        Ok(Some(Self { env, id: NodeId(id), drivers, watched_at: None, known: HashMap::new(), used: None }))
     }
 
     fn idle(&self) -> bool {
@@ -123,6 +128,7 @@ impl NodeActor {
             }
         }
         self.publish(&seen);
+        self.measure(&seen).await;
         self.record(Some(at), None).await?;
         self.watched_at = Some(at);
         Ok(())
@@ -186,6 +192,32 @@ impl NodeActor {
         }
     }
 
+    /// Publishes what the guests use. A node that cannot tell is watched all the same.
+    async fn measure(&mut self, seen: &HashMap<ServerId, GuestState>) {
+        if seen.is_empty() {
+            self.used = None;
+            return;
+        }
+        let core = &self.env.core;
+        let guests = match core.statistics.of_node(core, self.id).await {
+            Ok(Some(guests)) => guests,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::debug!(node = %self.id, "reading what the guests use: {error}");
+                return;
+            }
+        };
+        let node = self.id.to_string();
+        let kib: u64 = guests.values().filter_map(|guest| guest.memory_rss_kib).sum();
+        gauge!("sutler_node_memory_used_bytes", "node" => node.clone()).set((kib << 10) as f64);
+        let used = Used::of(&guests);
+        if let Some(earlier) = self.used.replace(used)
+            && let Some(used) = &self.used
+        {
+            gauge!("sutler_node_cpus_busy", "node" => node).set(used.busy_cpus(&earlier));
+        }
+    }
+
     /// Publishes what was seen; nodes without guests have no series, so thousands of them cost nothing.
     fn publish(&self, seen: &HashMap<ServerId, GuestState>) {
         if seen.is_empty() {
@@ -204,12 +236,35 @@ impl NodeActor {
     }
 }
 
+/// CPU time a node's guests had used at a look.
+struct Used {
+    at: Instant,
+    cpu_ns: HashMap<ServerId, u64>,
+}
+
+impl Used {
+    fn of(guests: &HashMap<ServerId, GuestStats>) -> Self {
+        let cpu_ns = guests.iter().filter_map(|(id, guest)| Some((*id, guest.cpu_ns?))).collect();
+        Self { at: Instant::now(), cpu_ns }
+    }
+
+    /// CPUs kept busy since `earlier`, by the guests that ran then and now.
+    fn busy_cpus(&self, earlier: &Self) -> f64 {
+        let used: u64 =
+            self.cpu_ns.iter().filter_map(|(id, now)| Some(now.saturating_sub(*earlier.cpu_ns.get(id)?))).sum();
+        let passed = self.at.duration_since(earlier.at).as_secs_f64();
+        if passed > 0.0 { used as f64 / 1e9 / passed } else { 0.0 }
+    }
+}
+
 /// Describes what this file publishes.
 pub(crate) fn describe() {
     metrics::describe_gauge!("sutler_node_guests_running", "Guests seen running at the last look");
     metrics::describe_gauge!("sutler_node_guests_unknown", "Guests on the node that no record knows");
     metrics::describe_gauge!("sutler_node_cpus_promised", "vCPUs promised to servers");
     metrics::describe_gauge!("sutler_node_memory_promised_bytes", "Memory promised to servers");
+    metrics::describe_gauge!("sutler_node_memory_used_bytes", "Memory that the node holds for its guests");
+    metrics::describe_gauge!("sutler_node_cpus_busy", "CPUs the guests kept busy between the last two looks");
 }
 
 /// Watches a node until the process stops: looks at set times, and at once when something happened.

@@ -11,6 +11,7 @@ use crate::{
     registry::{ArbiterPool, Config, Registry},
     scripts::Scripts,
     server::{self, ServerActor},
+    statistics::Statistics,
 };
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -74,6 +75,7 @@ impl System {
             store,
             nodes: Nodes::default(),
             placement: Placement::default(),
+            statistics: Statistics::default(),
             settings: Arc::new(settings),
             simulated,
             runtime: tokio::runtime::Handle::current(),

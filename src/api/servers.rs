@@ -11,7 +11,7 @@ use super::{
     reply,
 };
 use axum::{extract::State, http::HeaderMap};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use sutler_actors::{Caller, Error, ServerAction, ServerPatch};
 use sutler_model::{
@@ -28,6 +28,7 @@ pub fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(list_servers, create_server))
         .routes(routes!(show_server, update_server, delete_server))
         .routes(routes!(act_on_server))
+        .routes(routes!(show_server_statistics))
 }
 
 /// Filters of the list of servers.
@@ -97,6 +98,31 @@ pub struct ChangeServer {
     user_data: Option<String>,
     /// New keys, replacing all.
     keys: Option<Vec<ResourceKey>>,
+}
+
+/// What a guest has used since it started. What its node cannot tell, or while it does not run, is left out.
+#[derive(Serialize, ToSchema)]
+pub struct StatisticsView {
+    /// The server.
+    server_id: ServerId,
+    /// CPU time, nanoseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_ns: Option<u64>,
+    /// Memory its process holds, KiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_rss_kib: Option<u64>,
+    /// Bytes read from all disks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk_read_bytes: Option<u64>,
+    /// Bytes written to all disks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk_write_bytes: Option<u64>,
+    /// Bytes received over all interfaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    net_rx_bytes: Option<u64>,
+    /// Bytes sent over all interfaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    net_tx_bytes: Option<u64>,
 }
 
 /// Something to do with a server.
@@ -270,4 +296,22 @@ async fn act(
         }
         Err(error) => Err(if_match.problem(error)),
     }
+}
+
+/// Show what a server uses.
+///
+/// Counters of its running guest, about a second old at most.
+#[utoipa::path(get, path = "/servers/{id}/statistics", tag = "servers", params(("id" = ServerId, Path)),
+    responses((status = 200, description = "What it has used since it started.", body = StatisticsView)))]
+async fn show_server_statistics(State(api): State<Arc<Api>>, Who(caller): Who, Id(id): Id<ServerId>) -> Answer {
+    let used = api.system.server_statistics(&caller, id).await?;
+    reply::ok(&StatisticsView {
+        server_id: id,
+        cpu_ns: used.cpu_ns,
+        memory_rss_kib: used.memory_rss_kib,
+        disk_read_bytes: used.disk_read_bytes,
+        disk_write_bytes: used.disk_write_bytes,
+        net_rx_bytes: used.net_rx_bytes,
+        net_tx_bytes: used.net_tx_bytes,
+    })
 }

@@ -91,6 +91,11 @@ enum Command {
 enum ServerMore {
     /// Use a server's serial console
     Console(console::Console),
+    /// Show what a running server has used since it started
+    Stats {
+        /// Its name or id
+        server: String,
+    },
 }
 
 /// Commands on a job beside those of the table.
@@ -197,10 +202,13 @@ async fn on_noun(session: &Session, noun: &'static Noun, given: &ArgMatches) -> 
         return Ok(());
     }
     match noun.name {
-        "server" => {
-            let ServerMore::Console(asked) = ServerMore::from_arg_matches(given).map_err(misread)?;
-            console::run(session, asked).await
-        }
+        "server" => match ServerMore::from_arg_matches(given).map_err(misread)? {
+            ServerMore::Console(asked) => console::run(session, asked).await,
+            ServerMore::Stats { server } => {
+                let id = session.id(noun, &server).await?;
+                session.format.record(&session.client.get(&format!("servers/{id}/statistics")).await?)
+            }
+        },
         "job" => {
             let JobMore::Watch { job } = JobMore::from_arg_matches(given).map_err(misread)?;
             let id = session.id(noun, &job).await?;
