@@ -4,12 +4,14 @@ mod boot;
 mod create_rate;
 mod footprint;
 mod list_page;
+mod lua;
 mod program;
+mod registry;
 mod store_load;
 mod store_writes;
 mod triggers;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use std::io::Write;
 
@@ -34,7 +36,7 @@ pub struct Measure {
 type Bench = fn() -> Result<Vec<Measure>>;
 
 /// Every question, by name.
-const BENCHES: [(&str, Bench); 7] = [
+const BENCHES: [(&str, Bench); 9] = [
     ("store_writes", store_writes::run),
     ("store_load", store_load::run),
     ("create_rate", create_rate::run),
@@ -42,6 +44,8 @@ const BENCHES: [(&str, Bench); 7] = [
     ("footprint", footprint::run),
     ("boot", boot::run),
     ("triggers", triggers::run),
+    ("lua", lua::run),
+    ("registry", registry::run),
 ];
 
 fn main() -> Result<()> {
@@ -58,4 +62,12 @@ fn main() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Resident memory of this process.
+fn resident_bytes() -> Result<f64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let kib =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()).context("VmRSS")?;
+    Ok(kib.parse::<f64>()? * 1024.0)
 }

@@ -87,10 +87,7 @@ fn open(path: &Path) -> Result<()> {
     let seconds = began.elapsed().as_secs_f64();
     let records: u64 = store.stats().records.iter().map(|(_, n)| n).sum();
     anyhow::ensure!(u128::from(records) >= 2 * RECORDS, "only {records} records were there");
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let resident = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).context("VmRSS")?;
-    let kib: f64 = resident.trim().trim_end_matches(" kB").parse()?;
-    writeln!(std::io::stdout(), "{seconds} {}", kib * 1024.0 / 1e6)?;
+    writeln!(std::io::stdout(), "{seconds} {}", crate::resident_bytes()? / 1e6)?;
     Ok(())
 }
 

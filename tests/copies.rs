@@ -48,3 +48,27 @@ async fn a_lost_store_is_rebuilt_from_its_continuous_copy() {
     assert_eq!((&kept.body["name"], &kept.body["state"]), (&json!("kept"), &json!("running")));
     assert_eq!(admin.get(&format!("/customers/{customer}")).await.expect(200).body["name"], "Ada Lovelace");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_full_disk_the_program_starts_reads_on_and_refuses_to_write() {
+    let mut world = World::new().await;
+    let server = world.running_server(&world.ada.client, "web-1").await;
+    let token = world.admin.token.clone().expect("signed in");
+    assert!(world.program.stop().await.success());
+
+    // Less is free than the reserve asks for, which is what a full disk is to the store.
+    let program = world.program.restart_with("SUTLER_STORE_RESERVE_MIB", "1000000000").await;
+    let admin = program.client().with_token(&token);
+    assert_eq!(admin.get(&format!("/servers/{server}")).await.expect(200).body["name"], "web-1");
+    let customer = format!("/customers/{}", world.ada.id);
+    let refused = admin.patch(&customer, json!({ "name": "Ada Lovelace" })).await.problem(503, "busy");
+    assert!(refused.body["detail"].as_str().expect("text").contains("nearly full"), "{}", refused.text);
+    let health = admin.get("/healthz").await;
+    assert_eq!(health.status, 503, "{}", health.text);
+
+    let program = program.restart_with("SUTLER_STORE_RESERVE_MIB", "1").await;
+    let admin = program.client().with_token(&token);
+    assert_eq!(admin.get("/healthz").await.status, 200);
+    assert_eq!(admin.get(&customer).await.expect(200).body["name"], "ada", "what was refused did not happen");
+    admin.patch(&customer, json!({ "name": "Ada Lovelace" })).await.expect(200);
+}

@@ -59,3 +59,18 @@ async fn passwords_are_checked_and_never_repeated() {
     let old = json!({ "email": "ada@example.org", "password": world::PASSWORD });
     world.program.client().post("/sessions", old).await.problem(401, "unauthenticated");
 }
+
+#[tokio::test]
+async fn a_warning_level_is_set_kept_and_taken_away() {
+    let world = World::new().await;
+    let path = format!("/customers/{}", world.ada.id);
+    let level =
+        async |body: serde_json::Value| world.admin.patch(&path, body).await.expect(200).body["warning_level"].clone();
+    assert_eq!(level(json!({ "warning_level": "12.50" })).await, json!("12.5"));
+    assert_eq!(level(json!({ "name": "Ada & Co" })).await, json!("12.5"), "what is left out stays");
+    assert_eq!(level(json!({ "warning_level": null })).await, json!(null));
+    for bad in [json!("much"), json!(12.5), json!("1e3")] {
+        let reply = world.admin.patch(&path, json!({ "warning_level": bad })).await.problem(422, "invalid");
+        assert_eq!(reply.fields(), ["warning_level"]);
+    }
+}

@@ -207,6 +207,24 @@ fn same(a: &str, b: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicI64, Ordering};
+    use sutler_store::{ChangeSet, Options};
+
+    fn user() -> User {
+        User {
+            id: Uuid::nil().into(),
+            version: 0,
+            email: "a@b".into(),
+            first_name: String::new(),
+            last_name: String::new(),
+            billing_entity_id: Uuid::nil().into(),
+            customer_id: Some(Uuid::from_u128(1).into()),
+            role: Role::CustomerViewer,
+            password_hash: String::new(),
+            locked: false,
+            created_at: Timestamp(0),
+        }
+    }
 
     #[test]
     fn only_whole_tokens_are_read() {
@@ -221,6 +239,59 @@ mod tests {
         }
     }
 
+    static CLOCK: AtomicI64 = AtomicI64::new(1_000);
+
+    /// A session and a key of one user, good until the clock shows 5,000.
+    async fn credentials(store: &Store) -> [HeaderMap; 2] {
+        let user = User { id: store.new_uuid().into(), ..user() };
+        let secret = secret();
+        let mut session = Session {
+            id: store.new_uuid().into(),
+            version: 0,
+            user_id: user.id,
+            secret_hash: hash_of(&secret),
+            created_at: Timestamp(1_000),
+            expires_at: Timestamp(5_000),
+        };
+        let mut key = ApiKey {
+            id: store.new_uuid().into(),
+            version: 0,
+            name: "robot".into(),
+            user_id: user.id,
+            billing_entity_id: user.billing_entity_id,
+            customer_id: user.customer_id,
+            secret_hash: hash_of(&secret),
+            scopes: Vec::new(),
+            expires_at: Some(Timestamp(5_000)),
+            created_at: Timestamp(1_000),
+        };
+        let mut set = ChangeSet::new(Cause::system("test"));
+        set.create(&mut user.clone()).create(&mut session).create(&mut key);
+        store.commit(set).await.unwrap();
+        [session_token(session.id.0, &secret), key_text(key.id.0, &secret)].map(|token| {
+            let value = format!("Bearer {token}").parse().unwrap();
+            HeaderMap::from_iter([(header::AUTHORIZATION, value)])
+        })
+    }
+
+    #[tokio::test]
+    async fn a_session_and_a_key_end_at_their_time_remembered_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options { clock: || Timestamp(CLOCK.load(Ordering::SeqCst)), ..Options::default() };
+        let store = Store::open(&folder.path().join("store.redb"), options).unwrap();
+        let auth = Auth::default();
+        for headers in credentials(&store).await {
+            CLOCK.store(4_999, Ordering::SeqCst);
+            let (_, credential) = auth.check(&store, &headers).await.unwrap();
+            assert!(auth.still_valid(&store, credential.id));
+            CLOCK.store(5_000, Ordering::SeqCst);
+            assert_eq!(auth.check(&store, &headers).await.unwrap_err().status, 401);
+            assert!(!auth.still_valid(&store, credential.id), "a stream that it opened ends");
+            assert_eq!(Auth::default().check(&store, &headers).await.unwrap_err().status, 401);
+        }
+        store.close().await;
+    }
+
     #[test]
     fn comparison_is_of_every_byte() {
         assert!(same("abc", "abc"));
@@ -230,20 +301,7 @@ mod tests {
 
     #[test]
     fn a_key_never_adds_to_the_role_of_its_user() {
-        let user = User {
-            id: Uuid::nil().into(),
-            version: 1,
-            email: "a@b".into(),
-            first_name: String::new(),
-            last_name: String::new(),
-            billing_entity_id: Uuid::nil().into(),
-            customer_id: Some(Uuid::from_u128(1).into()),
-            role: Role::CustomerViewer,
-            password_hash: String::new(),
-            locked: false,
-            created_at: Timestamp(0),
-        };
-        let caller = caller_of(&user, &[Permission::ServersRead, Permission::ServersWrite]);
+        let caller = caller_of(&user(), &[Permission::ServersRead, Permission::ServersWrite]);
         assert_eq!(caller.permissions, [Permission::ServersRead]);
         assert_eq!(caller.scope, Scope::Customer(Uuid::from_u128(1).into()));
     }

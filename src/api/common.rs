@@ -1,7 +1,10 @@
 //! What the files of the nouns share.
 
 use super::{Api, problem::Problem, reach::Reach};
-use serde::de::{DeserializeOwned, IntoDeserializer, value::Error};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, IntoDeserializer, value::Error},
+};
 use sutler_actors::Caller;
 use sutler_model::{
     ApiKey, BillingEntityId, Customer, CustomerId, Disk, FieldError, Invoice, Job, KeyKind, ResourceKey, Scope, Server,
@@ -90,6 +93,14 @@ pub async fn told(stopping: &mut tokio::sync::watch::Receiver<bool>) {
 /// One wrong field.
 pub fn wrong(field: &str, detail: impl Into<String>) -> Problem {
     Problem::invalid(vec![FieldError::new(field, detail)])
+}
+
+/// For fields where `null` says something else than leaving them out.
+///
+/// # Errors
+/// Those of `T`.
+pub fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(value).map(Some)
 }
 
 /// For fields that are true unless said otherwise.

@@ -2,7 +2,7 @@
 
 use super::{
     Api, Shared,
-    common::{Answer, find, folded, hide_keys, words},
+    common::{Answer, find, folded, hide_keys, nullable, words},
     extract::{Id, IfMatch, Input, Params, Who},
     once::once,
     page::{Listed, Listing, Paging, Shown, list, show},
@@ -14,7 +14,7 @@ use serde::Deserialize;
 use std::sync::Arc;
 use sutler_actors::{Caller, CustomerPatch, NewCustomer};
 use sutler_model::{
-    BillingEntityId, Customer, CustomerId, CustomerStatus, Noun, Permission, PlanId, Quota, ResourceKey,
+    BillingEntityId, Customer, CustomerId, CustomerStatus, Nanos, Noun, Permission, PlanId, Quota, ResourceKey,
 };
 use sutler_store::{Field, Filter};
 use utoipa::{IntoParams, ToSchema};
@@ -73,6 +73,10 @@ pub struct ChangeCustomer {
     plan_id: Option<PlanId>,
     /// New quota.
     quota: Option<Quota>,
+    /// Balance below which a warning is due, in the seller's currency; `null` for no warning.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<Nanos>)]
+    warning_level: Option<Option<Nanos>>,
     /// New keys, replacing all.
     keys: Option<Vec<ResourceKey>>,
 }
@@ -167,6 +171,7 @@ async fn update_customer(
         status: asked.status,
         plan_id: asked.plan_id,
         quota: asked.quota,
+        warning_level: asked.warning_level,
         keys: asked.keys,
     };
     let demand = if_match.demand(api.store().index().version(Noun::Customer, id.0));

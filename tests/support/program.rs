@@ -120,6 +120,15 @@ impl Program {
         Self::on(folder, settings).await
     }
 
+    /// The same, with one setting changed.
+    pub async fn restart_with(mut self, variable: &str, value: &str) -> Self {
+        self.settings.retain(|(name, _)| name != variable);
+        self.settings.push((variable.to_owned(), value.to_owned()));
+        self.child.kill().expect("killed");
+        self.child.wait().expect("ended");
+        self.restart().await
+    }
+
     /// Asks the program to stop and waits for its end.
     pub async fn stop(&mut self) -> ExitStatus {
         let id = self.child.id().to_string();

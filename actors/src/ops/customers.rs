@@ -112,6 +112,7 @@ impl System {
             new.status = status;
         }
         new.quota = patch.quota.unwrap_or(new.quota);
+        new.warning_level = patch.warning_level.unwrap_or(new.warning_level);
         let mut set = ChangeSet::new(caller.cause.clone());
         set.update(&old, &mut new);
         self.store().commit(set).await?;

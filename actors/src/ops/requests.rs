@@ -88,6 +88,8 @@ pub struct CustomerPatch {
     pub plan_id: Option<PlanId>,
     /// New quota.
     pub quota: Option<Quota>,
+    /// Balance below which a warning is due; the inner none: no warning.
+    pub warning_level: Option<Option<Nanos>>,
     /// New keys, replacing all.
     pub keys: Option<Vec<ResourceKey>>,
 }

@@ -1,5 +1,7 @@
 //! The triggers over a running system: the store, the Lua runtime and the jobs are the real ones.
 
+mod operations;
+
 use super::trigger::TriggerActor;
 use crate::{
     Caller, Error, NewCustomer, NewScript, NewUser, ScriptPatch, Settings,
@@ -57,13 +59,17 @@ impl Bench {
     }
 
     async fn user(&self, name: &str) -> User {
+        self.user_of(self.customer, name).await
+    }
+
+    async fn user_of(&self, customer: CustomerId, name: &str) -> User {
         let plan = all::<Plan>(&self.system).await.remove(0);
         let new = NewUser {
             email: format!("{name}@example.org"),
             first_name: name.into(),
             last_name: "Lovelace".into(),
             billing_entity_id: plan.billing_entity_id,
-            customer_id: Some(self.customer),
+            customer_id: Some(customer),
             role: Role::CustomerAdmin,
             password_hash: "none".into(),
         };

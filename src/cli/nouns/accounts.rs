@@ -65,6 +65,8 @@ pub const CUSTOMER: Noun = Noun {
     update: &[
         Field::may("new-name", "name", Kind::Text, "Another name"),
         Field::may("plan", "plan_id", Kind::Ref("plan"), "What it pays from now on (name or id)"),
+        Field::may("warning-level", "warning_level", Kind::Amount, "Balance below which a warning is due"),
+        Field::may("no-warning", "warning_level", Kind::Switch("null"), "Never warn"),
         QUOTA[0],
         QUOTA[1],
         QUOTA[2],

@@ -93,7 +93,7 @@ fn is_other(platform: &Platform, id: Uuid) -> bool {
     nouns.into_iter().any(|noun| platform.store.index().version(noun, id).is_some())
 }
 
-/// `updateCustomer(Customer)`: name, status, keys and limits.
+/// `updateCustomer(Customer)`: name, status, keys, limits and warning level.
 async fn update_customer(platform: &Platform, caller: &Caller, who: &Who, args: &Args<'_>) -> Result<Value, HostError> {
     let Value::Object(properties) = args.get(0) else { return Err(args.wrong(0, "a Customer")) };
     let mut after = Bean { kind: "Customer".to_owned(), properties: properties.clone() };
@@ -110,14 +110,12 @@ async fn update_customer(platform: &Platform, caller: &Caller, who: &Who, args: 
     if !ignored.is_empty() {
         tracing::info!(run = %who.run_id, ?ignored, "updateCustomer was given what it cannot set");
     }
-    if old.warning_level != customer.warning_level {
-        return Err(HostError::Unsupported("updateCustomer with another warningLevel".to_owned()));
-    }
     let changed = CustomerPatch {
         name: (old.name != customer.name).then(|| customer.name.clone()),
         status: (old.status != customer.status).then_some(customer.status),
         plan_id: None,
         quota: (old.quota != customer.quota).then_some(customer.quota),
+        warning_level: (old.warning_level != customer.warning_level).then_some(customer.warning_level),
         keys: (old.keys != customer.keys).then(|| customer.keys.clone()),
     };
     let updated: Customer = if changed == CustomerPatch::default() {
