@@ -2,12 +2,12 @@
 
 use super::{
     CustomerPatch, NewBillingEntity, NewCustomer, NewProvider,
-    reach::{merged_keys, unchanged, valid},
+    reach::{merged_keys, take_runs, unchanged, valid},
 };
 use crate::{Caller, Error, System};
 use sutler_model::{
     BillingEntity, BillingEntityId, Cause, Currency, Customer, CustomerId, CustomerStatus, FieldError, Nanos, Noun,
-    Permission, Plan, PlanId, Role, User, UserId, key, validate,
+    Permission, Plan, PlanId, Role, TriggerType, User, UserId, key, validate,
 };
 use sutler_store::{ChangeSet, Field};
 
@@ -31,8 +31,10 @@ impl System {
         let mut path = parent.path.clone();
         path.push(id);
         let mut entity = self.new_entity(id, new.name, Some(parent.id), path, new.currency);
+        let mut runs = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut entity).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
         set.require(&parent).create(&mut entity);
+        take_runs(&mut set, &mut runs);
         self.store().commit(set).await?;
         Ok(entity)
     }
@@ -60,13 +62,11 @@ impl System {
             keys: new.keys,
             created_at: at,
         };
-        let runs = self.inner.scripts.pre_create_customer(caller, &mut customer).await?.runs;
+        let mut runs = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut customer).await?;
         valid(validate::name("name", &customer.name).err().into_iter().chain(key::problems("keys", &customer.keys)))?;
         let mut set = ChangeSet::new(caller.cause.clone());
         set.create(&mut customer);
-        for mut run in runs {
-            set.create(&mut run);
-        }
+        take_runs(&mut set, &mut runs);
         self.store().commit(set).await?;
         Ok(customer)
     }
@@ -113,8 +113,10 @@ impl System {
         }
         new.quota = patch.quota.unwrap_or(new.quota);
         new.warning_level = patch.warning_level.unwrap_or(new.warning_level);
+        let mut runs = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
         set.update(&old, &mut new);
+        take_runs(&mut set, &mut runs);
         self.store().commit(set).await?;
         Ok(new)
     }

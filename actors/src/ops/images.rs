@@ -1,9 +1,12 @@
 //! Images.
 
-use super::{NewImage, reach::valid};
+use super::{
+    NewImage,
+    reach::{take_runs, valid},
+};
 use crate::{Caller, Error, System};
 use std::path::Path;
-use sutler_model::{Boot, FieldError, Image, ImageId, ImageState, Noun, Permission, server, validate};
+use sutler_model::{Boot, FieldError, Image, ImageId, ImageState, Noun, Permission, TriggerType, server, validate};
 use sutler_store::ChangeSet;
 
 impl System {
@@ -67,8 +70,16 @@ impl System {
             state: ImageState::Ready,
             created_at: self.inner.core.now(),
         };
+        let mut runs = match self.inner.scripts.before(caller, TriggerType::PreCreate, &mut image).await {
+            Ok(runs) => runs,
+            Err(error) => {
+                self.forget(&storage_key).await;
+                return Err(error);
+            }
+        };
         let mut set = ChangeSet::new(caller.cause.clone());
         set.create(&mut image);
+        take_runs(&mut set, &mut runs);
         if let Err(error) = self.store().commit(set).await {
             self.forget(&storage_key).await;
             return Err(error.into());

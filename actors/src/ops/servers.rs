@@ -1,6 +1,6 @@
 //! Servers: create, act, change, console.
 
-use super::reach::{merged_keys, missing, unchanged, valid};
+use super::reach::{merged_keys, missing, take_runs, unchanged, valid};
 use crate::{
     Caller, Error, Idempotency, ServerAction, ServerPatch, System,
     customer::Admit,
@@ -10,7 +10,7 @@ use crate::{
 use sutler_drivers::compute::Console;
 use sutler_model::{
     Customer, CustomerId, CustomerStatus, Disk, DiskState, Evidence, FieldError, Image, ImageState, Job, JobId,
-    JobInput, NewServer, Nic, Noun, Permission, Server, ServerId, ServerState, UserId, Wanted,
+    JobInput, NewServer, Nic, Noun, Permission, ScriptRun, Server, ServerId, ServerState, TriggerType, UserId, Wanted,
 };
 use sutler_store::{ChangeSet, Field};
 
@@ -41,7 +41,7 @@ impl System {
         fits_image(&new, &image)?;
 
         let (mut server, mut disk) = self.draft(caller, &customer, &new);
-        let runs = self.inner.scripts.pre_create_server(caller, &mut server, &mut disk).await?.runs;
+        let runs = self.inner.scripts.before_server(caller, &mut server, &mut disk).await?;
         // A trigger's changes are held to the same rules as the caller's.
         let changed = NewServer {
             name: server.name.clone(),
@@ -89,6 +89,8 @@ impl System {
         key: Option<Idempotency>,
     ) -> Result<Job, Error> {
         caller.must(Permission::ServersWrite)?;
+        // All of them, also of an attempt that others got in the way of: what a script did, it did.
+        let mut runs = Vec::new();
         let mut lost = 0;
         loop {
             let family = self.store().read(move |s| Family::load(s, id)).await?;
@@ -107,6 +109,7 @@ impl System {
             }
             self.room_for_a_job()?;
             let input = allowed(&server, &customer, action)?;
+            runs.extend(self.before_action(caller, &server, action).await?);
             let mut job = new_job(&self.inner.core, &server, input, caller.cause.clone(), caller.user_id);
             take_key(&mut job, key.as_ref());
 
@@ -116,6 +119,7 @@ impl System {
             let mut set = ChangeSet::new(caller.cause.clone());
             family.turn_into(&mut new, at, Evidence::Seen, &caller.cause, &mut set);
             set.create(&mut job);
+            take_runs(&mut set, &mut runs);
             match self.store().commit(set).await {
                 Ok(_) => {
                     self.wake(id, job.id);
@@ -125,6 +129,29 @@ impl System {
                 Err(error) => return self.lost_to_the_same_key(&customer, caller.user_id, key.as_ref(), error).await,
             }
         }
+    }
+
+    /// Lets PRE triggers refuse an action: for a deletion those on deleting, then those on the state it is to reach.
+    async fn before_action(
+        &self,
+        caller: &Caller,
+        server: &Server,
+        action: ServerAction,
+    ) -> Result<Vec<ScriptRun>, Error> {
+        let scripts = &self.inner.scripts;
+        let mut seen = server.clone();
+        let mut runs = Vec::new();
+        let state = match action {
+            ServerAction::Start => "RUNNING",
+            ServerAction::Stop { .. } => "STOPPED",
+            ServerAction::Reboot { .. } => "REBOOTING",
+            ServerAction::Delete => {
+                runs = scripts.before(caller, TriggerType::PreDelete, &mut seen).await?;
+                "DELETING"
+            }
+        };
+        runs.extend(scripts.before_as(caller, TriggerType::PreServerStateChange, state, &mut seen).await?);
+        Ok(runs)
     }
 
     /// Changes a server's record; a running guest is left alone.
@@ -139,7 +166,7 @@ impl System {
         patch: ServerPatch,
     ) -> Result<Server, Error> {
         caller.must(Permission::ServersWrite)?;
-        let mut lost = 0;
+        let (mut runs, mut lost) = (Vec::new(), 0);
         loop {
             let old: Server = self.find(id).await?;
             self.reach(caller, old.billing_entity_id, Some(old.customer_id), (Noun::Server, id.into())).await?;
@@ -166,8 +193,10 @@ impl System {
                 keys: new.keys.clone(),
             };
             valid(as_new.problems())?;
+            runs.extend(self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?);
             let mut set = ChangeSet::new(caller.cause.clone());
             set.update(&old, &mut new);
+            take_runs(&mut set, &mut runs);
             match self.store().commit(set).await {
                 Ok(_) => return Ok(new),
                 Err(sutler_store::Error::Conflict { .. }) if if_match.is_none() && lost < LOST_RACES_MAX => lost += 1,

@@ -2,10 +2,12 @@
 
 use super::{
     NewUser, UserPatch,
-    reach::{missing, unchanged, valid},
+    reach::{missing, take_runs, unchanged, valid},
 };
 use crate::{Caller, Error, System};
-use sutler_model::{Cause, FieldError, Noun, Permission, Role, Scope, Session, SessionId, User, UserId, validate};
+use sutler_model::{
+    Cause, FieldError, Noun, Permission, Role, Scope, Session, SessionId, TriggerType, User, UserId, validate,
+};
 use sutler_store::{ChangeSet, Field, Filter, Order, PageRequest};
 
 impl System {
@@ -55,8 +57,10 @@ impl System {
             locked: false,
             created_at: self.inner.core.now(),
         };
+        let mut runs = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut user).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
         set.create(&mut user);
+        take_runs(&mut set, &mut runs);
         self.store().commit(set).await?;
         Ok(user)
     }
@@ -100,8 +104,10 @@ impl System {
         new.password_hash = patch.password_hash.unwrap_or(new.password_hash);
         let names = [validate::name("first_name", &new.first_name), validate::name("last_name", &new.last_name)];
         valid(names.into_iter().filter_map(Result::err))?;
+        let mut runs = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
         set.update(&old, &mut new);
+        take_runs(&mut set, &mut runs);
         self.end_credentials(&old, &new, &mut set).await?;
         self.store().commit(set).await?;
         Ok(new)
@@ -120,7 +126,9 @@ impl System {
             let detail = "you cannot delete yourself; ask another admin".to_owned();
             return Err(Error::State { noun: Noun::User, id: id.into(), detail });
         }
+        let mut runs = self.inner.scripts.before(caller, TriggerType::PreDelete, &mut user.clone()).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
+        take_runs(&mut set, &mut runs);
         for session in self.of_user::<Session>(id).await? {
             set.delete(&session);
         }

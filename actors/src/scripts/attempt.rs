@@ -3,8 +3,8 @@
 use super::{
     Env,
     dispatch::Receipt,
-    events::{events, run_id},
-    occasion::{Occasion, occasion},
+    events::{Event, events, run_id},
+    occasion::{Occasion, locate, occasion},
     schedule,
     table::Armed,
 };
@@ -322,13 +322,20 @@ async fn recall(env: &Env, script: &Arc<Armed>, run: &ScriptRun) -> Result<Occas
     let Some(seq) = run.seq else { return schedule::recall(env, script, run).await };
     let (store, owner, script_id) = (env.core.store.clone(), script.owner, script.id);
     let (id, function) = (run.id, run.function.clone());
+    let trigger = script.entries.iter().find(|entry| entry.function == function).map(|entry| entry.trigger_type);
     let read = move || -> Result<Option<Occasion>, StoreError> {
         let Some(entry) = store.feed(seq, 1)?.into_iter().next().filter(|entry| entry.seq == seq) else {
             return Ok(None);
         };
         let snapshot = store.snapshot()?;
-        let event = events(&entry).into_iter().find(|event| run_id(script_id, &function, &entry, event.change) == id);
-        event.map(|event| occasion(&snapshot, &entry, &event, owner)).transpose()
+        // One change may raise two events, of different types; a function is for one type.
+        let is_it = |event: &Event| {
+            trigger.is_none_or(|trigger| trigger == event.trigger)
+                && run_id(script_id, &function, &entry, event.change) == id
+        };
+        let Some(event) = events(&entry).into_iter().find(is_it) else { return Ok(None) };
+        let event = locate(&snapshot, &entry, event)?;
+        occasion(&snapshot, &entry, &event, owner).map(Some)
     };
     match tokio::task::spawn_blocking(read).await {
         Ok(Ok(Some(occasion))) => Ok(occasion),

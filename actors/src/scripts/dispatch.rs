@@ -9,7 +9,7 @@ use super::{
     Env,
     attempt::{Item, draft, record_pending},
     events::{events, run_id},
-    occasion::occasion,
+    occasion::{locate, occasion},
     trigger::{Deliver, TriggerActor, Wake},
 };
 use crate::registry::{AskError, Registry};
@@ -294,6 +294,7 @@ fn matched(
                 Some(snapshot) => snapshot,
                 none => none.insert(env.core.store.snapshot()?),
             };
+            let event = locate(snapshot, entry, event)?;
             let path = event.billing_entity.map(|seller| env.tree.path(snapshot, seller)).transpose()?;
             let path = path.as_deref().unwrap_or_default();
             for hook in table.matches(event.trigger, event.option, path, event.customer) {

@@ -1,8 +1,9 @@
 //! From a feed entry to the events that triggers wait for. Pure, so that a replay raises the same events.
 //!
-//! What is raised: POST_CREATE for every kind of record that scripts know but jobs; POST_JOB_STATE_CHANGE for a new job and
-//! for each change of its state; POST_SERVER_STATE_CHANGE for each change of a server's state. A change between two
-//! states that are one in the language (a job at work and one being undone) raises nothing.
+//! What is raised: POST_CREATE, POST_MODIFY and POST_DELETE for every kind of record that scripts know but jobs;
+//! POST_JOB_STATE_CHANGE for a new job and for each change of its state; POST_SERVER_STATE_CHANGE for each change of a
+//! server's state; POST_AUTH for each sign-in. A change between two states that are one in the language (a job at work
+//! and one being undone) raises nothing.
 
 use super::words;
 use serde_json::Value;
@@ -33,7 +34,6 @@ pub(crate) struct Event {
 pub(crate) fn events(entry: &FeedEntry) -> Vec<Event> {
     let mut events = Vec::new();
     for (index, change) in entry.changes.iter().enumerate() {
-        let Some((trigger, option)) = occurrence(change) else { continue };
         let customer = match change.noun {
             Noun::Customer => Some(change.id),
             _ => change.customer_id,
@@ -42,7 +42,7 @@ pub(crate) fn events(entry: &FeedEntry) -> Vec<Event> {
             Noun::BillingEntity => Some(change.id),
             _ => change.billing_entity_id,
         };
-        events.push(Event {
+        events.extend(occurrences(change).into_iter().flatten().map(|(trigger, option)| Event {
             trigger,
             option,
             change: index,
@@ -50,26 +50,47 @@ pub(crate) fn events(entry: &FeedEntry) -> Vec<Event> {
             id: change.id,
             customer: customer.map(CustomerId),
             billing_entity: billing_entity.map(BillingEntityId),
-        });
+        }));
     }
     events
 }
 
-fn occurrence(change: &Change) -> Option<(TriggerType, &'static str)> {
+/// What a record's owner does not change, but the platform as it works: such a change is no modification.
+const KEPT_BY_US: [&str; 9] =
+    ["version", "state", "state_since", "state_reason", "wanted", "job_id", "node_id", "nics", "invoiced_until"];
+
+/// A change of state and a modification may be one change.
+type Occurrences = [Option<(TriggerType, &'static str)>; 2];
+
+fn occurrences(change: &Change) -> Occurrences {
+    let kind = words::resource_type(change.noun);
     match (change.noun, change.op) {
         (Noun::Job, Op::Created | Op::Updated) => {
             let status = |value: Option<Value>| state::<JobState>(value).map(words::job_status);
-            let (old, new) = (status(change.old_value("state")), status(change.new_value("state"))?);
-            (old != Some(new)).then_some((TriggerType::PostJobStateChange, new))
+            [turned(TriggerType::PostJobStateChange, change, status), None]
         }
-        (Noun::Server, Op::Updated) => {
+        // Whoever signs in has a session from then on.
+        (Noun::Session, Op::Created) => [Some((TriggerType::PostAuth, "SUCCESS")), None],
+        (_, Op::Created) => [kind.map(|kind| (TriggerType::PostCreate, kind)), None],
+        (_, Op::Deleted) => [kind.map(|kind| (TriggerType::PostDelete, kind)), None],
+        (noun, Op::Updated) => {
             let status = |value: Option<Value>| state::<ServerState>(value).map(words::server_status);
-            let (old, new) = (status(change.old_value("state")), status(change.new_value("state"))?);
-            (old != Some(new)).then_some((TriggerType::PostServerStateChange, new))
+            let of_server = noun == Noun::Server;
+            let turned = of_server.then(|| turned(TriggerType::PostServerStateChange, change, status)).flatten();
+            let modified = change.fields.iter().any(|field| !KEPT_BY_US.contains(&field.name.as_str()));
+            [turned, kind.filter(|_| modified).map(|kind| (TriggerType::PostModify, kind))]
         }
-        (noun, Op::Created) => Some((TriggerType::PostCreate, words::resource_type(noun)?)),
-        _ => None,
     }
+}
+
+/// A change from one state to another that differs in the language.
+fn turned(
+    trigger: TriggerType,
+    change: &Change,
+    status: impl Fn(Option<Value>) -> Option<&'static str>,
+) -> Option<(TriggerType, &'static str)> {
+    let (old, new) = (status(change.old_value("state")), status(change.new_value("state"))?);
+    (old != Some(new)).then_some((trigger, new))
 }
 
 /// A state as a feed entry keeps it.
@@ -153,9 +174,9 @@ mod tests {
         ] {
             assert_eq!(raised(vec![change(noun, Op::Created, vec![])]), [(0, TriggerType::PostCreate, option)]);
             assert_eq!(raised(vec![change(noun, Op::Updated, vec![])]), []);
-            assert_eq!(raised(vec![change(noun, Op::Deleted, vec![])]), []);
+            assert_eq!(raised(vec![change(noun, Op::Deleted, vec![])]), [(0, TriggerType::PostDelete, option)]);
         }
-        for silent in [Noun::ApiKey, Noun::Session, Noun::Plan, Noun::Node, Noun::Script] {
+        for silent in [Noun::ApiKey, Noun::Plan, Noun::Node, Noun::Script] {
             assert_eq!(raised(vec![change(silent, Op::Created, vec![])]), [], "{silent}");
         }
     }
@@ -169,6 +190,27 @@ mod tests {
         assert_eq!(server("paused", "frozen"), []);
         assert_eq!(server("running", "paused"), [(0, TriggerType::PostServerStateChange, "RECOVERY")]);
         assert_eq!(raised(vec![change(Noun::Server, Op::Updated, vec![])]), []);
+    }
+
+    #[test]
+    fn a_change_by_people_is_a_modification_and_one_by_the_platform_is_none() {
+        let updated = |noun, fields| raised(vec![change(noun, Op::Updated, fields)]);
+        let named = |name: &str| -> FieldChange {
+            serde_json::from_value(serde_json::json!({"name": name, "old": 1, "new": 2})).unwrap()
+        };
+        assert_eq!(updated(Noun::Customer, vec![named("name")]), [(0, TriggerType::PostModify, "CUSTOMER")]);
+        assert_eq!(updated(Noun::Customer, vec![named("invoiced_until")]), []);
+        assert_eq!(updated(Noun::Disk, vec![named("state")]), []);
+        assert_eq!(
+            updated(Noun::Server, vec![turn("starting", "running"), named("keys")]),
+            [(0, TriggerType::PostServerStateChange, "RUNNING"), (0, TriggerType::PostModify, "SERVER")]
+        );
+        assert_eq!(
+            updated(Noun::Server, vec![turn("starting", "running"), named("nics")]),
+            [(0, TriggerType::PostServerStateChange, "RUNNING")]
+        );
+        assert_eq!(raised(vec![change(Noun::Session, Op::Created, vec![])]), [(0, TriggerType::PostAuth, "SUCCESS")]);
+        assert_eq!(raised(vec![change(Noun::Session, Op::Deleted, vec![])]), []);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! All that a run is told about its event, read from the store when an entry has matched.
 
 use super::{
-    beans::{Beans, FEW, remains},
+    beans::{Beans, Described, FEW, remains},
     events::{Event, state},
 };
 use std::{
@@ -10,10 +10,10 @@ use std::{
 };
 use sutler_lua::{Bean, Input, Params};
 use sutler_model::{
-    BillingEntity, BillingEntityId, Cause, Customer, CustomerId, Disk, Image, Invoice, Job, Noun, Scope, Server, User,
-    UserId,
+    BillingEntity, BillingEntityId, Cause, Customer, CustomerId, Disk, Image, Invoice, Job, Noun, Scope, Server,
+    Session, TriggerType, User, UserId,
 };
-use sutler_store::{Error, FeedEntry, Snapshot};
+use sutler_store::{Change, Error, FeedEntry, Op, Snapshot};
 use uuid::Uuid;
 
 /// An event as one owner sees it.
@@ -82,26 +82,64 @@ fn subject(snapshot: &Snapshot, entry: &FeedEntry, event: &Event, beans: &Beans<
                 ),
             });
         }
-        Noun::Server => match snapshot.get::<Server>(event.id)? {
-            _ if event.trigger == sutler_model::TriggerType::PostCreate => beans.bean(&change.created::<Server>()?)?,
-            Some(mut server) => {
-                if let Some(then) = state(change.new_value("state")) {
-                    server.state = then;
+        Noun::Server if event.trigger == TriggerType::PostServerStateChange => {
+            match snapshot.get::<Server>(event.id)? {
+                Some(mut server) => {
+                    if let Some(then) = state(change.new_value("state")) {
+                        server.state = then;
+                    }
+                    beans.bean(&server)?
                 }
-                beans.bean(&server)?
+                None => remains("Server", event.id, event.customer, event.billing_entity).with("status", event.option),
             }
-            None => remains("Server", event.id, event.customer, event.billing_entity).with("status", event.option),
-        },
-        Noun::Customer => beans.bean(&change.created::<Customer>()?)?,
-        Noun::User => beans.bean(&change.created::<User>()?)?,
-        Noun::BillingEntity => beans.bean(&change.created::<BillingEntity>()?)?,
-        Noun::Disk => beans.bean(&change.created::<Disk>()?)?,
-        Noun::Image => beans.bean(&change.created::<Image>()?)?,
-        Noun::Invoice => beans.bean(&change.created::<Invoice>()?)?,
+        }
+        // Who signed in; their sign-ins are kept in order.
+        Noun::Session => {
+            let user = change.created::<Session>()?.user_id;
+            let bean = match snapshot.get::<User>(user)? {
+                Some(user) => beans.bean(&user)?,
+                None => remains("User", user.0, event.customer, event.billing_entity),
+            };
+            return Ok((bean, user.0));
+        }
+        Noun::Server => told::<Server>(snapshot, change, event, beans)?,
+        Noun::Customer => told::<Customer>(snapshot, change, event, beans)?,
+        Noun::User => told::<User>(snapshot, change, event, beans)?,
+        Noun::BillingEntity => told::<BillingEntity>(snapshot, change, event, beans)?,
+        Noun::Disk => told::<Disk>(snapshot, change, event, beans)?,
+        Noun::Image => told::<Image>(snapshot, change, event, beans)?,
+        Noun::Invoice => told::<Invoice>(snapshot, change, event, beans)?,
         // No other noun raises events.
         other => Bean::new(other.name()),
     };
     Ok((bean, event.id))
+}
+
+/// A record as it came to be or was when it went; of a modification as it is now, for it may have gone on.
+fn told<R: Described>(snapshot: &Snapshot, change: &Change, event: &Event, beans: &Beans<'_>) -> Result<Bean, Error> {
+    match change.op {
+        Op::Created => beans.bean(&change.created::<R>()?),
+        Op::Deleted => beans.bean(&change.deleted::<R>()?),
+        Op::Updated => match snapshot.get::<R>(event.id)? {
+            Some(record) => beans.bean(&record),
+            None => Ok(remains(R::KIND, event.id, event.customer, event.billing_entity)),
+        },
+    }
+}
+
+/// Says whose event it is where the change alone does not tell: a sign-in is its user's.
+///
+/// # Errors
+/// Those of the store.
+pub(crate) fn locate(snapshot: &Snapshot, entry: &FeedEntry, mut event: Event) -> Result<Event, Error> {
+    if event.noun == Noun::Session {
+        let session = entry.changes[event.change].created::<Session>()?;
+        if let Some(user) = snapshot.get::<User>(session.user_id)? {
+            event.customer = user.customer_id;
+            event.billing_entity = Some(user.billing_entity_id);
+        }
+    }
+    Ok(event)
 }
 
 /// How many runs stand behind a cause, and which user at its beginning. Jobs pass on what set them off.

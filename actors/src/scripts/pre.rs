@@ -8,7 +8,6 @@ use super::{
     Scripts,
     attempt::{DEPTH_MAX, count, draft, execute, note, result},
     beans::{Beans, FEW, apply},
-    events::derived,
     occasion::{Occasion, sees_user},
     table::Hook,
 };
@@ -17,25 +16,31 @@ use serde_json::Value;
 use std::sync::PoisonError;
 use sutler_lua::{Bean, Exit, Input, Params};
 use sutler_model::{
-    BillingEntityId, Customer, CustomerId, Disk, FieldError, NewServer, RunState, Scope, ScriptRun, Server,
-    TriggerType, User, key, validate,
+    BillingEntity, BillingEntityId, Customer, CustomerId, Disk, FieldError, Image, NewServer, RunState, Scope,
+    ScriptRun, Server, TriggerType, User, key, validate,
 };
 use sutler_store::{ChangeSet, Error as StoreError};
 use uuid::Uuid;
 
-/// What the caller takes into the change set of its request.
-#[derive(Default)]
-pub(crate) struct PreOutcome {
-    /// Runs to create.
-    pub runs: Vec<ScriptRun>,
-}
-
-/// A record about to be stored.
-trait Draft: Clone + Send + 'static {
+/// A record about to be stored, changed or deleted.
+pub(crate) trait Draft: Clone + Send + 'static {
+    /// Its kind in the language.
     const OPTION: &'static str;
+    /// Its id.
     fn id(&self) -> Uuid;
+    /// Whose it is; none for a seller's own.
+    fn customer(&self) -> Option<CustomerId>;
+    /// Its seller.
+    fn seller(&self) -> BillingEntityId;
+    /// What the script gets.
+    ///
+    /// # Errors
+    /// Those of the store.
     fn bean(&self, beans: &Beans<'_>) -> Result<Bean, StoreError>;
     /// Takes changes in; answers the names of those left alone.
+    ///
+    /// # Errors
+    /// What cannot be set.
     fn take(&mut self, before: &Bean, after: &Bean, viewer: Scope) -> Result<Vec<String>, Vec<FieldError>>;
     /// What is wrong with it now.
     fn problems(&self) -> Vec<FieldError>;
@@ -46,6 +51,14 @@ impl Draft for (Server, Disk) {
 
     fn id(&self) -> Uuid {
         self.0.id.into()
+    }
+
+    fn customer(&self) -> Option<CustomerId> {
+        Some(self.0.customer_id)
+    }
+
+    fn seller(&self) -> BillingEntityId {
+        self.0.billing_entity_id
     }
 
     fn bean(&self, beans: &Beans<'_>) -> Result<Bean, StoreError> {
@@ -91,11 +104,20 @@ fn take_disk(server: &mut Bean) -> Option<Bean> {
     }
 }
 
-impl Draft for Customer {
-    const OPTION: &'static str = "CUSTOMER";
+/// A server that is there: what it is made of is changed by jobs alone.
+impl Draft for Server {
+    const OPTION: &'static str = "SERVER";
 
     fn id(&self) -> Uuid {
         self.id.into()
+    }
+
+    fn customer(&self) -> Option<CustomerId> {
+        Some(self.customer_id)
+    }
+
+    fn seller(&self) -> BillingEntityId {
+        self.billing_entity_id
     }
 
     fn bean(&self, beans: &Beans<'_>) -> Result<Bean, StoreError> {
@@ -103,12 +125,72 @@ impl Draft for Customer {
     }
 
     fn take(&mut self, before: &Bean, after: &Bean, viewer: Scope) -> Result<Vec<String>, Vec<FieldError>> {
-        apply(before, after, self, viewer)
+        let mut changed = self.clone();
+        let ignored = apply(before, after, &mut changed, viewer)?;
+        let fixed = [
+            ("resourceName", changed.name != self.name),
+            ("cpu", changed.cpu != self.cpu),
+            ("ram", changed.memory_mib != self.memory_mib),
+        ];
+        let problems: Vec<FieldError> = fixed
+            .into_iter()
+            .filter(|(_, touched)| *touched)
+            .map(|(name, _)| FieldError::new(name, "cannot be changed on a server that is there"))
+            .collect();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        *self = changed;
+        Ok(ignored)
     }
 
     fn problems(&self) -> Vec<FieldError> {
-        validate::name("name", &self.name).err().into_iter().chain(key::problems("keys", &self.keys)).collect()
+        key::problems("keys", &self.keys)
     }
+}
+
+macro_rules! drafts {
+    ($($record:ty, $option:literal, $customer:expr, $seller:expr, $problems:expr;)*) => {$(
+        impl Draft for $record {
+            const OPTION: &'static str = $option;
+
+            fn id(&self) -> Uuid {
+                self.id.into()
+            }
+
+            fn customer(&self) -> Option<CustomerId> {
+                let customer: fn(&Self) -> Option<CustomerId> = $customer;
+                customer(self)
+            }
+
+            fn seller(&self) -> BillingEntityId {
+                let seller: fn(&Self) -> BillingEntityId = $seller;
+                seller(self)
+            }
+
+            fn bean(&self, beans: &Beans<'_>) -> Result<Bean, StoreError> {
+                beans.bean(self)
+            }
+
+            fn take(&mut self, before: &Bean, after: &Bean, viewer: Scope) -> Result<Vec<String>, Vec<FieldError>> {
+                apply(before, after, self, viewer)
+            }
+
+            fn problems(&self) -> Vec<FieldError> {
+                let problems: fn(&Self) -> Vec<FieldError> = $problems;
+                problems(self)
+            }
+        }
+    )*};
+}
+
+drafts! {
+    Customer, "CUSTOMER", |c| Some(c.id), |c| c.billing_entity_id,
+        |c| validate::name("name", &c.name).err().into_iter().chain(key::problems("keys", &c.keys)).collect();
+    // What is left of these a script sees and cannot set.
+    User, "USER", |u| u.customer_id, |u| u.billing_entity_id, |_| Vec::new();
+    Image, "IMAGE", |i| i.customer_id, |i| i.billing_entity_id, |_| Vec::new();
+    BillingEntity, "BILLING_ENTITY", |_| None, |b| b.parent_id.unwrap_or(b.id), |_| Vec::new();
 }
 
 /// How a PRE run ended.
@@ -119,70 +201,67 @@ enum Decision {
 }
 
 impl Scripts {
-    /// Lets PRE_CREATE triggers change or refuse a server and its boot disk.
+    /// Lets PRE triggers change or refuse a server that is about to be created, with its boot disk.
     ///
     /// # Errors
-    /// [`Error::Refused`]; [`Error::Store`].
-    pub(crate) async fn pre_create_server(
+    /// As [`Scripts::before`].
+    pub(crate) async fn before_server(
         &self,
         caller: &Caller,
         server: &mut Server,
         disk: &mut Disk,
-    ) -> Result<PreOutcome, Error> {
-        if !self.awaits::<(Server, Disk)>() {
-            return Ok(PreOutcome::default());
+    ) -> Result<Vec<ScriptRun>, Error> {
+        if !self.awaits(TriggerType::PreCreate, <(Server, Disk)>::OPTION) {
+            return Ok(Vec::new());
         }
-        let (seller, customer) = (server.billing_entity_id, server.customer_id);
         let mut draft = (server.clone(), disk.clone());
-        let outcome = self.decide(caller, &mut draft, seller, customer).await?;
+        let runs = self.before(caller, TriggerType::PreCreate, &mut draft).await?;
         (*server, *disk) = draft;
-        Ok(outcome)
+        Ok(runs)
     }
 
-    /// Lets PRE_CREATE triggers change or refuse a customer.
+    /// Lets PRE triggers refuse what is about to be done with a record, or change the record. Answers the runs, which
+    /// the caller takes into the change set of its request.
     ///
     /// # Errors
     /// [`Error::Refused`]; [`Error::Store`].
-    pub(crate) async fn pre_create_customer(
+    pub(crate) async fn before<D: Draft>(
         &self,
         caller: &Caller,
-        customer: &mut Customer,
-    ) -> Result<PreOutcome, Error> {
-        if !self.awaits::<Customer>() {
-            return Ok(PreOutcome::default());
-        }
-        let (seller, id) = (customer.billing_entity_id, customer.id);
-        self.decide(caller, customer, seller, id).await
-    }
-
-    fn awaits<D: Draft>(&self) -> bool {
-        let table = self.env.table.read().unwrap_or_else(PoisonError::into_inner);
-        table.awaits(TriggerType::PreCreate, D::OPTION)
-    }
-
-    async fn decide<D: Draft>(
-        &self,
-        caller: &Caller,
+        trigger: TriggerType,
         record: &mut D,
-        seller: BillingEntityId,
-        customer: CustomerId,
-    ) -> Result<PreOutcome, Error> {
-        let tree = self.env.tree.clone();
+    ) -> Result<Vec<ScriptRun>, Error> {
+        self.before_as(caller, trigger, D::OPTION, record).await
+    }
+
+    /// The same for an event whose option is not the record's kind.
+    ///
+    /// # Errors
+    /// As [`Scripts::before`].
+    pub(crate) async fn before_as<D: Draft>(
+        &self,
+        caller: &Caller,
+        trigger: TriggerType,
+        option: &'static str,
+        record: &mut D,
+    ) -> Result<Vec<ScriptRun>, Error> {
+        // Without listeners nothing is read.
+        if !self.awaits(trigger, option) {
+            return Ok(Vec::new());
+        }
+        let (tree, seller) = (self.env.tree.clone(), record.seller());
         let path = match tree.known(seller) {
             Some(path) => path,
             None => self.env.core.store.read(move |snapshot| tree.path(snapshot, seller)).await?,
         };
-        let hooks = self.env.table.read().unwrap_or_else(PoisonError::into_inner).matches(
-            TriggerType::PreCreate,
-            D::OPTION,
-            &path,
-            Some(customer),
-        );
-        let mut outcome = PreOutcome::default();
+        let hooks = {
+            let table = self.env.table.read().unwrap_or_else(PoisonError::into_inner);
+            table.matches(trigger, option, &path, record.customer())
+        };
+        let mut runs = Vec::new();
         for hook in hooks {
-            let (mut run, decision) = self.ask(caller, record, &hook, seller, customer).await?;
-            let now = self.env.core.now();
-            run.finished_at = Some(now);
+            let (mut run, decision) = self.ask(caller, record, &hook, option).await?;
+            run.finished_at = Some(self.env.core.now());
             let (state, refusal) = match decision {
                 Decision::Pass => (RunState::Succeeded, None),
                 Decision::Refuse(reason) => (RunState::Refused, Some(reason)),
@@ -196,17 +275,21 @@ impl Scripts {
             };
             run.state = state;
             count(&run);
-            outcome.runs.push(run);
+            runs.push(run);
             if let Some(reason) = refusal {
                 let mut set = ChangeSet::new(caller.cause.clone());
-                for run in &mut outcome.runs {
+                for run in &mut runs {
                     set.create(run);
                 }
                 self.env.core.store.commit(set).await?;
                 return Err(Error::Refused { script: hook.script.name.clone(), reason });
             }
         }
-        Ok(outcome)
+        Ok(runs)
+    }
+
+    fn awaits(&self, trigger: TriggerType, option: &str) -> bool {
+        self.env.table.read().unwrap_or_else(PoisonError::into_inner).awaits(trigger, option)
     }
 
     /// Runs one entry on the record as the entries before left it.
@@ -215,22 +298,21 @@ impl Scripts {
         caller: &Caller,
         record: &mut D,
         hook: &Hook,
-        seller: BillingEntityId,
-        customer: CustomerId,
+        option: &'static str,
     ) -> Result<(ScriptRun, Decision), Error> {
         let (script, entry, now) = (&hook.script, hook.entry(), self.env.core.now());
-        let id = derived(script.id, now, &format!("{}:pre:{}", entry.function, record.id()));
-        let mut run = draft(script, entry, id, D::OPTION, caller.cause.clone(), now);
+        let mut run = draft(script, entry, self.env.core.new_id(), option, caller.cause.clone(), now);
         run.resource_id = Some(record.id());
         run.attempts = 1;
         let depth = caller.depth();
         if depth >= DEPTH_MAX {
             return Ok((run, Decision::Fail(format!("stopped: {DEPTH_MAX} runs set each other off before this one"))));
         }
-        let (draft, owner, user) = (record.clone(), script.owner, caller.user_id);
+        let (draft, owner, user, customer) = (record.clone(), script.owner, caller.user_id, record.customer());
         let read = self.env.core.store.read(move |snapshot| {
             let beans = Beans::new(snapshot, owner, FEW);
-            let customer = snapshot.get::<Customer>(customer)?.map(|customer| beans.bean(&customer)).transpose()?;
+            let customer = customer.map(|id| snapshot.get::<Customer>(id)).transpose()?.flatten();
+            let customer = customer.map(|customer| beans.bean(&customer)).transpose()?;
             let user = match user {
                 Some(user) => {
                     let user = snapshot.get::<User>(user)?.filter(|user| sees_user(owner, user));
@@ -243,8 +325,8 @@ impl Scripts {
         let (before, customer, user) = read.await?;
         let params = Params {
             input: Input::Bean(before.clone()),
-            option: D::OPTION.to_owned(),
-            be_uuid: seller.to_string(),
+            option: option.to_owned(),
+            be_uuid: record.seller().to_string(),
             customer,
             user,
             timestamp_ms: now.0,

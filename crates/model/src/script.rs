@@ -13,10 +13,22 @@ pub enum TriggerType {
     PreCreate,
     /// After a record was stored.
     PostCreate,
+    /// Before a change is stored; may change or refuse it.
+    PreModify,
+    /// After a change was stored.
+    PostModify,
+    /// Before a record is deleted; may refuse it.
+    PreDelete,
+    /// After a record is gone.
+    PostDelete,
     /// After a job changed state.
     PostJobStateChange,
+    /// Before a server is asked to change state; may refuse it.
+    PreServerStateChange,
     /// After a server changed state.
     PostServerStateChange,
+    /// After somebody signed in.
+    PostAuth,
     /// At set times.
     Scheduled,
 }
@@ -24,7 +36,7 @@ pub enum TriggerType {
 impl TriggerType {
     /// Whether it runs inside the request rather than after the event.
     pub const fn is_pre(self) -> bool {
-        matches!(self, Self::PreCreate)
+        matches!(self, Self::PreCreate | Self::PreModify | Self::PreDelete | Self::PreServerStateChange)
     }
 }
 

@@ -106,7 +106,19 @@ impl Change {
     /// # Errors
     /// [`crate::Error::Io`] when the fields are not such a record.
     pub fn created<R: Record>(&self) -> Result<R, Error> {
-        let fields = self.fields.iter().filter_map(|f| Some((f.name.as_str().into(), f.new.clone()?))).collect();
+        self.whole(|field| field.new.clone())
+    }
+
+    /// The record as it was when it was deleted, secrets as the feed keeps them.
+    ///
+    /// # Errors
+    /// As [`Change::created`].
+    pub fn deleted<R: Record>(&self) -> Result<R, Error> {
+        self.whole(|field| field.old.clone())
+    }
+
+    fn whole<R: Record>(&self, side: impl Fn(&FieldChange) -> Option<rmpv::Value>) -> Result<R, Error> {
+        let fields = self.fields.iter().filter_map(|f| Some((f.name.as_str().into(), side(f)?))).collect();
         let mut bytes = Vec::new();
         rmpv::encode::write_value(&mut bytes, &rmpv::Value::Map(fields))
             .map_err(|e| Error::io("encoding a feed entry's fields", e))?;

@@ -2,7 +2,7 @@
 
 use super::{Described, Property, amount, id, set_keys, set_name, text, whole};
 use serde_json::{Value, json};
-use sutler_model::{BillingEntityId, Customer, CustomerId, CustomerStatus, Nanos, ResourceKey, Timestamp, User};
+use sutler_model::{BillingEntityId, Customer, CustomerId, CustomerStatus, Nanos, ResourceKey, Scope, Timestamp, User};
 use sutler_store::Field;
 
 impl Described for Customer {
@@ -15,7 +15,10 @@ impl Described for Customer {
             P::new("resourceKey", |c, b| Ok(b.keys(c))).or_set(|c, v, viewer| set_keys(&mut c.keys, v, viewer)),
             P::new("organisationName", |c, _| Ok(c.name.as_str().into())),
             P::new("productOfferUUID", |c, _| Ok(id(Some(c.plan_id)))),
-            P::new("status", |c, _| Ok(status(c.status).into())).or_set(|c, v, _| {
+            P::new("status", |c, _| Ok(status(c.status).into())).or_set(|c, v, viewer| {
+                if matches!(viewer, Scope::Customer(_)) {
+                    return Err("a customer's script may not set the status".to_owned());
+                }
                 c.status = match v.as_str() {
                     Some("ACTIVE") => CustomerStatus::Active,
                     Some("DISABLED") => CustomerStatus::Suspended,
@@ -84,8 +87,8 @@ fn limits(customer: &Customer) -> Value {
     json!({"MAX_SERVERS": quota.servers, "MAX_CPUS": quota.cpus, "MAX_RAM": quota.memory_mib, "MAX_STORAGEGB": quota.disk_gib})
 }
 
-fn set_limits(customer: &mut Customer, value: &Value, viewer: sutler_model::Scope) -> Result<(), String> {
-    if matches!(viewer, sutler_model::Scope::Customer(_)) {
+fn set_limits(customer: &mut Customer, value: &Value, viewer: Scope) -> Result<(), String> {
+    if matches!(viewer, Scope::Customer(_)) {
         return Err("a customer's script may not set limits".to_owned());
     }
     let limit = |name: &str| value.get(name).filter(|v| !v.is_null()).map(whole).transpose();

@@ -24,7 +24,7 @@ use sutler_store::{Error, Field, Filter, Order, PageRequest, Record, Snapshot};
 use uuid::Uuid;
 
 /// One property of a bean.
-pub(super) struct Property<R> {
+pub(crate) struct Property<R> {
     name: &'static str,
     get: Get<R>,
     set: Option<Set<R>>,
