@@ -18,7 +18,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use sutler_model::{Noun, ScriptId};
+use sutler_model::{Noun, ScriptId, TriggerType};
 use sutler_store::{Error as StoreError, FeedEntry, Snapshot};
 use tokio::sync::{mpsc, watch};
 
@@ -297,7 +297,11 @@ fn matched(
             let event = locate(snapshot, entry, event)?;
             let path = event.billing_entity.map(|seller| env.tree.path(snapshot, seller)).transpose()?;
             let path = path.as_deref().unwrap_or_default();
-            for hook in table.matches(event.trigger, event.option, path, event.customer) {
+            let hooks = match event.trigger {
+                TriggerType::Init => table.own(ScriptId(event.id), TriggerType::Init),
+                _ => table.matches(event.trigger, event.option, path, event.customer),
+            };
+            for hook in hooks {
                 let script = &hook.script;
                 if entry.seq < script.from_seq {
                     continue;

@@ -2,13 +2,13 @@
 //!
 //! What is raised: POST_CREATE, POST_MODIFY and POST_DELETE for every kind of record that scripts know but jobs;
 //! POST_JOB_STATE_CHANGE for a new job and for each change of its state; POST_SERVER_STATE_CHANGE for each change of a
-//! server's state; POST_AUTH for each sign-in. A change between two states that are one in the language (a job at work
+//! server's state; POST_AUTH for each sign-in; and for a block that is loaded its own `init`. A change between two states that are one in the language (a job at work
 //! and one being undone) raises nothing.
 
 use super::words;
 use serde_json::Value;
 use sutler_model::{BillingEntityId, CustomerId, JobState, Noun, RunId, ScriptId, ServerState, Timestamp, TriggerType};
-use sutler_store::{Change, FeedEntry, Op};
+use sutler_store::{Change, FeedEntry, FieldChange, Op};
 use uuid::Uuid;
 
 /// Something that happened, as far as the entry alone tells.
@@ -59,6 +59,9 @@ pub(crate) fn events(entry: &FeedEntry) -> Vec<Event> {
 const KEPT_BY_US: [&str; 9] =
     ["version", "state", "state_since", "state_reason", "wanted", "job_id", "node_id", "nics", "invoiced_until"];
 
+/// The option of [`TriggerType::Init`].
+const LOADED: &str = "LOADED";
+
 /// A change of state and a modification may be one change.
 type Occurrences = [Option<(TriggerType, &'static str)>; 2];
 
@@ -68,6 +71,12 @@ fn occurrences(change: &Change) -> Occurrences {
         (Noun::Job, Op::Created | Op::Updated) => {
             let status = |value: Option<Value>| state::<JobState>(value).map(words::job_status);
             [turned(TriggerType::PostJobStateChange, change, status), None]
+        }
+        // What is loaded, or loaded anew, runs its own `init`.
+        (Noun::Script, Op::Created) => [Some((TriggerType::Init, LOADED)), None],
+        (Noun::Script, Op::Updated) => {
+            let loads = |field: &FieldChange| matches!(field.name.as_str(), "source" | "enabled");
+            [change.fields.iter().any(loads).then_some((TriggerType::Init, LOADED)), None]
         }
         // Whoever signs in has a session from then on.
         (Noun::Session, Op::Created) => [Some((TriggerType::PostAuth, "SUCCESS")), None],
@@ -113,7 +122,6 @@ pub(crate) fn derived(script: ScriptId, at: Timestamp, text: &str) -> RunId {
 mod tests {
     use super::*;
     use sutler_model::Cause;
-    use sutler_store::FieldChange;
 
     fn text(word: &str) -> FieldChange {
         serde_json::from_value(serde_json::json!({"name": "state", "old": null, "new": word})).unwrap()
@@ -176,7 +184,7 @@ mod tests {
             assert_eq!(raised(vec![change(noun, Op::Updated, vec![])]), []);
             assert_eq!(raised(vec![change(noun, Op::Deleted, vec![])]), [(0, TriggerType::PostDelete, option)]);
         }
-        for silent in [Noun::ApiKey, Noun::Plan, Noun::Node, Noun::Script] {
+        for silent in [Noun::ApiKey, Noun::Plan, Noun::Node] {
             assert_eq!(raised(vec![change(silent, Op::Created, vec![])]), [], "{silent}");
         }
     }

@@ -131,6 +131,13 @@ impl Table {
         self.scripts.get(&id)
     }
 
+    /// A script's own entries of a type.
+    pub(crate) fn own(&self, id: ScriptId, trigger: TriggerType) -> Vec<Hook> {
+        let Some(script) = self.scripts.get(&id) else { return Vec::new() };
+        let entries = script.entries.iter().enumerate().filter(|(_, entry)| entry.trigger_type == trigger);
+        entries.map(|(index, _)| Hook { script: script.clone(), index }).collect()
+    }
+
     /// Whether any entry waits for events of this type and option.
     pub(crate) fn awaits(&self, trigger: TriggerType, option: &str) -> bool {
         self.hooks.get(&trigger).is_some_and(|by_option| by_option.contains_key(option) || by_option.contains_key(ANY))

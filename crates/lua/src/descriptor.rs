@@ -9,14 +9,12 @@ use sutler_model::{Entry, Schedule, TriggerType};
 /// What a block registered.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Registration {
-    /// Triggers of the types that are raised here.
+    /// Triggers of the types that are raised here, and `init` where the block has one.
     pub entries: Vec<Entry>,
     /// Every other entry point.
     pub others: Vec<Other>,
     /// The `FDLINFO` header.
     pub info: BTreeMap<String, String>,
-    /// Jobs that `init()` started.
-    pub jobs: Vec<String>,
 }
 
 /// An entry point that is not a trigger raised here.
@@ -38,6 +36,23 @@ pub(crate) enum Described {
     Trigger(Entry),
     Other(Other),
 }
+
+/// What is known of a block's `init`, which has no descriptor.
+pub(crate) fn init() -> Entry {
+    Entry {
+        function: INIT.to_owned(),
+        reference: INIT.to_owned(),
+        name: INIT.to_owned(),
+        description: "Runs after the block was loaded".to_owned(),
+        trigger_type: TriggerType::Init,
+        options: vec!["ANY".to_owned()],
+        priority: 0,
+        schedule: None,
+    }
+}
+
+/// The global function that runs after a block was loaded.
+pub(crate) const INIT: &str = "init";
 
 /// Every trigger type of the language.
 const TRIGGER_TYPES: [&str; 27] = [
@@ -108,6 +123,7 @@ pub(crate) fn read(function: &str, descriptor: &Value) -> Result<Described, Scri
     if !TRIGGER_TYPES.contains(&word.as_str()) {
         return Err(wrong(format!("has the unknown `triggerType` \"{word}\"")));
     }
+    // The list above has no word for `init`, so no descriptor can claim it.
     let Ok(trigger_type) = serde_json::from_value::<TriggerType>(Value::String(word.clone())) else {
         return Ok(Described::Other(Other {
             function: function.to_owned(),

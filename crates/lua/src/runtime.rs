@@ -1,7 +1,7 @@
 //! The threads that run Lua, and the handle everyone else holds.
 
 use crate::{
-    Call, Egress, Exit, Host, Limits, Outcome, ScriptError, Who,
+    Call, Egress, Exit, Host, Limits, Outcome, ScriptError,
     descriptor::Registration,
     shard::{self, Message, Shard},
 };
@@ -76,24 +76,10 @@ impl Runtime {
     /// # Errors
     /// What is wrong and where.
     pub async fn register(&self, source: &str, limits: Limits) -> Result<Registration, ScriptError> {
-        self.register_as(source, None, limits).await
-    }
-
-    /// As [`Runtime::register`]; then, if `who` is given and the block has a global function `init`, calls that too, with
-    /// the rights of `who`, and returns the jobs it started.
-    ///
-    /// # Errors
-    /// What is wrong and where.
-    pub async fn register_as(
-        &self,
-        source: &str,
-        who: Option<Who>,
-        limits: Limits,
-    ) -> Result<Registration, ScriptError> {
         let (reply, answer) = oneshot::channel();
         let mut hasher = DefaultHasher::new();
         source.hash(&mut hasher);
-        self.send(hasher.finish(), Message::Register { source: source.into(), who, limits, reply });
+        self.send(hasher.finish(), Message::Register { source: source.into(), limits, reply });
         answer.await.unwrap_or_else(|_| Err(ScriptError::new("the Lua thread ended")))
     }
 

@@ -1,7 +1,7 @@
 //! One Lua thread: the blocks loaded on it and the runs in progress.
 
 use crate::{
-    Call, Egress, Exit, Host, Input, Limit, Limits, Outcome, ScriptError, Who,
+    Call, Egress, Exit, Host, Input, Limit, Limits, Outcome, ScriptError,
     descriptor::{self, Described, Registration},
     meter::{Meter, Metered},
     object::BeanRef,
@@ -9,7 +9,7 @@ use crate::{
     runtime::Counters,
     vm::Vm,
 };
-use mlua::{Table, Value};
+use mlua::Value;
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
@@ -24,12 +24,7 @@ pub(crate) enum Message {
     /// Run a function.
     Run { call: Box<Call>, reply: oneshot::Sender<Outcome> },
     /// Load a source on trial.
-    Register {
-        source: Arc<str>,
-        who: Option<Who>,
-        limits: Limits,
-        reply: oneshot::Sender<Result<Registration, ScriptError>>,
-    },
+    Register { source: Arc<str>, limits: Limits, reply: oneshot::Sender<Result<Registration, ScriptError>> },
 }
 
 /// What the runs of a thread share.
@@ -118,8 +113,8 @@ pub(crate) fn serve(shard: Shard, mut messages: mpsc::UnboundedReceiver<Message>
                         drop(running);
                         let _ = reply.send(outcome);
                     }
-                    Message::Register { source, who, limits, reply } => {
-                        let _ = reply.send(register(&blocks.shard, &source, who, limits).await);
+                    Message::Register { source, limits, reply } => {
+                        let _ = reply.send(register(&blocks.shard, &source, limits).await);
                     }
                 }
             });
@@ -248,44 +243,19 @@ async fn drive<T>(meter: &Rc<Meter>, work: impl Future<Output = Result<T, Script
     }
 }
 
-async fn register(
-    shard: &Rc<Shard>,
-    source: &str,
-    who: Option<Who>,
-    limits: Limits,
-) -> Result<Registration, ScriptError> {
+/// Nothing outside can be reached meanwhile: descriptors are read without rights.
+async fn register(shard: &Rc<Shard>, source: &str, limits: Limits) -> Result<Registration, ScriptError> {
     let vm = Rc::new(Vm::load(source, &limits, shard)?);
-    // Descriptors are read without rights; only `init` acts for someone.
     let meter = Meter::new(None, &limits);
-    let (env, mut registration) = {
-        let work = describe(vm.clone(), meter.clone());
-        drive(&meter, work)
-            .await
-            .map_err(|error| meter.stopped().map_or(error, |limit| ScriptError::new(limit.to_string())))?
-    };
+    let described = drive(&meter, describe(vm, meter.clone())).await;
+    let mut registration =
+        described.map_err(|error| meter.stopped().map_or(error, |limit| ScriptError::new(limit.to_string())))?;
     registration.info = descriptor::info(source);
-    if let (Some(who), Ok(init)) = (who, Vm::function(&env, "init")) {
-        let meter = Meter::new(Some(who), &limits);
-        meter.set_env(&env);
-        let work = {
-            let vm = vm.clone();
-            async move {
-                let returned: Value = init.call_async(()).await.map_err(|e| vm.error(&e))?;
-                vm.to_json(&returned)
-            }
-        };
-        let returned = drive(&meter, work)
-            .await
-            .map_err(|error| meter.stopped().map_or(error, |limit| ScriptError::new(limit.to_string())))?;
-        if let Some(jobs) = returned.get("jobs").and_then(serde_json::Value::as_array) {
-            registration.jobs = jobs.iter().filter_map(|job| job.as_str().map(str::to_owned)).collect();
-        }
-    }
     Ok(registration)
 }
 
 /// Calls `register()` and then each function it names with nil.
-async fn describe(vm: Rc<Vm>, meter: Rc<Meter>) -> Result<(Table, Registration), ScriptError> {
+async fn describe(vm: Rc<Vm>, meter: Rc<Meter>) -> Result<Registration, ScriptError> {
     let env = vm.take(&meter).await?;
     let register =
         Vm::function(&env, "register").map_err(|_| ScriptError::new("the block has no global function `register`"))?;
@@ -307,5 +277,9 @@ async fn describe(vm: Rc<Vm>, meter: Rc<Meter>) -> Result<(Table, Registration),
             Described::Other(other) => registration.others.push(other),
         }
     }
-    Ok((env, registration))
+    let is_init = |entry: &sutler_model::Entry| entry.function == descriptor::INIT;
+    if Vm::function(&env, descriptor::INIT).is_ok() && !registration.entries.iter().any(is_init) {
+        registration.entries.push(descriptor::init());
+    }
+    Ok(registration)
 }

@@ -3,7 +3,7 @@
 use crate::support::{Fixture, Platform};
 use serde_json::json;
 use sutler_lua::*;
-use sutler_model::{RunId, Schedule, Scope, TriggerType};
+use sutler_model::{Schedule, TriggerType};
 
 async fn register(source: &str) -> Result<Registration, ScriptError> {
     let fixture = Fixture::new();
@@ -82,13 +82,17 @@ async fn what_is_wrong_is_said_with_its_line() {
 }
 
 #[tokio::test]
-async fn init_runs_for_its_owner_and_its_jobs_come_back() {
+async fn init_is_found_and_not_run_on_trial() {
     let fixture = Fixture::on(Platform::with(Vec::new()));
-    let source = "function register() return {} end function init() local job = userAPI:deleteResource('b-1', true, nil) return {jobs = {job:getResourceUUID()}} end";
-    let who = Who { owner: Scope::Provider, run_id: RunId::new(1, [1; 10]), depth: 0, egress: None };
-    let registration = fixture.runtime.register_as(source, Some(who), fixture.limits).await.unwrap();
-    assert_eq!(registration.jobs, ["job-1"]);
-    // On trial, without an owner, nothing happens.
-    assert!(fixture.runtime.register(source, fixture.limits).await.unwrap().jobs.is_empty());
-    assert_eq!(fixture.platform.operations(), ["deleteResource"]);
+    let source = "function register() return {} end function init() userAPI:deleteResource('b-1', true, nil) end";
+    let registration = fixture.runtime.register(source, fixture.limits).await.unwrap();
+    let entries: Vec<_> = registration.entries.iter().map(|e| (e.function.as_str(), e.trigger_type)).collect();
+    assert_eq!(entries, [("init", TriggerType::Init)]);
+    assert!(fixture.platform.operations().is_empty());
+    // A trigger of that name is a trigger, and no descriptor can claim the type.
+    let claims = "function register() return {'init'} end function init(p) return {triggerType = 'TYPE'} end";
+    let named = fixture.runtime.register(&claims.replace("TYPE", "POST_CREATE"), fixture.limits).await.unwrap();
+    assert_eq!(named.entries.iter().map(|e| e.trigger_type).collect::<Vec<_>>(), [TriggerType::PostCreate]);
+    let error = fixture.runtime.register(&claims.replace("TYPE", "INIT"), fixture.limits).await.unwrap_err();
+    assert!(error.message.contains("unknown `triggerType`"), "{error}");
 }

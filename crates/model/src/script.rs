@@ -31,6 +31,8 @@ pub enum TriggerType {
     PostAuth,
     /// At set times.
     Scheduled,
+    /// After the block itself was loaded: its global function `init`, which nobody registers.
+    Init,
 }
 
 impl TriggerType {

@@ -2,7 +2,7 @@
 
 use super::{block, states};
 use crate::{
-    CustomerPatch, Error, NewBillingEntity, NewUser, ServerAction, ServerPatch, UserPatch,
+    CustomerPatch, Error, NewBillingEntity, NewUser, ScriptPatch, ServerAction, ServerPatch, UserPatch,
     testing::{Bench, all, new_customer},
 };
 use sutler_model::{
@@ -16,8 +16,8 @@ fn key(name: &str) -> ResourceKey {
 impl Bench {
     /// A block that refuses what it is asked about.
     async fn refuse(&self, trigger: &str, option: &str) {
-        let body = format!(r#"do return {{ exitState = "FAILURE", reason = p.triggerOption .. " refused" }} end"#);
-        let source = block(trigger, &format!("\"{option}\""), &body);
+        let body = r#"do return { exitState = "FAILURE", reason = p.triggerOption .. " refused" } end"#;
+        let source = block(trigger, &format!("\"{option}\""), body);
         self.script(&format!("{trigger} {option}"), Scope::Provider, source).await;
     }
 
@@ -188,5 +188,44 @@ async fn changes_deletions_and_sign_ins_are_told_after_they_happened() {
     assert!(all::<User>(system).await.iter().all(|other| other.id != user.id));
     assert_eq!(all::<BillingEntity>(system).await.len(), 1);
     assert_eq!(all::<Customer>(system).await.len(), 1);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_block_runs_its_init_each_time_it_is_loaded_and_no_other_does() {
+    let bench = Bench::start().await;
+    let (system, caller) = (&bench.system, &bench.caller);
+    let source = |name: &str| {
+        let init = format!(
+            r#"function init()
+                local key = new("ResourceKey")
+                key:setName("{name}")
+                key:setValue("yes")
+                adminAPI:addKey("{}", key)
+                print("{name}")
+            end"#,
+            bench.customer
+        );
+        block("POST_DELETE", r#""DISK""#, "") + &init
+    };
+    let first = bench.script("first", Scope::Customer(bench.customer), source("one")).await;
+    bench.script("second", Scope::Provider, source("two")).await;
+    let done = async |count| {
+        bench.runs_until(|runs| runs.iter().filter(|run| run.state == RunState::Succeeded).count() >= count).await
+    };
+    done(2).await;
+    let patch = ScriptPatch { source: Some(source("three")), ..ScriptPatch::default() };
+    system.update_script(caller, first.id, None, patch).await.expect("taken");
+    let enable = |enabled| ScriptPatch { enabled: Some(enabled), ..ScriptPatch::default() };
+    done(3).await;
+    system.update_script(caller, first.id, None, enable(false)).await.expect("disabled");
+    system.update_script(caller, first.id, None, enable(true)).await.expect("enabled");
+    let runs = done(4).await;
+    let logs: Vec<&str> = runs.iter().map(|run| run.log.trim()).collect();
+    assert_eq!(logs, ["one", "two", "three", "three"]);
+    let customer = system.store().get::<Customer>(bench.customer).await.expect("read").expect("there");
+    let mut keys: Vec<&str> = customer.keys.iter().map(|key| key.name.as_str()).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["one", "three", "two"]);
     bench.stop().await;
 }
