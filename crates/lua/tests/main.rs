@@ -5,6 +5,7 @@ mod dialect;
 mod filters;
 mod hostile;
 mod http;
+mod modern;
 mod objects;
 mod registration;
 mod runs;

@@ -26,25 +26,31 @@ mod code {
     pub const OTHER: u16 = 56;
 }
 
+/// What a request is made of, besides its method and body.
+#[derive(Clone, Default)]
+pub(super) struct Request {
+    pub url: Option<String>,
+    pub headers: Vec<(String, String)>,
+    pub auth: Option<(String, String)>,
+    pub verify: bool,
+}
+
 #[derive(Default)]
 struct State {
-    url: Option<String>,
-    headers: Vec<(String, String)>,
-    auth: Option<(String, String)>,
+    next: Request,
     keep_cookies: bool,
     cookies: BTreeMap<String, String>,
-    verify: bool,
     status: u16,
     answer_headers: Vec<(String, String)>,
     error: (u16, String),
 }
 
 pub(super) fn create(lua: &Lua, shard: &Rc<Shard>, options: Option<&Table>) -> Result<Table> {
-    let mut state = State { verify: true, ..State::default() };
+    let mut state = State { next: Request { verify: true, ..Request::default() }, ..State::default() };
     if let Some(options) = options {
-        state.url = url_text(&options.get("url")?);
+        state.next.url = url_text(&options.get("url")?);
         state.keep_cookies = truthy(&options.get("enable_cookie")?).unwrap_or(false);
-        state.verify = truthy(&options.get("ssl_verify")?).unwrap_or(true);
+        state.next.verify = truthy(&options.get("ssl_verify")?).unwrap_or(true);
     }
     let state = Rc::new(RefCell::new(state));
     let module = Module::new(lua)?;
@@ -52,7 +58,7 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>, options: Option<&Table>) -> R
 
     let s = own(&state);
     module.function("setURL", move |_, url: Lv| {
-        s.borrow_mut().url = url_text(&url);
+        s.borrow_mut().next.url = url_text(&url);
         Ok(())
     })?;
     let s = own(&state);
@@ -61,20 +67,21 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>, options: Option<&Table>) -> R
         for pair in headers.pairs::<Lv, Lv>() {
             let (name, value) = pair?;
             if let (Some(name), Some(value)) = (text_of(&name), text_of(&value)) {
-                state.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(&name));
-                state.headers.push((name, value));
+                let headers = &mut state.next.headers;
+                headers.retain(|(known, _)| !known.eq_ignore_ascii_case(&name));
+                headers.push((name, value));
             }
         }
         Ok(())
     })?;
     let s = own(&state);
     module.function("clearRequestHeaders", move |_, ()| {
-        s.borrow_mut().headers.clear();
+        s.borrow_mut().next.headers.clear();
         Ok(())
     })?;
     let s = own(&state);
     module.function("setBasicAuth", move |_, (user, password): (Lv, Lv)| {
-        s.borrow_mut().auth = Some((text_of(&user).unwrap_or_default(), text_of(&password).unwrap_or_default()));
+        s.borrow_mut().next.auth = Some((text_of(&user).unwrap_or_default(), text_of(&password).unwrap_or_default()));
         Ok(())
     })?;
     for (name, method, body) in [
@@ -127,10 +134,10 @@ fn truthy(value: &Lv) -> Option<bool> {
 }
 
 /// What came back.
-struct Answer {
-    status: u16,
-    headers: HeaderMap,
-    body: Vec<u8>,
+pub(super) struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
 }
 
 /// Sends a request and gives the callback the whole body in one piece, if there is one. True if an answer came.
@@ -141,31 +148,13 @@ async fn perform(
     body: Option<Vec<u8>>,
     callback: Option<Function>,
 ) -> Result<bool> {
-    let (meter, who) = acting()?;
-    let egress = who.egress.unwrap_or_else(|| shard.egress.clone());
-    let mut call = OutboundCall {
-        method: method.to_string(),
-        url: String::new(),
-        status: None,
-        error: None,
-        sent_bytes: body.as_ref().map_or(0, |body| body.len() as u64),
-        received_bytes: 0,
-        duration_us: 0,
-    };
-    let started = Instant::now();
-    let ended = exchange(&shard, &state, &egress, &meter, method, body, &mut call).await;
-    call.duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-    let body = match ended {
+    let request = state.borrow().request();
+    let body = match send(&shard, &request, method, body).await? {
         Ok(answer) => {
-            call.status = Some(answer.status);
-            call.received_bytes = answer.body.len() as u64;
             state.borrow_mut().answered(&answer);
-            meter.record(call);
             answer.body
         }
         Err((code, reason)) => {
-            call.error = Some(reason.clone());
-            meter.record(call);
             let mut state = state.borrow_mut();
             state.status = 0;
             state.answer_headers.clear();
@@ -181,17 +170,53 @@ async fn perform(
     Ok(true)
 }
 
+/// Sends a request under the run's egress policy and notes it in the run. The inner error has a number and words.
+///
+/// # Errors
+/// Where nothing outside may be reached.
+pub(super) async fn send(
+    shard: &Shard,
+    request: &Request,
+    method: Method,
+    body: Option<Vec<u8>>,
+) -> Result<std::result::Result<Answer, (u16, String)>> {
+    let (meter, who) = acting()?;
+    let egress = who.egress.unwrap_or_else(|| shard.egress.clone());
+    let mut call = OutboundCall {
+        method: method.to_string(),
+        url: String::new(),
+        status: None,
+        error: None,
+        sent_bytes: body.as_ref().map_or(0, |body| body.len() as u64),
+        received_bytes: 0,
+        duration_us: 0,
+    };
+    let started = Instant::now();
+    let ended = exchange(shard, request, &egress, &meter, method, body, &mut call).await;
+    call.duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    match &ended {
+        Ok(answer) => {
+            call.status = Some(answer.status);
+            call.received_bytes = answer.body.len() as u64;
+        }
+        Err((_, reason)) => call.error = Some(reason.clone()),
+    }
+    meter.record(call);
+    Ok(ended)
+}
+
 async fn exchange(
     shard: &Shard,
-    state: &Rc<RefCell<State>>,
+    request: &Request,
     egress: &Arc<Egress>,
     meter: &Meter,
     method: Method,
     body: Option<Vec<u8>>,
     call: &mut OutboundCall,
 ) -> std::result::Result<Answer, (u16, String)> {
-    let text = state.borrow().url.clone().ok_or((code::MALFORMED_URL, "no URL is set".to_owned()))?;
-    let url = Url::parse(text.trim()).map_err(|e| (code::MALFORMED_URL, format!("`{text}` is not a URL: {e}")))?;
+    let text = request.url.as_deref().ok_or((code::MALFORMED_URL, "no URL is set".to_owned()))?;
+    // What is no URL may still hold a password, so it is not repeated.
+    let url = Url::parse(text.trim()).map_err(|e| (code::MALFORMED_URL, format!("this is not a URL: {e}")))?;
     let mut shown = url.clone();
     shown.set_query(None);
     shown.set_fragment(None);
@@ -212,22 +237,18 @@ async fn exchange(
     if meter.requests() >= egress.requests as usize {
         return Err((code::REFUSED, format!("a run may send {} requests", egress.requests)));
     }
-    let (client, request) = {
-        let state = state.borrow();
-        let client = shard.client(egress, state.verify).map_err(|reason| (code::OTHER, reason))?;
-        let mut request = client.request(method, url).headers(state.headers());
-        if let Some((user, password)) = &state.auth {
-            request = request.basic_auth(user, Some(password));
-        }
-        if let Some(body) = body {
-            request = request.body(body);
-        }
-        let request = request.build().map_err(|e| (code::MALFORMED_URL, e.to_string()))?;
-        (client, request)
-    };
+    let client = shard.client(egress, request.verify).map_err(|reason| (code::OTHER, reason))?;
+    let mut ready = client.request(method, url).headers(request.headers());
+    if let Some((user, password)) = &request.auth {
+        ready = ready.basic_auth(user, Some(password));
+    }
+    if let Some(body) = body {
+        ready = ready.body(body);
+    }
+    let ready = ready.build().map_err(|e| (code::MALFORMED_URL, e.to_string()))?;
     let limit = Duration::from_millis(egress.timeout_ms);
     let work = async {
-        let mut answer = client.execute(request).await.map_err(failure)?;
+        let mut answer = client.execute(ready).await.map_err(failure)?;
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(failure)? {
             if body.len() + chunk.len() > egress.response_bytes {
@@ -270,7 +291,14 @@ fn failure(error: reqwest::Error) -> (u16, String) {
     (code, words)
 }
 
-impl State {
+impl Request {
+    /// Sets a header unless it is set.
+    pub fn default_header(&mut self, name: &str, value: &str) {
+        if !self.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
+            self.headers.push((name.to_owned(), value.to_owned()));
+        }
+    }
+
     /// The headers to send; one that HTTP does not allow is left out.
     fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -281,13 +309,19 @@ impl State {
                 headers.insert(name, value);
             }
         }
-        if self.keep_cookies && !self.cookies.is_empty() && !headers.contains_key(COOKIE) {
-            let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            if let Ok(value) = HeaderValue::from_str(&cookies.join("; ")) {
-                headers.insert(COOKIE, value);
-            }
-        }
         headers
+    }
+}
+
+impl State {
+    /// The next request, with the cookies kept.
+    fn request(&self) -> Request {
+        let mut request = self.next.clone();
+        if self.keep_cookies && !self.cookies.is_empty() {
+            let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            request.default_header(COOKIE.as_str(), &cookies.join("; "));
+        }
+        request
     }
 
     fn answered(&mut self, answer: &Answer) {

@@ -7,6 +7,7 @@ mod email;
 mod hashes;
 mod http;
 mod json;
+mod modern;
 mod module;
 mod syslog;
 mod translate;
@@ -41,7 +42,10 @@ pub(crate) fn install(lua: &Lua, base: &Table, shard: &Rc<Shard>) -> Result<()> 
             "syslog" => Lv::Table(syslog::create(lua)?),
             "translate" => Lv::Table(translate::create(lua)?),
             "convert_mtype" => Lv::Function(lua.create_function(|_, (from, to): (Lv, Lv)| utils::factor(&from, &to))?),
-            _ => return Ok(Lv::Nil),
+            name => match modern::create(lua, &host, name)? {
+                Some(table) => Lv::Table(table),
+                None => return Ok(Lv::Nil),
+            },
         };
         base.raw_set(name, &value)?;
         Ok(value)

@@ -1,0 +1,114 @@
+//! `crypto`: digests, message authentication, signatures and encodings, by ring.
+
+use crate::helper::Module;
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use mlua::{Error, Lua, LuaString, Result, Table};
+use ring::{
+    digest, hmac,
+    rand::{SecureRandom, SystemRandom},
+    signature::{RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair},
+};
+use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
+
+/// Longest input: nothing can interrupt the work on it.
+const BYTES: usize = 8 << 20;
+/// Most random bytes at once.
+const RANDOM_BYTES: usize = 1024;
+
+pub(super) fn create(lua: &Lua) -> Result<Table> {
+    let module = Module::new(lua)?;
+    for (name, algorithm) in [
+        ("sha1", &digest::SHA1_FOR_LEGACY_USE_ONLY),
+        ("sha256", &digest::SHA256),
+        ("sha384", &digest::SHA384),
+        ("sha512", &digest::SHA512),
+    ] {
+        module.function(name, move |_, text: LuaString| Ok(hex(digest::digest(algorithm, &bytes(&text)?).as_ref())))?;
+    }
+    for (name, algorithm) in [
+        ("hmac_sha1", hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY),
+        ("hmac_sha256", hmac::HMAC_SHA256),
+        ("hmac_sha512", hmac::HMAC_SHA512),
+    ] {
+        module.function(name, move |_, (key, text): (LuaString, LuaString)| {
+            let key = hmac::Key::new(algorithm, &bytes(&key)?);
+            Ok(hex(hmac::sign(&key, &bytes(&text)?).as_ref()))
+        })?;
+    }
+    for (name, padding) in
+        [("rsa_sha256", &RSA_PKCS1_SHA256 as &'static dyn RsaEncoding), ("rsa_pss_sha256", &RSA_PSS_SHA256)]
+    {
+        module.function(name, move |_, (key, text): (LuaString, LuaString)| {
+            let signature = sign(padding, &bytes(&key)?, &bytes(&text)?);
+            signature.map(|s| STANDARD.encode(s)).map_err(|why| Error::runtime(format!("crypto.{name}: {why}")))
+        })?;
+    }
+    module.function("base64", |_, text: LuaString| Ok(STANDARD.encode(bytes(&text)?)))?;
+    module.function("base64url", |_, text: LuaString| Ok(URL_SAFE_NO_PAD.encode(bytes(&text)?)))?;
+    module.function("unbase64", |lua, text: LuaString| {
+        let text = bytes(&text)?;
+        let standard = STANDARD.decode(text.trim_ascii());
+        // Tokens come without padding and in the other alphabet.
+        let read = standard.or_else(|error| URL_SAFE_NO_PAD.decode(text.trim_ascii()).map_err(|_| error));
+        lua.create_string(read.map_err(|e| Error::runtime(format!("crypto.unbase64: {e}")))?)
+    })?;
+    module.function("hex", |_, text: LuaString| Ok(hex(&bytes(&text)?)))?;
+    module.function("unhex", |lua, text: LuaString| {
+        let read = unhex(bytes(&text)?.trim_ascii());
+        lua.create_string(read.ok_or_else(|| Error::runtime("crypto.unhex: not pairs of hexadecimal digits"))?)
+    })?;
+    module.function("random", |lua, count: usize| {
+        if count > RANDOM_BYTES {
+            return Err(Error::runtime(format!("crypto.random: at most {RANDOM_BYTES} bytes")));
+        }
+        let mut random = vec![0; count];
+        SystemRandom::new().fill(&mut random).map_err(|_| Error::runtime("crypto.random: there is no randomness"))?;
+        lua.create_string(random)
+    })?;
+    module.function("uuid", |_, ()| Ok(uuid::Uuid::new_v4().to_string()))?;
+    module.function("equal", |_, (a, b): (LuaString, LuaString)| Ok(same(&a.as_bytes(), &b.as_bytes())))?;
+    Ok(module.table)
+}
+
+fn bytes(text: &LuaString) -> Result<Vec<u8>> {
+    let bytes = text.as_bytes();
+    if bytes.len() > BYTES {
+        return Err(Error::runtime(format!("crypto: the text is longer than {BYTES} bytes")));
+    }
+    Ok(bytes.to_vec())
+}
+
+/// Signs with a PEM private key (PKCS #1 or PKCS #8). What is wrong never repeats the key.
+fn sign(padding: &'static dyn RsaEncoding, key: &[u8], text: &[u8]) -> std::result::Result<Vec<u8>, String> {
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| "the key is not a private key in PEM form")?;
+    let pair = match &key {
+        PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
+        PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
+        _ => return Err("the key is not an RSA key".to_owned()),
+    };
+    let pair = pair.map_err(|e| format!("the key cannot be used: {e}"))?;
+    let mut signature = vec![0; pair.public().modulus_len()];
+    pair.sign(padding, &SystemRandom::new(), text, &mut signature).map_err(|_| "signing failed")?;
+    Ok(signature)
+}
+
+/// Compares in a time that depends on the lengths alone.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |differs, (x, y)| differs | (x ^ y)) == 0
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &[u8]) -> Option<Vec<u8>> {
+    let digit = |c: u8| char::from(c).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    let (pairs, rest) = text.as_chunks::<2>();
+    if !rest.is_empty() {
+        return None;
+    }
+    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
+}

@@ -1,0 +1,101 @@
+//! `http`: one request, one answer. A request that gets no answer raises, so that the run is tried again.
+
+use crate::{
+    helper::{
+        Module,
+        connection::{Request, send},
+        text_of,
+    },
+    json,
+    shard::Shard,
+};
+use mlua::{Error, Lua, LuaString, Result, Table, Value as Lv};
+use reqwest::Method;
+use std::rc::Rc;
+
+/// Methods with a function of their own.
+const METHODS: [(&str, Method); 6] = [
+    ("get", Method::GET),
+    ("head", Method::HEAD),
+    ("post", Method::POST),
+    ("put", Method::PUT),
+    ("patch", Method::PATCH),
+    ("delete", Method::DELETE),
+];
+
+pub(super) fn create(lua: &Lua, shard: &Rc<Shard>) -> Result<Table> {
+    let module = Module::new(lua)?;
+    for (name, method) in METHODS {
+        let shard = shard.clone();
+        module.waiting(name, move |lua, (url, options): (String, Option<Table>)| {
+            perform(lua, shard.clone(), method.clone(), url, options)
+        })?;
+    }
+    let shard = shard.clone();
+    module.waiting("request", move |lua, options: Table| {
+        let shard = shard.clone();
+        async move {
+            let method = options.get::<Option<String>>("method")?.unwrap_or_else(|| "GET".to_owned()).to_uppercase();
+            let method = Method::from_bytes(method.as_bytes())
+                .map_err(|_| Error::runtime(format!("http.request: `{method}` is no method")))?;
+            let url: Option<String> = options.get("url")?;
+            let url = url.ok_or_else(|| Error::runtime("http.request: `url` is missing"))?;
+            perform(lua, shard, method, url, Some(options)).await
+        }
+    })?;
+    Ok(module.table)
+}
+
+async fn perform(lua: Lua, shard: Rc<Shard>, method: Method, url: String, options: Option<Table>) -> Result<Table> {
+    let mut request = Request { url: Some(url), verify: true, ..Request::default() };
+    let mut body = None;
+    if let Some(options) = options {
+        if let Some(headers) = options.get::<Option<Table>>("headers")? {
+            for pair in headers.pairs::<Lv, Lv>() {
+                let (name, value) = pair?;
+                request.headers.extend(text_of(&name).zip(text_of(&value)));
+            }
+        }
+        if let Some(auth) = options.get::<Option<Table>>("auth")? {
+            let part = |name: &str| auth.get::<Option<String>>(name).map(Option::unwrap_or_default);
+            request.auth = Some((part("user")?, part("password")?));
+        }
+        request.verify = options.get::<Option<bool>>("verify")?.unwrap_or(true);
+        let plain = options.get::<Option<LuaString>>("body")?;
+        body = plain.map(|text| text.as_bytes().to_vec());
+        let (data, form) = (options.get::<Lv>("json")?, options.get::<Option<Table>>("form")?);
+        if usize::from(body.is_some()) + usize::from(!data.is_nil()) + usize::from(form.is_some()) > 1 {
+            return Err(Error::runtime("http: give one of `body`, `json` and `form`"));
+        }
+        if !data.is_nil() {
+            body = Some(json::from_lua(&data)?.to_string().into_bytes());
+            request.default_header("Content-Type", "application/json");
+        }
+        if let Some(form) = form {
+            let mut pairs = Vec::new();
+            for pair in form.pairs::<Lv, Lv>() {
+                let (name, value) = pair?;
+                pairs.extend(text_of(&name).zip(text_of(&value)));
+            }
+            // In a fixed order, so that a repeated run sends the same.
+            pairs.sort_unstable();
+            let text = reqwest::Url::parse_with_params("form:", &pairs).map_err(|e| Error::runtime(e.to_string()))?;
+            body = Some(text.query().unwrap_or_default().as_bytes().to_vec());
+            request.default_header("Content-Type", "application/x-www-form-urlencoded");
+        }
+    }
+    let answer = send(&shard, &request, method, body).await?;
+    let answer = answer.map_err(|(_, reason)| Error::runtime(format!("http: {reason}")))?;
+    let module = Module::new(&lua)?;
+    module.table.raw_set("status", answer.status)?;
+    module.table.raw_set("ok", (200..300).contains(&answer.status))?;
+    let headers = lua.create_table()?;
+    for (name, value) in &answer.headers {
+        headers.raw_set(name.as_str(), lua.create_string(value.as_bytes())?)?;
+    }
+    module.table.raw_set("headers", headers)?;
+    let body = lua.create_string(&answer.body)?;
+    module.table.raw_set("body", &body)?;
+    module.function("json", move |lua, ()| json::decode(lua, &body.as_bytes()))?;
+    Ok(module.table)
+}

@@ -1,0 +1,28 @@
+//! The small set of globals for scripts written here: plain names, plain tables, errors raised.
+//!
+//! `docs/reference/triggers.md` lists them. A script that assigns a global of the same name has its own from then on.
+
+mod crypto;
+mod http;
+mod log;
+mod time;
+
+use super::json;
+use crate::shard::Shard;
+use mlua::{Lua, Result, Table};
+use std::rc::Rc;
+
+/// The global of that name.
+///
+/// # Errors
+/// Those of the Lua state: no memory.
+pub(super) fn create(lua: &Lua, shard: &Rc<Shard>, name: &str) -> Result<Option<Table>> {
+    Ok(Some(match name {
+        "crypto" => crypto::create(lua)?,
+        "http" => http::create(lua, shard)?,
+        "json" => json::create(lua)?,
+        "log" => log::create(lua)?,
+        "time" => time::create(lua)?,
+        _ => return Ok(None),
+    }))
+}
