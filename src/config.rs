@@ -200,6 +200,8 @@ section! {
         post_deadline_ms: u64 = 60_000,
         /// Tries of a POST run.
         tries_max: u32 = 8,
+        /// A text takes effect only once the provider's staff have signed it.
+        signing_required: bool = false,
         /// Loopback, link-local and private targets scripts may reach.
         egress_allow: Vec<String> = Vec::new(),
     }

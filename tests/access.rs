@@ -93,7 +93,7 @@ async fn records(world: &World) -> BTreeMap<&'static str, String> {
 
 /// `path` with the ids of `records`; a noun that is not there must be added to them.
 fn fill(path: &str, records: &BTreeMap<&str, String>) -> String {
-    let path = path.replace("{kind}", "server");
+    let path = path.replace("{kind}", "server").replace("{number}", "1");
     let Some((before, after)) = path.split_once("/{id}") else { return path };
     let noun = before.trim_start_matches("/api/v1").trim_end_matches("/server");
     let id = match noun {

@@ -388,6 +388,14 @@ async fn triggers_are_checked_loaded_replaced_and_read_back() {
 
     let runs = it.json(&["trigger", "runs", "greet", "--state", "succeeded"]);
     assert_eq!(runs.as_array().unwrap().len(), 2);
+    let versions = it.json(&["trigger", "versions", "greet"]);
+    assert_eq!(versions.as_array().unwrap().len(), 2);
+    assert!(it.ok(&["trigger", "diff", "greet"]).contains("\n-  print('hello')\n+  print('good evening')\n"));
+    assert_eq!(it.json(&["trigger", "sign", "greet"])["number"], 2);
+    assert!(it.ok(&["trigger", "rollback", "greet"]).starts_with("back to revision 1: greet "));
+    assert_eq!(it.say(&["trigger", "rollback", "greet"]).code, 2, "there is nothing before the first");
+    assert_eq!(it.json(&["trigger", "pause", "greet"])["paused"], true);
+    assert_eq!(it.json(&["trigger", "resume", "greet"])["paused"], false);
     assert_eq!(it.json(&["run", "show", runs[1]["id"].as_str().unwrap()])["log"], "hello\n");
     it.ok(&["trigger", "disable", "greet"]);
     assert_eq!(it.json(&["trigger", "show", "greet"])["enabled"], false);

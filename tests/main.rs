@@ -17,6 +17,7 @@ mod metrics;
 mod pages;
 mod process;
 mod real;
+mod revisions;
 mod servers;
 mod sessions;
 mod support;

@@ -26,6 +26,7 @@ mod plans;
 mod problem;
 mod reach;
 mod reply;
+mod revisions;
 mod runs;
 mod servers;
 mod sessions;
@@ -195,6 +196,7 @@ fn guarded_routes() -> OpenApiRouter<Shared> {
         .merge(disks::routes())
         .merge(jobs::routes())
         .merge(triggers::routes())
+        .merge(revisions::routes())
         .merge(runs::routes())
         .merge(invoices::routes())
         .merge(events::routes())

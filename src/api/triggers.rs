@@ -12,7 +12,7 @@ use super::{
 };
 use axum::{extract::State, http::HeaderMap};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 use sutler_actors::{Caller, NewScript, ScriptPatch};
 use sutler_model::{Customer, Entry, Noun, Permission, Scope, Script, ScriptId, Timestamp};
 use sutler_store::{Field, Filter, Record, Store};
@@ -53,8 +53,16 @@ pub struct TriggerView {
     source: Option<String>,
     /// What it registered.
     entries: Vec<Entry>,
+    /// What its header says of itself (`FDLINFO`).
+    info: BTreeMap<String, String>,
+    /// The number of the revision in force; 0 while the first awaits its signature.
+    revision: u32,
+    /// The number of the newest revision.
+    latest_revision: u32,
     /// Whether its entries run.
     enabled: bool,
+    /// Whether its POST and scheduled runs are held back.
+    paused: bool,
     /// A failing PRE entry lets the event pass instead of refusing it.
     fail_open: bool,
     /// When it came to be.
@@ -72,7 +80,11 @@ impl From<Script> for TriggerView {
             owner: script.owner,
             source: Some(script.source),
             entries: script.entries,
+            info: script.info,
+            revision: script.revision,
+            latest_revision: script.latest_revision,
             enabled: script.enabled,
+            paused: script.paused,
             fail_open: script.fail_open,
             created_at: script.created_at,
             modified_at: script.modified_at,
@@ -109,6 +121,9 @@ pub struct ChangeTrigger {
     source: Option<String>,
     /// Enable or disable.
     enabled: Option<bool>,
+    /// Hold back its POST and scheduled runs, or let them go on: what happens meanwhile is kept for them. PRE entries, which
+    /// cannot wait, run all the same.
+    paused: Option<bool>,
     /// A failing PRE entry lets the event pass instead of refusing it.
     fail_open: Option<bool>,
 }
@@ -229,7 +244,8 @@ async fn update_trigger(
     if_match: IfMatch,
     Input { value: asked, .. }: Input<ChangeTrigger>,
 ) -> Answer {
-    let patch = ScriptPatch { source: asked.source, enabled: asked.enabled, fail_open: asked.fail_open };
+    let patch =
+        ScriptPatch { source: asked.source, enabled: asked.enabled, paused: asked.paused, fail_open: asked.fail_open };
     let demand = if_match.demand(api.store().index().version(Noun::Script, id.0));
     let script = api.system.update_script(&caller, id, demand, patch).await.map_err(|e| if_match.problem(e))?;
     reply::versioned(script.version, &TriggerView::from(script))

@@ -4,10 +4,10 @@ use super::{
     client::Query,
     error::Error,
     field::read_text,
-    output::{Format, at, cell, harmless, lines},
+    output::{Column, Format, at, cell, harmless, lines},
     session::{Session, Write},
 };
-use reqwest::Method;
+use reqwest::{Method, header};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -33,6 +33,38 @@ pub enum Trigger {
         /// Only make a new one: fail when the name is taken
         #[arg(long)]
         new: bool,
+    },
+    /// List the revisions of a trigger, oldest first
+    Versions {
+        /// Name or id of the trigger
+        trigger: String,
+    },
+    /// Show what changed from one revision of a trigger to another
+    Diff {
+        /// Name or id of the trigger
+        trigger: String,
+        /// The newer revision; default: the newest
+        #[arg(long, value_name = "N")]
+        to: Option<u32>,
+        /// The older revision; default: the one before
+        #[arg(long, value_name = "N")]
+        from: Option<u32>,
+    },
+    /// Vouch for a revision of a trigger; where signatures are required, this puts the newest one in force
+    Sign {
+        /// Name or id of the trigger
+        trigger: String,
+        /// The revision; default: the newest
+        #[arg(long, value_name = "N")]
+        revision: Option<u32>,
+    },
+    /// Put an older revision of a trigger in force
+    Rollback {
+        /// Name or id of the trigger
+        trigger: String,
+        /// The revision; default: the one before that in force
+        #[arg(long, value_name = "N")]
+        to: Option<u32>,
     },
     /// List the runs of a trigger, newest first
     Runs {
@@ -83,6 +115,41 @@ pub async fn run(session: &Session, command: Trigger) -> Result<(), Error> {
                 Err(error) => Err(error),
             }
         }
+        Trigger::Versions { trigger } => {
+            let id = session.id_of("trigger", &trigger).await?;
+            let path = format!("triggers/{id}/revisions");
+            let (revisions, _) = session.client.list(&path, &Query::new(), usize::MAX).await?;
+            session.format.list(REVISION_COLUMNS, &revisions)
+        }
+        Trigger::Diff { trigger, to, from } => {
+            let current = current(session, &trigger).await?;
+            let to = to.map_or_else(|| current["latest_revision"].clone(), Value::from);
+            let query: Query = from.map(|n| ("from".to_owned(), n.to_string())).into_iter().collect();
+            let path = format!("triggers/{}/revisions/{to}/diff", cell(&current["id"]));
+            let answer = session.client.send(session.client.request(Method::GET, &path, &query)).await?;
+            if session.format != Format::Table {
+                return session.format.value(&answer.body);
+            }
+            lines(&harmless(answer.body["diff"].as_str().unwrap_or_default()))
+        }
+        Trigger::Sign { trigger, revision } => {
+            let current = current(session, &trigger).await?;
+            let number = revision.map_or_else(|| current["latest_revision"].clone(), Value::from);
+            let path = format!("triggers/{}/revisions/{number}/sign", cell(&current["id"]));
+            session.write(session.client.request(Method::POST, &path, &Query::new()), "signed", &Write::default()).await
+        }
+        Trigger::Rollback { trigger, to } => {
+            let current = current(session, &trigger).await?;
+            let in_force = current["revision"].as_u64().unwrap_or_default();
+            let number = to.map_or(in_force.saturating_sub(1), u64::from);
+            if number == 0 {
+                return Err(Error::Usage(format!("`{trigger}` has no revision before the one in force")));
+            }
+            let path = format!("triggers/{}/revisions/{number}/activate", cell(&current["id"]));
+            let request = session.client.request(Method::POST, &path, &Query::new());
+            let request = request.header(header::IF_MATCH, format!("\"{}\"", current["version"]));
+            loaded(session, &session.client.send(request).await?.body, &format!("back to revision {number}"))
+        }
         Trigger::Runs { trigger, state, limit } => {
             let runs = last_runs(session, &trigger, state, limit).await?;
             session.format.list(super::nouns::RUN_COLUMNS, &runs)
@@ -99,6 +166,22 @@ pub async fn run(session: &Session, command: Trigger) -> Result<(), Error> {
             whole.iter().try_for_each(|run| lines(&log(run)))
         }
     }
+}
+
+/// What a list of revisions shows.
+const REVISION_COLUMNS: &[Column] = &[
+    Column { title: "NUMBER", at: "number" },
+    Column { title: "VERSION", at: "info.VERSION" },
+    Column { title: "UPLOADED", at: "created_at" },
+    Column { title: "BY", at: "created_by" },
+    Column { title: "SIGNED", at: "signature.at" },
+    Column { title: "SIGNED_BY", at: "signature.by" },
+];
+
+/// A trigger as it is now.
+async fn current(session: &Session, trigger: &str) -> Result<Value, Error> {
+    let id = session.id_of("trigger", trigger).await?;
+    session.client.get(&format!("triggers/{id}")).await
 }
 
 /// A new source for a trigger that is there; options that were not given stay as they are.
@@ -122,6 +205,10 @@ fn loaded(session: &Session, trigger: &Value, how: &str) -> Result<(), Error> {
         return session.format.record(trigger);
     }
     let mut text = format!("{how}: {} ({})\n", cell(&trigger["name"]), cell(&trigger["id"]));
+    if trigger["revision"] != trigger["latest_revision"] {
+        let (latest, in_force) = (cell(&trigger["latest_revision"]), cell(&trigger["revision"]));
+        text.push_str(&format!("  revision {latest} awaits its signature; in force: {in_force}\n"));
+    }
     for entry in trigger["entries"].as_array().map(Vec::as_slice).unwrap_or_default() {
         let options = cell(&entry["options"]);
         text.push_str(&format!("  {}  {}  {options}\n", cell(&entry["function"]), cell(&entry["trigger_type"])));

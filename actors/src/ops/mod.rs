@@ -7,6 +7,7 @@ mod keys;
 mod operator;
 mod reach;
 mod requests;
+mod revisions;
 mod scripts;
 mod servers;
 mod users;

@@ -193,6 +193,8 @@ pub struct ScriptPatch {
     pub source: Option<String>,
     /// Enable or disable.
     pub enabled: Option<bool>,
+    /// Hold back its runs, or let them go on.
+    pub paused: Option<bool>,
     /// A failing PRE entry lets the event pass.
     pub fail_open: Option<bool>,
 }

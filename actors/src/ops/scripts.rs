@@ -2,6 +2,8 @@
 
 use super::reach::{missing, unchanged, valid};
 use crate::{Caller, Error, NewScript, ScriptPatch, System};
+use std::collections::BTreeMap;
+use sutler_lua::Registration;
 use sutler_model::{FieldError, Noun, Permission, RunId, RunState, Scope, Script, ScriptId, ScriptRun, validate};
 use sutler_store::{ChangeSet, Field, Filter, Order, PageRequest};
 use uuid::Uuid;
@@ -21,7 +23,7 @@ impl System {
         caller.must(Permission::ScriptsWrite)?;
         valid(validate::name("name", &new.name).err())?;
         self.owner(caller, new.owner).await?;
-        let entries = self.compile(&new.source).await?;
+        let registered = self.compile(&new.source).await?;
         let core = &self.inner.core;
         let at = core.now();
         let mut script = Script {
@@ -29,16 +31,22 @@ impl System {
             version: 0,
             name: new.name,
             owner: new.owner,
-            source: new.source,
-            entries,
+            source: String::new(),
+            entries: Vec::new(),
+            info: BTreeMap::new(),
+            revision: 0,
+            latest_revision: 0,
             enabled: new.enabled,
             fail_open: new.fail_open,
+            paused: false,
             from_seq: self.next_seq(),
             created_at: at,
             modified_at: at,
         };
+        let mut revision = self.next_revision(caller, &mut script, new.source, registered);
         let mut set = ChangeSet::new(caller.cause.clone());
         set.create(&mut script);
+        set.create(&mut revision);
         core.store.commit(set).await?;
         self.inner.scripts.reload(script.id).await?;
         Ok(script)
@@ -59,13 +67,14 @@ impl System {
         let old = self.script(caller, id).await?;
         unchanged(&old, if_match)?;
         let mut new = old.clone();
+        let mut revision = None;
         if let Some(source) = patch.source
-            && source != old.source
+            && source != self.latest_source(&old).await?
         {
-            new.entries = self.compile(&source).await?;
-            new.source = source;
-            new.modified_at = self.inner.core.now();
+            let registered = self.compile(&source).await?;
+            revision = Some(self.next_revision(caller, &mut new, source, registered));
         }
+        new.paused = patch.paused.unwrap_or(old.paused);
         new.fail_open = patch.fail_open.unwrap_or(old.fail_open);
         new.enabled = patch.enabled.unwrap_or(old.enabled);
         if new.enabled && !old.enabled {
@@ -77,6 +86,9 @@ impl System {
         }
         let mut set = ChangeSet::new(caller.cause.clone());
         set.update(&old, &mut new);
+        if let Some(revision) = &mut revision {
+            set.create(revision);
+        }
         self.store().commit(set).await?;
         self.inner.scripts.reload(id).await?;
         Ok(new)
@@ -95,6 +107,9 @@ impl System {
             let at = self.inner.core.now();
             let mut set = ChangeSet::new(caller.cause.clone());
             set.delete(&old);
+            for revision in self.revisions(id).await? {
+                set.delete(&revision);
+            }
             for run in self.unfinished_runs(id).await? {
                 let mut skipped = run.clone();
                 skipped.state = RunState::Skipped;
@@ -131,7 +146,7 @@ impl System {
     }
 
     /// A script within the caller's reach.
-    async fn script(&self, caller: &Caller, id: ScriptId) -> Result<Script, Error> {
+    pub(super) async fn script(&self, caller: &Caller, id: ScriptId) -> Result<Script, Error> {
         let script: Script = self.find(id).await?;
         self.owner(caller, script.owner).await.map_err(|error| hidden(error, Noun::Script, id.into()))?;
         Ok(script)
@@ -159,14 +174,13 @@ impl System {
         }
     }
 
-    async fn compile(&self, source: &str) -> Result<Vec<sutler_model::Entry>, Error> {
+    pub(super) async fn compile(&self, source: &str) -> Result<Registration, Error> {
         if source.len() > SOURCE_BYTES {
             let detail = format!("has {} bytes; at most {SOURCE_BYTES} are allowed", source.len());
             return Err(Error::Invalid(vec![FieldError::new("source", detail)]));
         }
         let registered = self.inner.scripts.register(source).await;
-        let registered = registered.map_err(|error| Error::Script { line: error.line, message: error.message })?;
-        Ok(registered.entries)
+        registered.map_err(|error| Error::Script { line: error.line, message: error.message })
     }
 
     async fn unfinished_runs(&self, id: ScriptId) -> Result<Vec<ScriptRun>, Error> {

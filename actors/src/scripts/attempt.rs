@@ -61,7 +61,7 @@ pub(super) enum Ended {
     Over(RunId),
     /// It is tried again at the run's `next_at`.
     Again(Item),
-    /// The script is disabled; the run waits for it.
+    /// The script is disabled or paused; the run, which the store has, waits for it.
     Parked(Item),
     /// The store takes nothing more.
     Stopped,
@@ -101,12 +101,18 @@ pub(super) async fn attempt(env: Env, script: ScriptId, mut item: Item) -> Ended
             Err(error) => return stopped(&error),
         }
     }
-    let Some(armed) = env.armed(script) else {
-        if item.stored {
-            return Ended::Parked(item);
+    let armed = match env.armed(script) {
+        Some(armed) if !armed.paused => armed,
+        // What happens while it is paused is kept for it; but the times of a schedule that pass are missed.
+        Some(_) if !item.stored && item.run.seq.is_some() => match record_pending(&env, vec![item]).await.pop() {
+            Some(item) => return Ended::Parked(item),
+            None => return Ended::Stopped,
+        },
+        _ if item.stored => return Ended::Parked(item),
+        _ => {
+            item.settle();
+            return Ended::Over(id);
         }
-        item.settle();
-        return Ended::Over(id);
     };
     let occasion = match item.occasion.take() {
         Some(occasion) => Ok(*occasion),

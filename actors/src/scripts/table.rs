@@ -23,6 +23,8 @@ pub(crate) struct Armed {
     pub source: Arc<str>,
     /// A failing PRE entry lets the event pass.
     pub fail_open: bool,
+    /// Its POST and scheduled runs are held back.
+    pub paused: bool,
     /// Events before this place in the feed are not for it.
     pub from_seq: u64,
     /// Schedules count from here.
@@ -40,6 +42,7 @@ impl From<Script> for Armed {
             owner: script.owner,
             source: script.source.into(),
             fail_open: script.fail_open,
+            paused: script.paused,
             from_seq: script.from_seq,
             since: script.modified_at,
             entries: script.entries,
@@ -219,6 +222,7 @@ mod tests {
             owner,
             source: "".into(),
             fail_open: false,
+            paused: false,
             from_seq: 0,
             since: Timestamp(0),
             entries,

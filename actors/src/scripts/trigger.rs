@@ -97,7 +97,7 @@ enum Phase {
     Running(RunId, u64),
     /// Its first run waits for its next try, or until notified.
     Held(Arc<Notify>),
-    /// The script is disabled.
+    /// The script is disabled or paused.
     Parked,
 }
 
@@ -411,16 +411,9 @@ impl TriggerActor {
                 if self.nudged.remove(&id) { self.next(pair) } else { self.hold(pair, ctx) }
             }
             Ended::Parked(item) => {
+                self.known.insert(item.run.id);
                 self.put_back(&pair, item);
-                if let Some(lane) = self.lanes.get_mut(&pair) {
-                    lane.phase = Phase::Parked;
-                    // Nothing of a disabled script runs but what was begun while it was enabled.
-                    let (stored, dropped): (VecDeque<Item>, VecDeque<Item>) =
-                        lane.queue.drain(..).partition(|item| item.stored);
-                    lane.queue = stored;
-                    self.unrecorded -= dropped.len();
-                    dropped.into_iter().for_each(|mut item| item.settle());
-                }
+                self.park(pair, ctx);
             }
             // The process is about to end; the receipts that go with the lane tell the dispatcher.
             Ended::Stopped => {
@@ -430,6 +423,30 @@ impl TriggerActor {
             }
         }
         self.pump(ctx);
+    }
+
+    /// Keeps a lane until its script goes on. What stands in it unrecorded is recorded when the script is paused; nothing
+    /// of a disabled script runs but what was begun while it was enabled.
+    fn park(&mut self, pair: Pair, ctx: &Ctx<Self>) {
+        let Some(lane) = self.lanes.get_mut(&pair) else { return };
+        lane.phase = Phase::Parked;
+        let (stored, unstored): (VecDeque<Item>, VecDeque<Item>) = lane.queue.drain(..).partition(|item| item.stored);
+        lane.queue = stored;
+        self.unrecorded -= unstored.len();
+        if !self.env.armed(self.id).is_some_and(|script| script.paused) {
+            unstored.into_iter().for_each(|mut item| item.settle());
+            return;
+        }
+        self.known.extend(unstored.iter().map(|item| item.run.id));
+        let env = self.env.clone();
+        ctx.spawn(async move { record_pending(&env, unstored.into()).await }, move |actor, recorded, ctx| {
+            recorded.into_iter().for_each(|item| actor.enqueue(item));
+            if let Some(lane) = actor.lanes.get_mut(&pair) {
+                // Others may have come meanwhile.
+                lane.queue.make_contiguous().sort_by_key(|item| item.run.seq);
+            }
+            actor.pump(ctx);
+        });
     }
 
     fn put_back(&mut self, pair: &Pair, item: Item) {

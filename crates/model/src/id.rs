@@ -42,11 +42,13 @@ pub enum Noun {
     Invoice = 15,
     /// [`crate::Receipt`]
     Receipt = 16,
+    /// [`crate::ScriptRevision`]
+    ScriptRevision = 17,
 }
 
 impl Noun {
     /// Every noun, in stored order.
-    pub const ALL: [Noun; 16] = [
+    pub const ALL: [Noun; 17] = [
         Noun::BillingEntity,
         Noun::Customer,
         Noun::User,
@@ -63,6 +65,7 @@ impl Noun {
         Noun::Interval,
         Noun::Invoice,
         Noun::Receipt,
+        Noun::ScriptRevision,
     ];
 
     /// The word used in events, metrics and messages: `server`, `billing_entity`.
@@ -84,6 +87,7 @@ impl Noun {
             Noun::Interval => "interval",
             Noun::Invoice => "invoice",
             Noun::Receipt => "receipt",
+            Noun::ScriptRevision => "script_revision",
         }
     }
 }
@@ -177,4 +181,6 @@ ids! {
     InvoiceId => Invoice,
     /// A remembered answer.
     ReceiptId => Receipt,
+    /// A text that a script had.
+    RevisionId => ScriptRevision,
 }

@@ -26,6 +26,8 @@ pub enum Permission {
     ScriptsRead,
     /// Upload, enable and run scripts.
     ScriptsWrite,
+    /// Vouch for a script's text, where that is asked for before it takes effect.
+    ScriptsSign,
     /// Make and revoke one's own keys.
     KeysWrite,
     /// Publish and delete images.
@@ -38,7 +40,7 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Permission; 13] = [
+    pub const ALL: [Permission; 14] = [
         Permission::ServersRead,
         Permission::ServersWrite,
         Permission::ServersConsole,
@@ -48,6 +50,7 @@ impl Permission {
         Permission::BillingWrite,
         Permission::ScriptsRead,
         Permission::ScriptsWrite,
+        Permission::ScriptsSign,
         Permission::KeysWrite,
         Permission::ImagesWrite,
         Permission::OperatorRead,
@@ -78,8 +81,10 @@ impl Role {
         use Permission as P;
         match self {
             Role::ProviderAdmin => true,
-            Role::ResellerAdmin => !matches!(permission, P::OperatorRead | P::OperatorWrite),
-            Role::CustomerAdmin => !matches!(permission, P::OperatorRead | P::OperatorWrite | P::BillingWrite),
+            Role::ResellerAdmin => !matches!(permission, P::OperatorRead | P::OperatorWrite | P::ScriptsSign),
+            Role::CustomerAdmin => {
+                !matches!(permission, P::OperatorRead | P::OperatorWrite | P::ScriptsSign | P::BillingWrite)
+            }
             Role::CustomerMember => {
                 matches!(
                     permission,

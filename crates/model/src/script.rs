@@ -1,7 +1,8 @@
 //! Lua code blocks, what they register, and their runs.
 
-use crate::{Cause, RunId, Scope, ScriptId, Timestamp};
+use crate::{Cause, RevisionId, RunId, Scope, ScriptId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// When a trigger runs. Named as scripts name it, in capitals on the wire of the language.
@@ -86,20 +87,69 @@ pub struct Script {
     pub name: String,
     /// Whose it is, and so what it sees and may do.
     pub owner: Scope,
-    /// The source in force.
+    /// The source in force; empty while none is.
     pub source: String,
     /// What it registered.
     pub entries: Vec<Entry>,
+    /// What its header says of itself (`FDLINFO`): `NAME`, `VERSION`.
+    #[serde(default)]
+    pub info: BTreeMap<String, String>,
+    /// The number of the revision in force; 0 while none is.
+    #[serde(default)]
+    pub revision: u32,
+    /// The number of the newest revision.
+    #[serde(default)]
+    pub latest_revision: u32,
     /// Whether its entries run.
     pub enabled: bool,
     /// A failing PRE entry lets the event pass instead of refusing it.
     pub fail_open: bool,
+    /// Its POST and scheduled runs are held back: what happens meanwhile is kept for them.
+    #[serde(default)]
+    pub paused: bool,
     /// The feed position from which its POST entries run.
     pub from_seq: u64,
     /// When it came to be.
     pub created_at: Timestamp,
     /// When its source last changed or it was last enabled; its schedules count from here.
     pub modified_at: Timestamp,
+}
+
+/// A text that a script had, has, or is to have once it is signed. Never changed but for its signature.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScriptRevision {
+    /// Its id.
+    pub id: RevisionId,
+    /// Counts changes, from 1.
+    pub version: u64,
+    /// Of which script.
+    pub script_id: ScriptId,
+    /// Whose script it is.
+    pub owner: Scope,
+    /// Counts the script's revisions, from 1.
+    pub number: u32,
+    /// The text.
+    pub source: String,
+    /// What it registered.
+    pub entries: Vec<Entry>,
+    /// What its header says of itself.
+    pub info: BTreeMap<String, String>,
+    /// When it was uploaded.
+    pub created_at: Timestamp,
+    /// Who uploaded it; none: the platform or a script.
+    pub created_by: Option<UserId>,
+    /// Who vouches for it, and since when.
+    pub signature: Option<Signature>,
+}
+
+/// Who vouches for a text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Signature {
+    /// When it was signed.
+    pub at: Timestamp,
+    /// By whom; none: an API key of nobody.
+    pub by: Option<UserId>,
 }
 
 /// How a run stands.

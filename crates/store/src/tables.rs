@@ -34,6 +34,7 @@ pub(crate) fn closed(noun: Noun) -> Bytes {
         Noun::ScriptRun => "script_run.closed",
         Noun::Interval => "interval.closed",
         Noun::Invoice => "invoice.closed",
+        Noun::ScriptRevision => "script_revision.closed",
         // Nouns whose records are always live; their second table stays absent.
         _ => "none.closed",
     })

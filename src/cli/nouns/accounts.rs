@@ -22,6 +22,7 @@ pub const PERMISSIONS: &[&str] = &[
     "billing_write",
     "scripts_read",
     "scripts_write",
+    "scripts_sign",
     "keys_write",
     "images_write",
     "operator_read",

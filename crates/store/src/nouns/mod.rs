@@ -12,6 +12,7 @@ mod node;
 mod plan;
 mod receipt;
 mod script;
+mod script_revision;
 mod script_run;
 mod server;
 mod session;
@@ -49,6 +50,7 @@ macro_rules! for_noun {
             Noun::Interval => with!(model::Interval),
             Noun::Invoice => with!(model::Invoice),
             Noun::Receipt => with!(model::Receipt),
+            Noun::ScriptRevision => with!(model::ScriptRevision),
         }
     }};
 }

@@ -1,0 +1,147 @@
+//! The texts that scripts had: each upload is kept, and any of them can be put in force again.
+//!
+//! Where signatures are required, an upload takes effect when the provider's staff have signed it; until then what was in
+//! force stays so.
+
+use crate::{Caller, Error, System};
+use sutler_lua::Registration;
+use sutler_model::{Noun, Permission, Scope, Script, ScriptId, ScriptRevision, Signature};
+use sutler_store::{ChangeSet, Field, Filter, Order, PageRequest};
+
+impl System {
+    /// Vouches for a text. Where signatures are required and it is the newest one, it takes effect.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Forbidden`] for all but the provider's staff, [`Error::Script`] when it no longer
+    /// compiles.
+    pub async fn sign_revision(&self, caller: &Caller, id: ScriptId, number: u32) -> Result<ScriptRevision, Error> {
+        caller.must(Permission::ScriptsSign)?;
+        if caller.scope != Scope::Provider {
+            return Err(Error::Forbidden(Permission::ScriptsSign));
+        }
+        let old_script = self.script(caller, id).await?;
+        let old = self.revision(id, number).await?;
+        if old.signature.is_some() {
+            return Ok(old);
+        }
+        let mut signed = old.clone();
+        signed.signature = Some(Signature { at: self.inner.core.now(), by: caller.user_id });
+        let mut set = ChangeSet::new(caller.cause.clone());
+        set.update(&old, &mut signed);
+        let takes_effect = self.inner.core.settings.signing_required && number == old_script.latest_revision;
+        if takes_effect {
+            let mut script = old_script.clone();
+            self.put_in_force(&mut script, &signed).await?;
+            set.update(&old_script, &mut script);
+        }
+        self.store().commit(set).await?;
+        self.inner.scripts.reload(id).await?;
+        Ok(signed)
+    }
+
+    /// Puts a text in force, be it an older one.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::State`] for one that lacks a required signature,
+    /// [`Error::Script`] when it no longer compiles, [`Error::Stale`].
+    pub async fn activate_revision(
+        &self,
+        caller: &Caller,
+        id: ScriptId,
+        number: u32,
+        if_match: Option<u64>,
+    ) -> Result<Script, Error> {
+        caller.must(Permission::ScriptsWrite)?;
+        let old = self.script(caller, id).await?;
+        super::reach::unchanged(&old, if_match)?;
+        let revision = self.revision(id, number).await?;
+        if self.inner.core.settings.signing_required && revision.signature.is_none() {
+            let detail = format!("revision {number} is not signed; the provider's staff sign it first");
+            return Err(Error::State { noun: Noun::Script, id: id.0, detail });
+        }
+        if old.revision == number {
+            return Ok(old);
+        }
+        let mut new = old.clone();
+        self.put_in_force(&mut new, &revision).await?;
+        let mut set = ChangeSet::new(caller.cause.clone());
+        set.update(&old, &mut new);
+        self.store().commit(set).await?;
+        self.inner.scripts.reload(id).await?;
+        Ok(new)
+    }
+
+    /// Compiled anew: what a text may say can have changed since it was uploaded.
+    async fn put_in_force(&self, script: &mut Script, revision: &ScriptRevision) -> Result<(), Error> {
+        let registered = self.compile(&revision.source).await?;
+        self.take(script, revision.number, &revision.source, &registered);
+        Ok(())
+    }
+
+    /// A new text of a script; it takes effect unless a signature is required.
+    pub(super) fn next_revision(
+        &self,
+        caller: &Caller,
+        script: &mut Script,
+        source: String,
+        registered: Registration,
+    ) -> ScriptRevision {
+        let core = &self.inner.core;
+        script.latest_revision += 1;
+        if !core.settings.signing_required {
+            self.take(script, script.latest_revision, &source, &registered);
+        }
+        ScriptRevision {
+            id: core.new_id(),
+            version: 0,
+            script_id: script.id,
+            owner: script.owner,
+            number: script.latest_revision,
+            source,
+            entries: registered.entries,
+            info: registered.info,
+            created_at: core.now(),
+            created_by: caller.user_id,
+            signature: None,
+        }
+    }
+
+    fn take(&self, script: &mut Script, number: u32, source: &str, registered: &Registration) {
+        script.revision = number;
+        script.source = source.to_owned();
+        script.entries.clone_from(&registered.entries);
+        script.info.clone_from(&registered.info);
+        script.modified_at = self.inner.core.now();
+    }
+
+    /// The newest text of a script, in force or not.
+    pub(super) async fn latest_source(&self, script: &Script) -> Result<String, Error> {
+        match script.latest_revision {
+            latest if latest == script.revision => Ok(script.source.clone()),
+            latest => Ok(self.revision(script.id, latest).await?.source),
+        }
+    }
+
+    async fn revision(&self, id: ScriptId, number: u32) -> Result<ScriptRevision, Error> {
+        let found = self.revisions(id).await?.into_iter().find(|revision| revision.number == number);
+        found.ok_or_else(|| Error::NotFound { noun: Noun::ScriptRevision, id: number.to_string() })
+    }
+
+    /// All texts of a script, the oldest first.
+    pub(super) async fn revisions(&self, id: ScriptId) -> Result<Vec<ScriptRevision>, Error> {
+        let read = self.store().read(move |snapshot| {
+            let filter = Filter::<ScriptRevision>::new().is(Field::Script, id.0.as_bytes());
+            let mut page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
+            let mut revisions = Vec::new();
+            loop {
+                let found = snapshot.page(&filter, &page)?;
+                revisions.extend(found.items);
+                match found.next {
+                    Some(next) => page.cursor = Some(next),
+                    None => return Ok(revisions),
+                }
+            }
+        });
+        Ok(read.await?)
+    }
+}
