@@ -187,7 +187,7 @@ pub(super) async fn execute(
     let call = Call {
         block: Block { id: script.id, version: script.version, source: Arc::clone(&script.source) },
         function: run.function.clone(),
-        who: Who { owner: script.owner, run_id: run.id, depth: occasion.depth, egress: None },
+        who: Who { owner: script.owner, run_id: run.id, depth: occasion.depth, egress: None, rehearsal: false },
         params: occasion.params,
         limits: Limits { deadline_ms, ..Limits::default() },
     };

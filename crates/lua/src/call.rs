@@ -55,6 +55,9 @@ pub struct Who {
     pub depth: u8,
     /// Where this run may send requests, in place of the runtime's own policy.
     pub egress: Option<Arc<Egress>>,
+    /// Nothing changes: what the run would write and send is noted in [`Outcome::writes`] and [`Outcome::calls`], and
+    /// answered as if it had been done. Such a run begins with a Lua state of its own.
+    pub rehearsal: bool,
 }
 
 /// One run of one function.
@@ -147,6 +150,17 @@ pub struct Outcome {
     pub duration_us: u64,
     /// The requests it sent.
     pub calls: Vec<OutboundCall>,
+    /// What it would have done on the platform; of rehearsals only.
+    pub writes: Vec<Write>,
+}
+
+/// An operation that a rehearsal did not carry out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Write {
+    /// Its name in the language.
+    pub operation: String,
+    /// Its arguments.
+    pub args: Vec<Value>,
 }
 
 /// How a run ended.

@@ -25,7 +25,7 @@ mod schema;
 mod shard;
 mod vm;
 
-pub use call::{Bean, Block, Call, Exit, Input, Limit, Limits, OutboundCall, Outcome, Params, ScriptError, Who};
+pub use call::{Bean, Block, Call, Exit, Input, Limit, Limits, OutboundCall, Outcome, Params, ScriptError, Who, Write};
 pub use descriptor::{Other, Registration};
 pub use egress::Egress;
 pub use host::{Api, Host, HostError};

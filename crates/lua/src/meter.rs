@@ -3,7 +3,7 @@
 //! A stopped run can catch the error that stops it, but every later loop turn, call and host function raises it again, so
 //! that `pcall` only delays the end by the time it takes to unwind.
 
-use crate::{Limit, Limits, OutboundCall, Who};
+use crate::{Limit, Limits, OutboundCall, Who, Write};
 use std::{
     cell::{Cell, RefCell},
     future::Future,
@@ -15,6 +15,9 @@ use std::{
 
 /// Marks text cut from a log.
 const CUT: &str = "\n[log cut here]\n";
+
+/// Most writes of a rehearsal that are noted.
+const WRITES_MAX: usize = 1_000;
 
 /// One run's account.
 pub(crate) struct Meter {
@@ -29,6 +32,7 @@ pub(crate) struct Meter {
     log: RefCell<String>,
     log_bytes: usize,
     calls: RefCell<Vec<OutboundCall>>,
+    writes: RefCell<Vec<Write>>,
     call_no: Cell<u32>,
     env: RefCell<Option<mlua::Table>>,
     session: RefCell<Option<String>>,
@@ -52,6 +56,7 @@ impl Meter {
             log: RefCell::default(),
             log_bytes: limits.log_bytes,
             calls: RefCell::default(),
+            writes: RefCell::default(),
             call_no: Cell::default(),
             env: RefCell::default(),
             session: RefCell::default(),
@@ -130,6 +135,23 @@ impl Meter {
 
     pub fn take_calls(&self) -> Vec<OutboundCall> {
         std::mem::take(&mut *self.calls.borrow_mut())
+    }
+
+    /// Whether nothing may change.
+    pub fn rehearses(&self) -> bool {
+        self.who.as_ref().is_some_and(|who| who.rehearsal)
+    }
+
+    /// Notes what a rehearsal did not do.
+    pub fn would(&self, operation: &str, args: Vec<serde_json::Value>) {
+        let mut writes = self.writes.borrow_mut();
+        if writes.len() < WRITES_MAX {
+            writes.push(Write { operation: operation.to_owned(), args });
+        }
+    }
+
+    pub fn take_writes(&self) -> Vec<Write> {
+        std::mem::take(&mut *self.writes.borrow_mut())
     }
 
     pub fn requests(&self) -> usize {

@@ -33,7 +33,15 @@ pub(crate) fn read(meter: &Meter, ended: Result<Value, ScriptError>, input: Opti
             (Exit::Failed(error), text)
         }
     };
-    Outcome { exit, input, log: meter.take_log(), result, duration_us: meter.elapsed_us(), calls: meter.take_calls() }
+    Outcome {
+        exit,
+        input,
+        log: meter.take_log(),
+        result,
+        duration_us: meter.elapsed_us(),
+        calls: meter.take_calls(),
+        writes: meter.take_writes(),
+    }
 }
 
 fn cut(mut text: String) -> String {

@@ -94,6 +94,7 @@ impl Runtime {
             result: String::new(),
             duration_us: 0,
             calls: Vec::new(),
+            writes: Vec::new(),
         })
     }
 

@@ -125,7 +125,7 @@ pub(crate) fn serve(shard: Shard, mut messages: mpsc::UnboundedReceiver<Message>
 impl Blocks {
     async fn run(&self, mut call: Call) -> Outcome {
         let meter = Meter::new(Some(call.who.clone()), &call.limits);
-        let block = match self.loaded(&call) {
+        let block = match if call.who.rehearsal { self.fresh(&call) } else { self.loaded(&call) } {
             Ok(block) => block,
             Err(error) => return outcome::failed(&meter, error),
         };
@@ -171,17 +171,22 @@ impl Blocks {
             }
             self.unload(id);
         }
-        let vm = Rc::new(Vm::load(&call.block.source, &call.limits, &self.shard)?);
-        let block = Rc::new(Loaded {
-            bytes: Cell::new(vm.bytes()),
-            vm,
-            version: call.block.version,
-            used_at: Cell::new(self.clock.get()),
-        });
+        let block = self.fresh(call)?;
         self.shard.counters.blocks.fetch_add(1, Ordering::Relaxed);
         self.account(0, block.bytes.get());
         self.loaded.borrow_mut().insert(id, block.clone());
         Ok(block)
+    }
+
+    /// A Lua state of its own, which ends with whoever holds it.
+    fn fresh(&self, call: &Call) -> Result<Rc<Loaded>, ScriptError> {
+        let vm = Rc::new(Vm::load(&call.block.source, &call.limits, &self.shard)?);
+        Ok(Rc::new(Loaded {
+            bytes: Cell::new(vm.bytes()),
+            vm,
+            version: call.block.version,
+            used_at: Cell::new(self.clock.get()),
+        }))
     }
 
     /// After a run: counts the block's memory anew, and unloads what no longer fits.

@@ -8,6 +8,7 @@ mod http;
 mod modern;
 mod objects;
 mod registration;
+mod rehearsals;
 mod runs;
 mod scripts;
 mod support;

@@ -145,7 +145,16 @@ impl Fixture {
 
     /// Runs a function of a block.
     pub async fn run(&self, block: &Block, function: &str, params: Params) -> Outcome {
-        let who = Who { owner: Scope::Provider, run_id: RunId::new(0, [7; 10]), depth: 0, egress: None };
+        self.call(block, function, params, false).await
+    }
+
+    /// Runs the body of a function without effects.
+    pub async fn rehearse(&self, body: &str) -> Outcome {
+        self.call(&block(&format!("function f(p) {body}\nend")), "f", Params::default(), true).await
+    }
+
+    async fn call(&self, block: &Block, function: &str, params: Params, rehearsal: bool) -> Outcome {
+        let who = Who { owner: Scope::Provider, run_id: RunId::new(0, [7; 10]), depth: 0, egress: None, rehearsal };
         let call = Call { block: block.clone(), function: function.to_owned(), who, params, limits: self.limits };
         self.runtime.run(call).await
     }

@@ -1,6 +1,6 @@
 //! `adminAPI` and `userAPI`: lists and queries answered here by the one filter engine, everything else by the host.
 
-use super::{acting, module::drop_self, text_of};
+use super::{acting, module::drop_self, platform, text_of};
 use crate::{
     Api, Bean, HostError,
     filter::{Filter, Limit},
@@ -103,12 +103,11 @@ async fn call(lua: &Lua, shard: &Shard, user: bool, operation: &str, args: Vec<L
             }
         }
         _ => {
-            let (meter, who) = acting()?;
+            let (meter, _) = acting()?;
             let args =
                 args.iter().map(|arg| Val::from_lua(arg, &Type::Any)?.to_json(true)).collect::<Result<Vec<Value>>>()?;
             let api = if user { Api::User(meter.session()) } else { Api::Admin };
-            let call_no = meter.next_call_no();
-            let answer = shard.host.call(&who, api, operation, args, call_no).await.map_err(raise)?;
+            let answer = platform::call(shard, api, operation, args).await?;
             let weight = json::weight(&answer);
             let answer = Val::from_json(answer, &Type::Any);
             if let Val::Bean(bean) = &answer {

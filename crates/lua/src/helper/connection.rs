@@ -195,6 +195,7 @@ pub(super) async fn send(
     let ended = exchange(shard, request, &egress, &meter, method, body, &mut call).await;
     call.duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
     match &ended {
+        Ok(_) if meter.rehearses() => call.error = Some("not sent, for this is a rehearsal".to_owned()),
         Ok(answer) => {
             call.status = Some(answer.status);
             call.received_bytes = answer.body.len() as u64;
@@ -246,6 +247,9 @@ async fn exchange(
         ready = ready.body(body);
     }
     let ready = ready.build().map_err(|e| (code::MALFORMED_URL, e.to_string()))?;
+    if meter.rehearses() {
+        return Ok(Answer { status: 200, headers: HeaderMap::new(), body: b"{}".to_vec() });
+    }
     let limit = Duration::from_millis(egress.timeout_ms);
     let work = async {
         let mut answer = client.execute(ready).await.map_err(failure)?;

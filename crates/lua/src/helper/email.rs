@@ -1,6 +1,6 @@
 //! The `FDLEmailHelper`, an object that is itself called.
 
-use super::{Module, acting, api::raise, module::drop_self, text_of};
+use super::{Module, module::drop_self, platform, text_of};
 use crate::{Api, shard::Shard};
 use mlua::{Lua, MultiValue, Result, Table};
 use serde_json::{Map, Value};
@@ -29,15 +29,12 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>) -> Result<Table> {
 
 /// Hands the message to the host as the operation `sendEmail` with one object.
 async fn send(shard: Rc<Shard>, args: MultiValue) -> Result<bool> {
-    let (meter, who) = acting()?;
     let mut mail = Map::new();
     for (name, value) in FIELDS.iter().zip(args.iter()) {
         if let Some(text) = text_of(value) {
             mail.insert((*name).to_owned(), Value::String(text));
         }
     }
-    let call_no = meter.next_call_no();
-    let answer =
-        shard.host.call(&who, Api::Admin, "sendEmail", vec![Value::Object(mail)], call_no).await.map_err(raise)?;
+    let answer = platform::call(&shard, Api::Admin, "sendEmail", vec![Value::Object(mail)]).await?;
     Ok(answer != Value::Bool(false))
 }

@@ -9,6 +9,7 @@ mod http;
 mod json;
 mod modern;
 mod module;
+mod platform;
 mod syslog;
 mod translate;
 mod utils;
