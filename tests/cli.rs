@@ -388,6 +388,12 @@ async fn triggers_are_checked_loaded_replaced_and_read_back() {
 
     let runs = it.json(&["trigger", "runs", "greet", "--state", "succeeded"]);
     assert_eq!(runs.as_array().unwrap().len(), 2);
+    let tested = it.ok(&["trigger", "test", "greet"]);
+    assert!(tested.contains("  greet  SERVER  succeeded  event ") && tested.contains("\ngood evening\n"), "{tested}");
+    fs::write(&file, source("good night")).unwrap();
+    let replayed = it.ok(&["trigger", "replay", "greet", "--from", "2026-01-01T00:00:00Z", "--file", path]);
+    assert_eq!(replayed.matches("\ngood night\n").count(), 2, "{replayed}");
+    assert!(replayed.ends_with("would have succeeded 2, refused 0, failed 0\n"), "{replayed}");
     let versions = it.json(&["trigger", "versions", "greet"]);
     assert_eq!(versions.as_array().unwrap().len(), 2);
     assert!(it.ok(&["trigger", "diff", "greet"]).contains("\n-  print('hello')\n+  print('good evening')\n"));

@@ -25,6 +25,7 @@ pub mod password;
 mod plans;
 mod problem;
 mod reach;
+mod rehearsals;
 mod reply;
 mod revisions;
 mod runs;
@@ -196,6 +197,7 @@ fn guarded_routes() -> OpenApiRouter<Shared> {
         .merge(disks::routes())
         .merge(jobs::routes())
         .merge(triggers::routes())
+        .merge(rehearsals::routes())
         .merge(revisions::routes())
         .merge(runs::routes())
         .merge(invoices::routes())

@@ -66,6 +66,34 @@ pub enum Trigger {
         #[arg(long, value_name = "N")]
         to: Option<u32>,
     },
+    /// Run a trigger over a past event without effects, and show what it would do
+    Test {
+        /// Name or id of the trigger
+        trigger: String,
+        /// A Lua file to run in place of its newest text, `-` for the standard input
+        #[arg(long)]
+        file: Option<String>,
+        /// Which of its functions; may be left out where there is one
+        #[arg(long)]
+        function: Option<String>,
+        /// The event's place in the feed, as `seq` of a run; default: the last that fits
+        #[arg(long, value_name = "N")]
+        seq: Option<u64>,
+    },
+    /// Run a trigger over a past period without effects, and report what it would have done
+    Replay {
+        /// Name or id of the trigger
+        trigger: String,
+        /// Events from here on, as 2026-11-01T00:00:00Z
+        #[arg(long, value_name = "TIME")]
+        from: String,
+        /// Events before here; default: until now
+        #[arg(long, value_name = "TIME")]
+        to: Option<String>,
+        /// A Lua file to run in place of its newest text, `-` for the standard input
+        #[arg(long)]
+        file: Option<String>,
+    },
     /// List the runs of a trigger, newest first
     Runs {
         /// Name or id of the trigger
@@ -150,6 +178,48 @@ pub async fn run(session: &Session, command: Trigger) -> Result<(), Error> {
             let request = request.header(header::IF_MATCH, format!("\"{}\"", current["version"]));
             loaded(session, &session.client.send(request).await?.body, &format!("back to revision {number}"))
         }
+        Trigger::Test { trigger, file, function, seq } => {
+            let id = session.id_of("trigger", &trigger).await?;
+            let mut body = json!({"function": function, "seq": seq});
+            staged(&mut body, file)?;
+            let path = format!("triggers/{id}/test");
+            let request = session.client.request(Method::POST, &path, &Query::new()).json(&body);
+            let run = session.client.send(request).await?.body;
+            if session.format != Format::Table {
+                return session.format.value(&run);
+            }
+            lines(&rehearsal(&run))
+        }
+        Trigger::Replay { trigger, from, to, file } => {
+            let id = session.id_of("trigger", &trigger).await?;
+            let mut body = json!({"from": from, "to": to, "limit": REPLAY_PART});
+            staged(&mut body, file)?;
+            let path = format!("triggers/{id}/replay");
+            let mut whole = json!({"succeeded": 0, "refused": 0, "failed": 0, "items": []});
+            loop {
+                let request = session.client.request(Method::POST, &path, &Query::new()).json(&body);
+                let mut part = session.client.send(request).await?.body;
+                let items = std::mem::take(&mut part["items"]);
+                if session.format == Format::Table {
+                    items.as_array().into_iter().flatten().try_for_each(|run| lines(&rehearsal(run)))?;
+                } else if let (Some(all), Value::Array(items)) = (whole["items"].as_array_mut(), items) {
+                    all.extend(items);
+                }
+                for verdict in VERDICTS {
+                    let count = |value: &Value| value[verdict].as_u64().unwrap_or_default();
+                    whole[verdict] = json!(count(&whole) + count(&part));
+                }
+                if part["next_seq"].is_null() {
+                    break;
+                }
+                body["from_seq"] = part["next_seq"].take();
+            }
+            if session.format != Format::Table {
+                return session.format.value(&whole);
+            }
+            let counts = VERDICTS.map(|verdict| format!("{verdict} {}", whole[verdict])).join(", ");
+            lines(&format!("would have {counts}\n"))
+        }
         Trigger::Runs { trigger, state, limit } => {
             let runs = last_runs(session, &trigger, state, limit).await?;
             session.format.list(super::nouns::RUN_COLUMNS, &runs)
@@ -166,6 +236,46 @@ pub async fn run(session: &Session, command: Trigger) -> Result<(), Error> {
             whole.iter().try_for_each(|run| lines(&log(run)))
         }
     }
+}
+
+/// Runs asked for at once.
+const REPLAY_PART: usize = 200;
+/// How runs without effects end.
+const VERDICTS: [&str; 3] = ["succeeded", "refused", "failed"];
+
+/// Puts a file's text in place of the trigger's own.
+fn staged(body: &mut Value, file: Option<String>) -> Result<(), Error> {
+    if let Some(file) = file {
+        body["source"] = json!(read_text(&file).map_err(Error::Usage)?);
+    }
+    Ok(())
+}
+
+/// What a run without effects would have done.
+fn rehearsal(run: &Value) -> String {
+    let field = |path: &str| cell(at(run, path));
+    let mut text = format!(
+        "== {}  {}  {}  {}  event {}\n",
+        field("at"),
+        field("function"),
+        field("option"),
+        field("verdict"),
+        field("seq")
+    );
+    let list = |name: &str| run[name].as_array().map(Vec::as_slice).unwrap_or_default().iter();
+    printed(&mut text, run);
+    for change in list("changes") {
+        let (old, new) = (&change["old"], &change["new"]);
+        text.push_str(&harmless(&format!("would set {}: {old} -> {new}\n", cell(&change["property"]))));
+    }
+    for write in list("writes") {
+        text.push_str(&harmless(&format!("would call {}{}\n", cell(&write["operation"]), write["args"])));
+    }
+    for request in list("requests") {
+        let (method, url) = (cell(&request["method"]), cell(&request["url"]));
+        text.push_str(&format!("would send {method} {url}, {} B\n", cell(&request["sent_bytes"])));
+    }
+    text
 }
 
 /// What a list of revisions shows.
@@ -251,6 +361,12 @@ fn log(run: &Value) -> String {
         field("state"),
         field("id")
     );
+    printed(&mut text, run);
+    text
+}
+
+/// What a run printed and returned.
+fn printed(text: &mut String, run: &Value) {
     if let Some(printed) = run["log"].as_str().filter(|l| !l.is_empty()) {
         text.push_str(&harmless(printed));
         if !printed.ends_with('\n') {
@@ -260,5 +376,4 @@ fn log(run: &Value) -> String {
     if let Some(result) = run["result"].as_str().filter(|r| !r.is_empty()) {
         text.push_str(&format!("-> {}\n", harmless(result)));
     }
-    text
 }

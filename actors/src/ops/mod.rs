@@ -6,6 +6,7 @@ mod images;
 mod keys;
 mod operator;
 mod reach;
+mod rehearsals;
 mod requests;
 mod revisions;
 mod scripts;

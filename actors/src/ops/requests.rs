@@ -199,6 +199,32 @@ pub struct ScriptPatch {
     pub fail_open: Option<bool>,
 }
 
+/// A run of a script over a past event, without effects.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TestRequest {
+    /// A text to run in place of the script's newest one.
+    pub source: Option<String>,
+    /// Which function; may be absent where there is one.
+    pub function: Option<String>,
+    /// The event's place in the feed; none: the last that fits.
+    pub seq: Option<u64>,
+}
+
+/// Runs of a script over a past period, without effects.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReplayRequest {
+    /// A text to run in place of the script's newest one.
+    pub source: Option<String>,
+    /// Events from here.
+    pub from: Timestamp,
+    /// Where a replay that was not at its end goes on, in place of `from`.
+    pub from_seq: Option<u64>,
+    /// Events before here; none: until now.
+    pub to: Option<Timestamp>,
+    /// At most this many runs, up to 1,000.
+    pub limit: usize,
+}
+
 /// An image to take in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewImage {

@@ -176,6 +176,17 @@ pub(super) const fn is_live(state: RunState) -> bool {
     matches!(state, RunState::Pending | RunState::Retrying)
 }
 
+/// What the Lua runtime is asked to do.
+pub(super) fn call(script: &Armed, run: &ScriptRun, occasion: Occasion, deadline_ms: u64, rehearsal: bool) -> Call {
+    Call {
+        block: Block { id: script.id, version: script.version, source: Arc::clone(&script.source) },
+        function: run.function.clone(),
+        who: Who { owner: script.owner, run_id: run.id, depth: occasion.depth, egress: None, rehearsal },
+        params: occasion.params,
+        limits: Limits { deadline_ms, ..Limits::default() },
+    }
+}
+
 /// Runs the Lua.
 pub(super) async fn execute(
     env: &Env,
@@ -184,13 +195,7 @@ pub(super) async fn execute(
     occasion: Occasion,
     deadline_ms: u64,
 ) -> Outcome {
-    let call = Call {
-        block: Block { id: script.id, version: script.version, source: Arc::clone(&script.source) },
-        function: run.function.clone(),
-        who: Who { owner: script.owner, run_id: run.id, depth: occasion.depth, egress: None, rehearsal: false },
-        params: occasion.params,
-        limits: Limits { deadline_ms, ..Limits::default() },
-    };
+    let call = call(script, run, occasion, deadline_ms, false);
     let behind = match run.cause {
         Cause::Job { job_id } => Some(job_id),
         _ => None,

@@ -8,8 +8,9 @@
 use super::{
     Env,
     attempt::{Item, draft, record_pending},
-    events::{events, run_id},
+    events::{Event, events, run_id},
     occasion::{locate, occasion},
+    table::{Hook, Table},
     trigger::{Deliver, TriggerActor, Wake},
 };
 use crate::registry::{AskError, Registry};
@@ -255,7 +256,8 @@ impl Dispatcher {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+/// Store work on a thread where blocking is allowed.
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     match tokio::task::spawn_blocking(work).await {
@@ -273,7 +275,7 @@ struct Matched {
     counts: Vec<(u64, usize)>,
 }
 
-/// Matches entries against the table. Only what matches is read from the store.
+/// Matches entries against the table.
 fn matched(
     env: &Env,
     entries: &[FeedEntry],
@@ -281,10 +283,46 @@ fn matched(
     to: &mpsc::UnboundedSender<Settled>,
 ) -> Result<Matched, StoreError> {
     let mut matched = Matched::default();
-    let mut lazy: Option<Snapshot> = None;
     let table = env.table.read().unwrap_or_else(PoisonError::into_inner);
+    each_match(env, &table, entries, |snapshot, entry, event, hook| {
+        let script = &hook.script;
+        if entry.seq < script.from_seq {
+            return Ok(());
+        }
+        let id = run_id(script.id, &hook.entry().function, entry, event.change);
+        let mut run = draft(script, hook.entry(), id, event.option, entry.cause.clone(), entry.at);
+        run.seq = Some(entry.seq);
+        // What cannot be read now is tried again, and then reported, by the run.
+        let occasion = occasion(snapshot, entry, event, script.owner).ok();
+        run.resource_id = Some(occasion.as_ref().map_or(event.id, |occasion| occasion.resource));
+        match matched.counts.last_mut() {
+            Some((seq, count)) if *seq == entry.seq => *count += 1,
+            _ => matched.counts.push((entry.seq, 1)),
+        }
+        matched.by_script.entry(script.id).or_default().push(Item {
+            run,
+            stored: false,
+            check: entry.seq <= horizon,
+            occasion: occasion.map(Box::new),
+            receipt: Some(Receipt { seq: entry.seq, to: Some(to.clone()) }),
+        });
+        Ok(())
+    })?;
+    Ok(matched)
+}
+
+/// Hands on each entry of a script that an entry of the feed sets off, in order. Only what matches is read from the store.
+///
+/// # Errors
+/// Those of the store.
+pub(super) fn each_match(
+    env: &Env,
+    table: &Table,
+    entries: &[FeedEntry],
+    mut take: impl FnMut(&Snapshot, &FeedEntry, &Event, &Hook) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut lazy: Option<Snapshot> = None;
     for entry in entries {
-        let mut count = 0;
         for event in events(entry) {
             if !table.awaits(event.trigger, event.option) {
                 continue;
@@ -301,30 +339,10 @@ fn matched(
                 TriggerType::Init => table.own(ScriptId(event.id), TriggerType::Init),
                 _ => table.matches(event.trigger, event.option, path, event.customer),
             };
-            for hook in hooks {
-                let script = &hook.script;
-                if entry.seq < script.from_seq {
-                    continue;
-                }
-                let id = run_id(script.id, &hook.entry().function, entry, event.change);
-                let mut run = draft(script, hook.entry(), id, event.option, entry.cause.clone(), entry.at);
-                run.seq = Some(entry.seq);
-                // What cannot be read now is tried again, and then reported, by the run.
-                let occasion = occasion(snapshot, entry, &event, script.owner).ok();
-                run.resource_id = Some(occasion.as_ref().map_or(event.id, |occasion| occasion.resource));
-                count += 1;
-                matched.by_script.entry(script.id).or_default().push(Item {
-                    run,
-                    stored: false,
-                    check: entry.seq <= horizon,
-                    occasion: occasion.map(Box::new),
-                    receipt: Some(Receipt { seq: entry.seq, to: Some(to.clone()) }),
-                });
+            for hook in &hooks {
+                take(snapshot, entry, &event, hook)?;
             }
         }
-        if count > 0 {
-            matched.counts.push((entry.seq, count));
-        }
     }
-    Ok(matched)
+    Ok(())
 }

@@ -16,6 +16,7 @@ mod events;
 mod host;
 mod occasion;
 mod pre;
+mod rehearsal;
 mod schedule;
 mod table;
 #[cfg(test)]
@@ -30,12 +31,13 @@ use crate::{
 };
 use dispatch::{Avoid, Dispatcher};
 use occasion::Tree;
+pub use rehearsal::{Rehearsal, Replay, Verdict};
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError, RwLock, Weak},
 };
 use sutler_lua::{Egress, Limits, Registration, Runtime, ScriptError};
-use sutler_model::{Cause, JobId, Noun, RunId, Script, ScriptId, ScriptRun};
+use sutler_model::{Cause, JobId, Noun, RunId, Script, ScriptId, ScriptRun, Timestamp};
 use sutler_store::{Error as StoreError, Field, Filter, Order, PageRequest};
 use table::{Armed, Table};
 use tokio::{
@@ -174,6 +176,35 @@ impl Scripts {
     pub(crate) async fn register(&self, source: &str) -> Result<Registration, ScriptError> {
         let limits = Limits { deadline_ms: self.env.core.settings.pre_deadline_ms, ..Limits::default() };
         self.env.runtime.register(source, limits).await
+    }
+
+    /// Runs a function of a script, as given, over a past event without effects.
+    ///
+    /// # Errors
+    /// Those of [`rehearsal::rehearse`].
+    pub(crate) async fn rehearse(
+        &self,
+        script: Script,
+        function: Option<String>,
+        seq: Option<u64>,
+    ) -> Result<Rehearsal, Error> {
+        rehearsal::rehearse(&self.env, script.into(), function, seq).await
+    }
+
+    /// Runs a script, as given, over a past period without effects, at most `max` events.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn replay(&self, script: Script, from: u64, to: u64, max: usize) -> Result<Replay, Error> {
+        rehearsal::replay(&self.env, script.into(), from, to, max).await
+    }
+
+    /// The first place in the feed at or after a time.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn seq_at(&self, at: Timestamp) -> Result<u64, Error> {
+        rehearsal::seq_at(&self.env, at).await
     }
 
     /// Tries a failed run again.

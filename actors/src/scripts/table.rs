@@ -9,7 +9,7 @@ use sutler_model::{BillingEntityId, CustomerId, Entry, Scope, Script, ScriptId, 
 use uuid::Uuid;
 
 /// An enabled script.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Armed {
     /// Its id.
     pub id: ScriptId,

@@ -2,6 +2,7 @@
 
 mod occasions;
 mod operations;
+mod rehearsals;
 
 use super::trigger::TriggerActor;
 use crate::{
