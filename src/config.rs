@@ -200,6 +200,8 @@ section! {
         post_deadline_ms: u64 = 60_000,
         /// Tries of a POST run.
         tries_max: u32 = 8,
+        /// CPU time of Lua for each reseller and customer, milliseconds for each second; saved up for a minute.
+        owner_cpu_ms_per_s: u64 = 500,
         /// A text takes effect only once the provider's staff have signed it.
         signing_required: bool = false,
         /// Loopback, link-local and private targets scripts may reach.
@@ -349,6 +351,7 @@ impl Config {
             ("lua.pre_deadline_ms", self.lua.pre_deadline_ms),
             ("lua.post_deadline_ms", self.lua.post_deadline_ms),
             ("lua.tries_max", self.lua.tries_max.into()),
+            ("lua.owner_cpu_ms_per_s", self.lua.owner_cpu_ms_per_s),
         ];
         if let Some((setting, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
             return wrong(setting, "is 0; must be at least 1".into());

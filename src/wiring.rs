@@ -143,6 +143,7 @@ fn settings(config: &Config) -> Settings {
         pre_deadline_ms: config.lua.pre_deadline_ms,
         post_deadline_ms: config.lua.post_deadline_ms,
         run_tries_max: config.lua.tries_max,
+        owner_cpu_ms_per_s: config.lua.owner_cpu_ms_per_s,
         signing_required: config.lua.signing_required,
         egress_allow: config.lua.egress_allow.clone(),
     }

@@ -1,7 +1,7 @@
 //! The command line, driving the real program against a real server with simulated drivers.
 
 use crate::support::{Program, eventually, program::PASSWORD};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
@@ -388,6 +388,8 @@ async fn triggers_are_checked_loaded_replaced_and_read_back() {
 
     let runs = it.json(&["trigger", "runs", "greet", "--state", "succeeded"]);
     assert_eq!(runs.as_array().unwrap().len(), 2);
+    let stats = it.json(&["trigger", "stats", "greet"]);
+    assert_eq!((&stats["succeeded"], &stats["failed"], &stats["last_error"]), (&json!(2), &json!(0), &Value::Null));
     let tested = it.ok(&["trigger", "test", "greet"]);
     assert!(tested.contains("  greet  SERVER  succeeded  event ") && tested.contains("\ngood evening\n"), "{tested}");
     fs::write(&file, source("good night")).unwrap();
@@ -407,6 +409,35 @@ async fn triggers_are_checked_loaded_replaced_and_read_back() {
     assert_eq!(it.json(&["trigger", "show", "greet"])["enabled"], false);
     it.ok(&["trigger", "delete", "greet"]);
     assert_eq!(it.say(&["trigger", "show", "greet"]).code, 3);
+}
+
+#[tokio::test]
+async fn a_scheduled_trigger_runs_now_at_a_given_time_while_its_log_is_followed() {
+    let it = Installation::with_customer().await;
+    let file = it.home.path().join("nightly.lua");
+    fs::write(
+        &file,
+        "function register() return {'nightly'} end\nfunction nightly(p)\n  if p == nil then return {triggerType='SCHEDULED', \
+         schedule={frequency={hours=24}}} end\n  print('due ' .. p.input[1] .. ' now ' .. p.input[3])\nend\n",
+    )
+    .unwrap();
+    it.ok(&["trigger", "load", file.to_str().unwrap()]);
+    let follow = ["trigger", "logs", "nightly", "--limit", "0", "--follow", "--count", "1"];
+    let mut tail = it.command(&follow).stdout(Stdio::piped()).spawn().unwrap();
+    eventually("the tail has seen a run", async || {
+        let run = it.json(&["trigger", "run", "nightly", "--at", "2026-01-01T00:00:00Z"]);
+        assert_eq!(
+            (&run["state"], &run["log"]),
+            (&json!("succeeded"), &json!("due 1767225600000 now 1767225600000\n"))
+        );
+        tail.try_wait().unwrap()
+    })
+    .await;
+    let told = std::io::read_to_string(tail.stdout.take().unwrap()).unwrap();
+    assert!(told.starts_with("== 2026-01-01T00:00:00Z  nightly  ANY  succeeded  run "), "{told}");
+    assert_eq!(it.say(&["trigger", "run", "nightly", "--function", "other"]).code, 2);
+    it.ok(&["trigger", "pause", "nightly"]);
+    assert_eq!(it.say(&["trigger", "run", "nightly"]).code, 5);
 }
 
 #[tokio::test]

@@ -35,6 +35,8 @@ pub struct Settings {
     pub post_deadline_ms: u64,
     /// Tries of a POST trigger run before it goes to the dead-letter list.
     pub run_tries_max: u32,
+    /// CPU time of Lua that each reseller and customer may use for each second, milliseconds; saved up for a minute.
+    pub owner_cpu_ms_per_s: u64,
     /// Whether a script's text takes effect only once the provider's staff have signed it.
     pub signing_required: bool,
     /// Targets that scripts may reach though they are loopback, link-local or private: `host:port` or CIDR.
@@ -57,6 +59,7 @@ impl Default for Settings {
             pre_deadline_ms: 5_000,
             post_deadline_ms: 60_000,
             run_tries_max: 8,
+            owner_cpu_ms_per_s: 500,
             signing_required: false,
             egress_allow: Vec::new(),
         }

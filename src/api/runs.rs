@@ -3,14 +3,17 @@
 use super::{
     Api, Shared,
     common::{Answer, words},
-    extract::{Id, Params, Who},
+    extract::{Id, Input, Params, Who},
     page::{Listed, Listing, Paging, Shown, list, show},
     problem::Problem,
     reach::key,
     reply,
     triggers::{find_script, narrow, sees},
 };
-use axum::{extract::State, http::HeaderMap};
+use axum::{
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use sutler_actors::Caller;
@@ -25,6 +28,8 @@ pub fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(list_runs))
         .routes(routes!(list_trigger_runs))
+        .routes(routes!(run_trigger))
+        .routes(routes!(show_statistics))
         .routes(routes!(show_run))
         .routes(routes!(retry_run))
         .routes(routes!(skip_run))
@@ -161,6 +166,90 @@ async fn list_trigger_runs(
     let TriggerRunFilter { state, resource_id } = listing.filter;
     let filter = filter(&api, &caller, &RunFilter { script_id: Some(id), state, resource_id })?;
     list(&api, &caller, filter, listing.page, in_list).await
+}
+
+/// A scheduled entry to run at once.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"at": "2026-11-01T00:00:00Z"}))]
+pub struct RunTrigger {
+    /// Which function; may be left out where one is scheduled.
+    function: Option<String>,
+    /// The time it is told, past or future; now unless given.
+    at: Option<Timestamp>,
+}
+
+/// How the runs of a trigger went.
+#[derive(Serialize, ToSchema)]
+pub struct StatisticsView {
+    /// Ended well, since the program started, as all counts here.
+    succeeded: u64,
+    /// Refused their event.
+    refused: u64,
+    /// Tries that failed, those that were repeated included.
+    failed: u64,
+    /// Used up their tries.
+    dead: u64,
+    /// Time of all tries, waiting included, microseconds.
+    duration_us: u64,
+    /// Runs that wait now.
+    waiting: usize,
+    /// The last try that failed.
+    last_error: Option<LastErrorView>,
+}
+
+/// A try that failed.
+#[derive(Serialize, ToSchema)]
+pub struct LastErrorView {
+    /// Of which run.
+    run_id: RunId,
+    /// Of which function.
+    function: String,
+    /// When its event happened.
+    at: Timestamp,
+    /// What it said.
+    text: String,
+}
+
+/// Run a scheduled entry of a trigger now.
+///
+/// The run is recorded like every other; follow it under `/runs/{id}`.
+#[utoipa::path(post, path = "/triggers/{id}/run", tag = "triggers", params(("id" = ScriptId, Path)),
+    request_body = RunTrigger, responses((status = 202, description = "It runs.", body = RunView)))]
+async fn run_trigger(
+    State(api): State<Arc<Api>>,
+    Who(caller): Who,
+    Id(id): Id<ScriptId>,
+    Input { value: asked, .. }: Input<RunTrigger>,
+) -> Answer {
+    let run = api.system.run_script(&caller, id, asked.function, asked.at).await?;
+    let mut response = reply::created(&format!("/api/v1/runs/{}", run.id), run.version, &RunView::from(run))?;
+    *response.status_mut() = StatusCode::ACCEPTED;
+    Ok(response)
+}
+
+/// Show how the runs of a trigger went.
+#[utoipa::path(get, path = "/triggers/{id}/statistics", tag = "triggers", params(("id" = ScriptId, Path)),
+    responses((status = 200, description = "Counts since the program started.", body = StatisticsView)))]
+async fn show_statistics(State(api): State<Arc<Api>>, Who(caller): Who, Id(id): Id<ScriptId>) -> Answer {
+    let counts = api.system.script_counts(&caller, id).await?;
+    // The index in memory holds the unfinished ones alone.
+    let waiting = api.store().index().count(Noun::ScriptRun, Field::Script, id.0.as_bytes());
+    let last_error = counts.last_error.map(|error| LastErrorView {
+        run_id: error.run_id,
+        function: error.function,
+        at: error.at,
+        text: error.text,
+    });
+    reply::ok(&StatisticsView {
+        succeeded: counts.succeeded,
+        refused: counts.refused,
+        failed: counts.failed,
+        dead: counts.dead,
+        duration_us: counts.duration_us,
+        waiting,
+        last_error,
+    })
 }
 
 /// Show a run.

@@ -1,6 +1,7 @@
 //! The event stream, as it happens.
 
 use super::{
+    client::Query,
     error::Error,
     output::{Format, cell, lines, note},
     session::Session,
@@ -31,22 +32,41 @@ pub enum Events {
     },
 }
 
-/// Runs a command of `events`. A lost connection is taken up again after the last event seen.
+/// Runs a command of `events`.
 ///
 /// # Errors
-/// Those of the request; a position whose events are gone is a problem with the status 410.
+/// As [`each`].
 pub async fn run(session: &Session, Events::Tail { from, count }: Events) -> Result<(), Error> {
-    let mut last: Option<String> = None;
+    let query = from.map(|n| ("from".to_owned(), n.to_string())).into_iter().collect();
     let mut left = count;
+    each(session, query, async |event| {
+        lines(&render(session.format, &event))?;
+        left = left.map(|left| left - 1);
+        Ok(left == Some(0))
+    })
+    .await
+}
+
+/// Hands each event to `take` until it answers that it has enough. A lost connection is taken up again after the last event
+/// seen.
+///
+/// # Errors
+/// Those of the request and of `take`; a position whose events are gone is a problem with the status 410.
+pub async fn each(
+    session: &Session,
+    query: Query,
+    mut take: impl AsyncFnMut(Value) -> Result<bool, Error>,
+) -> Result<(), Error> {
+    let mut last: Option<String> = None;
     let mut losses = 0;
     loop {
-        let query = from.filter(|_| last.is_none()).map(|n| ("from".to_owned(), n.to_string()));
-        let mut request = session.client.request(Method::GET, "events", &query.into_iter().collect());
+        let asked: Query = query.iter().filter(|(name, _)| name != "from" || last.is_none()).cloned().collect();
+        let mut request = session.client.request(Method::GET, "events", &asked);
         request = request.header(header::ACCEPT, "text/event-stream");
         if let Some(id) = &last {
             request = request.header("last-event-id", id);
         }
-        match follow(session, request, &mut last, &mut left, &mut losses).await {
+        match follow(session, request, &mut last, &mut take, &mut losses).await {
             Ok(true) => return Ok(()),
             Ok(false) => {}
             // The first connection must work; later ones may have to wait for a restart.
@@ -61,12 +81,12 @@ pub async fn run(session: &Session, Events::Tail { from, count }: Events) -> Res
     }
 }
 
-/// Prints events until the stream ends (false) or enough were printed (true).
+/// Hands on events until the stream ends (false) or enough were taken (true).
 async fn follow(
     session: &Session,
     request: RequestBuilder,
     last: &mut Option<String>,
-    left: &mut Option<u64>,
+    take: &mut impl AsyncFnMut(Value) -> Result<bool, Error>,
     losses: &mut u32,
 ) -> Result<bool, Error> {
     // A stream has no end to wait for, only silence.
@@ -80,12 +100,8 @@ async fn follow(
             *losses = 0;
             // A heartbeat moves the place on and tells nothing.
             let Ok(value) = serde_json::from_str(&event.data) else { continue };
-            lines(&render(session.format, &value))?;
-            if let Some(left) = left {
-                *left -= 1;
-                if *left == 0 {
-                    return Ok(true);
-                }
+            if take(value).await? {
+                return Ok(true);
             }
         }
     }

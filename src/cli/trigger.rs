@@ -3,13 +3,14 @@
 use super::{
     client::Query,
     error::Error,
+    events,
     field::read_text,
     output::{Column, Format, at, cell, harmless, lines},
     session::{Session, Write},
 };
 use reqwest::{Method, header};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 /// Commands of `trigger` beside those of the table.
 #[derive(clap::Subcommand, Debug)]
@@ -112,6 +113,28 @@ pub enum Trigger {
         /// How many runs back
         #[arg(long, default_value_t = 10, value_name = "N")]
         limit: usize,
+        /// Go on with each try as it ends, until Ctrl-C
+        #[arg(long, short)]
+        follow: bool,
+        /// With --follow: end after this many tries
+        #[arg(long, value_name = "N", requires = "follow", value_parser = clap::value_parser!(u64).range(1..))]
+        count: Option<u64>,
+    },
+    /// Run a scheduled entry of a trigger now
+    Run {
+        /// Name or id of the trigger
+        trigger: String,
+        /// Which of its functions; may be left out where one is scheduled
+        #[arg(long)]
+        function: Option<String>,
+        /// The time it is told; default: now
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
+    },
+    /// Show how the runs of a trigger went, and its last error
+    Stats {
+        /// Name or id of the trigger
+        trigger: String,
     },
 }
 
@@ -224,7 +247,19 @@ pub async fn run(session: &Session, command: Trigger) -> Result<(), Error> {
             let runs = last_runs(session, &trigger, state, limit).await?;
             session.format.list(super::nouns::RUN_COLUMNS, &runs)
         }
-        Trigger::Logs { trigger, limit } => {
+        Trigger::Run { trigger, function, at } => {
+            let id = session.id_of("trigger", &trigger).await?;
+            let request = session.client.request(Method::POST, &format!("triggers/{id}/run"), &Query::new());
+            let request = request.json(&json!({"function": function, "at": at}));
+            let run = session.client.send(request).await?.body;
+            session.format.record(&ended(session, &run["id"]).await?)
+        }
+        Trigger::Stats { trigger } => {
+            let id = session.id_of("trigger", &trigger).await?;
+            session.format.record(&session.client.get(&format!("triggers/{id}/statistics")).await?)
+        }
+        Trigger::Logs { trigger, limit, follow: true, count } => follow(session, &trigger, limit, count).await,
+        Trigger::Logs { trigger, limit, .. } => {
             let runs = last_runs(session, &trigger, None, limit).await?;
             let mut whole = Vec::new();
             for run in runs.iter().rev() {
@@ -236,6 +271,52 @@ pub async fn run(session: &Session, command: Trigger) -> Result<(), Error> {
             whole.iter().try_for_each(|run| lines(&log(run)))
         }
     }
+}
+
+/// How often a run that goes on is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Waits until a run is over, or is to be tried again.
+async fn ended(session: &Session, id: &Value) -> Result<Value, Error> {
+    loop {
+        let run = session.client.get(&format!("runs/{}", cell(id))).await?;
+        if run["state"] != "pending" {
+            return Ok(run);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Prints the last tries of a trigger's runs, and each further one as it ends.
+async fn follow(session: &Session, trigger: &str, limit: usize, count: Option<u64>) -> Result<(), Error> {
+    let id = session.id_of("trigger", trigger).await?;
+    let print = |run: &Value| match session.format {
+        Format::Table => lines(&log(run)),
+        _ => session.format.value(run),
+    };
+    let mut left = count;
+    for run in last_runs(session, &id, None, limit).await?.iter().rev() {
+        print(&session.client.get(&format!("runs/{}", cell(&run["id"]))).await?)?;
+    }
+    let query = vec![("noun".to_owned(), "script_run".to_owned())];
+    events::each(session, query, async |event| {
+        for change in event["changes"].as_array().into_iter().flatten() {
+            let run = match session.client.get(&format!("runs/{}", cell(&change["id"]))).await {
+                Err(Error::Problem(problem)) if problem.status == 404 => continue,
+                run => run?,
+            };
+            if run["script_id"] != id.as_str() || run["state"] == "pending" {
+                continue;
+            }
+            print(&run)?;
+            left = left.map(|left| left - 1);
+            if left == Some(0) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    })
+    .await
 }
 
 /// Runs asked for at once.

@@ -1,10 +1,12 @@
 //! Scripts and their runs.
 
 use super::reach::{missing, unchanged, valid};
-use crate::{Caller, Error, NewScript, ScriptPatch, System};
+use crate::{Caller, Error, NewScript, ScriptCounts, ScriptPatch, System};
 use std::collections::BTreeMap;
 use sutler_lua::Registration;
-use sutler_model::{FieldError, Noun, Permission, RunId, RunState, Scope, Script, ScriptId, ScriptRun, validate};
+use sutler_model::{
+    FieldError, Noun, Permission, RunId, RunState, Scope, Script, ScriptId, ScriptRun, Timestamp, validate,
+};
 use sutler_store::{ChangeSet, Field, Filter, Order, PageRequest};
 use uuid::Uuid;
 
@@ -134,6 +136,34 @@ impl System {
     pub async fn retry_run(&self, caller: &Caller, id: RunId) -> Result<ScriptRun, Error> {
         let run = self.run(caller, id).await?;
         self.inner.scripts.retry(&run, caller.cause.clone()).await
+    }
+
+    /// Runs a scheduled entry at once, as if it were `at` (now unless given).
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::State`] for a script that is disabled or paused,
+    /// [`Error::Invalid`] for a function that is not scheduled.
+    pub async fn run_script(
+        &self,
+        caller: &Caller,
+        id: ScriptId,
+        function: Option<String>,
+        at: Option<Timestamp>,
+    ) -> Result<ScriptRun, Error> {
+        caller.must(Permission::ScriptsWrite)?;
+        let script = self.script(caller, id).await?;
+        let at = at.unwrap_or_else(|| self.inner.core.now());
+        self.inner.scripts.run_now(script.id, function, at, caller.cause.clone()).await
+    }
+
+    /// How the runs of a script went since the program started.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Forbidden`].
+    pub async fn script_counts(&self, caller: &Caller, id: ScriptId) -> Result<ScriptCounts, Error> {
+        caller.must(Permission::ScriptsRead)?;
+        let script = self.script(caller, id).await?;
+        Ok(self.inner.scripts.counts(script.id))
     }
 
     /// Passes over a failed or waiting run for good; what waits behind it goes on.

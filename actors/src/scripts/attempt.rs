@@ -35,6 +35,8 @@ pub(super) struct Item {
     pub stored: bool,
     /// Whether it may have been recorded before a crash.
     pub check: bool,
+    /// Whether a scheduled run waits behind the one before rather than being passed over.
+    pub queues: bool,
     /// What it is told; none: read again from the feed.
     pub occasion: Option<Box<Occasion>>,
     /// Tells the dispatcher that the run is recorded.
@@ -44,7 +46,7 @@ pub(super) struct Item {
 impl Item {
     /// A run that the store knows.
     pub(super) fn stored(run: ScriptRun) -> Self {
-        Self { run, stored: true, check: false, occasion: None, receipt: None }
+        Self { run, stored: true, check: false, queues: false, occasion: None, receipt: None }
     }
 
     /// Says that nothing of this item can be lost any more.
@@ -132,6 +134,7 @@ pub(super) async fn attempt(env: Env, script: ScriptId, mut item: Item) -> Ended
         Ok(occasion) => {
             depth = occasion.depth;
             run.resource_id.get_or_insert(occasion.resource);
+            env.budgets.turn(armed.owner).await;
             let outcome = execute(&env, &armed, run, occasion, env.core.settings.post_deadline_ms).await;
             let state = verdict(&outcome.exit, run.attempts, max);
             note(run, &outcome);
@@ -150,7 +153,7 @@ pub(super) async fn attempt(env: Env, script: ScriptId, mut item: Item) -> Ended
             run.finished_at = Some(now);
         }
     }
-    count(run);
+    env.tally.note(run);
     let cause = Cause::Run { run_id: id, depth };
     match record(&env, &cause, item.stored.then_some(&old), &mut item.run).await {
         Ok(()) => {}
@@ -204,6 +207,7 @@ pub(super) async fn execute(
         env.behind.lock().unwrap_or_else(PoisonError::into_inner).insert(run.id, job);
     }
     let outcome = env.runtime.run(call).await;
+    env.budgets.charge(script.owner, outcome.cpu_us);
     if behind.is_some() {
         env.behind.lock().unwrap_or_else(PoisonError::into_inner).remove(&run.id);
     }
@@ -259,19 +263,6 @@ pub(super) fn note(run: &mut ScriptRun, outcome: &Outcome) {
     }
 }
 
-/// Counts a run's new state.
-pub(super) fn count(run: &ScriptRun) {
-    let state = match run.state {
-        RunState::Pending => "pending",
-        RunState::Retrying => "retrying",
-        RunState::Succeeded => "succeeded",
-        RunState::Refused => "refused",
-        RunState::Dead => "dead",
-        RunState::Skipped => "skipped",
-    };
-    metrics::counter!("sutler_trigger_runs_total", "state" => state).increment(1);
-}
-
 /// Milliseconds before the next try, `chance` (0 to 1) of them up to a quarter longer or shorter, so that runs that
 /// failed together do not come back together.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -313,7 +304,7 @@ pub(super) async fn record_pending(env: &Env, items: Vec<Item>) -> Vec<Item> {
             item.occasion = None;
             let cause = Cause::Run { run_id: item.run.id, depth: 0 };
             match record(env, &cause, None, &mut item.run).await {
-                Ok(()) => count(&item.run),
+                Ok(()) => env.tally.note(&item.run),
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => {
                     let _ = stopped(&error);

@@ -303,6 +303,7 @@ fn matched(
             run,
             stored: false,
             check: entry.seq <= horizon,
+            queues: false,
             occasion: occasion.map(Box::new),
             receipt: Some(Receipt { seq: entry.seq, to: Some(to.clone()) }),
         });

@@ -11,6 +11,7 @@
 
 mod attempt;
 mod beans;
+mod budget;
 mod dispatch;
 mod events;
 mod host;
@@ -19,6 +20,7 @@ mod pre;
 mod rehearsal;
 mod schedule;
 mod table;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod trigger;
@@ -29,6 +31,7 @@ use crate::{
     registry::{ArbiterPool, AskError, Config, Quarantine, Registry},
     system::Inner,
 };
+use budget::Budgets;
 use dispatch::{Avoid, Dispatcher};
 use occasion::Tree;
 pub use rehearsal::{Rehearsal, Replay, Verdict};
@@ -40,11 +43,13 @@ use sutler_lua::{Egress, Limits, Registration, Runtime, ScriptError};
 use sutler_model::{Cause, JobId, Noun, RunId, Script, ScriptId, ScriptRun, Timestamp};
 use sutler_store::{Error as StoreError, Field, Filter, Order, PageRequest};
 use table::{Armed, Table};
+use tally::Tally;
+pub use tally::{LastError, ScriptCounts};
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
 };
-use trigger::{Retry, Skip, TriggerActor, Wake};
+use trigger::{Retry, RunNow, Skip, TriggerActor, Wake};
 use uuid::Uuid;
 
 /// What everything here stands on.
@@ -58,6 +63,8 @@ pub(crate) struct Env {
     reloading: Arc<tokio::sync::Mutex<()>>,
     tree: Tree,
     behind: Behind,
+    tally: Arc<Tally>,
+    budgets: Arc<Budgets>,
 }
 
 /// Runs in progress that a job's change set off, and that job.
@@ -79,7 +86,11 @@ impl Env {
                 Some(script) if script.enabled => {
                     table.arm(script.into());
                 }
-                _ => table.disarm(id),
+                Some(_) => table.disarm(id),
+                None => {
+                    table.disarm(id);
+                    self.tally.forget(id);
+                }
             }
         }
         self.table_changed.notify_one();
@@ -108,11 +119,16 @@ impl Scripts {
             "Time of a run, waiting included."
         );
         metrics::describe_gauge!("sutler_trigger_blocks_loaded", "Lua states in memory.");
+        metrics::describe_counter!(
+            "sutler_trigger_budget_waits_total",
+            "Times that runs waited for their owner's share of CPU time."
+        );
         metrics::describe_counter!("sutler_trigger_gaps_total", "Times that feed entries were trimmed unseen.");
         let (tree, behind) = (Tree::default(), Behind::default());
         let host = host::Platform::new(core.store.clone(), system, tree.clone(), behind.clone());
         let egress = Egress { exceptions: core.settings.egress_allow.clone(), ..Egress::default() };
         let runtime = Runtime::new(core.settings.lua_threads, Arc::new(host), egress);
+        let budgets = Budgets::new(core.settings.owner_cpu_ms_per_s);
         let env = Env {
             core,
             runtime: Arc::new(runtime),
@@ -121,6 +137,8 @@ impl Scripts {
             reloading: Arc::default(),
             tree,
             behind,
+            tally: Arc::default(),
+            budgets: Arc::new(budgets),
         };
         let registry = Registry::new(env.clone(), pool, Config::default());
         Self { env, registry, avoid: Avoid::default(), stop: watch::Sender::new(false), tasks: Arc::default() }
@@ -215,6 +233,22 @@ impl Scripts {
     /// Passes over a run.
     pub(crate) async fn skip(&self, run: &ScriptRun, cause: Cause) -> Result<ScriptRun, Error> {
         self.registry.ask(run.script_id.0, Skip(run.id, cause)).await.map_err(|e| asked(e, run.script_id))?
+    }
+
+    /// Runs a scheduled entry at once, as if it were `at`.
+    pub(crate) async fn run_now(
+        &self,
+        script: ScriptId,
+        function: Option<String>,
+        at: Timestamp,
+        cause: Cause,
+    ) -> Result<ScriptRun, Error> {
+        self.registry.ask(script.0, RunNow { function, at, cause }).await.map_err(|e| asked(e, script))?
+    }
+
+    /// How the runs of a script went since the program started.
+    pub(crate) fn counts(&self, script: ScriptId) -> ScriptCounts {
+        self.env.tally.of(script)
     }
 
     /// The triggers in quarantine.

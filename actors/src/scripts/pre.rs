@@ -6,7 +6,7 @@
 
 use super::{
     Scripts,
-    attempt::{DEPTH_MAX, count, draft, execute, note, result},
+    attempt::{DEPTH_MAX, draft, execute, note, result},
     beans::{Beans, FEW, apply},
     occasion::{Occasion, sees_user},
     table::Hook,
@@ -274,7 +274,7 @@ impl Scripts {
                 }
             };
             run.state = state;
-            count(&run);
+            self.env.tally.note(&run);
             runs.push(run);
             if let Some(reason) = refusal {
                 let mut set = ChangeSet::new(caller.cause.clone());

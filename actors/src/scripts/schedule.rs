@@ -1,10 +1,10 @@
 //! Scheduled entries: when they are due, and who sets them off.
 //!
 //! Due times form a grid that follows from the schedule and the moment the script was armed, so nothing is kept but the
-//! runs, whose ids derive from their due time. **Missed runs** (the process was down, the clock jumped): the latest due
-//! time is run once, the earlier ones are passed over, then the grid goes on. A scheduled run that fails is not retried by
-//! itself, for the next time comes anyway; it stands in the dead-letter list and can be retried from there. A due time that
-//! comes while the run before still works is passed over.
+//! runs, whose ids derive from their due time. What becomes of **missed times** (the process was down, the script paused, the
+//! clock jumped) is the schedule's own choice, see [`Missed`]. A scheduled run that fails is not retried by itself, for the
+//! next time comes anyway; it stands in the dead-letter list and can be retried from there. A due time that comes while the
+//! run before still works is passed over, unless each is to run.
 
 use super::{
     Env,
@@ -22,12 +22,16 @@ use std::{
 };
 use sutler_lua::{Input, Params};
 use sutler_model::{
-    BillingEntity, Cause, Customer, RunId, Schedule, Scope, ScriptId, ScriptRun, Timestamp, time::DAY_MS,
+    BillingEntity, Cause, Customer, Missed, RunId, Schedule, Scope, ScriptId, ScriptRun, Timestamp, time::DAY_MS,
 };
 use sutler_store::{Error as StoreError, Filter, Order, PageRequest};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+/// A due time this long past is missed.
+const LATE_MS: i64 = 60_000;
+/// Most missed times that are run.
+const EACH_MAX: usize = 1_000;
 /// Longest sleep with anything scheduled: a changed system clock is noticed within it.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -59,14 +63,29 @@ pub(super) async fn keep_time(env: Env, registry: Registry<TriggerActor>, mut st
         let hooks = env.table.read().unwrap_or_else(PoisonError::into_inner).scheduled();
         handed.retain(|(script, _), _| hooks.iter().any(|hook| hook.script.id == *script));
         let now = env.core.now();
-        for hook in &hooks {
+        // A paused script misses its times.
+        for hook in hooks.iter().filter(|hook| !hook.script.paused) {
             let Some(schedule) = hook.entry().schedule else { continue };
             let Some(due) = latest_due(schedule, hook.script.since, now) else { continue };
             let key = (hook.script.id, hook.entry().function.clone());
-            if handed.get(&key).is_some_and(|last| *last >= due) {
+            let last = handed.get(&key).copied();
+            if last.is_some_and(|last| last >= due) {
                 continue;
             }
-            match registry.ask(hook.script.id.0, Deliver(vec![item(hook, due)])).await {
+            let times = match schedule.missed {
+                Missed::Once => vec![due],
+                Missed::Skip if now.since_ms(due) <= LATE_MS => vec![due],
+                Missed::Skip => Vec::new(),
+                Missed::Each => match unrecorded(&env, hook, schedule, last, due).await {
+                    Ok(times) => times,
+                    Err(error) => {
+                        tracing::error!(%error, script = %hook.script.id, "looking for missed times; trying again");
+                        continue;
+                    }
+                },
+            };
+            let items = times.into_iter().map(|due| item(hook, due, schedule.missed == Missed::Each)).collect();
+            match registry.ask(hook.script.id.0, Deliver(items)).await {
                 Ok(()) => {
                     handed.insert(key, due);
                 }
@@ -83,22 +102,50 @@ pub(super) async fn keep_time(env: Env, registry: Registry<TriggerActor>, mut st
     }
 }
 
-fn item(hook: &Hook, due: Timestamp) -> Item {
+/// The times up to `due` that have no run yet, oldest first: those after `last`, or after the latest one with a run.
+async fn unrecorded(
+    env: &Env,
+    hook: &Hook,
+    schedule: Schedule,
+    last: Option<Timestamp>,
+    due: Timestamp,
+) -> Result<Vec<Timestamp>, StoreError> {
+    let (script, function, since) = (hook.script.id, hook.entry().function.clone(), hook.script.since);
+    let every = i64::try_from(schedule.every_ms.max(1)).unwrap_or(i64::MAX);
+    let read = env.core.store.read(move |snapshot| {
+        let mut times = Vec::new();
+        let mut time = due;
+        while times.len() < EACH_MAX && time > last.unwrap_or(since) {
+            if last.is_none() && snapshot.get::<ScriptRun>(run_id(script, &function, time))?.is_some() {
+                break;
+            }
+            times.push(time);
+            time = time.plus_ms(-every);
+        }
+        times.reverse();
+        Ok(times)
+    });
+    read.await
+}
+
+fn item(hook: &Hook, due: Timestamp, queues: bool) -> Item {
     let (script, entry) = (&hook.script, hook.entry());
     let id = run_id(script.id, &entry.function, due);
     let run = draft(script, entry, id, "ANY", Cause::system(SCHEDULE), due);
     // A run of this time may have been recorded before a restart; who a customer's entry acts for is read when it runs.
-    Item { run, stored: false, check: true, occasion: None, receipt: None }
+    Item { run, stored: false, check: true, queues, occasion: None, receipt: None }
 }
 
-/// What a scheduled run is told, now or when it is retried later: its own due time, and the present.
+/// What a scheduled run is told, now or when it is retried later: its own due time, and the present; of a run that somebody
+/// asked for at a given time, that time is also the present.
 pub(super) async fn recall(env: &Env, script: &Arc<Armed>, run: &ScriptRun) -> Result<Occasion, String> {
     let entry = script.entries.iter().find(|entry| entry.function == run.function);
     let Some(schedule) = entry.and_then(|entry| entry.schedule) else {
         return Err(format!("the script has no scheduled entry `{}` any more", run.function));
     };
     let (seller, owner) = (seller(env, script.owner), script.owner);
-    let (be_uuid, now) = (seller.await.map_err(|error| format!("reading its owner: {error}"))?, env.core.now());
+    let be_uuid = seller.await.map_err(|error| format!("reading its owner: {error}"))?;
+    let now = if run.cause == Cause::system(SCHEDULE) { env.core.now() } else { run.created_at };
     let customer = env.core.store.read(move |snapshot| match owner {
         Scope::Customer(id) => match snapshot.get::<Customer>(id)? {
             Some(customer) => Ok(Some(super::beans::Beans::new(snapshot, owner, super::beans::FEW).bean(&customer)?)),
@@ -146,8 +193,8 @@ mod tests {
         text.parse().unwrap()
     }
 
-    const HOURLY: Schedule = Schedule { start_s: None, every_ms: 3_600_000 };
-    const NIGHTLY: Schedule = Schedule { start_s: Some(22 * 3600), every_ms: 86_400_000 };
+    const HOURLY: Schedule = Schedule { start_s: None, every_ms: 3_600_000, missed: Missed::Once };
+    const NIGHTLY: Schedule = Schedule { start_s: Some(22 * 3600), every_ms: 86_400_000, missed: Missed::Once };
 
     #[test]
     fn without_a_start_the_first_run_is_one_period_after_loading() {
@@ -175,7 +222,7 @@ mod tests {
 
     #[test]
     fn extreme_schedules_do_not_overflow() {
-        let odd = Schedule { start_s: Some(u32::MAX), every_ms: u64::MAX };
+        let odd = Schedule { start_s: Some(u32::MAX), every_ms: u64::MAX, missed: Missed::Once };
         assert_eq!(latest_due(odd, Timestamp(i64::MAX), Timestamp(i64::MAX)), Some(Timestamp(i64::MAX)));
         assert_eq!(latest_due(odd, Timestamp(i64::MIN), Timestamp(i64::MIN)), None);
     }

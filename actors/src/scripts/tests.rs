@@ -3,6 +3,7 @@
 mod occasions;
 mod operations;
 mod rehearsals;
+mod schedules;
 
 use super::trigger::TriggerActor;
 use crate::{

@@ -1,7 +1,7 @@
 //! The trigger actor: one for each script whose entries have matched. It owns the script's queue for each (entry,
 //! resource), its retries and its budget; the Lua state itself lives in the runtime.
 //!
-//! Asked by the dispatcher ([`Deliver`]), the scheduler (likewise), and the operations ([`Retry`], [`Skip`], [`Wake`]);
+//! Asked by the dispatcher ([`Deliver`]), the scheduler (likewise), and the operations ([`Retry`], [`Skip`], [`RunNow`], [`Wake`]);
 //! mailbox of 64.
 //!
 //! ```text
@@ -18,7 +18,8 @@
 
 use super::{
     Env,
-    attempt::{Ended, Item, attempt, count, is_live, record, record_pending, resource},
+    attempt::{Ended, Item, attempt, draft, is_live, record, record_pending, resource},
+    table::Armed,
 };
 use crate::{
     Error,
@@ -29,7 +30,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use sutler_model::{Cause, Noun, RunId, RunState, Script, ScriptId, ScriptRun, Timestamp};
+use sutler_model::{Cause, FieldError, Noun, RunId, RunState, Script, ScriptId, ScriptRun, Timestamp, TriggerType};
 use sutler_store::{Field, Filter, Order, PageRequest};
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -68,6 +69,20 @@ impl actix::Message for Retry {
 pub(super) struct Skip(pub RunId, pub Cause);
 
 impl actix::Message for Skip {
+    type Result = Result<ScriptRun, Error>;
+}
+
+/// Runs a scheduled entry at once, as if it were `at`.
+pub(super) struct RunNow {
+    /// Which; may be absent where there is one.
+    pub function: Option<String>,
+    /// The time it is told.
+    pub at: Timestamp,
+    /// Who asks.
+    pub cause: Cause,
+}
+
+impl actix::Message for RunNow {
     type Result = Result<ScriptRun, Error>;
 }
 
@@ -184,7 +199,7 @@ impl Handles<Deliver> for TriggerActor {
             let pair = Pair::of(&item.run);
             let lane = self.lanes.get(&pair);
             // The next time of a schedule comes anyway; runs of one must not pile up behind a slow one.
-            if item.run.seq.is_none() && lane.is_some() {
+            if item.run.seq.is_none() && !item.queues && lane.is_some() {
                 let mut item = item;
                 item.settle();
                 continue;
@@ -222,11 +237,11 @@ impl Handles<Wake> for TriggerActor {
 impl Handles<Retry> for TriggerActor {
     async fn handle(&mut self, Retry(id, cause): Retry, ctx: &Ctx<Self>) -> Result<ScriptRun, Error> {
         let old = self.settled_run(id).await?;
-        if old.seq.is_none() && old.cause != Cause::system(SCHEDULE) {
-            return Err(refused(id, "this run decided about a request that is over; send the request again"));
-        }
-        if self.env.armed(self.id).is_none() {
+        let Some(script) = self.env.armed(self.id) else {
             return Err(refused(id, "its script is disabled; enable it first"));
+        };
+        if old.seq.is_none() && !is_scheduled(&script, &old.function) {
+            return Err(refused(id, "this run decided about a request that is over; send the request again"));
         }
         let mut run = old.clone();
         match old.state {
@@ -246,7 +261,7 @@ impl Handles<Retry> for TriggerActor {
         run.next_at = Some(self.env.core.now());
         run.finished_at = None;
         record(&self.env, &cause, Some(&old), &mut run).await?;
-        count(&run);
+        self.env.tally.note(&run);
         if old.state == RunState::Dead {
             self.known.insert(id);
             self.enqueue(Item::stored(run.clone()));
@@ -256,6 +271,39 @@ impl Handles<Retry> for TriggerActor {
         }
         Ok(run)
     }
+}
+
+impl Handles<RunNow> for TriggerActor {
+    async fn handle(&mut self, RunNow { function, at, cause }: RunNow, ctx: &Ctx<Self>) -> Result<ScriptRun, Error> {
+        let state = |detail: &str| Error::State { noun: Noun::Script, id: self.id.0, detail: detail.to_owned() };
+        let script = self.env.armed(self.id).ok_or_else(|| state("it is disabled; enable it first"))?;
+        if script.paused {
+            return Err(state("it is paused; resume it first"));
+        }
+        let wrong = |detail: String| Error::Invalid(vec![FieldError::new("function", detail)]);
+        let mut scheduled = script.entries.iter().filter(|entry| is_scheduled(&script, &entry.function));
+        let entry = match &function {
+            Some(name) => scheduled
+                .find(|entry| entry.function == *name)
+                .ok_or_else(|| wrong(format!("the block has no scheduled entry `{name}`")))?,
+            None => match (scheduled.next(), scheduled.next()) {
+                (Some(one), None) => one,
+                (None, _) => return Err(wrong("the block has no scheduled entry".to_owned())),
+                _ => return Err(wrong("the block has several scheduled entries; say which".to_owned())),
+            },
+        };
+        let mut run = draft(&script, entry, self.env.core.new_id(), "ANY", cause.clone(), at);
+        record(&self.env, &cause, None, &mut run).await?;
+        self.env.tally.note(&run);
+        self.known.insert(run.id);
+        self.enqueue(Item::stored(run.clone()));
+        self.pump(ctx);
+        Ok(run)
+    }
+}
+
+fn is_scheduled(script: &Armed, function: &str) -> bool {
+    script.entries.iter().any(|entry| entry.function == function && entry.trigger_type == TriggerType::Scheduled)
 }
 
 impl Handles<Skip> for TriggerActor {
@@ -269,7 +317,7 @@ impl Handles<Skip> for TriggerActor {
         run.next_at = None;
         run.finished_at = Some(self.env.core.now());
         record(&self.env, &cause, Some(&old), &mut run).await?;
-        count(&run);
+        self.env.tally.note(&run);
         self.nudge(&run);
         Ok(run)
     }

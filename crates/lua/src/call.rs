@@ -148,6 +148,8 @@ pub struct Outcome {
     pub result: String,
     /// From start to end, waiting included.
     pub duration_us: u64,
+    /// Time spent running Lua, not waiting.
+    pub cpu_us: u64,
     /// The requests it sent.
     pub calls: Vec<OutboundCall>,
     /// What it would have done on the platform; of rehearsals only.

@@ -4,7 +4,7 @@ use crate::ScriptError;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use sutler_model::{Entry, Schedule, TriggerType};
+use sutler_model::{Entry, Missed, Schedule, TriggerType};
 
 /// What a block registered.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -212,7 +212,16 @@ fn schedule(value: &Value) -> Result<Schedule, String> {
     if every_ms < SHORTEST_MS {
         return Err(format!("has a `schedule.frequency` below {SHORTEST_MS} ms"));
     }
-    Ok(Schedule { start_s, every_ms })
+    let missed = match get(fields, "missed").filter(|value| !value.is_null()).map(as_text) {
+        None => Missed::default(),
+        Some(word) => match word.unwrap_or_default().trim().to_uppercase().as_str() {
+            "SKIP" => Missed::Skip,
+            "ONCE" => Missed::Once,
+            "EACH" => Missed::Each,
+            _ => return Err("has a `schedule.missed` that is none of skip, once and each".to_owned()),
+        },
+    };
+    Ok(Schedule { start_s, every_ms, missed })
 }
 
 /// A field by its name, letter case and a plural `s` aside.
@@ -280,7 +289,7 @@ mod tests {
 
     #[test]
     fn both_schedule_spellings_mean_the_same() {
-        let daily = Schedule { start_s: Some(22 * 3600), every_ms: 86_400_000 };
+        let daily = Schedule { start_s: Some(22 * 3600), every_ms: 86_400_000, missed: Missed::Once };
         assert_eq!(
             scheduled(json!({"start": {"hour": 22, "minute": 0, "second": 0}, "frequency": {"hours": 24}})).unwrap(),
             daily
@@ -288,7 +297,7 @@ mod tests {
         assert_eq!(scheduled(json!({"start": {"HOUR": 22}, "frequency": {"HOUR": 24}})).unwrap(), daily);
         assert_eq!(
             scheduled(json!({"FREQUENCY": {"MINUTES": "1"}})).unwrap(),
-            Schedule { start_s: None, every_ms: 60_000 }
+            Schedule { start_s: None, every_ms: 60_000, missed: Missed::Once }
         );
         assert_eq!(scheduled(json!({"frequency": {"seconds": 300}})).unwrap().every_ms, 300_000);
         assert_eq!(
@@ -300,8 +309,17 @@ mod tests {
     }
 
     #[test]
+    fn a_schedule_says_what_becomes_of_missed_times() {
+        for (word, meant) in [("skip", Missed::Skip), ("ONCE", Missed::Once), ("Each", Missed::Each)] {
+            let schedule = scheduled(json!({"frequency": {"HOUR": 1}, "missed": word})).unwrap();
+            assert_eq!(schedule.missed, meant);
+        }
+    }
+
+    #[test]
     fn a_schedule_that_cannot_be_kept_is_refused() {
         for (schedule, word) in [
+            (json!({"frequency": {"HOUR": 1}, "missed": "never"}), "schedule.missed"),
             (json!({"start": {"HOUR": 22}}), "without `frequency`"),
             (json!({"frequency": {"HOUR": 0}}), "below 1000 ms"),
             (json!({"frequency": {"fortnight": 1}}), "fortnight"),

@@ -76,6 +76,10 @@ impl Meter {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
+    pub fn used_us(&self) -> u64 {
+        u64::try_from(self.used.get().as_micros()).unwrap_or(u64::MAX)
+    }
+
     pub fn stopped(&self) -> Option<Limit> {
         self.stopped.get()
     }

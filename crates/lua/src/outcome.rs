@@ -39,6 +39,7 @@ pub(crate) fn read(meter: &Meter, ended: Result<Value, ScriptError>, input: Opti
         log: meter.take_log(),
         result,
         duration_us: meter.elapsed_us(),
+        cpu_us: meter.used_us(),
         calls: meter.take_calls(),
         writes: meter.take_writes(),
     }

@@ -93,6 +93,7 @@ impl Runtime {
             log: String::new(),
             result: String::new(),
             duration_us: 0,
+            cpu_us: 0,
             calls: Vec::new(),
             writes: Vec::new(),
         })

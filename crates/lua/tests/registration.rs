@@ -3,7 +3,7 @@
 use crate::support::{Fixture, Platform};
 use serde_json::json;
 use sutler_lua::*;
-use sutler_model::{Schedule, TriggerType};
+use sutler_model::{Missed, Schedule, TriggerType};
 
 async fn register(source: &str) -> Result<Registration, ScriptError> {
     let fixture = Fixture::new();
@@ -43,7 +43,10 @@ async fn entries_other_kinds_and_the_header_are_reported() {
         (job.trigger_type, &job.options[..]),
         (TriggerType::PostJobStateChange, &["SUCCESSFUL".to_owned(), "FAILED".to_owned()][..])
     );
-    assert_eq!(nightly.schedule, Some(Schedule { start_s: Some(22 * 3600 + 1800), every_ms: 86_400_000 }));
+    assert_eq!(
+        nightly.schedule,
+        Some(Schedule { start_s: Some(22 * 3600 + 1800), every_ms: 86_400_000, missed: Missed::Once })
+    );
     assert_eq!(nightly.options, ["ANY"]);
     let [bill] = &registration.others[..] else { panic!("{registration:?}") };
     assert_eq!(

@@ -42,7 +42,7 @@ pub use node::{Kvm, Node, NodeState};
 pub use permission::{Permission, Role, Scope};
 pub use plan::Plan;
 pub use receipt::{Receipt, Reply};
-pub use script::{Entry, RunState, Schedule, Script, ScriptRevision, ScriptRun, Signature, TriggerType};
+pub use script::{Entry, Missed, RunState, Schedule, Script, ScriptRevision, ScriptRun, Signature, TriggerType};
 pub use server::{NewServer, Nic, Server, ServerState, Wanted};
 pub use time::Timestamp;
 pub use user::User;

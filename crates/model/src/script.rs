@@ -51,6 +51,23 @@ pub struct Schedule {
     pub start_s: Option<u32>,
     /// Milliseconds between runs; at least 1000.
     pub every_ms: u64,
+    /// What becomes of times that passed while the program was down or the script paused.
+    #[serde(default)]
+    pub missed: Missed,
+}
+
+/// What becomes of missed times of a schedule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Missed {
+    /// They are passed over.
+    Skip,
+    /// The latest runs, late.
+    #[default]
+    Once,
+    /// Each runs, late, in order; of very many the latest 1,000.
+    Each,
 }
 
 /// One function a code block registers.
