@@ -95,7 +95,14 @@ fn call(number: u32, source: &Arc<str>) -> Call {
     Call {
         block: Block { id: ScriptId::new(1, random), version: 1, source: source.clone() },
         function: "f".to_owned(),
-        who: Who { owner: Scope::Provider, run_id: RunId::new(0, [0; 10]), depth: 0, egress: None, rehearsal: false },
+        who: Who {
+            owner: Scope::Provider,
+            run_id: RunId::new(0, [0; 10]),
+            depth: 0,
+            egress: None,
+            unrecorded: false,
+            rehearsal: false,
+        },
         params: Params { input: Input::Bean(job), option: "SUCCESSFUL".to_owned(), ..Params::default() },
         // All blocks of the bench stay in memory.
         limits: Limits { resident_bytes: 4 << 30, ..Limits::default() },

@@ -15,6 +15,7 @@ mod invoices;
 mod limits;
 mod metrics;
 mod pages;
+mod pending;
 mod process;
 mod real;
 mod revisions;

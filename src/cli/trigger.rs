@@ -100,7 +100,7 @@ pub enum Trigger {
         /// Name or id of the trigger
         trigger: String,
         /// Only those in this state; `dead` lists dead letters
-        #[arg(long, value_parser = ["pending", "retrying", "succeeded", "refused", "dead", "skipped"])]
+        #[arg(long, value_parser = ["pending", "running", "retrying", "succeeded", "refused", "dead", "skipped"])]
         state: Option<String>,
         /// At most this many
         #[arg(long, default_value_t = 50, value_name = "N")]

@@ -184,7 +184,14 @@ pub(super) fn call(script: &Armed, run: &ScriptRun, occasion: Occasion, deadline
     Call {
         block: Block { id: script.id, version: script.version, source: Arc::clone(&script.source) },
         function: run.function.clone(),
-        who: Who { owner: script.owner, run_id: run.id, depth: occasion.depth, egress: None, rehearsal },
+        who: Who {
+            owner: script.owner,
+            run_id: run.id,
+            depth: occasion.depth,
+            egress: None,
+            unrecorded: false,
+            rehearsal,
+        },
         params: occasion.params,
         limits: Limits { deadline_ms, ..Limits::default() },
     }
@@ -198,7 +205,8 @@ pub(super) async fn execute(
     occasion: Occasion,
     deadline_ms: u64,
 ) -> Outcome {
-    let call = call(script, run, occasion, deadline_ms, false);
+    let mut call = call(script, run, occasion, deadline_ms, false);
+    call.who.unrecorded = env.reaching.waits(run.id);
     let behind = match run.cause {
         Cause::Job { job_id } => Some(job_id),
         _ => None,

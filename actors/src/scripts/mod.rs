@@ -17,6 +17,7 @@ mod events;
 mod host;
 mod occasion;
 mod pre;
+mod reaching;
 mod rehearsal;
 mod schedule;
 mod table;
@@ -34,6 +35,7 @@ use crate::{
 use budget::Budgets;
 use dispatch::{Avoid, Dispatcher};
 use occasion::Tree;
+use reaching::Reaching;
 pub use rehearsal::{Rehearsal, Replay, Verdict};
 use std::{
     collections::{HashMap, HashSet},
@@ -65,6 +67,7 @@ pub(crate) struct Env {
     behind: Behind,
     tally: Arc<Tally>,
     budgets: Arc<Budgets>,
+    reaching: Arc<Reaching>,
 }
 
 /// Runs in progress that a job's change set off, and that job.
@@ -124,8 +127,8 @@ impl Scripts {
             "Times that runs waited for their owner's share of CPU time."
         );
         metrics::describe_counter!("sutler_trigger_gaps_total", "Times that feed entries were trimmed unseen.");
-        let (tree, behind) = (Tree::default(), Behind::default());
-        let host = host::Platform::new(core.store.clone(), system, tree.clone(), behind.clone());
+        let (tree, behind, reaching) = (Tree::default(), Behind::default(), Arc::<Reaching>::default());
+        let host = host::Platform::new(core.store.clone(), system, tree.clone(), behind.clone(), reaching.clone());
         let egress = Egress { exceptions: core.settings.egress_allow.clone(), ..Egress::default() };
         let runtime = Runtime::new(core.settings.lua_threads, Arc::new(host), egress);
         let budgets = Budgets::new(core.settings.owner_cpu_ms_per_s);
@@ -139,6 +142,7 @@ impl Scripts {
             behind,
             tally: Arc::default(),
             budgets: Arc::new(budgets),
+            reaching,
         };
         let registry = Registry::new(env.clone(), pool, Config::default());
         Self { env, registry, avoid: Avoid::default(), stop: watch::Sender::new(false), tasks: Arc::default() }
@@ -152,6 +156,7 @@ impl Scripts {
         // Before the table is read, so that no script's change falls between the two.
         let dispatcher = Dispatcher::open(self.env.clone(), self.registry.clone(), self.avoid.clone()).await?;
         self.fill().await?;
+        reaching::close_cut_off(&self.env).await?;
         for script in self.with_unfinished_runs().await? {
             self.wake(script);
         }

@@ -2,13 +2,15 @@
 //! that a script may call back into the same customer.
 //!
 //! A run may change the draft or refuse it. One that fails or takes too long refuses too, unless its script is set to let
-//! the event pass. Runs of a request that goes on are committed with it; those of a refused one are committed at once.
+//! the event pass. Runs of a request that goes on are committed with it; those of a refused one are committed at once; and
+//! those that reach outside before they do, see [`super::reaching`].
 
 use super::{
     Scripts,
     attempt::{DEPTH_MAX, draft, execute, note, result},
     beans::{Beans, FEW, apply},
     occasion::{Occasion, sees_user},
+    reaching::{InProgress, close},
     table::Hook,
 };
 use crate::{Caller, Error};
@@ -260,7 +262,7 @@ impl Scripts {
         };
         let mut runs = Vec::new();
         for hook in hooks {
-            let (mut run, decision) = self.ask(caller, record, &hook, option).await?;
+            let (mut run, begun, decision) = self.ask(caller, record, &hook, option).await?;
             run.finished_at = Some(self.env.core.now());
             let (state, refusal) = match decision {
                 Decision::Pass => (RunState::Succeeded, None),
@@ -275,7 +277,10 @@ impl Scripts {
             };
             run.state = state;
             self.env.tally.note(&run);
-            runs.push(run);
+            match begun {
+                Some(old) => close(&self.env, &old, &mut run).await?,
+                None => runs.push(run),
+            }
             if let Some(reason) = refusal {
                 let mut set = ChangeSet::new(caller.cause.clone());
                 for run in &mut runs {
@@ -292,21 +297,23 @@ impl Scripts {
         self.env.table.read().unwrap_or_else(PoisonError::into_inner).awaits(trigger, option)
     }
 
-    /// Runs one entry on the record as the entries before left it.
+    /// Runs one entry on the record as the entries before left it. Answers the run, its record if it reached outside, and
+    /// what it decided.
     async fn ask<D: Draft>(
         &self,
         caller: &Caller,
         record: &mut D,
         hook: &Hook,
         option: &'static str,
-    ) -> Result<(ScriptRun, Decision), Error> {
+    ) -> Result<(ScriptRun, Option<ScriptRun>, Decision), Error> {
         let (script, entry, now) = (&hook.script, hook.entry(), self.env.core.now());
         let mut run = draft(script, entry, self.env.core.new_id(), option, caller.cause.clone(), now);
         run.resource_id = Some(record.id());
         run.attempts = 1;
         let depth = caller.depth();
         if depth >= DEPTH_MAX {
-            return Ok((run, Decision::Fail(format!("stopped: {DEPTH_MAX} runs set each other off before this one"))));
+            let told = format!("stopped: {DEPTH_MAX} runs set each other off before this one");
+            return Ok((run, None, Decision::Fail(told)));
         }
         let (draft, owner, user, customer) = (record.clone(), script.owner, caller.user_id, record.customer());
         let read = self.env.core.store.read(move |snapshot| {
@@ -332,7 +339,9 @@ impl Scripts {
             timestamp_ms: now.0,
         };
         let occasion = Occasion { params, resource: record.id(), depth };
+        let in_progress = InProgress::begin(&self.env, &run);
         let outcome = execute(&self.env, script, &run, occasion, self.env.core.settings.pre_deadline_ms).await;
+        let begun = in_progress.end();
         note(&mut run, &outcome);
         run.result = result(&outcome);
         let decision = match &outcome.exit {
@@ -366,6 +375,6 @@ impl Scripts {
                 }
             }
         };
-        Ok((run, decision))
+        Ok((run, begun, decision))
     }
 }

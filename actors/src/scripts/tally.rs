@@ -45,6 +45,7 @@ impl Tally {
     pub(super) fn note(&self, run: &ScriptRun) {
         let state = match run.state {
             RunState::Pending => "pending",
+            RunState::Running => "running",
             RunState::Retrying => "retrying",
             RunState::Succeeded => "succeeded",
             RunState::Refused => "refused",
@@ -52,7 +53,7 @@ impl Tally {
             RunState::Skipped => "skipped",
         };
         metrics::counter!("sutler_trigger_runs_total", "state" => state).increment(1);
-        if matches!(run.state, RunState::Pending | RunState::Skipped) {
+        if matches!(run.state, RunState::Pending | RunState::Running | RunState::Skipped) {
             return;
         }
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);

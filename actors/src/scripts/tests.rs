@@ -2,6 +2,7 @@
 
 mod occasions;
 mod operations;
+mod reaching;
 mod rehearsals;
 mod schedules;
 

@@ -187,6 +187,8 @@ async fn unfinished(env: &Env, id: ScriptId) -> Result<Vec<ScriptRun>, sutler_st
         }
     });
     let mut runs = found.await?;
+    // A PRE run is its request's.
+    runs.retain(|run| run.state != RunState::Running);
     // What was tried before goes first: it is the head of its lane.
     runs.sort_by_key(|run| (run.seq, run.state != RunState::Retrying, run.created_at));
     Ok(runs)
@@ -253,7 +255,7 @@ impl Handles<Retry> for TriggerActor {
                     "it waits behind an earlier run of the same entry and resource; retry or skip that one",
                 ));
             }
-            RunState::Succeeded | RunState::Refused | RunState::Skipped => {
+            RunState::Running | RunState::Succeeded | RunState::Refused | RunState::Skipped => {
                 return Err(refused(id, "only failed runs can be retried"));
             }
         }
@@ -309,6 +311,9 @@ fn is_scheduled(script: &Armed, function: &str) -> bool {
 impl Handles<Skip> for TriggerActor {
     async fn handle(&mut self, Skip(id, cause): Skip, _: &Ctx<Self>) -> Result<ScriptRun, Error> {
         let old = self.settled_run(id).await?;
+        if old.state == RunState::Running {
+            return Err(refused(id, "it is running now"));
+        }
         if !is_live(old.state) && old.state != RunState::Dead {
             return Err(refused(id, "it is over already"));
         }

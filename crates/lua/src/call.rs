@@ -55,6 +55,8 @@ pub struct Who {
     pub depth: u8,
     /// Where this run may send requests, in place of the runtime's own policy.
     pub egress: Option<Arc<Egress>>,
+    /// The run is in no record yet: the host is told before it first reaches outside ([`crate::Host::reaches_out`]).
+    pub unrecorded: bool,
     /// Nothing changes: what the run would write and send is noted in [`Outcome::writes`] and [`Outcome::calls`], and
     /// answered as if it had been done. Such a run begins with a Lua state of its own.
     pub rehearsal: bool,

@@ -60,6 +60,15 @@ pub trait Host: Send + Sync + 'static {
     /// `Failed` only.
     async fn get(&self, who: &Who, uuid: &str, children: bool) -> Result<Option<Bean>, HostError>;
 
+    /// A run that is in no record yet ([`Who::unrecorded`]) is about to reach outside for the first time: to send a request,
+    /// or to call an operation that may write.
+    ///
+    /// # Errors
+    /// `Failed` when it must not.
+    async fn reaches_out(&self, _who: &Who) -> Result<(), HostError> {
+        Ok(())
+    }
+
     /// Any other operation by its name in the language, arguments in their order there. Beans, both ways, are objects with
     /// their kind under `@bean`. `call_no` counts the calls of this run from 1: with the run's id it makes an
     /// idempotency key, because a repeated run makes the same calls in the same order.

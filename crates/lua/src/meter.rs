@@ -34,6 +34,7 @@ pub(crate) struct Meter {
     calls: RefCell<Vec<OutboundCall>>,
     writes: RefCell<Vec<Write>>,
     call_no: Cell<u32>,
+    reached_out: Cell<bool>,
     env: RefCell<Option<mlua::Table>>,
     session: RefCell<Option<String>>,
 }
@@ -58,6 +59,7 @@ impl Meter {
             calls: RefCell::default(),
             writes: RefCell::default(),
             call_no: Cell::default(),
+            reached_out: Cell::default(),
             env: RefCell::default(),
             session: RefCell::default(),
         })
@@ -139,6 +141,11 @@ impl Meter {
 
     pub fn take_calls(&self) -> Vec<OutboundCall> {
         std::mem::take(&mut *self.calls.borrow_mut())
+    }
+
+    /// Whether this is the first time that a run which is in no record reaches outside.
+    pub fn first_reach(&self) -> bool {
+        self.who.as_ref().is_some_and(|who| who.unrecorded && !who.rehearsal) && !self.reached_out.replace(true)
     }
 
     /// Whether nothing may change.

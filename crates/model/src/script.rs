@@ -176,6 +176,8 @@ pub struct Signature {
 pub enum RunState {
     /// Waits behind an earlier run of the same entry and resource that is being retried.
     Pending,
+    /// A PRE run that has reached outside; what comes of it is not known yet.
+    Running,
     /// Failed; tried again at `next_at`.
     Retrying,
     /// Done.

@@ -11,7 +11,7 @@ use serde_json::json;
 pub const JOB_STATES: &[&str] =
     &["not_started", "in_progress", "waiting", "undoing", "successful", "failed", "cancelled", "needs_operator"];
 /// States of a run.
-pub const RUN_STATES: &[&str] = &["pending", "retrying", "succeeded", "refused", "dead", "skipped"];
+pub const RUN_STATES: &[&str] = &["pending", "running", "retrying", "succeeded", "refused", "dead", "skipped"];
 /// What a list of runs shows; also under `trigger runs`.
 pub const RUN_COLUMNS: &[Column] = &[
     col("ID", "id"),

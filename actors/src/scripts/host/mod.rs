@@ -14,13 +14,14 @@ use super::{
     beans::{ALL, Beans},
     occasion::Tree,
     occasion::within,
+    reaching::Reaching,
     schedule::root,
 };
 use crate::{Caller, Error, Idempotency, System, system::Inner};
 use async_trait::async_trait;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use sutler_lua::{Api, Bean, Host, HostError, Who};
 use sutler_model::{
     BillingEntity, BillingEntityId, Cause, Customer, CustomerId, Disk, Image, Invoice, Job, Noun, Permission, Role,
@@ -36,11 +37,12 @@ pub(super) struct Platform {
     system: Weak<Inner>,
     tree: Tree,
     behind: Behind,
+    reaching: Arc<Reaching>,
 }
 
 impl Platform {
-    pub(super) fn new(store: Store, system: Weak<Inner>, tree: Tree, behind: Behind) -> Self {
-        Self { store, system, tree, behind }
+    pub(super) fn new(store: Store, system: Weak<Inner>, tree: Tree, behind: Behind, reaching: Arc<Reaching>) -> Self {
+        Self { store, system, tree, behind, reaching }
     }
 
     fn system(&self) -> Result<System, HostError> {
@@ -157,6 +159,10 @@ impl Host for Platform {
         let (owner, tree) = (who.owner, self.tree.clone());
         let read = self.store.read(move |snapshot| find(snapshot, &tree, owner, id, children));
         read.await.map_err(failed)
+    }
+
+    async fn reaches_out(&self, who: &Who) -> Result<(), HostError> {
+        self.reaching.persist(&self.store, who.run_id, who.depth).await.map_err(failed)
     }
 
     async fn call(

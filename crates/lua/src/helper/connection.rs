@@ -1,6 +1,6 @@
 //! A `simplehttp` connection: its settings, its cookies, its last answer.
 
-use super::{acting, module::Module, text_of};
+use super::{module::Module, reaching_out, text_of};
 use crate::{Egress, OutboundCall, meter::Meter, shard::Shard};
 use mlua::{Function, Lua, LuaString, Result, Table, Value as Lv};
 use reqwest::{
@@ -180,7 +180,7 @@ pub(super) async fn send(
     method: Method,
     body: Option<Vec<u8>>,
 ) -> Result<std::result::Result<Answer, (u16, String)>> {
-    let (meter, who) = acting()?;
+    let (meter, who) = reaching_out(shard).await?;
     let egress = who.egress.unwrap_or_else(|| shard.egress.clone());
     let mut call = OutboundCall {
         method: method.to_string(),

@@ -145,3 +145,13 @@ fn acting() -> Result<(Rc<Meter>, crate::Who)> {
     let who = who.ok_or_else(|| mlua::Error::runtime("nothing outside can be reached while a block registers"))?;
     Ok((meter, who))
 }
+
+/// The run in progress, about to change something outside: to send a request or to call an operation that may write. Every
+/// helper that does so goes through here.
+async fn reaching_out(shard: &Shard) -> Result<(Rc<Meter>, crate::Who)> {
+    let (meter, who) = acting()?;
+    if meter.first_reach() {
+        shard.host.reaches_out(&who).await.map_err(api::raise)?;
+    }
+    Ok((meter, who))
+}

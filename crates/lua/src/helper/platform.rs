@@ -1,6 +1,6 @@
 //! The one way to the host's operations: numbered, and in a rehearsal noted rather than carried out.
 
-use super::{acting, api::raise};
+use super::{acting, api::raise, reaching_out};
 use crate::{Api, meter::Meter, shard::Shard};
 use mlua::Result;
 use serde_json::{Value, json};
@@ -20,9 +20,10 @@ const KEYS: [&str; 3] = ["addKey", "modifyKey", "removeKey"];
 /// # Errors
 /// `CODE: message`, as scripts see a refusal.
 pub(super) async fn call(shard: &Shard, api: Api, operation: &str, args: Vec<Value>) -> Result<Value> {
-    let (meter, who) = acting()?;
+    let reads = begins(operation, &READS);
+    let (meter, who) = if reads { acting()? } else { reaching_out(shard).await? };
     let call_no = meter.next_call_no();
-    if !who.rehearsal || begins(operation, &READS) {
+    if !who.rehearsal || reads {
         return shard.host.call(&who, api, operation, args, call_no).await.map_err(raise);
     }
     let first = args.first().cloned().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Runs of scripts; live while they wait for a try.
+//! Runs of scripts; live until they are over.
 
 use super::identified;
 use crate::{Field, IndexKeys, Record};
@@ -12,7 +12,7 @@ impl Record for ScriptRun {
     identified!();
 
     fn live(&self) -> bool {
-        matches!(self.state, RunState::Pending | RunState::Retrying)
+        matches!(self.state, RunState::Pending | RunState::Running | RunState::Retrying)
     }
 
     fn index(&self) -> IndexKeys {

@@ -1,0 +1,117 @@
+//! PRE runs that reach outside are recorded before they do, and on their own: their effects stay, whatever becomes of the
+//! request. All others are recorded with the request, which costs nothing.
+
+use super::{Env, attempt::record};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+use sutler_model::{Cause, RunId, RunState, ScriptRun};
+use sutler_store::{ChangeSet, Error as StoreError, Field, Filter, Order, PageRequest, Store};
+
+/// PRE runs in progress, as they are in the store or would be.
+#[derive(Default)]
+pub(super) struct Reaching(Mutex<HashMap<RunId, ScriptRun>>);
+
+impl Reaching {
+    /// Whether it is a PRE run that is not recorded yet.
+    pub(super) fn waits(&self, id: RunId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).is_some_and(|run| run.version == 0)
+    }
+
+    /// Records a PRE run that is about to reach outside.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) async fn persist(&self, store: &Store, id: RunId, depth: u8) -> Result<(), StoreError> {
+        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        let Some(mut run) = found.filter(|run| run.version == 0) else { return Ok(()) };
+        run.state = RunState::Running;
+        let mut set = ChangeSet::new(Cause::Run { run_id: id, depth });
+        set.create(&mut run);
+        store.commit(set).await?;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, run);
+        Ok(())
+    }
+
+    fn end(&self, id: RunId) -> Option<ScriptRun> {
+        let run = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        run.filter(|run| run.version > 0)
+    }
+}
+
+/// A PRE run in progress. Dropped before its end (whoever asked has gone), it closes its record.
+pub(super) struct InProgress {
+    env: Env,
+    id: RunId,
+}
+
+impl InProgress {
+    /// A PRE run begins.
+    pub(super) fn begin(env: &Env, run: &ScriptRun) -> Self {
+        env.reaching.0.lock().unwrap_or_else(PoisonError::into_inner).insert(run.id, run.clone());
+        Self { env: env.clone(), id: run.id }
+    }
+
+    /// It has ended; its record, if it has one by now.
+    pub(super) fn end(self) -> Option<ScriptRun> {
+        self.env.reaching.end(self.id)
+    }
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        let Some(old) = self.env.reaching.end(self.id) else { return };
+        let env = self.env.clone();
+        self.env.core.runtime.spawn(async move {
+            if let Err(error) = cut_off(&env, &old, "whoever asked went away while this ran").await {
+                tracing::warn!(%error, run = %old.id, "closing an abandoned PRE run");
+            }
+        });
+    }
+}
+
+/// Records how a PRE run ended that had reached outside.
+///
+/// # Errors
+/// Those of the store.
+pub(super) async fn close(env: &Env, old: &ScriptRun, run: &mut ScriptRun) -> Result<(), StoreError> {
+    run.version = old.version;
+    match record(env, &Cause::Run { run_id: run.id, depth: 0 }, Some(old), run).await {
+        // Its script was deleted meanwhile, and its runs passed over.
+        Err(StoreError::Conflict { .. }) => Ok(()),
+        ended => ended,
+    }
+}
+
+/// Closes the PRE runs that a crash cut off: their requests were never carried out.
+///
+/// # Errors
+/// Those of the store.
+pub(super) async fn close_cut_off(env: &Env) -> Result<(), StoreError> {
+    let read = env.core.store.read(|snapshot| {
+        let running = Filter::<ScriptRun>::new().is(Field::Pending, b"1").when(|run| run.state == RunState::Running);
+        let mut page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
+        let mut runs = Vec::new();
+        loop {
+            let found = snapshot.page(&running, &page)?;
+            runs.extend(found.items);
+            match found.next {
+                Some(next) => page.cursor = Some(next),
+                None => return Ok(runs),
+            }
+        }
+    });
+    for old in read.await? {
+        cut_off(env, &old, "the program ended while this ran; its request was not carried out").await?;
+    }
+    Ok(())
+}
+
+async fn cut_off(env: &Env, old: &ScriptRun, why: &str) -> Result<(), StoreError> {
+    let mut run = old.clone();
+    run.state = RunState::Dead;
+    run.result = why.to_owned();
+    run.finished_at = Some(env.core.now());
+    close(env, old, &mut run).await
+}

@@ -1,0 +1,74 @@
+//! PRE runs that reach outside are in the store before they do.
+
+use super::*;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    sync::mpsc,
+};
+
+/// A server that tells of each request and answers it when told to.
+async fn peer() -> (String, mpsc::UnboundedReceiver<tokio::net::TcpStream>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let (to, asked) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut piece = [0; 4096];
+            let _ = socket.read(&mut piece).await;
+            let _ = to.send(socket);
+        }
+    });
+    (url, asked)
+}
+
+async fn answer(mut socket: tokio::net::TcpStream) {
+    socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok").await.unwrap();
+}
+
+async fn asking(root: &std::path::Path) -> Bench {
+    let settings = Settings { node_poll_ms: 50, egress_allow: vec!["127.0.0.0/8".into()], ..Settings::default() };
+    Bench::start_with(root, settings).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pre_run_is_recorded_before_its_request_and_closed_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = asking(folder.path()).await;
+    let (url, mut asked) = peer().await;
+    bench.script("ask", Scope::Provider, block("PRE_CREATE", "'SERVER'", &format!("http.get('{url}')"))).await;
+    let (request, ()) = tokio::join!(bench.create("web-1", false), async {
+        let socket = asked.recv().await.unwrap();
+        let runs = bench.runs().await;
+        assert_eq!(states(&runs), [RunState::Running], "the peer was asked, so it is recorded");
+        answer(socket).await;
+    });
+    bench.ended(request.id).await;
+    assert_eq!(states(&bench.runs().await), [RunState::Succeeded]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pre_run_whose_request_is_abandoned_is_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = asking(folder.path()).await;
+    let (url, mut asked) = peer().await;
+    bench.script("ask", Scope::Provider, block("PRE_CREATE", "'SERVER'", &format!("http.get('{url}')"))).await;
+    tokio::select! {
+        _ = bench.create("web-1", false) => panic!("the peer does not answer"),
+        _ = asked.recv() => {}
+    }
+    let runs = bench.runs_until(|runs| states(runs) == [RunState::Dead]).await;
+    assert!(runs[0].result.contains("went away"), "{}", runs[0].result);
+    assert!(bench.server("web-1").await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pre_run_that_reaches_nowhere_is_recorded_with_its_request_alone() {
+    let bench = Bench::start().await;
+    let look = "adminAPI:getResource(p.customer:getResourceUUID(), true)";
+    bench.script("look", Scope::Provider, block("PRE_CREATE", "'SERVER'", look)).await;
+    let job = bench.create("web-1", false).await;
+    bench.ended(job.id).await;
+    let runs = bench.runs().await;
+    assert_eq!((states(&runs), runs[0].version), (vec![RunState::Succeeded], 1));
+}
