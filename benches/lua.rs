@@ -99,7 +99,6 @@ fn call(number: u32, source: &Arc<str>) -> Call {
             owner: Scope::Provider,
             run_id: RunId::new(0, [0; 10]),
             depth: 0,
-            egress: None,
             unrecorded: false,
             rehearsal: false,
         },

@@ -2,6 +2,8 @@
 //!
 //! Units are part of the names. What is wrong is told with the file, the line, the setting and the fix.
 
+mod egress;
+
 use serde::{Deserialize, Serialize};
 use std::{
     collections::HashSet,
@@ -38,6 +40,8 @@ pub struct Config {
     pub limits: Limits,
     /// How scripts run.
     pub lua: Lua,
+    /// Where scripts may go.
+    pub egress: Egress,
     /// What is logged.
     pub log: Log,
 }
@@ -204,8 +208,34 @@ section! {
         owner_cpu_ms_per_s: u64 = 500,
         /// A text takes effect only once the provider's staff have signed it.
         signing_required: bool = false,
-        /// Loopback, link-local and private targets scripts may reach.
-        egress_allow: Vec<String> = Vec::new(),
+    }
+}
+
+section! {
+    /// Where scripts may go.
+    Egress {
+        /// If not empty, only these targets: hosts, `*.domain`, addresses (each with or without `:port`), networks.
+        allow: Vec<String> = Vec::new(),
+        /// Never these, whatever the others say.
+        deny: Vec<String> = Vec::new(),
+        /// Loopback, link-local, private and other special targets that may be reached all the same.
+        exceptions: Vec<String> = Vec::new(),
+        /// Where HTTP requests go on their way; empty: straight to their target.
+        proxy: String = String::new(),
+        /// Addresses of names in place of name resolution: `name=address`.
+        hosts: Vec<String> = Vec::new(),
+        /// PEM files of certificates trusted besides those of the system.
+        ca_files: Vec<PathBuf> = Vec::new(),
+        /// For one request, answer included, milliseconds.
+        timeout_ms: u64 = 30_000,
+        /// Longest answer.
+        response_kib: u32 = 8192,
+        /// Most requests of one run.
+        requests: u32 = 100,
+        /// Where mail of scripts goes: `smtp://` or `smtps://`; empty: nowhere.
+        mail_relay: String = String::new(),
+        /// Whom mail is from that does not say so.
+        mail_from: String = "sutler@localhost".into(),
     }
 }
 
@@ -352,10 +382,13 @@ impl Config {
             ("lua.post_deadline_ms", self.lua.post_deadline_ms),
             ("lua.tries_max", self.lua.tries_max.into()),
             ("lua.owner_cpu_ms_per_s", self.lua.owner_cpu_ms_per_s),
+            ("egress.timeout_ms", self.egress.timeout_ms),
+            ("egress.response_kib", self.egress.response_kib.into()),
         ];
         if let Some((setting, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
             return wrong(setting, "is 0; must be at least 1".into());
         }
+        self.egress.policy()?;
         if self.store.feed_max_hours < self.store.feed_keep_hours {
             return wrong("store.feed_max_hours", "is less than store.feed_keep_hours; it must not be".into());
         }
@@ -473,6 +506,13 @@ mod tests {
             ("[provider]\ncurrency = \"euro\"", ["line 2", "EUR"]),
             ("[compute]\nnodes = []", ["line 2", "at least one node"]),
             ("[[compute.nodes]]\nname = \"a\"", ["line 1", "uri"]),
+            ("[egress]\n\ndeny = [\"a b\"]", ["line 3", "egress.deny is `a b`; must be a host"]),
+            ("[egress]\nhosts = [\"a:1\"]", ["line 2", "must be `name=address`"]),
+            ("[egress]\nproxy = \"there\"", ["line 2", "such as http://proxy.example:3128"]),
+            ("[egress]\nca_files = [\"/nowhere.pem\"]", ["line 2", "names /nowhere.pem: cannot be read"]),
+            ("[egress]\nmail_relay = \"mail.example\"", ["line 2", "such as smtp://mail.example:25"]),
+            ("[egress]\nmail_from = \"nobody\"", ["line 2", "is `nobody`; must be a mail address"]),
+            ("[egress]\ntimeout_ms = 0", ["line 2", "must be at least 1"]),
             ("[data", ["line 1", ""]),
             ("[log]\nlevel = \"info,=,\"", ["line 2", "log.level"]),
         ] {
@@ -505,6 +545,7 @@ mod tests {
             ("SUTLER_LISTEN_PLAIN_ANYWHERE", "yes", "must be true or false"),
             ("SUTLER_LISTEN_TLS", "here", "SUTLER_LISTEN_TLS is `here`"),
             ("SUTLER_COMPUTE_NODES", "local", "must be a list"),
+            ("SUTLER_EGRESS_ALLOW", "[\"10.0.0.0/40\"]", "SUTLER_EGRESS_ALLOW is `10.0.0.0/40`"),
         ] {
             let message = set(name, value).unwrap_err().to_string();
             assert!(message.contains(part) && message.contains("environment"), "{message}");

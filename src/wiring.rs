@@ -124,12 +124,12 @@ pub async fn start(config: &Config, store: Store) -> anyhow::Result<System> {
     }
     let simulated = if config.compute.simulated { Some(Simulated::in_folder(data)?) } else { None };
     let arbiters = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let setup = Setup { store, nodes, settings: settings(config), simulated, arbiters };
+    let setup = Setup { store, nodes, settings: settings(config)?, simulated, arbiters };
     System::start(setup).await.context("starting the actors")
 }
 
-fn settings(config: &Config) -> Settings {
-    Settings {
+fn settings(config: &Config) -> anyhow::Result<Settings> {
+    Ok(Settings {
         node_poll_ms: config.compute.poll_ms,
         disk_grace_ms: i64::from(config.compute.disk_grace_hours) * 3_600_000,
         job_deadline_ms: i64::from(config.jobs.deadline_s) * 1000,
@@ -145,8 +145,8 @@ fn settings(config: &Config) -> Settings {
         run_tries_max: config.lua.tries_max,
         owner_cpu_ms_per_s: config.lua.owner_cpu_ms_per_s,
         signing_required: config.lua.signing_required,
-        egress_allow: config.lua.egress_allow.clone(),
-    }
+        egress: config.egress.policy().map_err(|(setting, fix)| anyhow::anyhow!("{setting} {fix}"))?,
+    })
 }
 
 /// At the first start, makes the provider and its first administrator. None: they are there.

@@ -34,7 +34,7 @@ async fn peer() -> (String, Arc<Mutex<HashMap<String, usize>>>) {
 async fn killed_amid_a_thousand_pending_runs_it_loses_none_and_repeats_only_unfinished_ones() {
     let (base, seen) = peer().await;
     let program = Program::with(&[
-        ("SUTLER_LUA_EGRESS_ALLOW", r#"["127.0.0.0/8"]"#),
+        ("SUTLER_EGRESS_EXCEPTIONS", r#"["127.0.0.0/8"]"#),
         ("SUTLER_LIMITS_REQUESTS_PER_SECOND", "100000"),
         ("SUTLER_LIMITS_REQUEST_BURST", "100000"),
     ])
@@ -80,7 +80,7 @@ async fn killed_amid_a_thousand_pending_runs_it_loses_none_and_repeats_only_unfi
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pre_run_cut_off_by_a_kill_is_closed_at_the_next_start() {
     let (base, seen) = peer().await;
-    let program = Program::with(&[("SUTLER_LUA_EGRESS_ALLOW", r#"["127.0.0.0/8"]"#)]).await;
+    let program = Program::with(&[("SUTLER_EGRESS_EXCEPTIONS", r#"["127.0.0.0/8"]"#)]).await;
     let admin = program.admin().await;
     let body = format!("while true do http.put('{base}/a') end");
     let source = crate::triggers::block("PRE_CREATE", &body).replace("\"ANY\"", "\"CUSTOMER\"");

@@ -2,6 +2,7 @@
 
 use crate::{nodes::Nodes, placement::Placement, statistics::Statistics};
 use sutler_drivers::simulated::Simulated;
+use sutler_lua::Egress;
 use sutler_model::Timestamp;
 use sutler_store::Store;
 use uuid::Uuid;
@@ -39,8 +40,8 @@ pub struct Settings {
     pub owner_cpu_ms_per_s: u64,
     /// Whether a script's text takes effect only once the provider's staff have signed it.
     pub signing_required: bool,
-    /// Targets that scripts may reach though they are loopback, link-local or private: `host:port` or CIDR.
-    pub egress_allow: Vec<String>,
+    /// Where scripts may go.
+    pub egress: Egress,
 }
 
 impl Default for Settings {
@@ -61,7 +62,7 @@ impl Default for Settings {
             run_tries_max: 8,
             owner_cpu_ms_per_s: 500,
             signing_required: false,
-            egress_allow: Vec::new(),
+            egress: Egress::default(),
         }
     }
 }

@@ -184,14 +184,7 @@ pub(super) fn call(script: &Armed, run: &ScriptRun, occasion: Occasion, deadline
     Call {
         block: Block { id: script.id, version: script.version, source: Arc::clone(&script.source) },
         function: run.function.clone(),
-        who: Who {
-            owner: script.owner,
-            run_id: run.id,
-            depth: occasion.depth,
-            egress: None,
-            unrecorded: false,
-            rehearsal,
-        },
+        who: Who { owner: script.owner, run_id: run.id, depth: occasion.depth, unrecorded: false, rehearsal },
         params: occasion.params,
         limits: Limits { deadline_ms, ..Limits::default() },
     }

@@ -41,7 +41,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError, RwLock, Weak},
 };
-use sutler_lua::{Egress, Limits, Registration, Runtime, ScriptError};
+use sutler_lua::{Limits, Registration, Runtime, ScriptError};
 use sutler_model::{Cause, JobId, Noun, RunId, Script, ScriptId, ScriptRun, Timestamp};
 use sutler_store::{Error as StoreError, Field, Filter, Order, PageRequest};
 use table::{Armed, Table};
@@ -129,8 +129,7 @@ impl Scripts {
         metrics::describe_counter!("sutler_trigger_gaps_total", "Times that feed entries were trimmed unseen.");
         let (tree, behind, reaching) = (Tree::default(), Behind::default(), Arc::<Reaching>::default());
         let host = host::Platform::new(core.store.clone(), system, tree.clone(), behind.clone(), reaching.clone());
-        let egress = Egress { exceptions: core.settings.egress_allow.clone(), ..Egress::default() };
-        let runtime = Runtime::new(core.settings.lua_threads, Arc::new(host), egress);
+        let runtime = Runtime::new(core.settings.lua_threads, Arc::new(host), core.settings.egress.clone());
         let budgets = Budgets::new(core.settings.owner_cpu_ms_per_s);
         let env = Env {
             core,

@@ -1,6 +1,5 @@
 //! What goes into a run and what comes out of it.
 
-use crate::Egress;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::{fmt, sync::Arc};
@@ -53,8 +52,6 @@ pub struct Who {
     pub run_id: RunId,
     /// How many runs set each other off before this one.
     pub depth: u8,
-    /// Where this run may send requests, in place of the runtime's own policy.
-    pub egress: Option<Arc<Egress>>,
     /// The run is in no record yet: the host is told before it first reaches outside ([`crate::Host::reaches_out`]).
     pub unrecorded: bool,
     /// Nothing changes: what the run would write and send is noted in [`Outcome::writes`] and [`Outcome::calls`], and

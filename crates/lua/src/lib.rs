@@ -19,6 +19,7 @@ mod json;
 mod meter;
 mod object;
 mod outcome;
+mod peer;
 mod query;
 mod runtime;
 mod schema;
@@ -27,6 +28,6 @@ mod vm;
 
 pub use call::{Bean, Block, Call, Exit, Input, Limit, Limits, OutboundCall, Outcome, Params, ScriptError, Who, Write};
 pub use descriptor::{Other, Registration};
-pub use egress::Egress;
+pub use egress::{Egress, Rule};
 pub use host::{Api, Host, HostError};
 pub use runtime::{Runtime, Stats};

@@ -16,6 +16,9 @@ use std::{
 /// Marks text cut from a log.
 const CUT: &str = "\n[log cut here]\n";
 
+/// Shorter passwords are not masked: they would be found in words that are no secret, which would give them away.
+const SECRET_BYTES_MIN: usize = 4;
+
 /// Most writes of a rehearsal that are noted.
 const WRITES_MAX: usize = 1_000;
 
@@ -33,6 +36,7 @@ pub(crate) struct Meter {
     log_bytes: usize,
     calls: RefCell<Vec<OutboundCall>>,
     writes: RefCell<Vec<Write>>,
+    secrets: RefCell<Vec<String>>,
     call_no: Cell<u32>,
     reached_out: Cell<bool>,
     env: RefCell<Option<mlua::Table>>,
@@ -58,6 +62,7 @@ impl Meter {
             log_bytes: limits.log_bytes,
             calls: RefCell::default(),
             writes: RefCell::default(),
+            secrets: RefCell::default(),
             call_no: Cell::default(),
             reached_out: Cell::default(),
             env: RefCell::default(),
@@ -132,7 +137,27 @@ impl Meter {
     }
 
     pub fn take_log(&self) -> String {
-        std::mem::take(&mut *self.log.borrow_mut())
+        self.masked(std::mem::take(&mut *self.log.borrow_mut()))
+    }
+
+    /// Keeps a password or token, which the run has used, out of its record.
+    pub fn keep_secret(&self, secret: &str) {
+        let mut secrets = self.secrets.borrow_mut();
+        if secret.len() >= SECRET_BYTES_MIN && !secrets.iter().any(|known| known.as_str() == secret) {
+            secrets.push(secret.to_owned());
+            // One that holds another goes first, so that nothing of it is left.
+            secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
+        }
+    }
+
+    /// The text with what is secret masked.
+    pub fn masked(&self, mut text: String) -> String {
+        for secret in self.secrets.borrow().iter() {
+            if text.contains(secret.as_str()) {
+                text = text.replace(secret.as_str(), "***");
+            }
+        }
+        text
     }
 
     pub fn record(&self, call: OutboundCall) {

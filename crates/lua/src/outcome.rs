@@ -27,8 +27,15 @@ const REASONS: [&str; 6] = ["errorString", "reason", "message", "exitMessage", "
 pub(crate) fn read(meter: &Meter, ended: Result<Value, ScriptError>, input: Option<Bean>) -> Outcome {
     let (exit, result) = match (meter.stopped(), ended) {
         (Some(limit), _) => (Exit::Stopped(limit), limit.to_string()),
-        (None, Ok(returned)) => (exit(&returned), cut(returned.to_string())),
-        (None, Err(error)) => {
+        (None, Ok(returned)) => {
+            let exit = match exit(&returned) {
+                Exit::Refused(reason) => Exit::Refused(meter.masked(reason)),
+                exit => exit,
+            };
+            (exit, cut(meter.masked(returned.to_string())))
+        }
+        (None, Err(mut error)) => {
+            error.message = meter.masked(error.message);
             let text = cut(error.to_string());
             (Exit::Failed(error), text)
         }

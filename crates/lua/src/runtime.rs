@@ -3,10 +3,11 @@
 use crate::{
     Call, Egress, Exit, Host, Limits, Outcome, ScriptError,
     descriptor::Registration,
+    egress::Clients,
     shard::{self, Message, Shard},
 };
 use std::{
-    cell::RefCell,
+    cell::OnceCell,
     hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Arc,
@@ -61,7 +62,17 @@ impl Runtime {
                     .name(format!("lua-{number}"))
                     .stack_size(STACK_BYTES)
                     .spawn(move || {
-                        shard::serve(Shard { host, egress, counters, threads, clients: RefCell::default() }, receiver)
+                        shard::serve(
+                            Shard {
+                                host,
+                                egress,
+                                counters,
+                                threads,
+                                clients: Clients::default(),
+                                tls: OnceCell::new(),
+                            },
+                            receiver,
+                        )
                     })
                     .expect("the system starts a thread");
                 sender

@@ -3,6 +3,7 @@
 use crate::{
     Call, Egress, Exit, Host, Input, Limit, Limits, Outcome, ScriptError,
     descriptor::{self, Described, Registration},
+    egress::{Clients, tls},
     meter::{Meter, Metered},
     object::BeanRef,
     outcome,
@@ -10,8 +11,9 @@ use crate::{
     vm::Vm,
 };
 use mlua::Value;
+use rustls::ClientConfig;
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::HashMap,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
@@ -34,26 +36,22 @@ pub(crate) struct Shard {
     pub counters: Arc<Counters>,
     /// How many share the budget for loaded blocks.
     pub threads: usize,
-    /// HTTP clients by policy; there are as many as policies in use.
-    pub clients: RefCell<Vec<(Arc<Egress>, bool, reqwest::Client)>>,
+    pub clients: Clients,
+    /// TLS for protocols other than HTTP, once one is spoken.
+    pub tls: OnceCell<Arc<ClientConfig>>,
 }
 
-/// Most policies a thread keeps clients for.
-const CLIENTS: usize = 16;
-
 impl Shard {
-    /// The HTTP client for a policy.
-    pub fn client(&self, egress: &Arc<Egress>, verify: bool) -> Result<reqwest::Client, String> {
-        let mut clients = self.clients.borrow_mut();
-        if let Some((.., client)) = clients.iter().find(|(known, v, _)| *v == verify && known == egress) {
-            return Ok(client.clone());
+    /// What a TLS handshake needs.
+    ///
+    /// # Errors
+    /// In words, when the system's certificates cannot be read.
+    pub fn tls(&self) -> Result<Arc<ClientConfig>, String> {
+        if let Some(known) = self.tls.get() {
+            return Ok(known.clone());
         }
-        let client = crate::helper::http_client(egress, verify)?;
-        if clients.len() == CLIENTS {
-            clients.remove(0);
-        }
-        clients.push((egress.clone(), verify, client.clone()));
-        Ok(client)
+        let made = tls(&self.egress)?;
+        Ok(self.tls.get_or_init(|| made).clone())
     }
 }
 

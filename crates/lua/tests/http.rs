@@ -1,6 +1,7 @@
 //! `simplehttp` against a server on loopback.
 
 use crate::support::{Fixture, Platform};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
 use std::sync::{Arc, Mutex};
 use sutler_lua::{Egress, Params};
@@ -54,6 +55,9 @@ impl Server {
                             "/long" => {
                                 format!("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{}", "x".repeat(100_000))
                             }
+                            "/api/v2/tickets.json" => {
+                                "HTTP/1.1 201 Created\r\nContent-Length: 20\r\n\r\n{\"ticket\":{\"id\":42}}".to_owned()
+                            }
                             "/never" => continue,
                             "/hangup" => return,
                             _ => {
@@ -72,6 +76,45 @@ impl Server {
 
     pub fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
+    }
+}
+
+/// A server behind TLS with a certificate that it signed itself.
+pub struct TlsServer {
+    pub port: u16,
+    pub certificate: CertificateDer<'static>,
+}
+
+impl TlsServer {
+    /// Accepts connections, shakes hands and answers each with the word `secret`.
+    pub async fn start(name: &str) -> Self {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        let certificate = made.cert.der().clone();
+        let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    // A client that does not trust the certificate ends the handshake.
+                    let Ok(mut socket) = acceptor.accept(socket).await else { return };
+                    let _ = socket.read(&mut [0; 4096]).await;
+                    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nsecret";
+                    let _ = socket.write_all(answer).await;
+                    let _ = socket.shutdown().await;
+                });
+            }
+        });
+        Self { port, certificate }
     }
 }
 
@@ -150,7 +193,7 @@ async fn failures_are_false_with_a_number_and_a_message() {
         response_bytes: 50_000,
         timeout_ms: 300,
         requests: 20,
-        deny: vec!["denied.test".into()],
+        deny: vec!["denied.test".parse().unwrap()],
         ..Egress::default()
     };
     let fixture = Fixture::with(Platform::with(Vec::new()), 1, egress);
@@ -210,4 +253,64 @@ async fn a_run_sends_no_more_requests_than_it_may_and_registering_sends_none() {
     let error = fixture.runtime.register(&source, fixture.limits).await.unwrap_err();
     assert!(error.message.contains("while a block registers"), "{error}");
     assert_eq!(server.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn what_a_run_authenticates_with_is_in_no_part_of_its_record() {
+    let server = Server::start().await;
+    let fixture = Fixture::new();
+    let body = format!(
+        "local user = 'http://u:pass-in-url@' .. ('{0}'):sub(8)
+        http.get(user .. '/a?api_token=token-in-query&page=2')
+        http.get('{0}/b', {{auth = {{user = 'u', password = 'basic-pass'}}, headers = {{Authorization = 'Bearer bearer-token', ['X-Api-Key'] = 'header-key'}}}})
+        print('pass-in-url token-in-query basic-pass page=2') log.info('x', {{t = 'bearer-token'}})
+        error('broken by header-key')",
+        server.url
+    );
+    let outcome = fixture.body(&body, Params::default()).await;
+    let record = format!("{outcome:?}");
+    for secret in ["pass-in-url", "token-in-query", "basic-pass", "bearer-token", "header-key"] {
+        assert!(!record.contains(secret), "{secret}: {record}");
+    }
+    assert!(outcome.log.contains("*** *** *** page=2") && outcome.result.contains("broken by ***"), "{record}");
+    let sent = server.requests().concat();
+    assert!(sent.contains("bearer-token") && sent.contains("token-in-query"), "{sent}");
+}
+
+#[tokio::test]
+async fn a_proxy_gets_the_requests_whose_target_the_policy_lets_pass() {
+    let proxy = Server::start().await;
+    let egress = Egress {
+        proxy: Some(proxy.url.parse().unwrap()),
+        hosts: [("out.test", "9.9.9.9"), ("in.test", "10.0.0.1")]
+            .map(|(name, address)| (name.to_owned(), address.parse().unwrap()))
+            .into(),
+        ..Egress::default()
+    };
+    let fixture = Fixture::with(Platform::with(Vec::new()), 1, egress);
+    let asked = |url: &str| format!("return {{pcall(http.get, '{url}')}}");
+    assert_eq!(fixture.eval(&asked("http://out.test/a")).await[0], json!(true));
+    assert!(proxy.requests()[0].starts_with("GET http://out.test/a HTTP/1.1"), "{:?}", proxy.requests());
+    for url in ["http://in.test/", "http://127.0.0.1/", "http://localhost/"] {
+        let refused = fixture.eval(&asked(url)).await;
+        assert!(refused[1].as_str().unwrap().contains("not a public one"), "{url}: {refused}");
+    }
+    assert_eq!(proxy.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_name_can_be_given_an_address_and_a_certificate_of_ones_own_be_trusted() {
+    let server = TlsServer::start("inner.test").await;
+    let hosts = [("inner.test".to_owned(), "127.0.0.1".parse().unwrap())].into();
+    let strict = Egress { allow_private: true, hosts, ..Egress::default() };
+    let asked = format!(
+        "local ok, r = pcall(http.get, 'https://inner.test:{}/') return {{ok, ok and r.body or r}}",
+        server.port
+    );
+    let fixture = Fixture::with(Platform::with(Vec::new()), 1, strict.clone());
+    let refused = fixture.eval(&asked).await;
+    assert!(refused[1].as_str().unwrap().contains("certificate"), "{refused}");
+    let trusting = Egress { roots: vec![server.certificate.clone()], ..strict };
+    let fixture = Fixture::with(Platform::with(Vec::new()), 1, trusting);
+    assert_eq!(fixture.eval(&asked).await, json!([true, "secret"]));
 }

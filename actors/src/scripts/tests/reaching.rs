@@ -1,6 +1,7 @@
 //! PRE runs that reach outside are in the store before they do.
 
 use super::*;
+use sutler_lua::Egress;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -27,7 +28,8 @@ async fn answer(mut socket: tokio::net::TcpStream) {
 }
 
 async fn asking(root: &std::path::Path) -> Bench {
-    let settings = Settings { node_poll_ms: 50, egress_allow: vec!["127.0.0.0/8".into()], ..Settings::default() };
+    let egress = Egress { exceptions: vec!["127.0.0.0/8".parse().unwrap()], ..Egress::default() };
+    let settings = Settings { node_poll_ms: 50, egress, ..Settings::default() };
     Bench::start_with(root, settings).await
 }
 

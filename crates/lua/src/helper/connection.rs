@@ -1,7 +1,7 @@
 //! A `simplehttp` connection: its settings, its cookies, its last answer.
 
 use super::{module::Module, reaching_out, text_of};
-use crate::{Egress, OutboundCall, meter::Meter, shard::Shard};
+use crate::{OutboundCall, egress::Refused, meter::Meter, shard::Shard};
 use mlua::{Function, Lua, LuaString, Result, Table, Value as Lv};
 use reqwest::{
     Method, Url,
@@ -11,7 +11,6 @@ use std::{
     cell::RefCell,
     collections::BTreeMap,
     rc::Rc,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -180,8 +179,7 @@ pub(super) async fn send(
     method: Method,
     body: Option<Vec<u8>>,
 ) -> Result<std::result::Result<Answer, (u16, String)>> {
-    let (meter, who) = reaching_out(shard).await?;
-    let egress = who.egress.unwrap_or_else(|| shard.egress.clone());
+    let (meter, _) = reaching_out(shard).await?;
     let mut call = OutboundCall {
         method: method.to_string(),
         url: String::new(),
@@ -192,7 +190,10 @@ pub(super) async fn send(
         duration_us: 0,
     };
     let started = Instant::now();
-    let ended = exchange(shard, request, &egress, &meter, method, body, &mut call).await;
+    for secret in request.secrets() {
+        meter.keep_secret(&secret);
+    }
+    let ended = exchange(shard, request, &meter, method, body, &mut call).await;
     call.duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
     match &ended {
         Ok(_) if meter.rehearses() => call.error = Some("not sent, for this is a rehearsal".to_owned()),
@@ -200,7 +201,7 @@ pub(super) async fn send(
             call.status = Some(answer.status);
             call.received_bytes = answer.body.len() as u64;
         }
-        Err((_, reason)) => call.error = Some(reason.clone()),
+        Err((_, reason)) => call.error = Some(meter.masked(reason.clone())),
     }
     meter.record(call);
     Ok(ended)
@@ -209,7 +210,6 @@ pub(super) async fn send(
 async fn exchange(
     shard: &Shard,
     request: &Request,
-    egress: &Arc<Egress>,
     meter: &Meter,
     method: Method,
     body: Option<Vec<u8>>,
@@ -230,15 +230,12 @@ async fn exchange(
     }
     let host = url.host_str().ok_or((code::MALFORMED_URL, "the URL has no host".to_owned()))?;
     let port = url.port_or_known_default().unwrap_or(0);
-    egress.check_host(host, port).map_err(|reason| (code::REFUSED, reason))?;
-    let egress = &egress.towards(host, port);
-    if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse() {
-        egress.check_address(address).map_err(|reason| (code::REFUSED, reason))?;
-    }
+    let egress = &shard.egress;
+    let gate = egress.gate(host, port).map_err(|refused| (code::REFUSED, refused.0))?;
     if meter.requests() >= egress.requests as usize {
         return Err((code::REFUSED, format!("a run may send {} requests", egress.requests)));
     }
-    let client = shard.client(egress, request.verify).map_err(|reason| (code::OTHER, reason))?;
+    let client = shard.clients.to(&gate, request.verify).map_err(|reason| (code::OTHER, reason))?;
     let mut ready = client.request(method, url).headers(request.headers());
     if let Some((user, password)) = &request.auth {
         ready = ready.basic_auth(user, Some(password));
@@ -252,6 +249,13 @@ async fn exchange(
     }
     let limit = Duration::from_millis(egress.timeout_ms);
     let work = async {
+        if egress.proxy.is_some() {
+            // The proxy connects, so this look-up is all that can be known of where to.
+            gate.addresses().await.map_err(|error| match error.downcast::<Refused>() {
+                Ok(refused) => (code::REFUSED, refused.0),
+                Err(error) => (code::RESOLVE, error.to_string()),
+            })?;
+        }
         let mut answer = client.execute(ready).await.map_err(failure)?;
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(failure)? {
@@ -272,10 +276,11 @@ fn failure(error: reqwest::Error) -> (u16, String) {
     let error = error.without_url();
     let mut words = error.to_string();
     let mut cause = std::error::Error::source(&error);
-    let mut resolving = false;
+    let (mut resolving, mut refused) = (false, false);
     while let Some(inner) = cause {
         let text = inner.to_string();
         resolving |= text.contains("dns error");
+        refused |= inner.is::<Refused>();
         if !words.ends_with(&text) {
             words = format!("{words}: {text}");
         }
@@ -283,7 +288,7 @@ fn failure(error: reqwest::Error) -> (u16, String) {
     }
     let code = if error.is_timeout() {
         code::TIMEOUT
-    } else if words.contains("are refused") {
+    } else if refused {
         code::REFUSED
     } else if resolving {
         code::RESOLVE
@@ -301,6 +306,25 @@ impl Request {
         if !self.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
             self.headers.push((name.to_owned(), value.to_owned()));
         }
+    }
+
+    /// What must not be seen in the run's record: passwords, and what goes by a name that says so.
+    fn secrets(&self) -> Vec<String> {
+        let telling = |name: &str| {
+            let name = name.to_ascii_lowercase();
+            ["auth", "token", "key", "secret", "password", "cookie", "signature"].iter().any(|word| name.contains(word))
+        };
+        let mut secrets: Vec<String> = self.auth.iter().map(|(_, password)| password.clone()).collect();
+        for (name, value) in self.headers.iter().filter(|(name, _)| telling(name)) {
+            // `Bearer` and the like are no secret, and without them the rest is found wherever it stands.
+            let credential = if name.eq_ignore_ascii_case("authorization") { value.split_once(' ') } else { None };
+            secrets.push(credential.map_or(value.trim(), |(_, rest)| rest.trim()).to_owned());
+        }
+        if let Some(url) = self.url.as_deref().and_then(|url| Url::parse(url.trim()).ok()) {
+            secrets.extend(url.password().map(str::to_owned));
+            secrets.extend(url.query_pairs().filter(|(name, _)| telling(name)).map(|(_, value)| value.into_owned()));
+        }
+        secrets
     }
 
     /// The headers to send; one that HTTP does not allow is left out.

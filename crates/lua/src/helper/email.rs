@@ -1,13 +1,14 @@
-//! The `FDLEmailHelper`, an object that is itself called.
+//! The `FDLEmailHelper`, an object that is itself called: mail through the provider's relay.
 
-use super::{Module, module::drop_self, platform, text_of};
-use crate::{Api, shard::Shard};
-use mlua::{Lua, MultiValue, Result, Table};
-use serde_json::{Map, Value};
+use super::{
+    Module,
+    modern::{Mail, deliver},
+    module::drop_self,
+    text_of,
+};
+use crate::shard::Shard;
+use mlua::{Error, Lua, MultiValue, Result, Table};
 use std::rc::Rc;
-
-/// Its eight arguments in order. Those before the subject and after the body are nil in every known use.
-const FIELDS: [&str; 8] = ["to", "from", "replyTo", "cc", "bcc", "subject", "body", "attachments"];
 
 pub(super) fn create(lua: &Lua, shard: &Rc<Shard>) -> Result<Table> {
     let module = Module::new(lua)?;
@@ -27,14 +28,24 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>) -> Result<Table> {
     Ok(module.table)
 }
 
-/// Hands the message to the host as the operation `sendEmail` with one object.
+/// To, from, reply-to, cc, bcc, subject, body; the eighth argument is nil in every known use.
 async fn send(shard: Rc<Shard>, args: MultiValue) -> Result<bool> {
-    let mut mail = Map::new();
-    for (name, value) in FIELDS.iter().zip(args.iter()) {
-        if let Some(text) = text_of(value) {
-            mail.insert((*name).to_owned(), Value::String(text));
-        }
+    let arg = |at: usize| args.get(at).and_then(text_of).filter(|text| !text.trim().is_empty());
+    let mut mail = Mail {
+        to: arg(0).ok_or_else(|| Error::runtime("FDLEmailHelper: nobody to send to"))?,
+        from: arg(1),
+        reply_to: arg(2),
+        cc: arg(3),
+        bcc: arg(4),
+        subject: arg(5).unwrap_or_default(),
+        ..Mail::default()
+    };
+    let body = arg(6).unwrap_or_default();
+    let beginning = body.trim_start().get(..9).unwrap_or_default().to_ascii_lowercase();
+    if beginning.starts_with("<html") || beginning.starts_with("<!doctype") {
+        mail.html = Some(body);
+    } else {
+        mail.body = Some(body);
     }
-    let answer = platform::call(&shard, Api::Admin, "sendEmail", vec![Value::Object(mail)]).await?;
-    Ok(answer != Value::Bool(false))
+    deliver(&shard, mail, None).await.map(|()| true)
 }

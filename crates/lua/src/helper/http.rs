@@ -1,14 +1,9 @@
 //! `simplehttp`: requests under the egress policy, one at a time for each connection, waiting without a thread.
 
 use super::{Module, connection, text_of};
-use crate::{Egress, shard::Shard};
+use crate::shard::Shard;
 use mlua::{Error, Lua, LuaString, Result, Table, Value as Lv};
-use reqwest::{
-    Client,
-    dns::{Addrs, Name, Resolve, Resolving},
-    redirect,
-};
-use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::rc::Rc;
 
 /// Longest text encoded: no URL is longer, and nothing can interrupt the work.
 const ENCODE_BYTES: usize = 1 << 20;
@@ -68,50 +63,6 @@ fn unpercent(text: &[u8]) -> Vec<u8> {
         }
     }
     out
-}
-
-/// A client under one policy. Kept connections are its own, so none made under a looser policy is used again under a
-/// stricter one.
-pub(crate) fn client(egress: &Arc<Egress>, verify: bool) -> std::result::Result<Client, String> {
-    // Another part of the program may have set the provider already; either is fine.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder()
-        .redirect(redirect::Policy::none())
-        .no_proxy()
-        .dns_resolver(Arc::new(Resolver(egress.clone())))
-        .connect_timeout(Duration::from_millis(egress.timeout_ms))
-        .timeout(Duration::from_millis(egress.timeout_ms))
-        .tls_danger_accept_invalid_certs(!verify)
-        .user_agent(concat!("sutler/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|error| format!("preparing a request: {error}"))
-}
-
-/// Resolves names and lets through only the addresses the policy allows. What it returns is what is connected to, so a
-/// name that changes its mind between two look-ups gains nothing.
-struct Resolver(Arc<Egress>);
-
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let egress = self.0.clone();
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let mut refused = None;
-            let allowed: Vec<SocketAddr> = found
-                .filter(|address| match egress.check_address(address.ip()) {
-                    Ok(()) => true,
-                    Err(reason) => {
-                        refused = Some(reason);
-                        false
-                    }
-                })
-                .collect();
-            match (allowed.is_empty(), refused) {
-                (true, Some(reason)) => Err(reason.into()),
-                _ => Ok(Box::new(allowed.into_iter()) as Addrs),
-            }
-        })
-    }
 }
 
 #[cfg(test)]

@@ -21,7 +21,6 @@ use crate::{
     schema::{self, Type},
     shard::Shard,
 };
-pub(crate) use http::client as http_client;
 use mlua::{IntoLua, Lua, Result, Table, Value as Lv};
 use module::Module;
 use serde_json::Map;
@@ -148,7 +147,7 @@ fn acting() -> Result<(Rc<Meter>, crate::Who)> {
 
 /// The run in progress, about to change something outside: to send a request or to call an operation that may write. Every
 /// helper that does so goes through here.
-async fn reaching_out(shard: &Shard) -> Result<(Rc<Meter>, crate::Who)> {
+pub(crate) async fn reaching_out(shard: &Shard) -> Result<(Rc<Meter>, crate::Who)> {
     let (meter, who) = acting()?;
     if meter.first_reach() {
         shard.host.reaches_out(&who).await.map_err(api::raise)?;

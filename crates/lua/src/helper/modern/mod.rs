@@ -2,10 +2,14 @@
 //!
 //! `docs/reference/triggers.md` lists them. A script that assigns a global of the same name has its own from then on.
 
+mod amqp;
 mod crypto;
 mod http;
 mod log;
+mod smtp;
 mod time;
+
+pub(super) use smtp::{Mail, deliver};
 
 use super::json;
 use crate::shard::Shard;
@@ -18,10 +22,12 @@ use std::rc::Rc;
 /// Those of the Lua state: no memory.
 pub(super) fn create(lua: &Lua, shard: &Rc<Shard>, name: &str) -> Result<Option<Table>> {
     Ok(Some(match name {
+        "amqp" => amqp::create(lua, shard)?,
         "crypto" => crypto::create(lua)?,
         "http" => http::create(lua, shard)?,
         "json" => json::create(lua)?,
         "log" => log::create(lua)?,
+        "smtp" => smtp::create(lua, shard)?,
         "time" => time::create(lua)?,
         _ => return Ok(None),
     }))

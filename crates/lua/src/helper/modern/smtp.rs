@@ -1,0 +1,141 @@
+//! `smtp`: mail through the provider's relay or a server of the script's own.
+
+use crate::{
+    helper::{Module, text_of},
+    peer::{self, Errand, smtp},
+    shard::Shard,
+};
+use lettre::{
+    Message,
+    message::{Attachment, Mailbox, Mailboxes, MultiPart, SinglePart, header::ContentType},
+};
+use mlua::{Error, Lua, LuaString, Result, Table, Value as Lv};
+use std::rc::Rc;
+
+/// Most recipients of a message.
+const RECIPIENTS: usize = 100;
+
+pub(super) fn create(lua: &Lua, shard: &Rc<Shard>) -> Result<Table> {
+    let module = Module::new(lua)?;
+    let shard = shard.clone();
+    module.waiting("send", move |_, options: Table| {
+        let shard = shard.clone();
+        async move {
+            let mail = Mail::read(&options)?;
+            let server: Option<String> = options.get("server")?;
+            deliver(&shard, mail, server.as_deref()).await
+        }
+    })?;
+    Ok(module.table)
+}
+
+/// A message as a script gives it. Addresses are texts such as `Ada <ada@example.org>`, several of them with commas.
+#[derive(Default)]
+pub(in crate::helper) struct Mail {
+    pub from: Option<String>,
+    pub to: String,
+    pub cc: Option<String>,
+    pub bcc: Option<String>,
+    pub reply_to: Option<String>,
+    pub subject: String,
+    pub body: Option<String>,
+    pub html: Option<String>,
+    /// Name, type and content.
+    pub attachments: Vec<(String, String, Vec<u8>)>,
+}
+
+impl Mail {
+    fn read(options: &Table) -> Result<Self> {
+        let addresses = |name: &str| -> Result<Option<String>> {
+            if let Lv::Table(list) = options.get(name)? {
+                let list: Result<Vec<String>> = list.sequence_values().collect();
+                return list.map(|list| Some(list.join(", ")));
+            }
+            Ok(text_of(&options.get(name)?))
+        };
+        let mut attachments = Vec::new();
+        for each in options.get::<Option<Table>>("attachments")?.iter().flat_map(Table::sequence_values::<Table>) {
+            let each = each?;
+            let kind = each.get::<Option<String>>("type")?.unwrap_or_else(|| "application/octet-stream".to_owned());
+            attachments.push((each.get("name")?, kind, each.get::<LuaString>("body")?.as_bytes().to_vec()));
+        }
+        let to = addresses("to")?.ok_or_else(|| Error::runtime("smtp.send: `to` is missing"))?;
+        Ok(Self {
+            from: addresses("from")?,
+            to,
+            cc: addresses("cc")?,
+            bcc: addresses("bcc")?,
+            reply_to: addresses("reply_to")?,
+            subject: options.get::<Option<String>>("subject")?.unwrap_or_default(),
+            body: options.get("body")?,
+            html: options.get("html")?,
+            attachments,
+        })
+    }
+
+    /// The message, from `sender` unless it says from whom.
+    fn message(self, sender: &str) -> std::result::Result<Message, String> {
+        let from: Mailbox = mailbox(self.from.as_deref().unwrap_or(sender))?;
+        let id = format!("<{}@{}>", uuid::Uuid::new_v4(), from.email.domain());
+        // A line end in it would begin a header of the script's input.
+        let subject: String = self.subject.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let mut builder = Message::builder().from(from).message_id(Some(id)).subject(subject);
+        let mut recipients = 0;
+        for (field, list) in [("to", Some(self.to)), ("cc", self.cc), ("bcc", self.bcc)] {
+            let Some(list) = list.filter(|list| !list.trim().is_empty()) else { continue };
+            let wrong = |_| format!("`{field}` is `{list}`, which is not a list of mail addresses");
+            for each in list.parse::<Mailboxes>().map_err(wrong)? {
+                recipients += 1;
+                builder = match field {
+                    "to" => builder.to(each),
+                    "cc" => builder.cc(each),
+                    _ => builder.bcc(each),
+                };
+            }
+        }
+        if recipients == 0 || recipients > RECIPIENTS {
+            return Err(format!("a message has 1 to {RECIPIENTS} recipients"));
+        }
+        if let Some(reply_to) = &self.reply_to {
+            builder = builder.reply_to(mailbox(reply_to)?);
+        }
+        let mut parts = match (self.body, self.html) {
+            (body, None) if self.attachments.is_empty() => {
+                return builder.singlepart(SinglePart::plain(body.unwrap_or_default())).map_err(|e| e.to_string());
+            }
+            (body, None) => MultiPart::mixed().singlepart(SinglePart::plain(body.unwrap_or_default())),
+            (None, Some(html)) => MultiPart::mixed().singlepart(SinglePart::html(html)),
+            (Some(body), Some(html)) => MultiPart::mixed().multipart(MultiPart::alternative_plain_html(body, html)),
+        };
+        for (name, kind, content) in self.attachments {
+            let kind = ContentType::parse(&kind).map_err(|_| format!("`{kind}` is no content type"))?;
+            parts = parts.singlepart(Attachment::new(name).body(content, kind));
+        }
+        builder.multipart(parts).map_err(|e| e.to_string())
+    }
+}
+
+fn mailbox(text: &str) -> std::result::Result<Mailbox, String> {
+    text.parse().map_err(|_| format!("`{text}` is not a mail address"))
+}
+
+/// Sends a message through `server`, or the provider's relay.
+pub(in crate::helper) async fn deliver(shard: &Shard, mail: Mail, server: Option<&str>) -> Result<()> {
+    let egress = &shard.egress;
+    let url = match (server, &egress.relay) {
+        (Some(server), _) => peer::url("smtp", server, &smtp::SCHEMES)?,
+        (None, Some(relay)) => relay.clone(),
+        (None, None) => return Err(Error::runtime("smtp: give a `server`, for the provider has no mail relay set")),
+    };
+    let message = mail.message(&egress.mail_from).map_err(|e| Error::runtime(format!("smtp: {e}")))?;
+    let errand = Errand {
+        helper: "smtp",
+        method: "SEND",
+        port: smtp::port(&url),
+        url: url.clone(),
+        // The operator's word, not the script's.
+        trusted: server.is_none(),
+        bytes: message.formatted().len(),
+    };
+    peer::run(shard, errand, (), async |line| smtp::send(&line, &url, &message).await).await
+}
