@@ -3,8 +3,10 @@
 mod api;
 mod dialect;
 mod filters;
+mod flagships;
 mod hostile;
 mod http;
+mod library;
 mod modern;
 mod objects;
 mod registration;

@@ -1,0 +1,148 @@
+//! Library scripts over HTTP, as the server on the other side gets what they send.
+
+use crate::{
+    http::Server,
+    library::script_with,
+    support::{Fixture, about, block},
+};
+use serde_json::{Value, json};
+use sutler_lua::{Bean, Exit, Outcome, Params};
+
+/// Twilio's description of its requests, cut to those that the scripts make.
+const TWILIO: &str = include_str!("library/twilio.json");
+
+/// A failed job of a customer.
+pub fn failed_job(kind: &str, code: &str) -> Params {
+    let job = Bean::new("Job")
+        .with("resourceUUID", "job-1")
+        .with("jobType", kind)
+        .with("status", "FAILED")
+        .with("itemName", "web-1")
+        .with("itemUUID", "6b1f")
+        .with("customerName", "Ada & Co")
+        .with("errorCode", code)
+        .with("info", "no node has room");
+    let level =
+        json!([{"@bean": "ResourceKey", "name": "support_level", "value": "Gold", "type": "BILLING_ENTITY_KEY"}]);
+    let customer = Bean::new("Customer").with("resourceUUID", "c-1").with("resourceName", "Ada & Co");
+    let customer = Some(customer.with("resourceKey", level));
+    Params { customer, timestamp_ms: 1_700_000_000_123, ..about(job, "FAILED") }
+}
+
+/// Runs a function of a library script with settings of its own.
+pub async fn run(script: &str, settings: &[(&str, &str)], function: &str, params: Params) -> Outcome {
+    Fixture::new().run(&block(&script_with(script, settings)), function, params).await
+}
+
+fn header<'a>(request: &'a str, name: &str) -> &'a str {
+    let wanted = format!("{name}: ");
+    let found = request.lines().find_map(|line| line.strip_prefix(wanted.as_str()));
+    found.unwrap_or_else(|| panic!("no {name} in {request}"))
+}
+
+fn body(request: &str) -> &str {
+    request.split_once("\r\n\r\n").unwrap().1
+}
+
+#[tokio::test]
+async fn a_failed_job_is_a_ticket_at_zendesk_with_the_customers_level() {
+    let zendesk = Server::start().await;
+    let settings = [("https://example.zendesk.com", zendesk.url.as_str()), ("change-me", "the-token")];
+    let params = failed_job("START_SERVER", "NO_CAPACITY");
+    let outcome = run("failed-job-to-zendesk", &settings, "failed_job_to_zendesk", params).await;
+    assert_eq!(outcome.exit, Exit::Success, "{outcome:?}");
+    assert!(outcome.log.contains("\"ticket\":42"), "{}", outcome.log);
+    let request = zendesk.requests().remove(0);
+    assert!(request.starts_with("POST /api/v2/tickets.json HTTP/1.1\r\n"), "{request}");
+    assert_eq!(header(&request, "authorization"), "Basic cm9ib3RAZXhhbXBsZS5jb20vdG9rZW46dGhlLXRva2Vu");
+    assert_eq!(header(&request, "content-type"), "application/json");
+    assert_eq!(header(&request, "idempotency-key"), "job-1");
+    let sent: Value = serde_json::from_str(body(&request)).unwrap();
+    assert_eq!(sent["ticket"]["tags"], json!(["failed_job", "level_gold"]));
+    assert_eq!(sent["ticket"]["priority"], "urgent");
+    assert!(!format!("{outcome:?}").contains("the-token"));
+}
+
+/// Holds a form against a description of the request that takes it.
+fn assert_described(path: &str, form: &[(String, String)]) {
+    let described: Value = serde_json::from_str(TWILIO).unwrap();
+    let (template, post) = (described["paths"].as_object().unwrap().iter())
+        .find(|(template, _)| {
+            let (start, end) = template.split_once("{AccountSid}").unwrap();
+            path.starts_with(start) && path.ends_with(end)
+        })
+        .unwrap_or_else(|| panic!("{path} is not described"));
+    let (start, end) = template.split_once("{AccountSid}").unwrap();
+    let account = path.strip_prefix(start).unwrap().strip_suffix(end).unwrap();
+    let hex = account.strip_prefix("AC").unwrap_or_default();
+    assert_eq!(post["post"]["parameters"][0]["schema"]["pattern"], "^AC[0-9a-fA-F]{32}$");
+    assert!(hex.len() == 32 && hex.bytes().all(|b| b.is_ascii_hexdigit()), "{account}");
+    let schema = &post["post"]["requestBody"]["content"]["application/x-www-form-urlencoded"]["schema"];
+    for required in schema["required"].as_array().unwrap() {
+        assert!(form.iter().any(|(name, _)| name == required.as_str().unwrap()), "{required} is missing");
+    }
+    for (name, value) in form {
+        let property = &schema["properties"][name];
+        assert_eq!(property["type"], "string", "{name} is not described as a text");
+        match property["format"].as_str() {
+            Some("phone-number" | "endpoint") => {
+                let digits = value.strip_prefix('+').unwrap_or_default();
+                assert!((8..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()), "{value}");
+            }
+            Some("twiml") => assert!(value.starts_with("<Response>") && value.ends_with("</Response>"), "{value}"),
+            None => {}
+            Some(other) => panic!("{name} has the format {other}, which this test does not know"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn messages_and_calls_are_as_twilio_describes_them() {
+    // The calling hours are put around the clock or away, so that the test does not depend on the time of day.
+    for (hours, what, names) in [
+        ("CALL_FROM_HOUR, CALL_UNTIL_HOUR = 0, 24", "Calls", ["From", "To", "Twiml"]),
+        ("CALL_FROM_HOUR, CALL_UNTIL_HOUR = 25, 0", "Messages", ["Body", "From", "To"]),
+    ] {
+        let twilio = Server::start().await;
+        let settings = [
+            ("https://api.twilio.com", twilio.url.as_str()),
+            ("CALL_FROM_HOUR, CALL_UNTIL_HOUR = 19, 7", hours),
+            ("change-me", "the-token"),
+        ];
+        let params = failed_job("CREATE_SERVER", "NO_CAPACITY");
+        let outcome = run("failures-to-phone", &settings, "failure_to_phone", params).await;
+        assert_eq!(outcome.exit, Exit::Success, "{outcome:?}");
+        let request = twilio.requests().remove(0);
+        assert_eq!(header(&request, "content-type"), "application/x-www-form-urlencoded");
+        assert!(header(&request, "authorization").starts_with("Basic "));
+        let path = request.split(' ').nth(1).unwrap();
+        assert!(path.contains(what), "{path}");
+        let form = reqwest::Url::parse(&format!("form:?{}", body(&request))).unwrap();
+        let form: Vec<(String, String)> = form.query_pairs().into_owned().collect();
+        assert_eq!(form.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), names);
+        assert_described(path, &form);
+        assert!(!format!("{outcome:?}").contains("the-token"));
+    }
+}
+
+#[tokio::test]
+async fn a_web_hook_is_signed_so_that_its_receiver_can_tell() {
+    let receiver = Server::start().await;
+    let url = format!("{}/hook", receiver.url);
+    let settings = [("https://hooks.example.com/sutler", url.as_str()), ("change-me", "shared secret")];
+    let outcome = run("web-hook", &settings, "job_to_web_hook", failed_job("START_SERVER", "NO_CAPACITY")).await;
+    assert_eq!(outcome.exit, Exit::Success, "{outcome:?}");
+    let request = receiver.requests().remove(0);
+    let signed =
+        format!("{}.{}.{}", header(&request, "webhook-id"), header(&request, "webhook-timestamp"), body(&request));
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, b"shared secret");
+    let signature = header(&request, "webhook-signature").strip_prefix("v1,").unwrap();
+    let signature = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, signature).unwrap();
+    ring::hmac::verify(&key, signed.as_bytes(), &signature).unwrap();
+    let sent: Value = serde_json::from_str(body(&request)).unwrap();
+    assert_eq!((&sent["type"], &sent["data"]["error"]), (&json!("job.failed"), &json!("NO_CAPACITY")));
+    let missing = format!("{}/missing", receiver.url);
+    let settings = [("https://hooks.example.com/sutler", missing.as_str())];
+    let outcome = run("web-hook", &settings, "job_to_web_hook", failed_job("START_SERVER", "NO_CAPACITY")).await;
+    assert!(matches!(&outcome.exit, Exit::Failed(error) if error.message.contains("answered 404")), "{outcome:?}");
+}
