@@ -5,7 +5,9 @@ mod create_rate;
 mod footprint;
 mod list_page;
 mod lua;
+mod pre;
 mod program;
+mod provider;
 mod registry;
 mod store_load;
 mod store_writes;
@@ -36,7 +38,7 @@ pub struct Measure {
 type Bench = fn() -> Result<Vec<Measure>>;
 
 /// Every question, by name.
-const BENCHES: [(&str, Bench); 9] = [
+const BENCHES: [(&str, Bench); 10] = [
     ("store_writes", store_writes::run),
     ("store_load", store_load::run),
     ("create_rate", create_rate::run),
@@ -44,6 +46,7 @@ const BENCHES: [(&str, Bench); 9] = [
     ("footprint", footprint::run),
     ("boot", boot::run),
     ("triggers", triggers::run),
+    ("pre", pre::run),
     ("lua", lua::run),
     ("registry", registry::run),
 ];

@@ -11,7 +11,7 @@ use crate::{
 };
 use std::collections::HashMap;
 use sutler_model::{
-    Cause, Customer, CustomerId, CustomerStatus, Disk, DiskState, Evidence, Job, Noun, ScriptRun, Server, ServerId,
+    Cause, Customer, CustomerId, CustomerStatus, Disk, DiskState, Evidence, Job, Noun, Server, ServerId,
 };
 use sutler_store::{ChangeSet, Committed, Field, Filter, Order, PageRequest, Snapshot};
 use tokio::sync::oneshot;
@@ -27,8 +27,6 @@ pub(crate) struct Admit {
     pub disk: Disk,
     /// The job to accept.
     pub job: Job,
-    /// Runs of PRE triggers to record with it.
-    pub runs: Vec<ScriptRun>,
 }
 
 impl actix::Message for Admit {
@@ -175,7 +173,7 @@ impl CustomerActor {
 
 impl Handles<Admit> for CustomerActor {
     async fn handle(&mut self, ask: Admit, ctx: &Ctx<Self>) -> <Admit as actix::Message>::Result {
-        let Admit { server, disk, mut job, runs } = ask;
+        let Admit { server, disk, mut job } = ask;
         let (id, more) = (server.id, Holdings::of(&server, &disk));
         let stored = self.core.store.index().version(Noun::Customer, self.customer.id.into());
         if stored != Some(self.customer.version) || fits(&self.customer, self.held, more).is_err() {
@@ -189,9 +187,6 @@ impl Handles<Admit> for CustomerActor {
         let mut family = Family { server: Some(server), disks: vec![disk], open: Vec::new() };
         Family::default().turn_into(&mut family, at, Evidence::Seen, &cause, &mut set);
         set.create(&mut job);
-        for mut run in runs {
-            set.create(&mut run);
-        }
         self.held = self.held.plus(more);
         self.under_way.insert(id, more);
         let (answer, answered) = oneshot::channel();

@@ -1,13 +1,11 @@
 //! Our side: the actors over a store in this process, one enabled trigger.
 
 use super::Load;
-use crate::store_writes;
+use crate::{provider::Provider, store_writes};
 use anyhow::{Context, Result};
 use std::time::Instant;
-use sutler_actors::{Caller, NewProvider, NewScript, NodeConfig, Settings, Setup, System};
-use sutler_drivers::simulated::{Config, Simulated};
-use sutler_model::{Cause, Noun, Permission, Role, RunState, Scope, ScriptId, ScriptRun};
-use sutler_store::{ChangeSet, Field, Filter, Options, Order, PageRequest, Store};
+use sutler_model::{Cause, RunState, Scope, ScriptId, ScriptRun};
+use sutler_store::{ChangeSet, Field, Filter, Order, PageRequest, Store};
 
 const TRIGGER: &str = r#"
 function register() return { "watch" } end
@@ -23,14 +21,9 @@ end
 "#;
 
 pub async fn events_per_s(load: Load) -> Result<f64> {
-    let folder = tempfile::tempdir()?;
-    let options = Options { cache_bytes: store_writes::CACHE, reserve_bytes: 0, ..Options::default() };
-    let store = Store::open(&folder.path().join("store.redb"), options)?;
-    let world = Simulated::new(Config::default())?;
-    let node = NodeConfig { name: "n".into(), uri: "simulated:///n".into(), drivers: world.drivers("n") };
-    let setup = Setup { store, nodes: vec![node], settings: Settings::default(), simulated: None, arbiters: 2 };
-    let system = System::start(setup).await?;
-    let script = arm(&system).await?;
+    let provider = Provider::start().await?;
+    let system = provider.system.clone();
+    let script = provider.load("watch", Scope::Provider, TRIGGER).await?.id;
 
     let before = *system.store().watch().borrow();
     let begun = Instant::now();
@@ -47,8 +40,8 @@ pub async fn events_per_s(load: Load) -> Result<f64> {
         head.changed().await?;
     }
     let rate = load.events as f64 / took.as_secs_f64();
-    system.stop().await;
-    system.store().close().await;
+    drop(system);
+    provider.stop().await;
     Ok(rate)
 }
 
@@ -66,35 +59,6 @@ async fn produce(store: Store, load: Load) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// A provider with the trigger.
-async fn arm(system: &System) -> Result<ScriptId> {
-    let new = NewProvider {
-        name: "Provider".into(),
-        currency: "EUR".parse()?,
-        admin_email: "admin@example.org".into(),
-        password_hash: "none".into(),
-    };
-    system.bootstrap(new).await?;
-    let seller = *system.store().index().all(Noun::BillingEntity).first().context("the provider")?;
-    let caller = Caller {
-        user_id: None,
-        scope: Scope::Provider,
-        role: Role::ProviderAdmin,
-        permissions: Permission::ALL.to_vec(),
-        billing_entity_id: seller.into(),
-        customer_id: None,
-        cause: Cause::system("bench"),
-    };
-    let new = NewScript {
-        name: "watch".into(),
-        owner: Scope::Provider,
-        source: TRIGGER.into(),
-        enabled: true,
-        fail_open: false,
-    };
-    Ok(system.create_script(&caller, new).await?.id)
 }
 
 /// Runs of the script that ended well.

@@ -2,7 +2,7 @@
 
 use super::{
     CustomerPatch, NewBillingEntity, NewCustomer, NewProvider,
-    reach::{merged_keys, take_runs, unchanged, valid},
+    reach::{merged_keys, unchanged, valid},
 };
 use crate::{Caller, Error, System};
 use sutler_model::{
@@ -31,10 +31,9 @@ impl System {
         let mut path = parent.path.clone();
         path.push(id);
         let mut entity = self.new_entity(id, new.name, Some(parent.id), path, new.currency);
-        let mut runs = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut entity).await?;
+        let _decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut entity).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
         set.require(&parent).create(&mut entity);
-        take_runs(&mut set, &mut runs);
         self.store().commit(set).await?;
         Ok(entity)
     }
@@ -62,11 +61,10 @@ impl System {
             keys: new.keys,
             created_at: at,
         };
-        let mut runs = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut customer).await?;
+        let _decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut customer).await?;
         valid(validate::name("name", &customer.name).err().into_iter().chain(key::problems("keys", &customer.keys)))?;
         let mut set = ChangeSet::new(caller.cause.clone());
         set.create(&mut customer);
-        take_runs(&mut set, &mut runs);
         self.store().commit(set).await?;
         Ok(customer)
     }
@@ -113,10 +111,9 @@ impl System {
         }
         new.quota = patch.quota.unwrap_or(new.quota);
         new.warning_level = patch.warning_level.unwrap_or(new.warning_level);
-        let mut runs = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
+        let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
         set.update(&old, &mut new);
-        take_runs(&mut set, &mut runs);
         self.store().commit(set).await?;
         Ok(new)
     }

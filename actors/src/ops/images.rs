@@ -1,9 +1,6 @@
 //! Images.
 
-use super::{
-    NewImage,
-    reach::{take_runs, valid},
-};
+use super::{NewImage, reach::valid};
 use crate::{Caller, Error, System};
 use std::path::Path;
 use sutler_model::{Boot, FieldError, Image, ImageId, ImageState, Noun, Permission, TriggerType, server, validate};
@@ -70,8 +67,8 @@ impl System {
             state: ImageState::Ready,
             created_at: self.inner.core.now(),
         };
-        let mut runs = match self.inner.scripts.before(caller, TriggerType::PreCreate, &mut image).await {
-            Ok(runs) => runs,
+        let _decided = match self.inner.scripts.before(caller, TriggerType::PreCreate, &mut image).await {
+            Ok(decided) => decided,
             Err(error) => {
                 self.forget(&storage_key).await;
                 return Err(error);
@@ -79,7 +76,6 @@ impl System {
         };
         let mut set = ChangeSet::new(caller.cause.clone());
         set.create(&mut image);
-        take_runs(&mut set, &mut runs);
         if let Err(error) = self.store().commit(set).await {
             self.forget(&storage_key).await;
             return Err(error.into());

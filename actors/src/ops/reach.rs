@@ -1,8 +1,8 @@
 //! Over whom a caller's rights reach. What lies beyond is not found, exactly like what does not exist.
 
 use crate::{Caller, Error, System};
-use sutler_model::{BillingEntity, BillingEntityId, Customer, CustomerId, KeyKind, Noun, ResourceKey, ScriptRun};
-use sutler_store::{ChangeSet, Record};
+use sutler_model::{BillingEntity, BillingEntityId, Customer, CustomerId, KeyKind, Noun, ResourceKey};
+use sutler_store::Record;
 use uuid::Uuid;
 
 impl System {
@@ -51,13 +51,6 @@ impl System {
 /// The one answer for what does not exist and for what is out of reach.
 pub(crate) fn missing(noun: Noun, id: Uuid) -> Error {
     Error::NotFound { noun, id: id.to_string() }
-}
-
-/// Takes the runs of PRE triggers into the change set of the request they decided about.
-pub(crate) fn take_runs(set: &mut ChangeSet, runs: &mut [ScriptRun]) {
-    for run in runs {
-        set.create(run);
-    }
 }
 
 /// Refuses when the caller read another version than there is.

@@ -1,16 +1,17 @@
 //! Servers: create, act, change, console.
 
-use super::reach::{merged_keys, missing, take_runs, unchanged, valid};
+use super::reach::{merged_keys, missing, unchanged, valid};
 use crate::{
     Caller, Error, Idempotency, ServerAction, ServerPatch, System,
     customer::Admit,
     family::Family,
+    scripts::Decided,
     server::{JobAccepted, new_job},
 };
 use sutler_drivers::compute::Console;
 use sutler_model::{
     Customer, CustomerId, CustomerStatus, Disk, DiskState, Evidence, FieldError, Image, ImageState, Job, JobId,
-    JobInput, NewServer, Nic, Noun, Permission, ScriptRun, Server, ServerId, ServerState, TriggerType, UserId, Wanted,
+    JobInput, NewServer, Nic, Noun, Permission, Server, ServerId, ServerState, TriggerType, UserId, Wanted,
 };
 use sutler_store::{ChangeSet, Field};
 
@@ -41,7 +42,7 @@ impl System {
         fits_image(&new, &image)?;
 
         let (mut server, mut disk) = self.draft(caller, &customer, &new);
-        let runs = self.inner.scripts.before_server(caller, &mut server, &mut disk).await?;
+        let _decided = self.inner.scripts.before_server(caller, &mut server, &mut disk).await?;
         // A trigger's changes are held to the same rules as the caller's.
         let changed = NewServer {
             name: server.name.clone(),
@@ -60,7 +61,7 @@ impl System {
         take_key(&mut job, key.as_ref());
         server.job_id = Some(job.id);
         let (job_id, server_id) = (job.id, server.id);
-        let admit = Admit { server, disk, job: job.clone(), runs };
+        let admit = Admit { server, disk, job: job.clone() };
         let customer_id = customer.id.into();
         let answer = self.inner.customers.ask(customer_id, admit).await.map_err(|e| asked(e, customer_id))??.await;
         let committed = answer.map_err(|_| Error::Busy {
@@ -89,8 +90,6 @@ impl System {
         key: Option<Idempotency>,
     ) -> Result<Job, Error> {
         caller.must(Permission::ServersWrite)?;
-        // All of them, also of an attempt that others got in the way of: what a script did, it did.
-        let mut runs = Vec::new();
         let mut lost = 0;
         loop {
             let family = self.store().read(move |s| Family::load(s, id)).await?;
@@ -109,7 +108,7 @@ impl System {
             }
             self.room_for_a_job()?;
             let input = allowed(&server, &customer, action)?;
-            runs.extend(self.before_action(caller, &server, action).await?);
+            let _decided = self.before_action(caller, &server, action).await?;
             let mut job = new_job(&self.inner.core, &server, input, caller.cause.clone(), caller.user_id);
             take_key(&mut job, key.as_ref());
 
@@ -119,7 +118,6 @@ impl System {
             let mut set = ChangeSet::new(caller.cause.clone());
             family.turn_into(&mut new, at, Evidence::Seen, &caller.cause, &mut set);
             set.create(&mut job);
-            take_runs(&mut set, &mut runs);
             match self.store().commit(set).await {
                 Ok(_) => {
                     self.wake(id, job.id);
@@ -137,21 +135,21 @@ impl System {
         caller: &Caller,
         server: &Server,
         action: ServerAction,
-    ) -> Result<Vec<ScriptRun>, Error> {
+    ) -> Result<[Decided; 2], Error> {
         let scripts = &self.inner.scripts;
         let mut seen = server.clone();
-        let mut runs = Vec::new();
+        let mut deletion = Decided::default();
         let state = match action {
             ServerAction::Start => "RUNNING",
             ServerAction::Stop { .. } => "STOPPED",
             ServerAction::Reboot { .. } => "REBOOTING",
             ServerAction::Delete => {
-                runs = scripts.before(caller, TriggerType::PreDelete, &mut seen).await?;
+                deletion = scripts.before(caller, TriggerType::PreDelete, &mut seen).await?;
                 "DELETING"
             }
         };
-        runs.extend(scripts.before_as(caller, TriggerType::PreServerStateChange, state, &mut seen).await?);
-        Ok(runs)
+        let change = scripts.before_as(caller, TriggerType::PreServerStateChange, state, &mut seen).await?;
+        Ok([deletion, change])
     }
 
     /// Changes a server's record; a running guest is left alone.
@@ -166,7 +164,7 @@ impl System {
         patch: ServerPatch,
     ) -> Result<Server, Error> {
         caller.must(Permission::ServersWrite)?;
-        let (mut runs, mut lost) = (Vec::new(), 0);
+        let mut lost = 0;
         loop {
             let old: Server = self.find(id).await?;
             self.reach(caller, old.billing_entity_id, Some(old.customer_id), (Noun::Server, id.into())).await?;
@@ -193,10 +191,9 @@ impl System {
                 keys: new.keys.clone(),
             };
             valid(as_new.problems())?;
-            runs.extend(self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?);
+            let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
             let mut set = ChangeSet::new(caller.cause.clone());
             set.update(&old, &mut new);
-            take_runs(&mut set, &mut runs);
             match self.store().commit(set).await {
                 Ok(_) => return Ok(new),
                 Err(sutler_store::Error::Conflict { .. }) if if_match.is_none() && lost < LOST_RACES_MAX => lost += 1,

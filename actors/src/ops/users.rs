@@ -2,7 +2,7 @@
 
 use super::{
     NewUser, UserPatch,
-    reach::{missing, take_runs, unchanged, valid},
+    reach::{missing, unchanged, valid},
 };
 use crate::{Caller, Error, System};
 use sutler_model::{
@@ -57,10 +57,9 @@ impl System {
             locked: false,
             created_at: self.inner.core.now(),
         };
-        let mut runs = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut user).await?;
+        let _decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut user).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
         set.create(&mut user);
-        take_runs(&mut set, &mut runs);
         self.store().commit(set).await?;
         Ok(user)
     }
@@ -104,10 +103,9 @@ impl System {
         new.password_hash = patch.password_hash.unwrap_or(new.password_hash);
         let names = [validate::name("first_name", &new.first_name), validate::name("last_name", &new.last_name)];
         valid(names.into_iter().filter_map(Result::err))?;
-        let mut runs = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
+        let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
         set.update(&old, &mut new);
-        take_runs(&mut set, &mut runs);
         self.end_credentials(&old, &new, &mut set).await?;
         self.store().commit(set).await?;
         Ok(new)
@@ -126,9 +124,8 @@ impl System {
             let detail = "you cannot delete yourself; ask another admin".to_owned();
             return Err(Error::State { noun: Noun::User, id: id.into(), detail });
         }
-        let mut runs = self.inner.scripts.before(caller, TriggerType::PreDelete, &mut user.clone()).await?;
+        let _decided = self.inner.scripts.before(caller, TriggerType::PreDelete, &mut user.clone()).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
-        take_runs(&mut set, &mut runs);
         for session in self.of_user::<Session>(id).await? {
             set.delete(&session);
         }

@@ -35,6 +35,7 @@ use crate::{
 use budget::Budgets;
 use dispatch::{Avoid, Dispatcher};
 use occasion::Tree;
+pub(crate) use pre::Decided;
 use reaching::Reaching;
 pub use rehearsal::{Rehearsal, Replay, Verdict};
 use std::{
@@ -68,6 +69,8 @@ pub(crate) struct Env {
     tally: Arc<Tally>,
     budgets: Arc<Budgets>,
     reaching: Arc<Reaching>,
+    /// Shared by those who record runs that nobody waits for.
+    recording: Arc<tokio::sync::RwLock<()>>,
 }
 
 /// Runs in progress that a job's change set off, and that job.
@@ -142,6 +145,7 @@ impl Scripts {
             tally: Arc::default(),
             budgets: Arc::new(budgets),
             reaching,
+            recording: Arc::default(),
         };
         let registry = Registry::new(env.clone(), pool, Config::default());
         Self { env, registry, avoid: Avoid::default(), stop: watch::Sender::new(false), tasks: Arc::default() }
@@ -177,6 +181,7 @@ impl Scripts {
             }
         }
         self.registry.shut_down().await;
+        drop(self.env.recording.write().await);
     }
 
     /// Makes the match table know a script as it is in the store, at once, and takes up runs that wait for it.

@@ -2,11 +2,11 @@
 //! that a script may call back into the same customer.
 //!
 //! A run may change the draft or refuse it. One that fails or takes too long refuses too, unless its script is set to let
-//! the event pass. Runs of a request that goes on are committed with it; those of a refused one are committed at once; and
-//! those that reach outside before they do, see [`super::reaching`].
+//! the event pass. Every run is recorded: of a refused request before the answer; of others right after the request, which
+//! does not wait for it ([`Decided`]); and one that reaches outside before it does ([`super::reaching`]).
 
 use super::{
-    Scripts,
+    Env, Scripts,
     attempt::{DEPTH_MAX, draft, execute, note, result},
     beans::{Beans, FEW, apply},
     occasion::{Occasion, sees_user},
@@ -18,7 +18,7 @@ use serde_json::Value;
 use std::sync::PoisonError;
 use sutler_lua::{Bean, Exit, Input, Params};
 use sutler_model::{
-    BillingEntity, BillingEntityId, Customer, CustomerId, Disk, FieldError, Image, NewServer, RunState, Scope,
+    BillingEntity, BillingEntityId, Cause, Customer, CustomerId, Disk, FieldError, Image, NewServer, RunState, Scope,
     ScriptRun, Server, TriggerType, User, key, validate,
 };
 use sutler_store::{ChangeSet, Error as StoreError};
@@ -195,6 +195,47 @@ drafts! {
     BillingEntity, "BILLING_ENTITY", |_| None, |b| b.parent_id.unwrap_or(b.id), |_| Vec::new();
 }
 
+/// The runs that decided about a request. They are recorded once this is dropped, whatever became of the request.
+#[derive(Default)]
+pub(crate) struct Decided {
+    on: Option<(Env, Cause)>,
+    runs: Vec<ScriptRun>,
+}
+
+impl Decided {
+    /// Records the runs.
+    async fn record(&mut self) -> Result<(), StoreError> {
+        match self.on.take() {
+            Some((env, cause)) => commit(&env, cause, std::mem::take(&mut self.runs)).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Decided {
+    fn drop(&mut self) {
+        let (Some((env, cause)), runs) = (self.on.take(), std::mem::take(&mut self.runs)) else { return };
+        if runs.is_empty() {
+            return;
+        }
+        let recording = env.recording.clone().try_read_owned();
+        env.core.runtime.clone().spawn(async move {
+            let _recording = recording;
+            if let Err(error) = commit(&env, cause, runs).await {
+                tracing::warn!(%error, "runs of PRE triggers could not be recorded");
+            }
+        });
+    }
+}
+
+async fn commit(env: &Env, cause: Cause, mut runs: Vec<ScriptRun>) -> Result<(), StoreError> {
+    let mut set = ChangeSet::new(cause);
+    for run in &mut runs {
+        set.create(run);
+    }
+    env.core.store.commit(set).await.map(drop)
+}
+
 /// How a PRE run ended.
 enum Decision {
     Pass,
@@ -212,18 +253,18 @@ impl Scripts {
         caller: &Caller,
         server: &mut Server,
         disk: &mut Disk,
-    ) -> Result<Vec<ScriptRun>, Error> {
+    ) -> Result<Decided, Error> {
         if !self.awaits(TriggerType::PreCreate, <(Server, Disk)>::OPTION) {
-            return Ok(Vec::new());
+            return Ok(Decided::default());
         }
         let mut draft = (server.clone(), disk.clone());
-        let runs = self.before(caller, TriggerType::PreCreate, &mut draft).await?;
+        let decided = self.before(caller, TriggerType::PreCreate, &mut draft).await?;
         (*server, *disk) = draft;
-        Ok(runs)
+        Ok(decided)
     }
 
-    /// Lets PRE triggers refuse what is about to be done with a record, or change the record. Answers the runs, which
-    /// the caller takes into the change set of its request.
+    /// Lets PRE triggers refuse what is about to be done with a record, or change the record. Whoever asks holds the answer
+    /// until it has done so.
     ///
     /// # Errors
     /// [`Error::Refused`]; [`Error::Store`].
@@ -232,7 +273,7 @@ impl Scripts {
         caller: &Caller,
         trigger: TriggerType,
         record: &mut D,
-    ) -> Result<Vec<ScriptRun>, Error> {
+    ) -> Result<Decided, Error> {
         self.before_as(caller, trigger, D::OPTION, record).await
     }
 
@@ -246,10 +287,10 @@ impl Scripts {
         trigger: TriggerType,
         option: &'static str,
         record: &mut D,
-    ) -> Result<Vec<ScriptRun>, Error> {
+    ) -> Result<Decided, Error> {
         // Without listeners nothing is read.
         if !self.awaits(trigger, option) {
-            return Ok(Vec::new());
+            return Ok(Decided::default());
         }
         let (tree, seller) = (self.env.tree.clone(), record.seller());
         let path = match tree.known(seller) {
@@ -260,7 +301,7 @@ impl Scripts {
             let table = self.env.table.read().unwrap_or_else(PoisonError::into_inner);
             table.matches(trigger, option, &path, record.customer())
         };
-        let mut runs = Vec::new();
+        let mut decided = Decided { on: Some((self.env.clone(), caller.cause.clone())), runs: Vec::new() };
         for hook in hooks {
             let (mut run, begun, decision) = self.ask(caller, record, &hook, option).await?;
             run.finished_at = Some(self.env.core.now());
@@ -279,18 +320,14 @@ impl Scripts {
             self.env.tally.note(&run);
             match begun {
                 Some(old) => close(&self.env, &old, &mut run).await?,
-                None => runs.push(run),
+                None => decided.runs.push(run),
             }
             if let Some(reason) = refusal {
-                let mut set = ChangeSet::new(caller.cause.clone());
-                for run in &mut runs {
-                    set.create(run);
-                }
-                self.env.core.store.commit(set).await?;
+                decided.record().await?;
                 return Err(Error::Refused { script: hook.script.name.clone(), reason });
             }
         }
-        Ok(runs)
+        Ok(decided)
     }
 
     fn awaits(&self, trigger: TriggerType, option: &str) -> bool {

@@ -305,8 +305,7 @@ async fn a_pre_trigger_changes_what_is_stored_in_order_of_priority() {
     assert_eq!(server.provider_values["BACKUP"]["enabled"], "TRUE");
     assert_eq!(server.image_id, bench.image);
     assert_eq!(bench.disks().await[0].size_gib, 20);
-    let runs = bench.runs().await;
-    assert_eq!(states(&runs), [RunState::Succeeded, RunState::Succeeded]);
+    let runs = bench.runs_until(|runs| states(runs) == [RunState::Succeeded, RunState::Succeeded]).await;
     assert!(runs.iter().any(|run| run.log.contains("imageUUID")), "{runs:#?}");
     assert!(runs.iter().all(|run| run.seq.is_none() && run.resource_id == Some(server.id.0)));
     bench.ended(job.id).await;
@@ -356,8 +355,7 @@ async fn a_failing_pre_trigger_refuses_unless_it_is_set_to_let_pass() {
         assert_eq!((server.cpu, server.memory_mib), (2, 1024));
         bench.system.delete_script(&bench.caller, script.id, None).await.expect("deleted");
     }
-    let runs = bench.runs().await;
-    assert_eq!(states(&runs), [RunState::Dead; 8]);
+    let runs = bench.runs_until(|runs| states(runs) == [RunState::Dead; 8]).await;
     assert!(runs.iter().any(|run| run.result.contains("cpu: is 0")), "{runs:#?}");
     bench.stop().await;
 }

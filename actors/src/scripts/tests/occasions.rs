@@ -117,7 +117,7 @@ async fn a_pre_trigger_changes_what_is_about_to_be_changed_within_its_owners_rig
     let changed = system.update_server(caller, server, None, patch("stage")).await.expect("changed");
     let names: Vec<&str> = changed.keys.iter().map(|key| key.name.as_str()).collect();
     assert_eq!(names, ["stage", "seen"]);
-    assert_eq!(states(&bench.runs().await), [RunState::Succeeded]);
+    bench.runs_until(|runs| states(runs) == [RunState::Succeeded]).await;
 
     // The guest is there already: what it is made of is not changed behind its back.
     let grow = block("PRE_MODIFY", r#""SERVER""#, "p.input:setCpu(64)");
