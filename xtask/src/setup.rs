@@ -38,6 +38,11 @@ const NEEDS: &[(&str, Scope, &str)] = &[
     ("libvirt-clients", Scope::Test, "virsh, the reference benchmarks compare with"),
     ("libvirt-daemon-system", Scope::Test, "tests against a libvirt daemon of their own"),
     ("prometheus", Scope::Test, "promtool checks the metrics"),
+    ("rabbitmq-server", Scope::Test, "the broker that scripts publish to"),
+    ("mariadb-server-core", Scope::Test, "the database that scripts write to"),
+    ("prosody", Scope::Test, "the XMPP server that scripts send notices through"),
+    ("python3-aiosmtpd", Scope::Test, "the mail server that scripts send mail through"),
+    ("rsyslog", Scope::Test, "the log server that scripts write to"),
 ];
 
 /// Debian's release that we build on.

@@ -1,12 +1,14 @@
-//! Library scripts over HTTP, as the server on the other side gets what they send.
+//! Library scripts end to end, as the peer on the other side gets what they send.
 
 use crate::{
     http::Server,
     library::script_with,
-    support::{Fixture, about, block},
+    peers::mail_policy,
+    real::{MailServer, Rabbit},
+    support::{Fixture, Platform, about, block},
 };
 use serde_json::{Value, json};
-use sutler_lua::{Bean, Exit, Outcome, Params};
+use sutler_lua::{Bean, Exit, Input, Outcome, Params};
 
 /// Twilio's description of its requests, cut to those that the scripts make.
 const TWILIO: &str = include_str!("library/twilio.json");
@@ -145,4 +147,38 @@ async fn a_web_hook_is_signed_so_that_its_receiver_can_tell() {
     let settings = [("https://hooks.example.com/sutler", missing.as_str())];
     let outcome = run("web-hook", &settings, "job_to_web_hook", failed_job("START_SERVER", "NO_CAPACITY")).await;
     assert!(matches!(&outcome.exit, Exit::Failed(error) if error.message.contains("answered 404")), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn every_job_is_a_message_in_rabbitmq() {
+    let rabbit = Rabbit::start().await;
+    let url = format!("amqp://guest:guest@127.0.0.1:{}/%2F", rabbit.port);
+    let settings = [("amqp://guest:guest@broker.example.com:5672/%2F", url.as_str())];
+    let outcome =
+        run("jobs-to-rabbitmq", &settings, "job_to_rabbitmq", failed_job("START_SERVER", "NO_CAPACITY")).await;
+    assert_eq!(outcome.exit, Exit::Success, "{outcome:?}");
+    let messages = rabbit.messages("sutler.jobs").await;
+    let [message] = &messages[..] else { panic!("{messages:?}") };
+    let sent: Value = serde_json::from_str(message["payload"].as_str().unwrap()).unwrap();
+    assert_eq!((&sent["status"], &sent["item"]["name"]), (&json!("FAILED"), &json!("web-1")));
+    assert_eq!(message["properties"]["message_id"], "job-1.FAILED");
+}
+
+#[tokio::test]
+async fn a_failed_login_is_a_mail() {
+    let mut server = MailServer::start().await;
+    let policy = mail_policy(&server, "robot:p%C3%A4ss%20word@");
+    let fixture = Fixture::with(Platform::with(Vec::new()), 1, policy);
+    let source = script_with("failed-logins-by-email", &[]);
+    let params = Params {
+        input: Input::Text("mallory@example.org".to_owned()),
+        option: "FAILURE".to_owned(),
+        timestamp_ms: 1_700_000_000_123,
+        ..Params::default()
+    };
+    let outcome = fixture.run(&block(&source), "failed_login_by_email", params).await;
+    assert_eq!(outcome.exit, Exit::Success, "{outcome:?}");
+    let mail = server.mails(1).await.remove(0);
+    assert!(mail.contains("Subject: Failed sign-in: mallory@example.org"), "{mail}");
+    assert!(mail.contains("2023-11-14 22:13:20 UTC"), "{mail}");
 }

@@ -9,6 +9,8 @@ mod http;
 mod library;
 mod modern;
 mod objects;
+mod peers;
+mod real;
 mod registration;
 mod rehearsals;
 mod runs;
