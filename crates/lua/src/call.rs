@@ -96,6 +96,15 @@ pub struct Params {
 pub enum Input {
     /// A resource; what the script changes on it comes back in [`Outcome::input`].
     Bean(Bean),
+    /// What a server finds when it starts: a Lua array of the server's bean and the XML document of its metadata. What the
+    /// script changes comes back in [`Outcome::input`] and [`Outcome::document`]; texts given to `addCloudInitData` are the
+    /// bean's property `cloudInitData`.
+    Metadata {
+        /// The server.
+        server: Bean,
+        /// XML text.
+        document: String,
+    },
     /// A scheduled run: due time, interval and current time in milliseconds.
     Numbers(Vec<f64>),
     /// A login name, for example.
@@ -141,6 +150,8 @@ pub struct Outcome {
     pub exit: Exit,
     /// The input bean as the script left it.
     pub input: Option<Bean>,
+    /// The document of [`Input::Metadata`] as the script left it.
+    pub document: Option<String>,
     /// What it printed, cut at the limit.
     pub log: String,
     /// What it returned, as JSON text; for a failure its error.

@@ -24,7 +24,9 @@ mod query;
 mod runtime;
 mod schema;
 mod shard;
+mod subject;
 mod vm;
+mod xml;
 
 pub use call::{Bean, Block, Call, Exit, Input, Limit, Limits, OutboundCall, Outcome, Params, ScriptError, Who, Write};
 pub use descriptor::{Other, Registration};

@@ -24,7 +24,12 @@ const RESULT_BYTES: usize = 64 << 10;
 const REASONS: [&str; 6] = ["errorString", "reason", "message", "exitMessage", "errorMessage", "error"];
 
 /// Puts an outcome together from how the run ended.
-pub(crate) fn read(meter: &Meter, ended: Result<Value, ScriptError>, input: Option<Bean>) -> Outcome {
+pub(crate) fn read(
+    meter: &Meter,
+    ended: Result<Value, ScriptError>,
+    input: Option<Bean>,
+    document: Option<String>,
+) -> Outcome {
     let (exit, result) = match (meter.stopped(), ended) {
         (Some(limit), _) => (Exit::Stopped(limit), limit.to_string()),
         (None, Ok(returned)) => {
@@ -43,6 +48,7 @@ pub(crate) fn read(meter: &Meter, ended: Result<Value, ScriptError>, input: Opti
     Outcome {
         exit,
         input,
+        document,
         log: meter.take_log(),
         result,
         duration_us: meter.elapsed_us(),
@@ -59,7 +65,7 @@ fn cut(mut text: String) -> String {
 
 /// The outcome of a run that could not begin.
 pub(crate) fn failed(meter: &Meter, error: ScriptError) -> Outcome {
-    read(meter, Err(error), None)
+    read(meter, Err(error), None, None)
 }
 
 fn exit(returned: &Value) -> Exit {

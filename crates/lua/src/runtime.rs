@@ -101,6 +101,7 @@ impl Runtime {
         answer.await.unwrap_or_else(|_| Outcome {
             exit: Exit::Failed(ScriptError::new("the Lua thread ended")),
             input: None,
+            document: None,
             log: String::new(),
             result: String::new(),
             duration_us: 0,

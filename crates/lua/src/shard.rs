@@ -1,13 +1,13 @@
 //! One Lua thread: the blocks loaded on it and the runs in progress.
 
 use crate::{
-    Call, Egress, Exit, Host, Input, Limit, Limits, Outcome, ScriptError,
+    Call, Egress, Exit, Host, Limit, Limits, Outcome, ScriptError,
     descriptor::{self, Described, Registration},
     egress::{Clients, tls},
     meter::{Meter, Metered},
-    object::BeanRef,
     outcome,
     runtime::Counters,
+    subject::Subject,
     vm::Vm,
 };
 use mlua::Value;
@@ -128,12 +128,9 @@ impl Blocks {
             Err(error) => return outcome::failed(&meter, error),
         };
         // Kept here as well, so that what the script changes on it is seen afterwards.
-        let input = match std::mem::take(&mut call.params.input) {
-            Input::Bean(bean) => Some(BeanRef::from_bean(bean)),
-            other => {
-                call.params.input = other;
-                None
-            }
+        let input = match Subject::take(&mut call.params.input) {
+            Ok(subject) => subject,
+            Err(error) => return outcome::failed(&meter, error),
         };
         let (id, limits) = (call.block.id, call.limits);
         let work = {
@@ -149,9 +146,9 @@ impl Blocks {
             }
         };
         let ended = drive(&meter, work).await;
-        let outcome = match input.map(|bean| bean.to_bean()).transpose() {
-            Ok(input) => outcome::read(&meter, ended, input),
-            Err(error) => outcome::failed(&meter, crate::error::from_lua(&error)),
+        let outcome = match input.left() {
+            Ok((input, document)) => outcome::read(&meter, ended, input, document),
+            Err(error) => outcome::failed(&meter, error),
         };
         self.settle(id, &block, &limits, matches!(outcome.exit, Exit::Stopped(Limit::Memory)));
         outcome

@@ -9,6 +9,7 @@ use crate::{
     meter::Meter,
     object::{self, BeanRef},
     shard::Shard,
+    subject::Subject,
 };
 use mlua::{Function, Lua, LuaOptions, StdLib, Table, Value, VmState};
 use std::{cell::RefCell, rc::Rc};
@@ -89,14 +90,13 @@ impl Vm {
     }
 
     /// The table `p`.
-    pub fn params(&self, params: Params, input: Option<BeanRef>) -> Result<Table, ScriptError> {
+    pub fn params(&self, params: Params, input: Subject) -> Result<Table, ScriptError> {
         let build = move || -> mlua::Result<Table> {
             let p = self.lua.create_table_with_capacity(0, 8)?;
-            match (params.input, input) {
-                (_, Some(bean)) => p.raw_set("input", bean)?,
-                (Input::Numbers(numbers), _) => p.raw_set("input", numbers)?,
-                (Input::Text(text), _) => p.raw_set("input", text.as_str())?,
-                _ => {}
+            match params.input {
+                Input::Numbers(numbers) => p.raw_set("input", numbers)?,
+                Input::Text(text) => p.raw_set("input", text.as_str())?,
+                _ => p.raw_set("input", input.to_lua(&self.lua)?)?,
             }
             p.raw_set("triggerOption", params.option.as_str())?;
             p.raw_set("beUUID", params.be_uuid.as_str())?;

@@ -16,3 +16,4 @@ mod rehearsals;
 mod runs;
 mod scripts;
 mod support;
+mod xml;

@@ -13,6 +13,7 @@ mod platform;
 mod syslog;
 mod translate;
 mod utils;
+mod xml;
 
 use crate::{
     dialect::number_text,
@@ -27,7 +28,7 @@ use serde_json::Map;
 use std::rc::Rc;
 
 /// Helpers that exist in the language and not here yet.
-const NOT_YET: [&str; 2] = ["FDLXMLHelper", "FDLCustomWidgetHelper"];
+const NOT_YET: [&str; 1] = ["FDLCustomWidgetHelper"];
 
 /// Puts the globals into `base`. All but `new` come to be when a script first names them: most blocks use few, and every
 /// function takes memory in every loaded block.
@@ -91,6 +92,7 @@ fn create(lua: &Lua, shard: &Rc<Shard>, made: &Table, name: &str, value: &Lv) ->
         "Utils" => utils::create(lua)?,
         "FDLDateHelper" => dates::create(lua)?,
         "FDLHashHelper" => hashes::create(lua)?,
+        "FDLXMLHelper" => xml::create(lua)?,
         "FDLEmailHelper" => email::create(lua, shard)?,
         _ if NOT_YET.contains(&name) => {
             return Err(mlua::Error::runtime(format!("new(\"{name}\"): this helper is not offered yet")));

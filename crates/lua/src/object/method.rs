@@ -37,6 +37,7 @@ pub(super) fn call(lua: &Lua, object: &Object, name: &str, a: &Lv, b: &Lv) -> Re
             "iterator" => return object.clone().into_lua(lua),
             _ => None,
         },
+        (None, Object::Node(node)) => super::node::call(lua, node, name, a, b)?,
     };
     match value {
         Some(value) => value.into_lua(lua),
@@ -62,6 +63,7 @@ pub(super) fn exists(object: &Object, name: &str) -> bool {
         Object::List(_) => LIST.contains(&name),
         Object::Map(_) => MAP.contains(&name),
         Object::Iter(_) => ["hasNext", "next", "iterator"].contains(&name),
+        Object::Node(_) => super::node::METHODS.contains(&name),
     }
 }
 

@@ -6,13 +6,16 @@ mod collection;
 mod graph;
 mod method;
 mod namecall;
+mod node;
 mod value;
 
 pub(crate) use bean::BeanRef;
+pub(crate) use charge::Charge;
 pub(crate) use collection::{IterRef, ListRef, MapRef};
 pub(crate) use graph::JSON_BYTES;
 pub(crate) use value::{EnumConst, Val, ms_number};
 
+use crate::xml::Node;
 use charge::Tally;
 use mlua::{
     AnyUserData, IntoLua, Lua, MetaMethod, MultiValue, Result, UserDataFields, UserDataMethods, UserDataRef,
@@ -29,6 +32,8 @@ pub(crate) enum Object {
     List(ListRef),
     Map(MapRef),
     Iter(IterRef),
+    /// A node of an XML document, the document itself among them.
+    Node(Node),
 }
 
 impl Object {
@@ -41,6 +46,7 @@ impl Object {
             Self::List(_) => "List".into(),
             Self::Map(_) => "Map".into(),
             Self::Iter(_) => "Iterator".into(),
+            Self::Node(node) => if node.is_document() { "Document" } else { "Node" }.into(),
         }
     }
 
@@ -51,6 +57,7 @@ impl Object {
             Self::Date(ms) => Val::Date(ms),
             Self::List(list) => Val::List(list),
             Self::Map(map) => Val::Map(map),
+            Self::Node(node) => Val::Node(node),
             // An iterator is a place, not a value.
             Self::Iter(_) => Val::Nil,
         }
@@ -64,6 +71,7 @@ impl Object {
             (Self::List(a), Self::List(b)) => a.same(b),
             (Self::Map(a), Self::Map(b)) => a.same(b),
             (Self::Iter(a), Self::Iter(b)) => a.same(b),
+            (Self::Node(a), Self::Node(b)) => a.same(b),
             _ => false,
         }
     }
@@ -73,6 +81,7 @@ impl Object {
             Self::Enum(constant) => constant.name.to_string(),
             Self::Date(ms) => crate::date::format(*ms, "EEE MMM dd HH:mm:ss z yyyy"),
             Self::Iter(_) => "Iterator".to_owned(),
+            Self::Node(node) => node.to_xml().unwrap_or_else(|_| node.name()),
             other => match other.clone().into_val().to_json(false) {
                 Ok(json) => json.to_string(),
                 Err(_) => other.kind().to_string(),

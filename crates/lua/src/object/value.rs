@@ -4,7 +4,7 @@ use super::{
     BeanRef, ListRef, MapRef, Object,
     graph::{Identity, Writer},
 };
-use crate::{dialect::number_text, json, schema::Type};
+use crate::{dialect::number_text, json, schema::Type, xml::Node};
 use mlua::{IntoLua, Lua, Result, Value as Lv};
 use serde_json::Value;
 use std::rc::Rc;
@@ -28,6 +28,7 @@ pub(crate) enum Val {
     Bean(BeanRef),
     List(ListRef),
     Map(MapRef),
+    Node(Node),
     /// A table or function that a script keeps in a list or map.
     Lua(Lv),
 }
@@ -82,6 +83,11 @@ impl Val {
             Self::Bean(bean) => writer.nested(|writer| bean.write(writer))?,
             Self::List(list) => writer.nested(|writer| list.write(writer))?,
             Self::Map(map) => writer.nested(|writer| map.write(writer))?,
+            Self::Node(node) => {
+                let xml = node.to_xml().map_err(mlua::Error::runtime)?;
+                writer.spend(xml.len())?;
+                Value::String(xml)
+            }
             Self::Lua(value) => {
                 let value = json::from_lua(value)?;
                 writer.spend(json::weight(&value))?;
@@ -197,6 +203,7 @@ impl IntoLua for Val {
             Self::Bean(bean) => Object::Bean(bean).into_lua(lua),
             Self::List(list) => Object::List(list).into_lua(lua),
             Self::Map(map) => Object::Map(map).into_lua(lua),
+            Self::Node(node) => Object::Node(node).into_lua(lua),
             Self::Lua(value) => Ok(value),
         }
     }

@@ -1,0 +1,62 @@
+//! What an event is about, as a script holds it and as it is afterwards.
+
+use crate::{
+    Bean, Input, ScriptError, error,
+    object::{BeanRef, Object},
+    xml::Node,
+};
+use mlua::{IntoLua, Lua, Result, Value};
+
+/// The parts of `p.input` that a script may change; shared with the run, so that its changes are seen at its end.
+#[derive(Clone, Default)]
+pub(crate) struct Subject {
+    bean: Option<BeanRef>,
+    /// The document, and the text it was read from.
+    document: Option<(Node, String)>,
+}
+
+impl Subject {
+    /// Takes them out of the input, where there are any.
+    ///
+    /// # Errors
+    /// A document that is not XML.
+    pub fn take(input: &mut Input) -> std::result::Result<Self, ScriptError> {
+        Ok(match std::mem::take(input) {
+            Input::Bean(bean) => Self { bean: Some(BeanRef::from_bean(bean)), document: None },
+            Input::Metadata { server, document } => {
+                let node = Node::parse(&document)
+                    .map_err(|reason| ScriptError::new(format!("the metadata is not an XML document: {reason}")))?;
+                Self { bean: Some(BeanRef::from_bean(server)), document: Some((node, document)) }
+            }
+            other => {
+                *input = other;
+                Self::default()
+            }
+        })
+    }
+
+    /// `p.input`: the bean, or an array of bean and document.
+    pub fn to_lua(&self, lua: &Lua) -> Result<Value> {
+        let Some((document, text)) = &self.document else { return self.bean.clone().into_lua(lua) };
+        document.charge(lua, text.len() * 4)?;
+        let both = lua.create_table()?;
+        both.raw_set(1, self.bean.clone())?;
+        both.raw_set(2, Object::Node(document.clone()))?;
+        both.into_lua(lua)
+    }
+
+    /// Bean and document as they were left.
+    ///
+    /// # Errors
+    /// When they grew too large to be written.
+    pub fn left(self) -> std::result::Result<(Option<Bean>, Option<String>), ScriptError> {
+        let bean = self.bean.map(|bean| bean.to_bean()).transpose().map_err(|e| error::from_lua(&e))?;
+        let document = match self.document {
+            // As it came, to the last blank.
+            Some((document, text)) if !document.changed() => Some(text),
+            Some((document, _)) => Some(document.to_xml().map_err(ScriptError::new)?),
+            None => None,
+        };
+        Ok((bean, document))
+    }
+}
