@@ -1,6 +1,6 @@
 //! Triggers over the API: loading, refusing, running, retrying.
 
-use crate::support::{World, eventually};
+use crate::support::{Client, World, eventually};
 use serde_json::json;
 
 /// A code block with one entry of type `kind` for every event of that type; `body` runs in it.
@@ -95,4 +95,81 @@ async fn a_providers_trigger_sees_all_and_is_seen_by_the_provider_alone() {
     })
     .await;
     assert!(world.ada.client.get("/runs").await.expect(200).items().is_empty());
+}
+
+/// What the runs of a trigger said that ended well, from the list, which costs one request: `told` of what they returned.
+async fn told(client: &Client, trigger: &str) -> Vec<String> {
+    let runs = client.get(&format!("/triggers/{trigger}/runs?state=succeeded")).await.expect(200);
+    let results = runs.items().iter().map(|run| run["result"].as_str().unwrap());
+    results
+        .map(|text| serde_json::from_str::<serde_json::Value>(text).unwrap()["told"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// A body that tells some values.
+fn tell(values: &str) -> String {
+    format!(r#"do return {{ exitState = "SUCCESS", told = table.concat({{ {values} }}, " ") }} end"#)
+}
+
+#[tokio::test]
+async fn a_failed_sign_in_of_a_known_user_is_an_event_and_one_may_be_refused() {
+    let world = World::new().await;
+    let made = json!({ "name": "failures", "source": block("POST_AUTH", &tell("p.triggerOption, p.input")) });
+    let made = world.ada.client.post("/triggers", made).await.expect(201).id();
+    let nobody = world.program.client();
+    let sign_in = async |email: &str, password: &str| {
+        nobody.post("/sessions", json!({ "email": email, "password": password })).await
+    };
+    sign_in("ada@example.org", "a wrong pass phrase").await.problem(401, "unauthenticated");
+    sign_in("nobody@example.org", "a wrong pass phrase").await.problem(401, "unauthenticated");
+    let expected = format!("FAILURE ada@example.org/{}", world.ada.id);
+    eventually("the failure is told", async || {
+        let told = told(&world.ada.client, &made).await;
+        assert!(told.iter().all(|text| *text == expected), "{told:?}");
+        (!told.is_empty()).then_some(())
+    })
+    .await;
+    let body = r#"do return { exitState = "FAILURE", reason = "closed for " .. p.input } end"#;
+    let door = json!({ "name": "door", "source": block("PRE_AUTH", body) });
+    world.ada.client.post("/triggers", door).await.expect(201);
+    let refused = sign_in("ada@example.org", crate::support::world::PASSWORD).await.problem(403, "refused");
+    assert!(refused.body["detail"].as_str().unwrap().contains("closed for ada@example.org/"), "{}", refused.text);
+    // The password comes first: a wrong one is not answered differently because there are triggers.
+    sign_in("ada@example.org", "a wrong pass phrase").await.problem(401, "unauthenticated");
+    sign_in("bob@example.org", crate::support::world::PASSWORD).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_call_of_the_api_is_refused_before_anything_happens_and_told_after_it() {
+    let world = World::new().await;
+    let say = "p.triggerOption, p.input:getMethod(), p.input:getPath(), p.input:getStatus(), p.user:getEmail()";
+    let teller = json!({ "name": "told", "source": block("POST_USER_API_CALL", &tell(say)) });
+    let teller = world.admin.post("/triggers", teller).await.expect(201).id();
+    let body = r#"if p.triggerOption == "createServer" then return { exitState = "FAILURE", reason = "not now" } end"#;
+    let no = json!({ "name": "no", "source": block("PRE_USER_API_CALL", body) });
+    let no = world.ada.client.post("/triggers", no).await.expect(201).id();
+    let refused = world.ada.client.post("/servers", world.server("web-1")).await.problem(403, "refused");
+    assert!(refused.body["detail"].as_str().unwrap().contains("not now"), "{}", refused.text);
+    assert!(world.ada.client.get("/servers").await.expect(200).items().is_empty());
+    // Whoever has shut themselves out can still mend it.
+    let all = block("PRE_USER_API_CALL", r#"do return { exitState = "FAILURE" } end"#);
+    world.ada.client.patch(&format!("/triggers/{no}"), json!({ "source": all })).await.expect(200);
+    world.ada.client.get("/servers").await.problem(403, "refused");
+    world.ada.client.patch(&format!("/triggers/{no}"), json!({ "enabled": false })).await.expect(200);
+    world.running_server(&world.bob.client, "web-1").await;
+    world.bob.client.post("/servers", json!({})).await.problem(422, "invalid");
+    let mut last = Vec::new();
+    eventually("each call is told with its status", async || {
+        last = told(&world.admin, &teller).await;
+        let found = |call: &str| last.iter().any(|told| told.starts_with(call));
+        let all = found("createServer POST /api/v1/servers 202 bob@example.org")
+            && found("createServer POST /api/v1/servers 422 bob@example.org")
+            && found("listResources GET /api/v1/servers 200 ada@example.org")
+            && found("createTrigger POST /api/v1/triggers 201 ada@example.org");
+        all.then_some(())
+    })
+    .await;
+    // What was refused was not done, and staff have an event of their own.
+    assert!(!last.iter().any(|told| told.starts_with("createServer") && told.contains("ada@")), "{last:?}");
+    assert!(!last.iter().any(|told| told.contains("/api/v1/runs") || told.contains("admin@")), "{last:?}");
 }

@@ -7,13 +7,6 @@ function register()
   return { "failed_login_by_email" }
 end
 
--- What was presented at the sign-in: a text such as `email/customer`, or the user if there is one.
-local function login_of(p)
-  if type(p.input) == "string" then return p.input end
-  if p.user then return p.user:getEmail() end
-  return p.input and p.input:getEmail() or "unknown"
-end
-
 function failed_login_by_email(p)
   if p == nil then
     return {
@@ -28,7 +21,8 @@ function failed_login_by_email(p)
     }
   end
 
-  local login = login_of(p)
+  -- What was presented at the sign-in: `email/customer`.
+  local login = p.input
   smtp.send({
     to = TO,
     subject = "Failed sign-in: " .. login,

@@ -4,9 +4,9 @@
 //! the secret compared by hash. What was found is remembered with the versions of the records it came from, and holds
 //! as long as the store's index shows the same versions: a lock, a change of role or a revocation counts at once.
 
-use super::{Api, RequestId, problem::Problem};
+use super::{Api, RequestId, calls, problem::Problem};
 use axum::{
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{HeaderMap, header},
     middleware::Next,
     response::Response,
@@ -150,9 +150,16 @@ pub async fn require(State(api): State<Arc<Api>>, mut request: Request, next: Ne
     api.limits.by_credential.take(credential).map_err(Problem::rate_limited)?;
     let request_id = request.extensions().get::<RequestId>().map(|id| id.0.to_string()).unwrap_or_default();
     caller.cause = Cause::Request { request_id, user_id: caller.user_id };
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let call = calls::begin(&api, &caller, &method, &uri, route.as_ref()).await?;
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(credential);
-    Ok(next.run(request).await)
+    let response = next.run(request).await;
+    if let Some(call) = call {
+        call.ended(response.status().as_u16());
+    }
+    Ok(response)
 }
 
 /// A new secret: 32 random bytes, hex.

@@ -4,6 +4,7 @@ mod api_keys;
 mod auth;
 mod backup;
 mod billing_entities;
+mod calls;
 mod common;
 mod console;
 mod customers;
@@ -68,6 +69,7 @@ pub struct Api {
     stopping: watch::Receiver<bool>,
     simulated: bool,
     auth: auth::Auth,
+    calls: calls::Names,
     passwords: password::Passwords,
     health: health::Health,
     streams: events::Streams,
@@ -140,6 +142,7 @@ impl Api {
             stopping,
             simulated,
             auth: auth::Auth::default(),
+            calls: calls::Names::of(&guarded_document()),
             passwords: password::Passwords::default(),
             health: health::Health::default(),
             streams: events::Streams::default(),
@@ -204,6 +207,11 @@ fn guarded_routes() -> OpenApiRouter<Shared> {
         .merge(events::routes())
         .merge(operator::routes())
         .merge(backup::routes())
+}
+
+/// The description of the routes that need a caller.
+fn guarded_document() -> utoipa::openapi::OpenApi {
+    OpenApiRouter::new().nest("/api/v1", guarded_routes()).split_for_parts().1
 }
 
 /// The API's description, OpenAPI 3.1, as it is kept in `docs/openapi.json`.

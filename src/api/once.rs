@@ -133,7 +133,8 @@ async fn effect(store: &Store, earlier: &Receipt) -> Result<Option<(Noun, Uuid)>
             for entry in &entries {
                 let cause = Cause::Request { request_id: first.clone(), user_id: Some(user) };
                 let ours = entry.cause == cause;
-                let made = entry.changes.iter().find(|c| c.noun != Noun::Receipt && c.op == Op::Created);
+                let aside = |noun| matches!(noun, Noun::Receipt | Noun::ScriptRun | Noun::Notice);
+                let made = entry.changes.iter().find(|c| !aside(c.noun) && c.op == Op::Created);
                 if let (true, Some(change)) = (ours, made) {
                     return Ok(Some((change.noun, change.id)));
                 }

@@ -89,9 +89,22 @@ async fn create_session(
     };
     let hash = user.as_ref().map(|u| u.password_hash.clone());
     let right = api.passwords.check(asked.password, hash).await?;
-    let user = user.filter(|u| right && !u.locked).ok_or_else(refused)?;
+    let Some(user) = user else { return Err(refused()) };
+    let request_id = request_id.0.to_string();
+    let failed = || {
+        api.system.sign_in_failed(&user, Cause::Request { request_id: request_id.clone(), user_id: None });
+    };
+    if !right || user.locked {
+        failed();
+        return Err(refused());
+    }
+    let cause = Cause::Request { request_id: request_id.clone(), user_id: Some(user.id) };
+    // Only now: before the password is known to be right, the time that triggers take would tell who has an account.
+    if let Err(error) = api.system.before_sign_in(&user, cause.clone()).await {
+        failed();
+        return Err(error.into());
+    }
     let secret = auth::secret();
-    let cause = Cause::Request { request_id: request_id.0.to_string(), user_id: Some(user.id) };
     let session = api.system.open_session(user.id, auth::hash_of(&secret), api.limits.session_ms, cause).await?;
     let token = auth::session_token(session.id.0, &secret);
     let user = UserView::from(user);

@@ -148,7 +148,7 @@ impl System {
                 "DELETING"
             }
         };
-        let change = scripts.before_as(caller, TriggerType::PreServerStateChange, state, &mut seen).await?;
+        let change = scripts.before_as(&caller.into(), TriggerType::PreServerStateChange, state, &mut seen).await?;
         Ok([deletion, change])
     }
 

@@ -6,7 +6,7 @@ use super::{
     events::{Event, events, run_id},
     occasion::{Occasion, locate, occasion},
     schedule,
-    table::Armed,
+    table::{Armed, spelled},
 };
 use std::{
     sync::{Arc, PoisonError},
@@ -181,11 +181,15 @@ pub(super) const fn is_live(state: RunState) -> bool {
 
 /// What the Lua runtime is asked to do.
 pub(super) fn call(script: &Armed, run: &ScriptRun, occasion: Occasion, deadline_ms: u64, rehearsal: bool) -> Call {
+    let mut params = occasion.params;
+    if let Some(entry) = script.entries.iter().find(|entry| entry.function == run.function) {
+        params.option = spelled(entry, &params.option).to_owned();
+    }
     Call {
         block: Block { id: script.id, version: script.version, source: Arc::clone(&script.source) },
         function: run.function.clone(),
         who: Who { owner: script.owner, run_id: run.id, depth: occasion.depth, unrecorded: false, rehearsal },
-        params: occasion.params,
+        params,
         limits: Limits { deadline_ms, ..Limits::default() },
     }
 }

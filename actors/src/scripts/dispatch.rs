@@ -290,7 +290,7 @@ fn matched(
             return Ok(());
         }
         let id = run_id(script.id, &hook.entry().function, entry, event.change);
-        let mut run = draft(script, hook.entry(), id, event.option, entry.cause.clone(), entry.at);
+        let mut run = draft(script, hook.entry(), id, &event.option, entry.cause.clone(), entry.at);
         run.seq = Some(entry.seq);
         // What cannot be read now is tried again, and then reported, by the run.
         let occasion = occasion(snapshot, entry, event, script.owner).ok();
@@ -325,7 +325,7 @@ pub(super) fn each_match(
     let mut lazy: Option<Snapshot> = None;
     for entry in entries {
         for event in events(entry) {
-            if !table.awaits(event.trigger, event.option) {
+            if !table.awaits(event.trigger, &event.option) {
                 continue;
             }
             // Taken after the entries were read, so it holds all they tell of.
@@ -338,7 +338,7 @@ pub(super) fn each_match(
             let path = path.as_deref().unwrap_or_default();
             let hooks = match event.trigger {
                 TriggerType::Init => table.own(ScriptId(event.id), TriggerType::Init),
-                _ => table.matches(event.trigger, event.option, path, event.customer),
+                _ => table.matches(event.trigger, &event.option, path, event.customer),
             };
             for hook in &hooks {
                 take(snapshot, entry, &event, hook)?;

@@ -2,12 +2,16 @@
 //!
 //! What is raised: POST_CREATE, POST_MODIFY and POST_DELETE for every kind of record that scripts know but jobs;
 //! POST_JOB_STATE_CHANGE for a new job and for each change of its state; POST_SERVER_STATE_CHANGE for each change of a
-//! server's state; POST_AUTH for each sign-in; and for a block that is loaded its own `init`. A change between two states that are one in the language (a job at work
-//! and one being undone) raises nothing.
+//! server's state; POST_AUTH for each sign-in; for each notice that goes what it tells of; and for a block that is loaded its own
+//! `init`. A change between two states that are one in the language (a job at work and one being undone) raises nothing.
 
 use super::words;
 use serde_json::Value;
-use sutler_model::{BillingEntityId, CustomerId, JobState, Noun, RunId, ScriptId, ServerState, Timestamp, TriggerType};
+use std::borrow::Cow;
+use sutler_model::{
+    BillingEntityId, CustomerId, Happening, JobState, Notice, Noun, RunId, ScriptId, ServerState, Timestamp,
+    TriggerType,
+};
 use sutler_store::{Change, FeedEntry, FieldChange, Op};
 use uuid::Uuid;
 
@@ -17,7 +21,7 @@ pub(crate) struct Event {
     /// What kind of event.
     pub trigger: TriggerType,
     /// Which: the resource type or the new state, in the language's words.
-    pub option: &'static str,
+    pub option: Cow<'static, str>,
     /// Which of the entry's changes.
     pub change: usize,
     /// The kind of record it is about.
@@ -63,23 +67,26 @@ const KEPT_BY_US: [&str; 9] =
 const LOADED: &str = "LOADED";
 
 /// A change of state and a modification may be one change.
-type Occurrences = [Option<(TriggerType, &'static str)>; 2];
+type Occurrences = [Option<(TriggerType, Cow<'static, str>)>; 2];
 
 fn occurrences(change: &Change) -> Occurrences {
-    let kind = words::resource_type(change.noun);
+    let kind = words::resource_type(change.noun).map(Cow::Borrowed);
+    let loaded = || (TriggerType::Init, Cow::Borrowed(LOADED));
     match (change.noun, change.op) {
         (Noun::Job, Op::Created | Op::Updated) => {
             let status = |value: Option<Value>| state::<JobState>(value).map(words::job_status);
             [turned(TriggerType::PostJobStateChange, change, status), None]
         }
         // What is loaded, or loaded anew, runs its own `init`.
-        (Noun::Script, Op::Created) => [Some((TriggerType::Init, LOADED)), None],
+        (Noun::Script, Op::Created) => [Some(loaded()), None],
         (Noun::Script, Op::Updated) => {
             let loads = |field: &FieldChange| matches!(field.name.as_str(), "source" | "enabled");
-            [change.fields.iter().any(loads).then_some((TriggerType::Init, LOADED)), None]
+            [change.fields.iter().any(loads).then(loaded), None]
         }
         // Whoever signs in has a session from then on.
-        (Noun::Session, Op::Created) => [Some((TriggerType::PostAuth, "SUCCESS")), None],
+        (Noun::Session, Op::Created) => [Some((TriggerType::PostAuth, "SUCCESS".into())), None],
+        // One that goes has been: see [`Notice`]. One that cannot be read is of a newer version, and so are its triggers.
+        (Noun::Notice, Op::Deleted) => [change.deleted::<Notice>().ok().map(|notice| told(notice.what)), None],
         (_, Op::Created) => [kind.map(|kind| (TriggerType::PostCreate, kind)), None],
         (_, Op::Deleted) => [kind.map(|kind| (TriggerType::PostDelete, kind)), None],
         (noun, Op::Updated) => {
@@ -92,14 +99,23 @@ fn occurrences(change: &Change) -> Occurrences {
     }
 }
 
+/// The event that a notice is.
+fn told(what: Happening) -> (TriggerType, Cow<'static, str>) {
+    match what {
+        Happening::SignInFailed { .. } => (TriggerType::PostAuth, "FAILURE".into()),
+        Happening::ApiCall { staff: false, operation, .. } => (TriggerType::PostUserApiCall, operation.into()),
+        Happening::ApiCall { staff: true, operation, .. } => (TriggerType::PostAdminApiCall, operation.into()),
+    }
+}
+
 /// A change from one state to another that differs in the language.
 fn turned(
     trigger: TriggerType,
     change: &Change,
     status: impl Fn(Option<Value>) -> Option<&'static str>,
-) -> Option<(TriggerType, &'static str)> {
+) -> Option<(TriggerType, Cow<'static, str>)> {
     let (old, new) = (status(change.old_value("state")), status(change.new_value("state"))?);
-    (old != Some(new)).then_some((trigger, new))
+    (old != Some(new)).then_some((trigger, new.into()))
 }
 
 /// A state as a feed entry keeps it.
@@ -144,7 +160,7 @@ mod tests {
         serde_json::from_value(serde_json::json!({"name": "state", "old": old, "new": new})).unwrap()
     }
 
-    fn raised(changes: Vec<Change>) -> Vec<(usize, TriggerType, &'static str)> {
+    fn raised(changes: Vec<Change>) -> Vec<(usize, TriggerType, Cow<'static, str>)> {
         let entry = FeedEntry { seq: 1, at: Timestamp(0), cause: Cause::system("test"), changes };
         events(&entry).into_iter().map(|e| (e.change, e.trigger, e.option)).collect()
     }
@@ -163,10 +179,10 @@ mod tests {
         assert_eq!(
             raised(changes),
             [
-                (0, T::PostCreate, "SERVER"),
-                (1, T::PostCreate, "DISK"),
-                (3, T::PostJobStateChange, "NOT_STARTED"),
-                (5, T::PostServerStateChange, "RUNNING"),
+                (0, T::PostCreate, "SERVER".into()),
+                (1, T::PostCreate, "DISK".into()),
+                (3, T::PostJobStateChange, "NOT_STARTED".into()),
+                (5, T::PostServerStateChange, "RUNNING".into()),
             ]
         );
     }
@@ -180,9 +196,9 @@ mod tests {
             (Noun::Invoice, "INVOICE"),
             (Noun::Image, "IMAGE"),
         ] {
-            assert_eq!(raised(vec![change(noun, Op::Created, vec![])]), [(0, TriggerType::PostCreate, option)]);
+            assert_eq!(raised(vec![change(noun, Op::Created, vec![])]), [(0, TriggerType::PostCreate, option.into())]);
             assert_eq!(raised(vec![change(noun, Op::Updated, vec![])]), []);
-            assert_eq!(raised(vec![change(noun, Op::Deleted, vec![])]), [(0, TriggerType::PostDelete, option)]);
+            assert_eq!(raised(vec![change(noun, Op::Deleted, vec![])]), [(0, TriggerType::PostDelete, option.into())]);
         }
         for silent in [Noun::ApiKey, Noun::Plan, Noun::Node] {
             assert_eq!(raised(vec![change(silent, Op::Created, vec![])]), [], "{silent}");
@@ -193,10 +209,10 @@ mod tests {
     fn states_that_are_one_in_the_language_raise_nothing_between_them() {
         let job = |old, new| raised(vec![change(Noun::Job, Op::Updated, vec![turn(old, new)])]);
         assert_eq!(job("in_progress", "undoing"), []);
-        assert_eq!(job("undoing", "needs_operator"), [(0, TriggerType::PostJobStateChange, "FAILED")]);
+        assert_eq!(job("undoing", "needs_operator"), [(0, TriggerType::PostJobStateChange, "FAILED".into())]);
         let server = |old, new| raised(vec![change(Noun::Server, Op::Updated, vec![turn(old, new)])]);
         assert_eq!(server("paused", "frozen"), []);
-        assert_eq!(server("running", "paused"), [(0, TriggerType::PostServerStateChange, "RECOVERY")]);
+        assert_eq!(server("running", "paused"), [(0, TriggerType::PostServerStateChange, "RECOVERY".into())]);
         assert_eq!(raised(vec![change(Noun::Server, Op::Updated, vec![])]), []);
     }
 
@@ -206,18 +222,21 @@ mod tests {
         let named = |name: &str| -> FieldChange {
             serde_json::from_value(serde_json::json!({"name": name, "old": 1, "new": 2})).unwrap()
         };
-        assert_eq!(updated(Noun::Customer, vec![named("name")]), [(0, TriggerType::PostModify, "CUSTOMER")]);
+        assert_eq!(updated(Noun::Customer, vec![named("name")]), [(0, TriggerType::PostModify, "CUSTOMER".into())]);
         assert_eq!(updated(Noun::Customer, vec![named("invoiced_until")]), []);
         assert_eq!(updated(Noun::Disk, vec![named("state")]), []);
         assert_eq!(
             updated(Noun::Server, vec![turn("starting", "running"), named("keys")]),
-            [(0, TriggerType::PostServerStateChange, "RUNNING"), (0, TriggerType::PostModify, "SERVER")]
+            [(0, TriggerType::PostServerStateChange, "RUNNING".into()), (0, TriggerType::PostModify, "SERVER".into())]
         );
         assert_eq!(
             updated(Noun::Server, vec![turn("starting", "running"), named("nics")]),
-            [(0, TriggerType::PostServerStateChange, "RUNNING")]
+            [(0, TriggerType::PostServerStateChange, "RUNNING".into())]
         );
-        assert_eq!(raised(vec![change(Noun::Session, Op::Created, vec![])]), [(0, TriggerType::PostAuth, "SUCCESS")]);
+        assert_eq!(
+            raised(vec![change(Noun::Session, Op::Created, vec![])]),
+            [(0, TriggerType::PostAuth, "SUCCESS".into())]
+        );
         assert_eq!(raised(vec![change(Noun::Session, Op::Deleted, vec![])]), []);
     }
 

@@ -15,6 +15,7 @@ mod budget;
 mod dispatch;
 mod events;
 mod host;
+mod notices;
 mod occasion;
 mod pre;
 mod reaching;
@@ -34,6 +35,7 @@ use crate::{
 };
 use budget::Budgets;
 use dispatch::{Avoid, Dispatcher};
+pub use notices::{ApiCall, CallUnderWay};
 use occasion::Tree;
 pub(crate) use pre::Decided;
 use reaching::Reaching;
@@ -43,9 +45,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock, Weak},
 };
 use sutler_lua::{Limits, Registration, Runtime, ScriptError};
-use sutler_model::{Cause, JobId, Noun, RunId, Script, ScriptId, ScriptRun, Timestamp};
+use sutler_model::{
+    BillingEntityId, Cause, CustomerId, JobId, Noun, RunId, Script, ScriptId, ScriptRun, Timestamp, TriggerType,
+};
 use sutler_store::{Error as StoreError, Field, Filter, Order, PageRequest};
-use table::{Armed, Table};
+use table::{Armed, Hook, Table};
 use tally::Tally;
 pub use tally::{LastError, ScriptCounts};
 use tokio::{
@@ -80,6 +84,30 @@ impl Env {
     /// An enabled script.
     fn armed(&self, id: ScriptId) -> Option<Arc<Armed>> {
         self.table.read().unwrap_or_else(PoisonError::into_inner).script(id).cloned()
+    }
+
+    /// Whether any entry waits for such events, whosever they are. All that an event without listeners costs.
+    fn awaits(&self, trigger: TriggerType, option: &str) -> bool {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).awaits(trigger, option)
+    }
+
+    /// The entries that such an event of `customer`, sold by `seller`, sets off.
+    async fn listeners(
+        &self,
+        trigger: TriggerType,
+        option: &str,
+        seller: BillingEntityId,
+        customer: Option<CustomerId>,
+    ) -> Result<Vec<Hook>, StoreError> {
+        if !self.awaits(trigger, option) {
+            return Ok(Vec::new());
+        }
+        let tree = self.tree.clone();
+        let path = match tree.known(seller) {
+            Some(path) => path,
+            None => self.core.store.read(move |snapshot| tree.path(snapshot, seller)).await?,
+        };
+        Ok(self.table.read().unwrap_or_else(PoisonError::into_inner).matches(trigger, option, &path, customer))
     }
 
     /// Takes a script as it is in the store now into the match table, or out of it.
@@ -160,6 +188,7 @@ impl Scripts {
         let dispatcher = Dispatcher::open(self.env.clone(), self.registry.clone(), self.avoid.clone()).await?;
         self.fill().await?;
         reaching::close_cut_off(&self.env).await?;
+        notices::close_cut_off(&self.env).await?;
         for script in self.with_unfinished_runs().await? {
             self.wake(script);
         }

@@ -10,8 +10,8 @@ use std::{
 };
 use sutler_lua::{Bean, Input, Params};
 use sutler_model::{
-    BillingEntity, BillingEntityId, Cause, Customer, CustomerId, Disk, Image, Invoice, Job, Noun, Scope, Server,
-    Session, TriggerType, User, UserId,
+    BillingEntity, BillingEntityId, Cause, Customer, CustomerId, Disk, Happening, Image, Invoice, Job, Notice, Noun,
+    Scope, Server, Session, TriggerType, User, UserId,
 };
 use sutler_store::{Change, Error, FeedEntry, Op, Snapshot};
 use uuid::Uuid;
@@ -37,12 +37,12 @@ const CHAIN_MAX: usize = 8;
 pub(crate) fn occasion(snapshot: &Snapshot, entry: &FeedEntry, event: &Event, owner: Scope) -> Result<Occasion, Error> {
     let beans = Beans::new(snapshot, owner, FEW);
     let (depth, by) = chain(snapshot, &entry.cause)?;
-    let (bean, resource) = subject(snapshot, entry, event, &beans)?;
+    let (input, resource, about) = subject(snapshot, entry, event, &beans)?;
     let customer = event.customer.map(|id| snapshot.get::<Customer>(id)).transpose()?.flatten();
-    let user = by.map(|id| snapshot.get::<User>(id)).transpose()?.flatten();
+    let user = about.or(by).map(|id| snapshot.get::<User>(id)).transpose()?.flatten();
     let params = Params {
-        input: Input::Bean(bean),
-        option: event.option.to_owned(),
+        input,
+        option: event.option.clone().into_owned(),
         be_uuid: event.billing_entity.map(|id| id.to_string()).unwrap_or_default(),
         customer: customer.map(|c| beans.bean(&c)).transpose()?,
         // A customer's script is not told which of its seller's people did something.
@@ -59,8 +59,14 @@ pub(crate) fn sees_user(owner: Scope, user: &User) -> bool {
     }
 }
 
-/// The bean at the moment of the event, and the record whose events are kept in order.
-fn subject(snapshot: &Snapshot, entry: &FeedEntry, event: &Event, beans: &Beans<'_>) -> Result<(Bean, Uuid), Error> {
+/// The subject at the moment of the event, the record whose events are kept in order, and whom it is about if that is not
+/// who caused it.
+fn subject(
+    snapshot: &Snapshot,
+    entry: &FeedEntry,
+    event: &Event,
+    beans: &Beans<'_>,
+) -> Result<(Input, Uuid, Option<UserId>), Error> {
     let change = &entry.changes[event.change];
     let bean = match event.noun {
         Noun::Job => {
@@ -74,11 +80,15 @@ fn subject(snapshot: &Snapshot, entry: &FeedEntry, event: &Event, beans: &Beans<
                         job.error = None;
                         job.finished_at = None;
                     }
-                    (beans.bean(&job)?, job.item_id)
+                    (Input::Bean(beans.bean(&job)?), job.item_id, None)
                 }
                 None => (
-                    remains("Job", event.id, event.customer, event.billing_entity).with("status", event.option),
+                    Input::Bean(
+                        remains("Job", event.id, event.customer, event.billing_entity)
+                            .with("status", event.option.as_ref()),
+                    ),
                     event.id,
+                    None,
                 ),
             });
         }
@@ -90,17 +100,23 @@ fn subject(snapshot: &Snapshot, entry: &FeedEntry, event: &Event, beans: &Beans<
                     }
                     beans.bean(&server)?
                 }
-                None => remains("Server", event.id, event.customer, event.billing_entity).with("status", event.option),
+                None => remains("Server", event.id, event.customer, event.billing_entity)
+                    .with("status", event.option.as_ref()),
             }
         }
         // Who signed in; their sign-ins are kept in order.
         Noun::Session => {
             let user = change.created::<Session>()?.user_id;
-            let bean = match snapshot.get::<User>(user)? {
-                Some(user) => beans.bean(&user)?,
-                None => remains("User", user.0, event.customer, event.billing_entity),
+            let login = match snapshot.get::<User>(user)? {
+                Some(user) => login(&user),
+                None => user.to_string(),
             };
-            return Ok((bean, user.0));
+            return Ok((Input::Text(login), user.0, Some(user)));
+        }
+        Noun::Notice => {
+            let notice = change.deleted::<Notice>()?;
+            let resource = notice.user_id.map_or(notice.billing_entity_id.0, |user| user.0);
+            return Ok((told_of(notice.what), resource, notice.user_id));
         }
         Noun::Server => told::<Server>(snapshot, change, event, beans)?,
         Noun::Customer => told::<Customer>(snapshot, change, event, beans)?,
@@ -112,7 +128,34 @@ fn subject(snapshot: &Snapshot, entry: &FeedEntry, event: &Event, beans: &Beans<
         // No other noun raises events.
         other => Bean::new(other.name()),
     };
-    Ok((bean, event.id))
+    Ok((Input::Bean(bean), event.id, None))
+}
+
+/// What a script is told of something that changed no record.
+fn told_of(what: Happening) -> Input {
+    match what {
+        Happening::SignInFailed { login } => Input::Text(login),
+        Happening::ApiCall { operation, method, path, status, .. } => {
+            let call = api_call(&operation, &method, &path);
+            Input::Bean(match status {
+                Some(status) => call.with("status", status),
+                None => call,
+            })
+        }
+    }
+}
+
+/// A call of the API.
+pub(crate) fn api_call(operation: &str, method: &str, path: &str) -> Bean {
+    Bean::new("ApiCall").with("operation", operation).with("method", method).with("path", path)
+}
+
+/// How a user names themselves at a sign-in in the language: with their customer, for one address may be known to several.
+pub(crate) fn login(user: &User) -> String {
+    match user.customer_id {
+        Some(customer) => format!("{}/{customer}", user.email),
+        None => user.email.clone(),
+    }
 }
 
 /// A record as it came to be or was when it went; of a modification as it is now, for it may have gone on.

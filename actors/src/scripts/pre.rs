@@ -15,16 +15,15 @@ use super::{
 };
 use crate::{Caller, Error};
 use serde_json::Value;
-use std::sync::PoisonError;
 use sutler_lua::{Bean, Exit, Input, Params};
 use sutler_model::{
     BillingEntity, BillingEntityId, Cause, Customer, CustomerId, Disk, FieldError, Image, NewServer, RunState, Scope,
-    ScriptRun, Server, TriggerType, User, key, validate,
+    ScriptRun, Server, TriggerType, User, UserId, key, validate,
 };
 use sutler_store::{ChangeSet, Error as StoreError};
 use uuid::Uuid;
 
-/// A record about to be stored, changed or deleted.
+/// What is about to be stored, changed, deleted or done.
 pub(crate) trait Draft: Clone + Send + 'static {
     /// Its kind in the language.
     const OPTION: &'static str;
@@ -38,14 +37,51 @@ pub(crate) trait Draft: Clone + Send + 'static {
     ///
     /// # Errors
     /// Those of the store.
-    fn bean(&self, beans: &Beans<'_>) -> Result<Bean, StoreError>;
+    fn input(&self, beans: &Beans<'_>) -> Result<Input, StoreError>;
     /// Takes changes in; answers the names of those left alone.
     ///
     /// # Errors
     /// What cannot be set.
-    fn take(&mut self, before: &Bean, after: &Bean, viewer: Scope) -> Result<Vec<String>, Vec<FieldError>>;
+    fn take(&mut self, _before: &Bean, _after: &Bean, _viewer: Scope) -> Result<Vec<String>, Vec<FieldError>> {
+        Ok(Vec::new())
+    }
     /// What is wrong with it now.
-    fn problems(&self) -> Vec<FieldError>;
+    fn problems(&self) -> Vec<FieldError> {
+        Vec::new()
+    }
+}
+
+/// Something that is about to be done with no record of its own.
+#[derive(Clone)]
+pub(crate) struct Deed {
+    /// Whose events it is in order with.
+    pub id: Uuid,
+    /// Whose it is.
+    pub customer: Option<CustomerId>,
+    /// Its seller.
+    pub seller: BillingEntityId,
+    /// What the script gets.
+    pub input: Input,
+}
+
+impl Draft for Deed {
+    const OPTION: &'static str = "ANY";
+
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    fn customer(&self) -> Option<CustomerId> {
+        self.customer
+    }
+
+    fn seller(&self) -> BillingEntityId {
+        self.seller
+    }
+
+    fn input(&self, _: &Beans<'_>) -> Result<Input, StoreError> {
+        Ok(self.input.clone())
+    }
 }
 
 impl Draft for (Server, Disk) {
@@ -63,9 +99,9 @@ impl Draft for (Server, Disk) {
         self.0.billing_entity_id
     }
 
-    fn bean(&self, beans: &Beans<'_>) -> Result<Bean, StoreError> {
+    fn input(&self, beans: &Beans<'_>) -> Result<Input, StoreError> {
         let disk = Value::Object(beans.bean(&self.1)?.properties);
-        Ok(beans.bean(&self.0)?.with("disks", vec![disk]))
+        Ok(Input::Bean(beans.bean(&self.0)?.with("disks", vec![disk])))
     }
 
     fn take(&mut self, before: &Bean, after: &Bean, viewer: Scope) -> Result<Vec<String>, Vec<FieldError>> {
@@ -122,8 +158,8 @@ impl Draft for Server {
         self.billing_entity_id
     }
 
-    fn bean(&self, beans: &Beans<'_>) -> Result<Bean, StoreError> {
-        beans.bean(self)
+    fn input(&self, beans: &Beans<'_>) -> Result<Input, StoreError> {
+        beans.bean(self).map(Input::Bean)
     }
 
     fn take(&mut self, before: &Bean, after: &Bean, viewer: Scope) -> Result<Vec<String>, Vec<FieldError>> {
@@ -170,8 +206,8 @@ macro_rules! drafts {
                 seller(self)
             }
 
-            fn bean(&self, beans: &Beans<'_>) -> Result<Bean, StoreError> {
-                beans.bean(self)
+            fn input(&self, beans: &Beans<'_>) -> Result<Input, StoreError> {
+                beans.bean(self).map(Input::Bean)
             }
 
             fn take(&mut self, before: &Bean, after: &Bean, viewer: Scope) -> Result<Vec<String>, Vec<FieldError>> {
@@ -193,6 +229,23 @@ drafts! {
     User, "USER", |u| u.customer_id, |u| u.billing_entity_id, |_| Vec::new();
     Image, "IMAGE", |i| i.customer_id, |i| i.billing_entity_id, |_| Vec::new();
     BillingEntity, "BILLING_ENTITY", |_| None, |b| b.parent_id.unwrap_or(b.id), |_| Vec::new();
+}
+
+/// Who asks, as far as PRE triggers are told.
+#[derive(Clone, Debug)]
+pub(crate) struct Asking {
+    /// Who; none for the process itself.
+    pub user_id: Option<UserId>,
+    /// What it is put down to.
+    pub cause: Cause,
+    /// How many runs stand behind it.
+    pub depth: u8,
+}
+
+impl From<&Caller> for Asking {
+    fn from(caller: &Caller) -> Self {
+        Self { user_id: caller.user_id, cause: caller.cause.clone(), depth: caller.depth() }
+    }
 }
 
 /// The runs that decided about a request. They are recorded once this is dropped, whatever became of the request.
@@ -274,7 +327,7 @@ impl Scripts {
         trigger: TriggerType,
         record: &mut D,
     ) -> Result<Decided, Error> {
-        self.before_as(caller, trigger, D::OPTION, record).await
+        self.before_as(&caller.into(), trigger, D::OPTION, record).await
     }
 
     /// The same for an event whose option is not the record's kind.
@@ -283,27 +336,19 @@ impl Scripts {
     /// As [`Scripts::before`].
     pub(crate) async fn before_as<D: Draft>(
         &self,
-        caller: &Caller,
+        asking: &Asking,
         trigger: TriggerType,
-        option: &'static str,
+        option: &str,
         record: &mut D,
     ) -> Result<Decided, Error> {
         // Without listeners nothing is read.
         if !self.awaits(trigger, option) {
             return Ok(Decided::default());
         }
-        let (tree, seller) = (self.env.tree.clone(), record.seller());
-        let path = match tree.known(seller) {
-            Some(path) => path,
-            None => self.env.core.store.read(move |snapshot| tree.path(snapshot, seller)).await?,
-        };
-        let hooks = {
-            let table = self.env.table.read().unwrap_or_else(PoisonError::into_inner);
-            table.matches(trigger, option, &path, record.customer())
-        };
-        let mut decided = Decided { on: Some((self.env.clone(), caller.cause.clone())), runs: Vec::new() };
+        let hooks = self.env.listeners(trigger, option, record.seller(), record.customer()).await?;
+        let mut decided = Decided { on: Some((self.env.clone(), asking.cause.clone())), runs: Vec::new() };
         for hook in hooks {
-            let (mut run, begun, decision) = self.ask(caller, record, &hook, option).await?;
+            let (mut run, begun, decision) = self.ask(asking, record, &hook, option).await?;
             run.finished_at = Some(self.env.core.now());
             let (state, refusal) = match decision {
                 Decision::Pass => (RunState::Succeeded, None),
@@ -331,28 +376,28 @@ impl Scripts {
     }
 
     fn awaits(&self, trigger: TriggerType, option: &str) -> bool {
-        self.env.table.read().unwrap_or_else(PoisonError::into_inner).awaits(trigger, option)
+        self.env.awaits(trigger, option)
     }
 
     /// Runs one entry on the record as the entries before left it. Answers the run, its record if it reached outside, and
     /// what it decided.
     async fn ask<D: Draft>(
         &self,
-        caller: &Caller,
+        asking: &Asking,
         record: &mut D,
         hook: &Hook,
-        option: &'static str,
+        option: &str,
     ) -> Result<(ScriptRun, Option<ScriptRun>, Decision), Error> {
         let (script, entry, now) = (&hook.script, hook.entry(), self.env.core.now());
-        let mut run = draft(script, entry, self.env.core.new_id(), option, caller.cause.clone(), now);
+        let mut run = draft(script, entry, self.env.core.new_id(), option, asking.cause.clone(), now);
         run.resource_id = Some(record.id());
         run.attempts = 1;
-        let depth = caller.depth();
+        let depth = asking.depth;
         if depth >= DEPTH_MAX {
             let told = format!("stopped: {DEPTH_MAX} runs set each other off before this one");
             return Ok((run, None, Decision::Fail(told)));
         }
-        let (draft, owner, user, customer) = (record.clone(), script.owner, caller.user_id, record.customer());
+        let (draft, owner, user, customer) = (record.clone(), script.owner, asking.user_id, record.customer());
         let read = self.env.core.store.read(move |snapshot| {
             let beans = Beans::new(snapshot, owner, FEW);
             let customer = customer.map(|id| snapshot.get::<Customer>(id)).transpose()?.flatten();
@@ -364,11 +409,15 @@ impl Scripts {
                 }
                 None => None,
             };
-            Ok((draft.bean(&beans)?, customer, user))
+            Ok((draft.input(&beans)?, customer, user))
         });
-        let (before, customer, user) = read.await?;
+        let (input, customer, user) = read.await?;
+        let before = match &input {
+            Input::Bean(bean) => Some(bean.clone()),
+            _ => None,
+        };
         let params = Params {
-            input: Input::Bean(before.clone()),
+            input,
             option: option.to_owned(),
             be_uuid: record.seller().to_string(),
             customer,
@@ -386,9 +435,9 @@ impl Scripts {
             Exit::Failed(_) | Exit::Stopped(_) => Decision::Fail(run.result.clone()),
             Exit::Success | Exit::Continue => {
                 let mut changed = record.clone();
-                let taken = match &outcome.input {
-                    Some(after) => changed.take(&before, after, owner),
-                    None => Ok(Vec::new()),
+                let taken = match (&before, &outcome.input) {
+                    (Some(before), Some(after)) => changed.take(before, after, owner),
+                    _ => Ok(Vec::new()),
                 };
                 let problems = match taken {
                     Ok(ignored) => {

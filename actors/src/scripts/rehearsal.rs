@@ -201,6 +201,9 @@ fn in_hindsight(script: &Armed) -> Armed {
             TriggerType::PreModify => TriggerType::PostModify,
             TriggerType::PreDelete => TriggerType::PostDelete,
             TriggerType::PreServerStateChange => TriggerType::PostServerStateChange,
+            TriggerType::PreAuth => TriggerType::PostAuth,
+            TriggerType::PreUserApiCall => TriggerType::PostUserApiCall,
+            TriggerType::PreAdminApiCall => TriggerType::PostAdminApiCall,
             other => other,
         };
     }

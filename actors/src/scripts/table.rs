@@ -4,7 +4,7 @@
 //! billing entity above it and its customer. So what an event costs does not depend on how many triggers there are.
 //! It keeps the sources of enabled scripts, which are texts of a few kilobytes; Lua states are kept by the runtime.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 use sutler_model::{BillingEntityId, CustomerId, Entry, Scope, Script, ScriptId, Timestamp, TriggerType};
 use uuid::Uuid;
 
@@ -105,7 +105,7 @@ impl Table {
         for (index, entry) in script.entries.iter().enumerate() {
             for option in options(entry) {
                 let by_option = self.hooks.entry(entry.trigger_type).or_default();
-                let by_owner = by_option.entry(option.to_owned()).or_default();
+                let by_owner = by_option.entry(option.into_owned()).or_default();
                 by_owner.entry(script.owner.into()).or_default().push(Hook { script: script.clone(), index });
             }
         }
@@ -119,7 +119,7 @@ impl Table {
         for entry in &script.entries {
             let Some(by_option) = self.hooks.get_mut(&entry.trigger_type) else { continue };
             for option in options(entry) {
-                let Some(by_owner) = by_option.get_mut(option) else { continue };
+                let Some(by_owner) = by_option.get_mut(option.as_ref()) else { continue };
                 if let Some(hooks) = by_owner.get_mut(&script.owner.into()) {
                     hooks.retain(|hook| hook.script.id != id);
                 }
@@ -143,7 +143,9 @@ impl Table {
 
     /// Whether any entry waits for events of this type and option.
     pub(crate) fn awaits(&self, trigger: TriggerType, option: &str) -> bool {
-        self.hooks.get(&trigger).is_some_and(|by_option| by_option.contains_key(option) || by_option.contains_key(ANY))
+        self.hooks.get(&trigger).is_some_and(|by_option| {
+            by_option.contains_key(ANY) || by_option.contains_key(meant(trigger, option).as_ref())
+        })
     }
 
     /// The entries that an event sets off whose subject belongs to `customer`, sold by the entity with `path`, in the order
@@ -160,8 +162,12 @@ impl Table {
             let above = path.iter().map(|entity| Owner::Entity(entity.0));
             std::iter::once(Owner::Provider).chain(above).chain(customer.map(|customer| Owner::Customer(customer.0)))
         };
-        let mut found: Vec<Hook> = [option, ANY]
+        let option = meant(trigger, option);
+        // An event of a type without options has none but this.
+        let own = Some(option.as_ref()).filter(|option| *option != ANY);
+        let mut found: Vec<Hook> = own
             .into_iter()
+            .chain([ANY])
             .filter_map(|option| by_option.get(option))
             .flat_map(|by_owner| owners().filter_map(|owner| by_owner.get(&owner)))
             .flatten()
@@ -179,14 +185,34 @@ impl Table {
 }
 
 /// The options an entry is kept under, each once. `ANY` stands for all others, and for none at all.
-fn options(entry: &Entry) -> Vec<&str> {
-    let mut options: Vec<&str> = entry.options.iter().map(String::as_str).collect();
-    if options.is_empty() || options.contains(&ANY) || entry.trigger_type == TriggerType::Scheduled {
-        return vec![ANY];
+fn options(entry: &Entry) -> Vec<Cow<'_, str>> {
+    let mut options: Vec<Cow<'_, str>> = entry.options.iter().map(|word| meant(entry.trigger_type, word)).collect();
+    if options.is_empty() || options.iter().any(|option| option == ANY) || entry.trigger_type == TriggerType::Scheduled
+    {
+        return vec![ANY.into()];
     }
     options.sort_unstable();
     options.dedup();
     options
+}
+
+/// The option that a word stands for: some have several spellings.
+fn meant(trigger: TriggerType, word: &str) -> Cow<'_, str> {
+    match (trigger, word) {
+        (TriggerType::PostAuth, "FAILED" | "FAIL" | "UNSUCCESSFUL") => "FAILURE".into(),
+        (TriggerType::PostAuth, "SUCCESSFUL" | "SUCCEEDED") => "SUCCESS".into(),
+        (trigger, word) if trigger.is_api_call() => word.to_uppercase().into(),
+        (_, word) => word.into(),
+    }
+}
+
+/// An option as the entry spells it, which is how its function compares it.
+pub(crate) fn spelled<'a>(entry: &'a Entry, option: &'a str) -> &'a str {
+    if entry.trigger_type != TriggerType::PostAuth {
+        return option;
+    }
+    let same = |word: &&String| meant(entry.trigger_type, word) == meant(entry.trigger_type, option);
+    entry.options.iter().find(same).map_or(option, String::as_str)
 }
 
 #[cfg(test)]
@@ -278,6 +304,29 @@ mod tests {
         table.disarm(ScriptId(Uuid::from_u128(1)));
         assert!(!table.awaits(TriggerType::PostCreate, "DISK"));
         assert!(table.hooks.values().all(HashMap::is_empty));
+    }
+
+    #[test]
+    fn an_option_is_found_under_every_spelling_and_told_in_the_entrys_own() {
+        let mut table = Table::default();
+        let failed = entry(TriggerType::PostAuth, &["FAILED"], 0);
+        table.arm(armed(1, 1, Scope::Provider, vec![failed.clone()]));
+        table.arm(armed(2, 1, Scope::Provider, vec![entry(TriggerType::PostUserApiCall, &["createServer"], 0)]));
+        let found = |trigger, option| {
+            let hooks = table.matches(trigger, option, &[], None);
+            hooks.iter().map(|hook| hook.script.id.0.as_u128()).collect::<Vec<_>>()
+        };
+        assert_eq!(found(TriggerType::PostAuth, "FAILURE"), [1]);
+        assert_eq!(found(TriggerType::PostAuth, "SUCCESS"), []);
+        assert_eq!((spelled(&failed, "FAILURE"), spelled(&failed, "SUCCESS")), ("FAILED", "SUCCESS"));
+        for word in ["createServer", "CREATESERVER"] {
+            assert_eq!(found(TriggerType::PostUserApiCall, word), [2]);
+            assert!(table.awaits(TriggerType::PostUserApiCall, word));
+        }
+        assert_eq!(found(TriggerType::PostUserApiCall, "createDisk"), []);
+        assert!(!table.awaits(TriggerType::PostAdminApiCall, "createServer"));
+        table.disarm(ScriptId(Uuid::from_u128(1)));
+        assert!(!table.awaits(TriggerType::PostAuth, "FAILURE"));
     }
 
     #[test]

@@ -143,7 +143,7 @@ pub(crate) fn read(function: &str, descriptor: &Value) -> Result<Described, Scri
         name: text("name").unwrap_or_else(|| function.to_owned()),
         description: text("description").unwrap_or_default(),
         trigger_type,
-        options: options(get(fields, "triggerOptions")).map_err(wrong)?,
+        options: options(get(fields, "triggerOptions"), trigger_type).map_err(wrong)?,
         priority: match get(fields, "priority") {
             None | Some(Value::Null) => 0,
             #[allow(clippy::cast_possible_truncation)] // saturates, and the order of such extremes is all the same
@@ -155,17 +155,22 @@ pub(crate) fn read(function: &str, descriptor: &Value) -> Result<Described, Scri
     }))
 }
 
-fn options(value: Option<&Value>) -> Result<Vec<String>, String> {
+fn options(value: Option<&Value>, trigger_type: TriggerType) -> Result<Vec<String>, String> {
     let any = || vec!["ANY".to_owned()];
+    let read = |word: &str| match word.trim() {
+        // Names of methods, which scripts compare as they are: `createServer`.
+        name if trigger_type.is_api_call() && !name.eq_ignore_ascii_case("ANY") => name.to_owned(),
+        word => word.to_uppercase(),
+    };
     match value {
         None | Some(Value::Null) => Ok(any()),
         Some(Value::Array(words)) if words.is_empty() => Ok(any()),
         Some(Value::Array(words)) => words
             .iter()
-            .map(|word| as_text(word).map(|w| w.trim().to_uppercase()))
+            .map(|word| as_text(word).map(|word| read(&word)))
             .collect::<Option<Vec<_>>>()
             .ok_or_else(|| "has `triggerOptions` that are not all texts".to_owned()),
-        Some(Value::String(word)) => Ok(vec![word.trim().to_uppercase()]),
+        Some(Value::String(word)) => Ok(vec![read(word)]),
         Some(_) => Err("has `triggerOptions` that are not a list".to_owned()),
     }
 }
@@ -309,6 +314,20 @@ mod tests {
     }
 
     #[test]
+    fn names_of_api_methods_keep_their_case_and_other_options_have_none() {
+        let options = |trigger: &str, options: Value| match read(
+            "f",
+            &json!({"triggerType": trigger, "triggerOptions": options}),
+        ) {
+            Ok(Described::Trigger(entry)) => entry.options,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(options("POST_USER_API_CALL", json!([" createServer ", "any"])), ["createServer", "ANY"]);
+        assert_eq!(options("PRE_ADMIN_API_CALL", json!("modifyServer")), ["modifyServer"]);
+        assert_eq!(options("POST_AUTH", json!(["success"])), ["SUCCESS"]);
+    }
+
+    #[test]
     fn a_schedule_says_what_becomes_of_missed_times() {
         for (word, meant) in [("skip", Missed::Skip), ("ONCE", Missed::Once), ("Each", Missed::Each)] {
             let schedule = scheduled(json!({"frequency": {"HOUR": 1}, "missed": word})).unwrap();
@@ -353,8 +372,8 @@ mod tests {
         };
         assert_eq!(other(json!({"api": "BILLING", "ref": "x"})), ("BILLING".into(), None));
         assert_eq!(
-            other(json!({"api": "TRIGGER", "triggerType": "PRE_AUTH"})),
-            ("TRIGGER".into(), Some("PRE_AUTH".into()))
+            other(json!({"api": "TRIGGER", "triggerType": "TAX_CALCULATION"})),
+            ("TRIGGER".into(), Some("TAX_CALCULATION".into()))
         );
         for (descriptor, word) in [
             (json!({"api": "TRIGGER", "triggerType": "PRE_LUNCH"}), "PRE_LUNCH"),

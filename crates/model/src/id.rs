@@ -44,11 +44,13 @@ pub enum Noun {
     Receipt = 16,
     /// [`crate::ScriptRevision`]
     ScriptRevision = 17,
+    /// [`crate::Notice`]
+    Notice = 18,
 }
 
 impl Noun {
     /// Every noun, in stored order.
-    pub const ALL: [Noun; 17] = [
+    pub const ALL: [Noun; 18] = [
         Noun::BillingEntity,
         Noun::Customer,
         Noun::User,
@@ -66,6 +68,7 @@ impl Noun {
         Noun::Invoice,
         Noun::Receipt,
         Noun::ScriptRevision,
+        Noun::Notice,
     ];
 
     /// The word used in events, metrics and messages: `server`, `billing_entity`.
@@ -88,6 +91,7 @@ impl Noun {
             Noun::Invoice => "invoice",
             Noun::Receipt => "receipt",
             Noun::ScriptRevision => "script_revision",
+            Noun::Notice => "notice",
         }
     }
 }
@@ -183,4 +187,6 @@ ids! {
     ReceiptId => Receipt,
     /// A text that a script had.
     RevisionId => ScriptRevision,
+    /// Something that happened.
+    NoticeId => Notice,
 }

@@ -28,8 +28,18 @@ pub enum TriggerType {
     PreServerStateChange,
     /// After a server changed state.
     PostServerStateChange,
-    /// After somebody signed in.
+    /// When a known user's password is checked; may refuse the sign-in.
+    PreAuth,
+    /// After somebody signed in, or failed to.
     PostAuth,
+    /// Before a customer's user or key does something through the API; may refuse it.
+    PreUserApiCall,
+    /// After a customer's user or key did something through the API.
+    PostUserApiCall,
+    /// Before a seller's staff do something through the API; may refuse it.
+    PreAdminApiCall,
+    /// After a seller's staff did something through the API.
+    PostAdminApiCall,
     /// At set times.
     Scheduled,
     /// After the block itself was loaded: its global function `init`, which nobody registers.
@@ -39,7 +49,21 @@ pub enum TriggerType {
 impl TriggerType {
     /// Whether it runs inside the request rather than after the event.
     pub const fn is_pre(self) -> bool {
-        matches!(self, Self::PreCreate | Self::PreModify | Self::PreDelete | Self::PreServerStateChange)
+        matches!(
+            self,
+            Self::PreCreate
+                | Self::PreModify
+                | Self::PreDelete
+                | Self::PreServerStateChange
+                | Self::PreAuth
+                | Self::PreUserApiCall
+                | Self::PreAdminApiCall
+        )
+    }
+
+    /// Whether its options are names of API methods rather than words in capitals.
+    pub const fn is_api_call(self) -> bool {
+        matches!(self, Self::PreUserApiCall | Self::PostUserApiCall | Self::PreAdminApiCall | Self::PostAdminApiCall)
     }
 }
 

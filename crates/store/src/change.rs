@@ -98,6 +98,11 @@ impl ChangeSet {
         self
     }
 
+    /// Tells of something in the feed alone: the record comes and goes in this set.
+    pub fn mention<R: Record>(&mut self, record: &mut R) -> &mut Self {
+        self.create(record).delete(record)
+    }
+
     /// Demands that `record` is still at its version, without changing it.
     pub fn require<R: Record>(&mut self, record: &R) -> &mut Self {
         let version = Some(record.version());

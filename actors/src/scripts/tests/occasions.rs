@@ -139,8 +139,8 @@ async fn a_pre_trigger_changes_what_is_about_to_be_changed_within_its_owners_rig
 async fn changes_deletions_and_sign_ins_are_told_after_they_happened() {
     let bench = Bench::start().await;
     let (system, caller) = (&bench.system, &bench.caller);
-    let say =
-        r#"print(p.triggerOption, p.input:getEmail() or p.input:getResourceName(), p.customer:getResourceUUID())"#;
+    let say = r#"local name = type(p.input) == "string" and p.input or p.input:getEmail() or p.input:getResourceName()
+            print(p.triggerOption, name, p.customer:getResourceUUID())"#;
     for trigger in ["POST_MODIFY", "POST_DELETE", "POST_AUTH"] {
         bench.script(trigger, Scope::Provider, block(trigger, r#""ANY""#, &format!("print('{trigger}') {say}"))).await;
     }
@@ -173,9 +173,9 @@ async fn changes_deletions_and_sign_ins_are_told_after_they_happened() {
         })
         .collect();
     let id = bench.customer.to_string();
-    let name = user.email.as_str();
+    let (name, login) = (user.email.as_str(), format!("{}/{id}", user.email));
     let expected = [
-        ("POST_AUTH", vec!["SUCCESS", name, &id]),
+        ("POST_AUTH", vec!["SUCCESS", &login, &id]),
         ("POST_MODIFY", vec!["USER", name, &id]),
         ("POST_DELETE", vec!["USER", name, &id]),
         ("POST_MODIFY", vec!["CUSTOMER", "Other", &id]),

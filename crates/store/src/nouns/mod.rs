@@ -9,6 +9,7 @@ mod interval;
 mod invoice;
 mod job;
 mod node;
+mod notice;
 mod plan;
 mod receipt;
 mod script;
@@ -51,6 +52,7 @@ macro_rules! for_noun {
             Noun::Invoice => with!(model::Invoice),
             Noun::Receipt => with!(model::Receipt),
             Noun::ScriptRevision => with!(model::ScriptRevision),
+            Noun::Notice => with!(model::Notice),
         }
     }};
 }

@@ -114,6 +114,47 @@ fn a_store_rebuilt_from_its_copy_is_equal_table_by_table() {
     assert_eq!(Store::open(&rebuilt, options()).unwrap().index().all(Noun::Server).len(), 25);
 }
 
+#[test]
+fn what_only_passes_through_is_in_the_feed_alone_and_a_rebuild_takes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let copy = folder.path().join("copy");
+    let follower = Follower::start(store.clone(), copy.clone()).unwrap();
+    let mut notice = Notice {
+        id: store.new_uuid().into(),
+        version: 0,
+        customer_id: Some(Uuid::from_u128(1).into()),
+        billing_entity_id: Uuid::from_u128(2).into(),
+        user_id: None,
+        what: Happening::SignInFailed { login: "ada@example.org".into() },
+        created_at: Timestamp(1),
+    };
+    let mut mention = set();
+    mention.mention(&mut notice);
+    let seq = run(store.commit(mention)).unwrap().seq;
+    // One that lasts a while goes with what became of it.
+    let mut lasting = Notice { id: store.new_uuid().into(), version: 0, ..notice.clone() };
+    create(&store, &mut lasting).unwrap();
+    let mut ended = Notice { what: Happening::SignInFailed { login: "eve@example.org".into() }, ..lasting.clone() };
+    let mut end = set();
+    end.update(&lasting, &mut ended).delete(&ended);
+    let ended_seq = run(store.commit(end)).unwrap().seq;
+    assert!(store.index().all(Noun::Notice).is_empty());
+    assert_eq!(run(store.get::<Notice>(notice.id)).unwrap(), None);
+    for (seq, expected) in [(seq, &notice), (ended_seq, &ended)] {
+        let entry = store.feed(seq, 1).unwrap().remove(0);
+        let gone = entry.changes.last().unwrap();
+        assert_eq!((gone.noun, gone.op, gone.customer_id), (Noun::Notice, Op::Deleted, Some(Uuid::from_u128(1))));
+        assert_eq!(gone.deleted::<Notice>().unwrap(), *expected);
+    }
+    wait_until_copied(&follower, ended_seq);
+    drop((follower, store));
+    let rebuilt = folder.path().join("rebuilt.redb");
+    assert_eq!(rebuild(&copy, &rebuilt).unwrap().seq, ended_seq);
+    assert_eq!(content(&rebuilt), content(&folder.path().join("store.redb")));
+    crate::verify(&rebuilt).unwrap();
+}
+
 fn last_segment(copy: &Path) -> PathBuf {
     crate::segment::list(copy).unwrap().pop().unwrap().1
 }
