@@ -218,3 +218,27 @@ async fn keys_between_the_seller_and_its_scripts_are_not_shown_to_customers() {
     assert_eq!(found.items().len(), 1);
     assert!(world.ada.client.get("/servers?key=env%3Dtest").await.items().is_empty());
 }
+
+#[tokio::test]
+async fn a_job_for_later_is_shown_as_such_and_can_be_taken_back() {
+    let world = World::new().await;
+    let ada = &world.ada.client;
+    let id = world.running_server(ada, "web-1").await;
+    let stop = json!({ "action": "stop", "start_at": "2099-01-01T00:00:00Z" });
+    let refused = ada.post(&format!("/servers/{id}/actions"), stop).await.expect(422);
+    assert!(refused.body.to_string().contains("start_at"), "{}", refused.body);
+    let at = sutler_model::Timestamp(
+        i64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()).unwrap(),
+    );
+    let later = json!(at.plus_ms(3_600_000));
+    let job =
+        ada.post(&format!("/servers/{id}/actions"), json!({ "action": "stop", "start_at": later })).await.expect(202);
+    assert_eq!((&job.body["scheduled"], &job.body["start_at"]), (&json!(true), &later));
+    assert_eq!(ada.get(&format!("/servers/{id}")).await.body["state"], "running");
+    let listed = ada.get("/jobs?scheduled=true").await;
+    assert_eq!((listed.items().len(), &listed.items()[0]["id"]), (1, &json!(job.id())));
+    world.bob.client.post(&format!("/jobs/{}/cancel", job.id()), json!({})).await.problem(404, "not_found");
+    let taken = ada.post(&format!("/jobs/{}/cancel", job.id()), json!({})).await.expect(202);
+    assert_eq!((&taken.body["state"], &taken.body["scheduled"]), (&json!("cancelled"), &json!(false)));
+    assert!(ada.get("/jobs?scheduled=true").await.items().is_empty());
+}

@@ -1,6 +1,6 @@
 //! What every part of this crate stands on: the store, the nodes' drivers, the settings and the time.
 
-use crate::{nodes::Nodes, placement::Placement, statistics::Statistics};
+use crate::{jobs::Later, nodes::Nodes, placement::Placement, statistics::Statistics};
 use sutler_drivers::simulated::Simulated;
 use sutler_lua::Egress;
 use sutler_model::Timestamp;
@@ -76,6 +76,8 @@ pub struct Core {
     pub nodes: Nodes,
     /// Which node, and why.
     pub placement: Placement,
+    /// Jobs accepted for later.
+    pub(crate) later: Later,
     /// What guests use.
     pub(crate) statistics: Statistics,
     /// How to behave.

@@ -12,6 +12,7 @@ mod meter;
 mod node;
 mod nodes;
 mod ops;
+pub mod password;
 mod placement;
 pub mod registry;
 mod scripts;

@@ -288,6 +288,8 @@ pub(crate) fn new_job(
         request_hash: None,
         cancel_requested: false,
         deadline_at: at.plus_ms(core.settings.job_deadline_ms),
+        start_at: None,
+        scheduled: false,
         cause,
         created_at: at,
         started_at: None,

@@ -4,7 +4,7 @@ use crate::{
     Core, Error, Nodes, Placement, Settings,
     customer::CustomerActor,
     enrol,
-    jobs::Engine,
+    jobs::{Engine, Later, keep_time},
     keeper,
     meter::MeterActor,
     node::{self, NodeActor},
@@ -75,6 +75,7 @@ impl System {
             store,
             nodes: Nodes::default(),
             placement: Placement::default(),
+            later: Later::default(),
             statistics: Statistics::default(),
             settings: Arc::new(settings),
             simulated,
@@ -106,6 +107,7 @@ impl System {
         });
         let system = Self { inner };
         system.inner.scripts.start().await?;
+        system.spawn(keep_time(core.clone(), servers.clone()));
         system.spawn(keeper::keep(core.clone(), servers));
         let spread = core.settings.node_poll_ms / u64::try_from(enrolled.len().max(1)).unwrap_or(1);
         for (i, id) in (0..).zip(enrolled) {

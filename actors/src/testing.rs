@@ -37,8 +37,13 @@ impl Bench {
     }
 
     pub(crate) async fn start_with(root: &Path, settings: Settings) -> Self {
+        Self::start_by(root, settings, Options::default()).await
+    }
+
+    /// Starts by the clock of the options.
+    pub(crate) async fn start_by(root: &Path, settings: Settings, options: Options) -> Self {
         std::fs::create_dir_all(root).expect("the folder");
-        let store = Store::open(&root.join("store.redb"), Options::default()).expect("the store opens");
+        let store = Store::open(&root.join("store.redb"), options).expect("the store opens");
         let file = Some(root.join("world.jsonl"));
         let world = Simulated::new(Config { file, deadline_ms: 100, ..Config::default() }).expect("the world");
         let nodes = vec![NodeConfig {

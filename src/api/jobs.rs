@@ -35,6 +35,8 @@ pub struct JobFilter {
     /// In one of these states, comma-separated.
     #[param(example = "in_progress,waiting")]
     state: Option<String>,
+    /// Whether they wait for a later time.
+    scheduled: Option<bool>,
     /// Working on this record.
     item_id: Option<Uuid>,
     /// Part of this job.
@@ -80,6 +82,10 @@ pub struct JobView {
     cancel_requested: bool,
     /// When it is given up.
     deadline_at: Timestamp,
+    /// The time it was accepted for; null: at once.
+    start_at: Option<Timestamp>,
+    /// Waits for `start_at`; until then nothing of it has begun.
+    scheduled: bool,
     /// When it was accepted.
     created_at: Timestamp,
     /// When its first step began.
@@ -127,6 +133,8 @@ impl JobView {
             }),
             cancel_requested: job.cancel_requested,
             deadline_at: job.deadline_at,
+            start_at: job.start_at,
+            scheduled: job.scheduled,
             created_at: job.created_at,
             started_at: job.started_at,
             finished_at: job.finished_at,
@@ -146,6 +154,9 @@ async fn list_jobs(State(api): State<Arc<Api>>, Who(caller): Who, listing: Listi
     }
     if let Some(states) = &asked.state {
         filter = filter.any(Field::State, words::<JobState>("state", states)?);
+    }
+    if let Some(scheduled) = asked.scheduled {
+        filter = filter.when(move |job: &Job| job.scheduled == scheduled);
     }
     if let Some(id) = asked.item_id {
         filter = filter.is(Field::Subject, key(id));

@@ -1,11 +1,9 @@
 //! Passwords: argon2id on threads where blocking is allowed, a few at a time.
 
 use super::problem::Problem;
-use argon2::{
-    Argon2, PasswordHash, PasswordHasher, PasswordVerifier,
-    password_hash::{SaltString, rand_core::OsRng},
-};
+use argon2::{Argon2, PasswordHash, PasswordVerifier};
 use std::sync::{Arc, OnceLock};
+pub use sutler_actors::password::hash;
 use tokio::sync::Semaphore;
 
 /// Hashes at the same time. Each takes 19 MiB and a core for tens of milliseconds; sign-ins must not starve the rest.
@@ -62,15 +60,6 @@ impl Passwords {
         .await
         .map_err(|e| Problem::internal(&e))
     }
-}
-
-/// The PHC text of `password`, on this thread.
-///
-/// # Errors
-/// Those of argon2.
-pub fn hash(password: &str) -> Result<String, argon2::password_hash::Error> {
-    // The defaults are OWASP's recommendation: argon2id, 19 MiB, two passes, one lane.
-    Argon2::default().hash_password(password.as_bytes(), &SaltString::generate(&mut OsRng)).map(|h| h.to_string())
 }
 
 /// A hash nobody's password has, with the parameters of the real ones.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use sutler_actors::{Caller, Error, ServerAction, ServerPatch};
 use sutler_model::{
     BillingEntityId, CustomerId, ImageId, NodeId, Noun, Permission, ResourceKey, Server, ServerId, ServerState,
-    server::NewServer,
+    Timestamp, server::NewServer,
 };
 use sutler_store::{Field, Filter};
 use utoipa::{IntoParams, ToSchema};
@@ -85,6 +85,8 @@ pub struct CreateServer {
     /// Keys to set.
     #[serde(default)]
     keys: Vec<ResourceKey>,
+    /// Build it at this time, at most a year ahead; at once unless given. Its name and quota are taken at once.
+    start_at: Option<Timestamp>,
 }
 
 /// Changes to a server; what is left out stays.
@@ -135,6 +137,8 @@ pub struct ActOnServer {
     /// Pull the plug rather than ask the guest.
     #[serde(default)]
     force: bool,
+    /// Do it at this time, at most a year ahead; at once unless given. Whether the server's state allows it is seen then.
+    start_at: Option<Timestamp>,
 }
 
 /// What can be done with a server.
@@ -207,7 +211,7 @@ async fn create_server(State(api): State<Arc<Api>>, Who(caller): Who, input: Inp
         ssh_keys: asked.ssh_keys,
         keys: asked.keys,
     };
-    let job = api.system.create_server(&caller, customer, new, key).await?;
+    let job = api.system.create_server_at(&caller, customer, new, asked.start_at, key).await?;
     reply::accepted(&job, &JobView::of(job.clone(), &caller))
 }
 
@@ -237,7 +241,12 @@ async fn update_server(
     if_match: IfMatch,
     Input { value: asked, .. }: Input<ChangeServer>,
 ) -> Answer {
-    let patch = ServerPatch { ssh_keys: asked.ssh_keys, user_data: asked.user_data, keys: asked.keys };
+    let patch = ServerPatch {
+        ssh_keys: asked.ssh_keys,
+        user_data: asked.user_data,
+        keys: asked.keys,
+        ..ServerPatch::default()
+    };
     let demand = if_match.demand(api.store().index().version(Noun::Server, id.0));
     let server = api.system.update_server(&caller, id, demand, patch).await.map_err(|e| if_match.problem(e))?;
     reply::versioned(server.version, &view(server, &caller))
@@ -255,7 +264,7 @@ async fn delete_server(
     if_match: IfMatch,
     Key(key): Key,
 ) -> Answer {
-    act(&api, &caller, id, ServerAction::Delete, if_match, key).await
+    act(&api, &caller, id, ServerAction::Delete, None, if_match, key).await
 }
 
 /// Start, stop or restart a server.
@@ -275,7 +284,7 @@ async fn act_on_server(
         Action::Stop => ServerAction::Stop { force },
         Action::Reboot => ServerAction::Reboot { force },
     };
-    act(&api, &caller, id, action, if_match, key).await
+    act(&api, &caller, id, action, asked.start_at, if_match, key).await
 }
 
 async fn act(
@@ -283,11 +292,12 @@ async fn act(
     caller: &Caller,
     id: ServerId,
     action: ServerAction,
+    start_at: Option<Timestamp>,
     if_match: IfMatch,
     key: Option<sutler_actors::Idempotency>,
 ) -> Answer {
     let demand = if_match.demand(api.store().index().version(Noun::Server, id.0));
-    match api.system.act_on_server(caller, id, action, demand, key).await {
+    match api.system.act_on_server_at(caller, id, action, demand, start_at, key).await {
         Ok(job) => reply::accepted(&job, &JobView::of(job.clone(), caller)),
         Err(error @ Error::State { .. }) => {
             // The state is often another job's doing; naming it lets the caller follow or cancel that.

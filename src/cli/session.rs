@@ -79,7 +79,8 @@ impl Session {
     /// Those of the request; [`Error::Job`].
     pub async fn write(&self, request: RequestBuilder, done: &str, write: &Write) -> Result<(), Error> {
         let answer = self.post(request, write).await?;
-        if answer.status == 202 && !write.no_wait {
+        // What is to begin later is not waited for.
+        if answer.status == 202 && !write.no_wait && answer.body["scheduled"] != true {
             let id = answer.body["id"].as_str().unwrap_or_default();
             if write.cancels {
                 return self.format.record(&job::watch(&self.client, id, "cancelled").await?);

@@ -4,6 +4,7 @@ mod create_server;
 mod delete_server;
 mod engine;
 mod guest;
+mod later;
 mod power;
 mod step;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod suite;
 pub use engine::Engine;
 pub(crate) use engine::fault_name;
 pub(crate) use guest::state_of;
+pub(crate) use later::{Later, keep_time};
 pub(crate) use step::{Apply, Step, StepCtx, StepError, Work, chain, nothing};
 #[cfg(test)]
 pub(crate) use suite::committed as accepted;

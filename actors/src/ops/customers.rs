@@ -20,6 +20,16 @@ impl System {
     /// # Errors
     /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`].
     pub async fn create_billing_entity(&self, caller: &Caller, new: NewBillingEntity) -> Result<BillingEntity, Error> {
+        self.create_billing_entity_as(caller, self.inner.core.new_id(), new).await
+    }
+
+    /// The same under an id that the caller has derived, so that asking again cannot make a second one.
+    pub(crate) async fn create_billing_entity_as(
+        &self,
+        caller: &Caller,
+        id: BillingEntityId,
+        new: NewBillingEntity,
+    ) -> Result<BillingEntity, Error> {
         caller.must(Permission::CustomersWrite)?;
         valid(validate::name("name", &new.name).err())?;
         let parent = self.entity(caller, new.parent_id).await?;
@@ -27,7 +37,6 @@ impl System {
             let detail = format!("has {DEPTH_MAX} levels above it already; choose one further up");
             return Err(Error::Invalid(vec![FieldError::new("parent_id", detail)]));
         }
-        let id = self.inner.core.new_id();
         let mut path = parent.path.clone();
         path.push(id);
         let mut entity = self.new_entity(id, new.name, Some(parent.id), path, new.currency);
@@ -43,13 +52,23 @@ impl System {
     /// # Errors
     /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`], [`Error::Refused`].
     pub async fn create_customer(&self, caller: &Caller, new: NewCustomer) -> Result<Customer, Error> {
+        self.create_customer_as(caller, self.inner.core.new_id(), new).await
+    }
+
+    /// The same under an id that the caller has derived, so that asking again cannot make a second one.
+    pub(crate) async fn create_customer_as(
+        &self,
+        caller: &Caller,
+        id: CustomerId,
+        new: NewCustomer,
+    ) -> Result<Customer, Error> {
         caller.must(Permission::CustomersWrite)?;
         valid(validate::name("name", &new.name).err().into_iter().chain(key::problems("keys", &new.keys)))?;
         let entity = self.entity(caller, new.billing_entity_id).await?;
         self.plan_of(entity.id, new.plan_id).await?;
         let at = self.inner.core.now();
         let mut customer = Customer {
-            id: self.inner.core.new_id(),
+            id,
             version: 0,
             name: new.name,
             billing_entity_id: entity.id,

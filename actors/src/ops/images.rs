@@ -1,6 +1,9 @@
 //! Images.
 
-use super::{NewImage, reach::valid};
+use super::{
+    ImagePatch, NewImage,
+    reach::{unchanged, valid},
+};
 use crate::{Caller, Error, System};
 use std::path::Path;
 use sutler_model::{Boot, FieldError, Image, ImageId, ImageState, Noun, Permission, TriggerType, server, validate};
@@ -81,6 +84,52 @@ impl System {
             return Err(error.into());
         }
         Ok(image)
+    }
+
+    /// An image that the caller may change.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], also for one that is only offered to the caller.
+    pub(crate) async fn image(&self, caller: &Caller, id: ImageId) -> Result<Image, Error> {
+        let image: Image = self.find(id).await?;
+        self.reach(caller, image.billing_entity_id, image.customer_id, (Noun::Image, id.into())).await?;
+        Ok(image)
+    }
+
+    /// Renames, offers or takes back an image. Servers made from it stay.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`], [`Error::Stale`].
+    pub async fn update_image(
+        &self,
+        caller: &Caller,
+        id: ImageId,
+        if_match: Option<u64>,
+        patch: ImagePatch,
+    ) -> Result<Image, Error> {
+        caller.must(Permission::ImagesWrite)?;
+        let old = self.image(caller, id).await?;
+        unchanged(&old, if_match)?;
+        let mut new = old.clone();
+        if let Some(name) = patch.name {
+            valid(validate::name("name", &name).err())?;
+            new.name = name;
+        }
+        new.state = patch.state.unwrap_or(old.state);
+        if patch.published == Some(true) {
+            if caller.role.is_customer() && old.customer_id.is_some() {
+                // Others' servers would run what nobody at the seller has looked at.
+                return Err(Error::Forbidden(Permission::OperatorWrite));
+            }
+            new.customer_id = None;
+        }
+        if new == old {
+            return Ok(old);
+        }
+        let mut set = ChangeSet::new(caller.cause.clone());
+        set.update(&old, &mut new);
+        self.store().commit(set).await?;
+        Ok(new)
     }
 
     /// Copies kernel and initial RAM disk beside the images.

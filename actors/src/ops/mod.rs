@@ -11,7 +11,7 @@ mod rehearsals;
 mod requests;
 mod revisions;
 mod scripts;
-mod servers;
+pub(crate) mod servers;
 mod users;
 
 pub(crate) use reach::missing;

@@ -1,10 +1,10 @@
 //! What callers ask for.
 
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 use sutler_model::{
-    BillingEntityId, Boot, Currency, CustomerId, CustomerStatus, Nanos, Permission, PlanId, Quota, ResourceKey, Role,
-    Scope, Timestamp,
+    BillingEntityId, Boot, Currency, CustomerId, CustomerStatus, ImageState, Nanos, Permission, PlanId, Quota,
+    ResourceKey, Role, Scope, Timestamp,
 };
 use uuid::Uuid;
 
@@ -36,6 +36,8 @@ pub struct ServerPatch {
     pub user_data: Option<String>,
     /// New keys, replacing all.
     pub keys: Option<Vec<ResourceKey>>,
+    /// New settings of configuration providers, replacing all.
+    pub provider_values: Option<BTreeMap<String, BTreeMap<String, String>>>,
 }
 
 /// The provider to begin with.
@@ -242,6 +244,17 @@ pub struct NewImage {
     pub boot: Boot,
     /// Smallest memory it runs in, MiB.
     pub memory_mib_min: u64,
+}
+
+/// Changes to an image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImagePatch {
+    /// New name.
+    pub name: Option<String>,
+    /// Offer it, or keep it only for the servers made from it.
+    pub state: Option<ImageState>,
+    /// True: a customer's image is offered to all of its publisher's from now on.
+    pub published: Option<bool>,
 }
 
 /// A fault to order, in simulated mode: of a driver's call, of a step of a job, or of a job, which is its first step.

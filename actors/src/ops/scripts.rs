@@ -22,6 +22,16 @@ impl System {
     /// [`Error::Script`] with the line for a source that does not compile or register; [`Error::Invalid`],
     /// [`Error::NotFound`] for an owner out of reach, [`Error::Forbidden`], [`Error::Taken`].
     pub async fn create_script(&self, caller: &Caller, new: NewScript) -> Result<Script, Error> {
+        self.create_script_as(caller, self.inner.core.new_id(), new).await
+    }
+
+    /// The same under an id that the caller has derived, so that asking again cannot make a second one.
+    pub(crate) async fn create_script_as(
+        &self,
+        caller: &Caller,
+        id: ScriptId,
+        new: NewScript,
+    ) -> Result<Script, Error> {
         caller.must(Permission::ScriptsWrite)?;
         valid(validate::name("name", &new.name).err())?;
         self.owner(caller, new.owner).await?;
@@ -29,7 +39,7 @@ impl System {
         let core = &self.inner.core;
         let at = core.now();
         let mut script = Script {
-            id: core.new_id(),
+            id,
             version: 0,
             name: new.name,
             owner: new.owner,
@@ -176,7 +186,7 @@ impl System {
     }
 
     /// A script within the caller's reach.
-    pub(super) async fn script(&self, caller: &Caller, id: ScriptId) -> Result<Script, Error> {
+    pub(crate) async fn script(&self, caller: &Caller, id: ScriptId) -> Result<Script, Error> {
         let script: Script = self.find(id).await?;
         self.owner(caller, script.owner).await.map_err(|error| hidden(error, Noun::Script, id.into()))?;
         Ok(script)

@@ -10,11 +10,14 @@ use crate::{
 };
 use sutler_drivers::compute::Console;
 use sutler_model::{
-    Customer, CustomerId, CustomerStatus, Disk, DiskState, Evidence, FieldError, Image, ImageState, Job, JobId,
-    JobInput, NewServer, Nic, Noun, Permission, Server, ServerId, ServerState, TriggerType, UserId, Wanted,
+    Customer, CustomerId, CustomerStatus, Disk, DiskState, Evidence, FieldError, Image, ImageState, Job, JobError,
+    JobId, JobInput, JobState, NewServer, Nic, Noun, Permission, Server, ServerId, ServerState, Timestamp, TriggerType,
+    UserId, Wanted,
 };
 use sutler_store::{ChangeSet, Field};
 
+/// How far ahead a job may be accepted for, milliseconds.
+const START_AHEAD_MS: i64 = 366 * sutler_model::time::DAY_MS;
 /// Tries of an action whose record others change at the same time.
 const LOST_RACES_MAX: u32 = 20;
 
@@ -31,6 +34,22 @@ impl System {
         new: NewServer,
         key: Option<Idempotency>,
     ) -> Result<Job, Error> {
+        self.create_server_at(caller, customer, new, None, key).await
+    }
+
+    /// The same, built at a later time. Its name and its part of the quota are taken at once.
+    ///
+    /// # Errors
+    /// As [`System::create_server`]; [`Error::Invalid`] for a time too far away.
+    pub async fn create_server_at(
+        &self,
+        caller: &Caller,
+        customer: CustomerId,
+        new: NewServer,
+        start_at: Option<Timestamp>,
+        key: Option<Idempotency>,
+    ) -> Result<Job, Error> {
+        let start_at = self.later(start_at)?;
         caller.must(Permission::ServersWrite)?;
         valid(new.problems())?;
         let customer = self.customer(caller, customer).await?;
@@ -59,8 +78,9 @@ impl System {
         let input = JobInput::CreateServer { server_id: server.id, disk_id: disk.id, start: new.start };
         let mut job = new_job(&self.inner.core, &server, input, caller.cause.clone(), caller.user_id);
         take_key(&mut job, key.as_ref());
+        self.put_off(&mut job, start_at);
         server.job_id = Some(job.id);
-        let (job_id, server_id) = (job.id, server.id);
+        let server_id = server.id;
         let admit = Admit { server, disk, job: job.clone() };
         let customer_id = customer.id.into();
         let answer = self.inner.customers.ask(customer_id, admit).await.map_err(|e| asked(e, customer_id))??.await;
@@ -72,7 +92,7 @@ impl System {
             return self.lost_to_the_same_key(&customer, caller.user_id, key.as_ref(), error).await;
         }
         job.version = 1;
-        self.wake(server_id, job_id);
+        self.begin(server_id, &job);
         Ok(job)
     }
 
@@ -89,6 +109,24 @@ impl System {
         if_match: Option<u64>,
         key: Option<Idempotency>,
     ) -> Result<Job, Error> {
+        self.act_on_server_at(caller, id, action, if_match, None, key).await
+    }
+
+    /// The same at a later time. PRE triggers are asked at once; whether the server's state allows it is seen when the time
+    /// has come.
+    ///
+    /// # Errors
+    /// As [`System::act_on_server`]; [`Error::Invalid`] for a time too far away.
+    pub async fn act_on_server_at(
+        &self,
+        caller: &Caller,
+        id: ServerId,
+        action: ServerAction,
+        if_match: Option<u64>,
+        start_at: Option<Timestamp>,
+        key: Option<Idempotency>,
+    ) -> Result<Job, Error> {
+        let start_at = self.later(start_at)?;
         caller.must(Permission::ServersWrite)?;
         let mut lost = 0;
         loop {
@@ -107,20 +145,29 @@ impl System {
                 return Ok(job);
             }
             self.room_for_a_job()?;
-            let input = allowed(&server, &customer, action)?;
+            let input = match start_at {
+                None => allowed(&server, &customer, action)?,
+                Some(_) if server.wanted == Wanted::Deleted => allowed(&server, &customer, ServerAction::Start)?,
+                Some(_) => input_of(server.id, action),
+            };
             let _decided = self.before_action(caller, &server, action).await?;
             let mut job = new_job(&self.inner.core, &server, input, caller.cause.clone(), caller.user_id);
             take_key(&mut job, key.as_ref());
+            self.put_off(&mut job, start_at);
 
             let at = self.inner.core.now();
             let mut new = family.clone();
-            accept(&mut new, action, &job, at);
             let mut set = ChangeSet::new(caller.cause.clone());
-            family.turn_into(&mut new, at, Evidence::Seen, &caller.cause, &mut set);
+            if job.scheduled {
+                set.require(&server);
+            } else {
+                accept(&mut new, action, &job, at);
+                family.turn_into(&mut new, at, Evidence::Seen, &caller.cause, &mut set);
+            }
             set.create(&mut job);
             match self.store().commit(set).await {
                 Ok(_) => {
-                    self.wake(id, job.id);
+                    self.begin(id, &job);
                     return Ok(job);
                 }
                 Err(sutler_store::Error::Conflict { .. }) if if_match.is_none() && lost < LOST_RACES_MAX => lost += 1,
@@ -179,6 +226,9 @@ impl System {
             if let Some(keys) = &patch.keys {
                 new.keys = merged_keys(caller, &old.keys, keys);
             }
+            if let Some(values) = &patch.provider_values {
+                new.provider_values.clone_from(values);
+            }
             let as_new = NewServer {
                 name: new.name.clone(),
                 cpu: new.cpu,
@@ -211,7 +261,7 @@ impl System {
         loop {
             let old: Job = self.find(id).await?;
             self.reach(caller, old.billing_entity_id, Some(old.customer_id), (Noun::Job, id.into())).await?;
-            if old.state.is_final() || old.state == sutler_model::JobState::Undoing {
+            if old.state.is_final() || old.state == JobState::Undoing {
                 return Err(Error::State {
                     noun: Noun::Job,
                     id: id.into(),
@@ -223,10 +273,18 @@ impl System {
             }
             let mut new = old.clone();
             new.cancel_requested = true;
+            if old.scheduled {
+                take_back(&mut new, self.inner.core.now());
+            }
             let mut set = ChangeSet::new(caller.cause.clone());
             set.update(&old, &mut new);
             match self.store().commit(set).await {
-                Ok(_) => return Ok(new),
+                Ok(_) => {
+                    if old.scheduled && !new.state.is_final() {
+                        self.wake(new.input.server_id(), new.id);
+                    }
+                    return Ok(new);
+                }
                 Err(sutler_store::Error::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -289,7 +347,8 @@ impl System {
     }
 
     fn room_for_a_job(&self) -> Result<(), Error> {
-        let waiting = self.store().index().count(Noun::Job, Field::Pending, b"1");
+        let jobs = |pending: &[u8]| self.store().index().count(Noun::Job, Field::Pending, pending);
+        let waiting = jobs(b"1") + jobs(b"later");
         if waiting < self.inner.core.settings.jobs_waiting_max {
             return Ok(());
         }
@@ -354,6 +413,34 @@ impl System {
         Ok(job.filter(|job| matches!(job.input, JobInput::DeleteServer { .. }) && !job.state.is_final()))
     }
 
+    /// A time that lies ahead; none: now.
+    fn later(&self, start_at: Option<Timestamp>) -> Result<Option<Timestamp>, Error> {
+        let now = self.inner.core.now();
+        match start_at.filter(|at| *at > now) {
+            Some(at) if at.since_ms(now) > START_AHEAD_MS => {
+                Err(Error::Invalid(vec![FieldError::new("start_at", "lies more than a year ahead")]))
+            }
+            start_at => Ok(start_at),
+        }
+    }
+
+    /// Makes a job wait for its time.
+    fn put_off(&self, job: &mut Job, start_at: Option<Timestamp>) {
+        if let Some(at) = start_at {
+            job.start_at = start_at;
+            job.scheduled = true;
+            job.deadline_at = at.plus_ms(self.inner.core.settings.job_deadline_ms);
+        }
+    }
+
+    /// An accepted job begins, at once or in its time.
+    fn begin(&self, server: ServerId, job: &Job) {
+        match job.start_at {
+            Some(at) if job.scheduled => self.inner.core.later.note(at, job.id),
+            _ => self.wake(server, job.id),
+        }
+    }
+
     /// Tells the server's actor of a job. The job is durable already: if the actor does not hear, the keeper tells again.
     pub(crate) fn wake(&self, server: ServerId, job: JobId) {
         #[cfg(test)]
@@ -389,12 +476,37 @@ fn fits_image(new: &NewServer, image: &Image) -> Result<(), Error> {
     valid(problems)
 }
 
+/// The job that an action makes.
+const fn input_of(server_id: ServerId, action: ServerAction) -> JobInput {
+    match action {
+        ServerAction::Start => JobInput::StartServer { server_id },
+        ServerAction::Stop { force } => JobInput::StopServer { server_id, force },
+        ServerAction::Reboot { force } => JobInput::RebootServer { server_id, force },
+        ServerAction::Delete => JobInput::DeleteServer { server_id },
+    }
+}
+
+/// Ends a job that has not begun. A server that was to be built is there already and is undone by the engine.
+fn take_back(job: &mut Job, at: Timestamp) {
+    job.scheduled = false;
+    if matches!(job.input, JobInput::CreateServer { .. }) {
+        return;
+    }
+    job.state = JobState::Cancelled;
+    job.current = None;
+    job.finished_at = Some(at);
+    job.error = Some(JobError {
+        code: "cancelled".to_owned(),
+        message: "cancelled on request".to_owned(),
+        operator_message: None,
+    });
+}
+
 /// Whether the action is possible now, and the job it makes.
-fn allowed(server: &Server, customer: &Customer, action: ServerAction) -> Result<JobInput, Error> {
+pub(crate) fn allowed(server: &Server, customer: &Customer, action: ServerAction) -> Result<JobInput, Error> {
     let refuse = |detail: &str| Error::State { noun: Noun::Server, id: server.id.into(), detail: detail.to_owned() };
-    let server_id = server.id;
     if action == ServerAction::Delete {
-        return Ok(JobInput::DeleteServer { server_id });
+        return Ok(input_of(server.id, action));
     }
     if server.wanted == Wanted::Deleted {
         return Err(refuse("the server is being deleted"));
@@ -409,15 +521,12 @@ fn allowed(server: &Server, customer: &Customer, action: ServerAction) -> Result
         ServerAction::Reboot { .. } if server.wanted != Wanted::Running => {
             Err(refuse("the server is stopped; start it instead"))
         }
-        ServerAction::Start => Ok(JobInput::StartServer { server_id }),
-        ServerAction::Stop { force } => Ok(JobInput::StopServer { server_id, force }),
-        ServerAction::Reboot { force } => Ok(JobInput::RebootServer { server_id, force }),
-        ServerAction::Delete => Ok(JobInput::DeleteServer { server_id }),
+        _ => Ok(input_of(server.id, action)),
     }
 }
 
 /// What accepting an action changes in the record.
-fn accept(family: &mut Family, action: ServerAction, job: &Job, at: sutler_model::Timestamp) {
+pub(crate) fn accept(family: &mut Family, action: ServerAction, job: &Job, at: Timestamp) {
     let Some(server) = &mut family.server else { return };
     server.job_id = Some(job.id);
     let state = server.state;

@@ -16,6 +16,11 @@ impl System {
     /// # Errors
     /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`].
     pub async fn create_user(&self, caller: &Caller, new: NewUser) -> Result<User, Error> {
+        self.create_user_as(caller, self.inner.core.new_id(), new).await
+    }
+
+    /// The same under an id that the caller has derived, so that asking again cannot make a second one.
+    pub(crate) async fn create_user_as(&self, caller: &Caller, id: UserId, new: NewUser) -> Result<User, Error> {
         caller.must(Permission::CustomersWrite)?;
         let mut problems: Vec<FieldError> = [
             validate::email("email", &new.email),
@@ -45,7 +50,7 @@ impl System {
         };
         may_grant(caller, new.role, &entity)?;
         let mut user = User {
-            id: self.inner.core.new_id(),
+            id,
             version: 0,
             email: new.email.to_lowercase(),
             first_name: new.first_name,
@@ -181,7 +186,7 @@ impl System {
         }
     }
 
-    async fn user(&self, caller: &Caller, id: UserId) -> Result<User, Error> {
+    pub(crate) async fn user(&self, caller: &Caller, id: UserId) -> Result<User, Error> {
         let user: User = self.find(id).await?;
         if caller.user_id != Some(id) {
             self.reach(caller, user.billing_entity_id, user.customer_id, (Noun::User, id.into())).await?;

@@ -5,6 +5,7 @@ mod occasions;
 mod operations;
 mod reaching;
 mod rehearsals;
+mod resources;
 mod schedules;
 
 use super::trigger::TriggerActor;

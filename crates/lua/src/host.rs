@@ -19,6 +19,14 @@ pub enum HostError {
     /// No such operation here.
     #[error("{0} is not offered here")]
     Unsupported(String),
+    /// The operation is about resources that the platform does not have.
+    #[error("{nouns} are not offered here: {operation}")]
+    Absent {
+        /// In plural: `snapshots`.
+        nouns: String,
+        /// The operation.
+        operation: String,
+    },
     /// The operation refused; `code` is one of the language's error codes (`fdl.md` 6.7).
     #[error("{code}: {message}")]
     Refused {

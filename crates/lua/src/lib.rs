@@ -28,6 +28,11 @@ mod subject;
 mod vm;
 mod xml;
 
+/// A date as scripts write it in filters and arguments, in milliseconds since 1970; a day begins at midnight UTC.
+pub fn date_ms(text: &str) -> Option<i64> {
+    date::parse_any(text).map(|(from, _)| from)
+}
+
 pub use call::{Bean, Block, Call, Exit, Input, Limit, Limits, OutboundCall, Outcome, Params, ScriptError, Who, Write};
 pub use descriptor::{Other, Registration};
 pub use egress::{Egress, Rule};

@@ -175,6 +175,12 @@ pub struct Job {
     pub cancel_requested: bool,
     /// When it is given up.
     pub deadline_at: Timestamp,
+    /// The time it was accepted for; none: at once.
+    #[serde(default)]
+    pub start_at: Option<Timestamp>,
+    /// Waits for `start_at`; until then nothing of it has begun.
+    #[serde(default)]
+    pub scheduled: bool,
     /// What set it off.
     pub cause: Cause,
     /// When it was accepted.

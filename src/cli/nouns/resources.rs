@@ -9,8 +9,10 @@ use serde_json::json;
 /// States of a server.
 pub const STATES: &[&str] =
     &["building", "starting", "running", "paused", "frozen", "stopping", "stopped", "deleting", "error"];
+const AT: Field =
+    Field::may("at", "start_at", Kind::Time, "Do it at this time, at most a year ahead, and come back at once");
 const FORCE: &[Field] =
-    &[Field::may("force", "force", Kind::Switch("true"), "Pull the plug rather than ask the guest")];
+    &[Field::may("force", "force", Kind::Switch("true"), "Pull the plug rather than ask the guest"), AT];
 
 /// Virtual servers.
 pub const SERVER: Noun = Noun {
@@ -45,6 +47,7 @@ pub const SERVER: Noun = Noun {
             "A public key for the first user, or @FILE; may be given more than once",
         ),
         KEYS,
+        AT,
     ],
     create_base: || json!({"start": true, "ssh_keys": [], "keys": []}),
     update: &[
@@ -57,7 +60,7 @@ pub const SERVER: Noun = Noun {
             verb: "start",
             about: "Start a stopped server",
             request: Request::Post("actions", || json!({"action": "start"})),
-            fields: &[],
+            fields: &[AT],
         },
         Action {
             verb: "stop",

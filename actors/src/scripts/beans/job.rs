@@ -19,9 +19,9 @@ impl Described for Job {
             P::new("itemDescription", |j, _| Ok(j.item_name.as_str().into())),
             P::new("info", |j, _| Ok(j.error.as_ref().map_or(Value::Null, |e| e.message.as_str().into()))),
             P::new("errorCode", |j, _| Ok(j.error.as_ref().map_or(Value::Null, |e| e.code.to_uppercase().into()))),
-            P::new("startTime", |j, _| Ok(date(j.started_at))),
+            P::new("startTime", |j, _| Ok(date(j.started_at.or(j.start_at)))),
             P::new("endTime", |j, _| Ok(date(j.finished_at))),
-            P::new("scheduled", |_, _| Ok(false.into())),
+            P::new("scheduled", |j, _| Ok(j.scheduled.into())),
             P::new("userUUID", |j, _| Ok(id(j.user_id))),
             P::new("userName", |j, b| match j.user_id {
                 Some(user) => b.name_of::<User>(user.into()),

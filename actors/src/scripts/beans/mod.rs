@@ -258,7 +258,7 @@ fn set_name(name: &mut String, value: &Value) -> Result<(), String> {
 }
 
 /// A whole number, zero or more.
-fn whole(value: &Value) -> Result<u64, String> {
+pub(crate) fn whole(value: &Value) -> Result<u64, String> {
     let wrong = || format!("is {}; must be a whole number, zero or more", text(value));
     match value.as_u64() {
         Some(number) => Ok(number),

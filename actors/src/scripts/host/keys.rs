@@ -1,6 +1,11 @@
 //! Keys on records.
 
-use super::{Args, Platform, failed, refusal};
+use super::{
+    Platform,
+    ask::{Args, Ask},
+    failed, refusal,
+    skeleton::Skeleton,
+};
 use crate::{
     Caller, Error,
     ops::missing,
@@ -11,7 +16,7 @@ use crate::{
 };
 use serde_json::Value;
 use sutler_lua::{HostError, Who};
-use sutler_model::{BillingEntity, Customer, Noun, Permission, ResourceKey, Server};
+use sutler_model::{BillingEntity, Customer, KeyKind, Noun, Permission, ResourceKey, Server};
 use sutler_store::{ChangeSet, Error as StoreError};
 use uuid::Uuid;
 
@@ -43,6 +48,8 @@ enum Change {
     Set(ResourceKey),
     /// Removes all keys of the name that the caller may set.
     Remove(String),
+    /// These in place of all that the caller may set.
+    All(Vec<ResourceKey>),
 }
 
 /// `addKey`, `modifyKey`, `removeKey` (resource UUID, ResourceKey): the changed resource. Adding a key that is there already
@@ -61,6 +68,32 @@ pub(super) async fn change(
         let key = key(args.get(1), caller.scope);
         Change::Set(key.map_err(|detail| HostError::refused("CANNOT_CHANGE_SYSTEM_OR_BILLING_KEYS", detail))?)
     };
+    change_of(platform, caller, who, id, change).await
+}
+
+/// `setUserKeys(resource UUID, KeyList)`: the resource with these keys in place of all its user keys.
+pub(super) async fn set_all(ask: &Ask<'_>) -> Result<Value, HostError> {
+    let id = ask.args.id(0)?;
+    let list = Skeleton(ask.args.bean(1, "a KeyList")?);
+    let items = list.0.get("keyContent").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let mut keys = Vec::with_capacity(items.len());
+    for item in items {
+        let key = key(item, ask.caller.scope).and_then(|key| match key.kind {
+            KeyKind::User => Ok(key),
+            _ => Err(format!("`{}` is no user key; set it with addKey", key.name)),
+        });
+        keys.push(key.map_err(|detail| HostError::refused("CANNOT_CHANGE_SYSTEM_OR_BILLING_KEYS", detail))?);
+    }
+    change_of(ask.platform, ask.caller, ask.who, id, Change::All(keys)).await
+}
+
+async fn change_of(
+    platform: &Platform,
+    caller: &Caller,
+    who: &Who,
+    id: Uuid,
+    change: Change,
+) -> Result<Value, HostError> {
     let index = platform.store.index();
     let is = |noun| index.version(noun, id).is_some();
     if is(Noun::Server) {
@@ -99,6 +132,11 @@ async fn apply<R: Keyed>(
                 None => keys.push(key.clone()),
             },
             Change::Remove(name) => keys.retain(|key| key.name != *name || !may_see(scope, key.kind)),
+            Change::All(new) => {
+                // The original's list is one of the customer's own keys.
+                keys.retain(|key| key.kind != KeyKind::User);
+                keys.extend(new.iter().cloned());
+            }
         }
         let problems = sutler_model::key::problems("keys", keys);
         if !problems.is_empty() {

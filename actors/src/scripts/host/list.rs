@@ -28,6 +28,11 @@ pub(super) async fn list(
     equal: &[(String, Vec<String>)],
 ) -> Result<Vec<Bean>, HostError> {
     let (equal, tree): (Equal, _) = (equal.into(), platform.tree.clone());
+    if let methods @ ("FDL" | "TRIGGER_METHOD") = resource_type {
+        let methods = methods == "TRIGGER_METHOD";
+        let read = platform.store.read(move |snapshot| super::blocks::list(snapshot, &tree, scope, methods));
+        return read.await.map_err(failed);
+    }
     let kinds: &[Noun] = match resource_type {
         "SERVER" => &[Noun::Server],
         "CUSTOMER" => &[Noun::Customer],

@@ -4,10 +4,21 @@
 //! beyond the owner's reach. What lies outside is not found. Every write names the run as its cause, and carries the key
 //! `run:<run>:<call>`, so that a repeated run gets the same job.
 
+mod absent;
+mod accounts;
+mod ask;
+mod blocks;
+mod customers;
+mod deletion;
+mod done;
+mod images;
 mod keys;
 mod list;
+mod operations;
+mod reads;
+mod servers;
+mod skeleton;
 mod wait;
-mod write;
 
 use super::{
     Behind,
@@ -17,10 +28,11 @@ use super::{
     reaching::Reaching,
     schedule::root,
 };
-use crate::{Caller, Error, Idempotency, System, system::Inner};
+use crate::{Caller, Error, System, system::Inner};
+use ask::{Args, Ask};
 use async_trait::async_trait;
+use done::DoneJobs;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use std::sync::{Arc, Weak};
 use sutler_lua::{Api, Bean, Host, HostError, Who};
 use sutler_model::{
@@ -38,11 +50,12 @@ pub(super) struct Platform {
     tree: Tree,
     behind: Behind,
     reaching: Arc<Reaching>,
+    done: DoneJobs,
 }
 
 impl Platform {
     pub(super) fn new(store: Store, system: Weak<Inner>, tree: Tree, behind: Behind, reaching: Arc<Reaching>) -> Self {
-        Self { store, system, tree, behind, reaching }
+        Self { store, system, tree, behind, reaching, done: DoneJobs::default() }
     }
 
     fn system(&self) -> Result<System, HostError> {
@@ -156,6 +169,9 @@ impl Host for Platform {
 
     async fn get(&self, who: &Who, uuid: &str, children: bool) -> Result<Option<Bean>, HostError> {
         let Ok(id) = uuid.parse::<Uuid>() else { return Ok(None) };
+        if let Some(job) = self.done.get(who.owner, id) {
+            return Ok(Some(job));
+        }
         let (owner, tree) = (who.owner, self.tree.clone());
         let read = self.store.read(move |snapshot| find(snapshot, &tree, owner, id, children));
         read.await.map_err(failed)
@@ -174,31 +190,21 @@ impl Host for Platform {
         call_no: u32,
     ) -> Result<Value, HostError> {
         let args = Args { operation, values: args };
-        match operation {
-            "waitForJob" => {
-                // The one call of userAPI that scripts make without a session user.
-                let scope = match &api {
-                    Api::User(Some(_)) => self.caller(who, &api).await?.scope,
-                    _ => who.owner,
-                };
-                wait::wait_for_job(self, who, scope, &args).await
-            }
-            "addKey" | "modifyKey" | "removeKey" => {
-                keys::change(self, &self.caller(who, &api).await?, who, &args).await
-            }
-            "changeServerStatus" | "deleteResource" | "cancelJob" | "updateCustomer" => {
-                let caller = self.caller(who, &api).await?;
-                let request_hash = hex(&Sha256::digest(serde_json::to_vec(&args.values).unwrap_or_default()));
-                let key = Idempotency { key: format!("run:{}:{call_no}", who.run_id), request_hash };
-                write::write(self, &caller, who, &args, key).await
-            }
-            _ => Err(HostError::Unsupported(operation.to_owned())),
+        if operation == "waitForJob" {
+            // The one call of userAPI that scripts make without a session user.
+            let scope = match &api {
+                Api::User(Some(_)) => self.caller(who, &api).await?.scope,
+                _ => who.owner,
+            };
+            return wait::wait_for_job(self, who, scope, &args).await;
         }
+        // A noun that is not here is told as such, whoever asks.
+        if let Some(nouns) = absent::nouns(operation) {
+            return Err(HostError::Absent { nouns: nouns.to_owned(), operation: operation.to_owned() });
+        }
+        let caller = self.caller(who, &api).await?;
+        operations::answer(&Ask { platform: self, caller: &caller, who, args: &args, call_no }).await
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The bean of whatever record has this id, within a scope.
@@ -213,44 +219,7 @@ fn find(snapshot: &Snapshot, tree: &Tree, scope: Scope, id: Uuid, children: bool
         )*};
     }
     first_of!(Server, Customer, Job, Disk, User, BillingEntity, Image, Invoice);
-    Ok(None)
-}
-
-/// The arguments of a call.
-struct Args<'a> {
-    operation: &'a str,
-    values: Vec<Value>,
-}
-
-impl Args<'_> {
-    fn get(&self, index: usize) -> &Value {
-        self.values.get(index).unwrap_or(&Value::Null)
-    }
-
-    fn wrong(&self, index: usize, expected: &str) -> HostError {
-        HostError::refused("INVALID_INPUT", format!("argument {} of {} must be {expected}", index + 1, self.operation))
-    }
-
-    fn text(&self, index: usize) -> Result<&str, HostError> {
-        self.get(index).as_str().ok_or_else(|| self.wrong(index, "a text"))
-    }
-
-    /// A UUID; what is none names nothing that exists.
-    fn id(&self, index: usize) -> Result<Uuid, HostError> {
-        self.text(index)?.parse().map_err(|_| HostError::refused("NO_RESOURCE_FOUND", "there is no such resource"))
-    }
-
-    fn flag(&self, index: usize) -> bool {
-        self.get(index).as_bool().unwrap_or(false)
-    }
-
-    /// Refuses to do later what is asked for later.
-    fn now(&self, when: usize) -> Result<(), HostError> {
-        if self.get(when).is_null() {
-            return Ok(());
-        }
-        Err(HostError::Unsupported(format!("{} at a later time (`when`)", self.operation)))
-    }
+    blocks::find(snapshot, tree, scope, id)
 }
 
 /// The store failed, which no script can mend.
@@ -273,7 +242,7 @@ fn refusal(error: Error) -> HostError {
             _ => "NO_RESOURCE_FOUND",
         },
         Error::Forbidden(_) | Error::Suspended => "UNAUTHORISED_ACCESS",
-        Error::Invalid(_) => "INVALID_INPUT",
+        Error::Invalid(_) | Error::Script { .. } => "INVALID_INPUT",
         Error::State { noun: Noun::Server, .. } => "INVALID_SERVER_STATUS",
         Error::Store(_) | Error::Driver(_) => {
             tracing::error!(%error, "a script's call failed");

@@ -1,6 +1,6 @@
 //! Waiting for a job, without a thread.
 
-use super::{Args, Platform, failed, keys::tagged, list::sees};
+use super::{Platform, ask::Args, failed, keys::tagged, list::sees};
 use crate::scripts::beans::Beans;
 use serde_json::Value;
 use sutler_lua::{HostError, Who};
@@ -18,9 +18,10 @@ pub(super) async fn wait_for_job(
     args: &Args<'_>,
 ) -> Result<Value, HostError> {
     let (id, alone) = (JobId(args.id(0)?), args.flag(1));
+    if let Some(job) = platform.done.get(who.owner, id.0) {
+        return Ok(tagged(job));
+    }
     let store = &platform.store;
-    // Before the first look, so that no change falls between.
-    let mut feed = store.watch();
     let job = look(platform, scope, id).await?;
     if !job.state.is_final() {
         refuse_behind(platform, who, &job).await?;
@@ -28,10 +29,7 @@ pub(super) async fn wait_for_job(
     let mut waiting = vec![id];
     let mut all = waiting.clone();
     while let Some(next) = waiting.pop() {
-        // A job leaves the index of what is unfinished when it ends.
-        while store.index().version(Noun::Job, next.into()).is_some() {
-            feed.changed().await.map_err(|_| HostError::Failed("the program is stopping".to_owned()))?;
-        }
+        ended(platform, next).await?;
         if !alone {
             for child in children(platform, next).await? {
                 if !all.contains(&child) {
@@ -44,6 +42,17 @@ pub(super) async fn wait_for_job(
     let (job, owner) = (look(platform, scope, id).await?, who.owner);
     let bean = store.read(move |snapshot| Beans::new(snapshot, owner, 0).bean(&job)).await.map_err(failed)?;
     Ok(tagged(bean))
+}
+
+/// Waits until a job has ended, however it ends.
+pub(super) async fn ended(platform: &Platform, id: JobId) -> Result<(), HostError> {
+    // Before the first look, so that no change falls between.
+    let mut feed = platform.store.watch();
+    // A job leaves the index of what is unfinished when it ends.
+    while platform.store.index().version(Noun::Job, id.into()).is_some() {
+        feed.changed().await.map_err(|_| HostError::Failed("the program is stopping".to_owned()))?;
+    }
+    Ok(())
 }
 
 async fn look(platform: &Platform, scope: Scope, id: JobId) -> Result<Job, HostError> {

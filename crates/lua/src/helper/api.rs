@@ -1,6 +1,6 @@
 //! `adminAPI` and `userAPI`: lists and queries answered here by the one filter engine, everything else by the host.
 
-use super::{acting, module::drop_self, platform, text_of};
+use super::{acting, email, module::drop_self, platform, text_of};
 use crate::{
     Api, Bean, HostError,
     filter::{Filter, Limit},
@@ -76,17 +76,22 @@ async fn call(lua: &Lua, shard: &Shard, user: bool, operation: &str, args: Vec<L
             Object::Iter(beans_list(lua, beans.into_iter().skip(limit.from).collect())?.iterator()).into_lua(lua)
         }
         "runAggregationQuery" => {
-            let query = bean(&arg(0), "Query")?.ok_or_else(|| Error::runtime("INVALID_INPUT: a Query expected"))?;
-            let query = Query::read(&query)?;
-            let beans = fetch(shard, &query.resource_type, &query.filter).await?;
-            let rows: Vec<Val> = query
-                .rows(&beans)
-                .into_iter()
-                .map(|columns| {
-                    Val::Bean(BeanRef::from_json("ResultRow", Map::from_iter([("columnMap".to_owned(), columns)])))
-                })
-                .collect();
+            let rows = rows(shard, &arg(0)).await?;
             Object::Iter(ListRef::new(Type::Any, rows).iterator()).into_lua(lua)
+        }
+        "doQuery" => {
+            let rows = rows(shard, &arg(0)).await?;
+            let count = Value::from(rows.len());
+            let result = BeanRef::from_json(
+                "QueryResult",
+                Map::from_iter([
+                    ("totalCount".to_owned(), count.clone()),
+                    ("listFrom".to_owned(), Value::from(0)),
+                    ("listTo".to_owned(), count),
+                ]),
+            );
+            result.put("resultRow", Val::List(ListRef::new(Type::Any, rows)));
+            result.into_lua(lua)
         }
         "getResource" => {
             let uuid = text_of(&arg(0)).ok_or_else(|| Error::runtime("INVALID_RESOURCE_UUID: a text expected"))?;
@@ -108,6 +113,9 @@ async fn call(lua: &Lua, shard: &Shard, user: bool, operation: &str, args: Vec<L
                 args.iter().map(|arg| Val::from_lua(arg, &Type::Any)?.to_json(true)).collect::<Result<Vec<Value>>>()?;
             let api = if user { Api::User(meter.session()) } else { Api::Admin };
             let answer = platform::call(shard, api, operation, args).await?;
+            if operation == "sendEmail" {
+                return email::send_prepared(shard, &answer).await.map(Lv::Boolean);
+            }
             let weight = json::weight(&answer);
             let answer = Val::from_json(answer, &Type::Any);
             if let Val::Bean(bean) = &answer {
@@ -118,6 +126,15 @@ async fn call(lua: &Lua, shard: &Shard, user: bool, operation: &str, args: Vec<L
             answer.into_lua(lua)
         }
     }
+}
+
+/// The rows of a `Query`.
+async fn rows(shard: &Shard, query: &Lv) -> Result<Vec<Val>> {
+    let query = bean(query, "Query")?.ok_or_else(|| Error::runtime("INVALID_INPUT: a Query expected"))?;
+    let query = Query::read(&query)?;
+    let beans = fetch(shard, &query.resource_type, &query.filter).await?;
+    let row = |columns| Val::Bean(BeanRef::from_json("ResultRow", Map::from_iter([("columnMap".to_owned(), columns)])));
+    Ok(query.rows(&beans).into_iter().map(row).collect())
 }
 
 /// The beans of a type that pass a filter.

@@ -1,13 +1,14 @@
 //! The `FDLEmailHelper`, an object that is itself called: mail through the provider's relay.
 
 use super::{
-    Module,
+    Module, acting,
     modern::{Mail, deliver},
     module::drop_self,
     text_of,
 };
 use crate::shard::Shard;
 use mlua::{Error, Lua, MultiValue, Result, Table};
+use serde_json::Value;
 use std::rc::Rc;
 
 pub(super) fn create(lua: &Lua, shard: &Rc<Shard>) -> Result<Table> {
@@ -40,12 +41,37 @@ async fn send(shard: Rc<Shard>, args: MultiValue) -> Result<bool> {
         subject: arg(5).unwrap_or_default(),
         ..Mail::default()
     };
-    let body = arg(6).unwrap_or_default();
-    let beginning = body.trim_start().get(..9).unwrap_or_default().to_ascii_lowercase();
-    if beginning.starts_with("<html") || beginning.starts_with("<!doctype") {
-        mail.html = Some(body);
-    } else {
-        mail.body = Some(body);
-    }
+    mail.take_body(arg(6).unwrap_or_default());
     deliver(&shard, mail, None).await.map(|()| true)
+}
+
+/// Sends what the host has prepared for `adminAPI:sendEmail`; of a rehearsal nothing is sent.
+pub(super) async fn send_prepared(shard: &Shard, prepared: &Value) -> Result<bool> {
+    if acting()?.1.rehearsal {
+        return Ok(true);
+    }
+    let text = |field: &str| prepared[field].as_str().map(str::to_owned).filter(|text| !text.trim().is_empty());
+    let mut mail = Mail {
+        to: text("to").ok_or_else(|| Error::runtime("INVALID_EMAIL_ADDRESS: nobody to send to"))?,
+        from: text("from"),
+        reply_to: text("reply_to"),
+        cc: text("cc"),
+        bcc: text("bcc"),
+        subject: text("subject").unwrap_or_default(),
+        ..Mail::default()
+    };
+    mail.take_body(text("body").unwrap_or_default());
+    deliver(shard, mail, None).await.map(|()| true)
+}
+
+impl Mail {
+    /// Takes a text as the body; one that begins as a page is one.
+    fn take_body(&mut self, body: String) {
+        let beginning = body.trim_start().get(..9).unwrap_or_default().to_ascii_lowercase();
+        if beginning.starts_with("<html") || beginning.starts_with("<!doctype") {
+            self.html = Some(body);
+        } else {
+            self.body = Some(body);
+        }
+    }
 }

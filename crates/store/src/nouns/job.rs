@@ -19,7 +19,12 @@ impl Record for Job {
         let mut keys = IndexKeys::default();
         keys.by_id(Field::Customer, Some(self.customer_id)).by_id(Field::BillingEntity, Some(self.billing_entity_id));
         keys.by(Field::State, self.state.name()).by_id(Field::Subject, Some(self.item_id));
-        keys.by_id(Field::User, self.user_id).by_id(Field::Parent, self.parent_id).pending(self.live());
+        keys.by_id(Field::User, self.user_id).by_id(Field::Parent, self.parent_id);
+        if self.scheduled && self.live() {
+            keys.by(Field::Pending, b"later");
+        } else {
+            keys.pending(self.live());
+        }
         if let Some(key) = &self.idempotency_key {
             // The same caller and key get the same job, finished or not.
             let user = self.user_id.map_or([0; 16], |u| u.0.into_bytes());

@@ -81,6 +81,8 @@ fn bare_job(id: Uuid, customer: u128) -> Job {
         idempotency_key: None,
         request_hash: None,
         cancel_requested: false,
+        start_at: None,
+        scheduled: false,
         deadline_at: Timestamp(0),
         cause: Cause::system("test"),
         created_at: Timestamp(0),

@@ -1,0 +1,70 @@
+//! Operations on what the platform does not have, told by the name of the resource.
+
+/// What an operation's name holds, and what it is then about. The first that fits counts, so longer names stand first.
+const NOUNS: &[(&str, &str)] = &[
+    ("FirewallTemplate", "firewall templates"),
+    ("Firewall", "firewalls"),
+    ("DeploymentInstance", "deployment instances"),
+    ("DeploymentTemplate", "deployment templates"),
+    ("deployTemplate", "deployment templates"),
+    ("dryRunTemplate", "deployment templates"),
+    ("NetworkInterface", "network interfaces of their own"),
+    ("Nic", "network interfaces of their own"),
+    ("addIP", "addresses of their own"),
+    ("removeIP", "addresses of their own"),
+    ("Subnet", "subnets"),
+    ("Network", "networks of their own"),
+    ("VDC", "virtual data centres"),
+    ("Cluster", "clusters"),
+    ("HypervisorConfig", "hypervisor settings"),
+    ("StorageGroup", "storage groups"),
+    ("Snapshot", "snapshots"),
+    ("cloneResource", "snapshots and clones"),
+    ("revertToResource", "snapshots and clones"),
+    ("SSHKey", "SSH keys of their own"),
+    ("attachDisk", "disks of their own"),
+    ("detachDisk", "disks of their own"),
+    ("createDisk", "disks of their own"),
+    ("fetchDisk", "fetched disks"),
+    ("fetchServer", "fetched servers"),
+    ("fetchResource", "fetched resources"),
+    ("createImage", "images made by scripts"),
+    ("fetchImage", "fetched images"),
+    ("Favourites", "favourites"),
+    ("ToGroup", "groups"),
+    ("FromGroup", "groups"),
+    ("Group", "groups"),
+    ("ReferralPromo", "promotions"),
+    ("Promo", "promotions"),
+    ("ProductPurchase", "product purchases"),
+    ("ProductOffer", "product offers made by scripts"),
+    ("purchaseUnits", "units"),
+    ("UnitTransaction", "units"),
+    ("StatementDetail", "statements"),
+    ("describeResource", "product components"),
+    ("AuthenticationToken", "authentication tokens"),
+    ("VNCConnection", "VNC connections"),
+    ("PDFInvoice", "printed invoices"),
+    ("renderInvoice", "printed invoices"),
+    ("setPermissions", "permissions of single resources"),
+    ("listPermissions", "permissions of single resources"),
+];
+
+/// What an operation is about that is not here, in plural.
+pub(super) fn nouns(operation: &str) -> Option<&'static str> {
+    NOUNS.iter().find(|(part, _)| operation.contains(part)).map(|(_, nouns)| *nouns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operation_is_told_by_what_it_is_about() {
+        assert_eq!(nouns("createSnapshot"), Some("snapshots"));
+        assert_eq!(nouns("applyFirewallTemplate"), Some("firewall templates"));
+        assert_eq!(nouns("attachNetworkInterface"), Some("network interfaces of their own"));
+        assert_eq!(nouns("modifyServer"), None);
+        assert_eq!(nouns("listResources"), None);
+    }
+}

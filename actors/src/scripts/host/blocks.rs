@@ -1,0 +1,138 @@
+//! Scripts as resources: an `FDLCodeBlock` for each, and a `TriggerMethod` for each function that it registers.
+
+use super::{
+    ask::Ask,
+    done::Done,
+    refusal,
+    skeleton::{Skeleton, invalid},
+};
+use crate::{
+    NewScript, ScriptPatch,
+    scripts::occasion::{Tree, within},
+};
+use serde_json::{Value, json};
+use sutler_lua::{Bean, HostError};
+use sutler_model::{Customer, Entry, Noun, Scope, Script, ScriptId};
+use sutler_store::{Error as StoreError, Filter, Order, PageRequest, Snapshot};
+use uuid::Uuid;
+
+/// `createFDLCodeBlock(FDLCodeBlock, when)`: a script of the caller's own, named as the bean or its header says.
+pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
+    ask.at_once(1)?;
+    let skeleton = Skeleton(ask.args.any_bean("an FDLCodeBlock")?);
+    let id = ScriptId(ask.new_id());
+    let script = match ask.earlier::<Script>(id.into()).await? {
+        Some(script) => script,
+        None => {
+            let new = NewScript {
+                name: skeleton.required("resourceName")?.to_owned(),
+                owner: ask.caller.scope,
+                source: source(&skeleton)?.ok_or_else(|| invalid("unsignedCodeBlock", "must be set"))?,
+                enabled: true,
+                fail_open: false,
+            };
+            ask.platform.system()?.create_script_as(ask.caller, id, new).await.map_err(refusal)?
+        }
+    };
+    ask.done(&Done { kind: "CREATE_FDL", noun: Noun::Script, id: id.into(), name: &script.name, customer: None })
+}
+
+/// `modifyFDLCodeBlock(FDLCodeBlock, when)`: its text.
+pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
+    ask.at_once(1)?;
+    let skeleton = Skeleton(ask.args.any_bean("an FDLCodeBlock")?);
+    let id = ScriptId(skeleton.own_id()?);
+    let patch = ScriptPatch { source: source(&skeleton)?, ..ScriptPatch::default() };
+    let script = ask.platform.system()?.update_script(ask.caller, id, None, patch).await.map_err(refusal)?;
+    ask.done(&Done { kind: "MODIFY_FDL", noun: Noun::Script, id: id.into(), name: &script.name, customer: None })
+}
+
+/// The text of a bean. What the original keeps signed is the same text in an envelope of its own.
+fn source(skeleton: &Skeleton<'_>) -> Result<Option<String>, HostError> {
+    match skeleton.0.get("unsignedCodeBlock") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(invalid("unsignedCodeBlock", "must be a text")),
+    }
+}
+
+/// The code blocks (or with `methods` what they register) of all owners within a scope.
+pub(super) fn list(snapshot: &Snapshot, tree: &Tree, scope: Scope, methods: bool) -> Result<Vec<Bean>, StoreError> {
+    let mut page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
+    let mut beans = Vec::new();
+    loop {
+        let found = snapshot.page(&Filter::<Script>::new(), &page)?;
+        for script in &found.items {
+            if !owned_within(snapshot, tree, scope, script.owner)? {
+                continue;
+            }
+            if methods {
+                beans.extend(script.entries.iter().map(|entry| method(script, entry)));
+            } else {
+                beans.push(bean(script));
+            }
+        }
+        match found.next {
+            Some(next) => page.cursor = Some(next),
+            None => return Ok(beans),
+        }
+    }
+}
+
+/// The code block with an id, within a scope.
+pub(super) fn find(snapshot: &Snapshot, tree: &Tree, scope: Scope, id: Uuid) -> Result<Option<Bean>, StoreError> {
+    let Some(script) = snapshot.get::<Script>(id)? else { return Ok(None) };
+    Ok(owned_within(snapshot, tree, scope, script.owner)?.then(|| bean(&script)))
+}
+
+/// Whether what an owner has lies within a scope.
+fn owned_within(snapshot: &Snapshot, tree: &Tree, scope: Scope, owner: Scope) -> Result<bool, StoreError> {
+    match owner {
+        Scope::Provider => Ok(scope == Scope::Provider),
+        Scope::Entity(id) => within(snapshot, tree, scope, id, None),
+        Scope::Customer(id) => match snapshot.get::<Customer>(id)? {
+            Some(customer) => within(snapshot, tree, scope, customer.billing_entity_id, Some(id)),
+            None => Ok(scope == Scope::Provider),
+        },
+    }
+}
+
+fn bean(script: &Script) -> Bean {
+    let mut bean = Bean::new("FDLCodeBlock")
+        .with("resourceUUID", script.id.to_string())
+        .with("resourceName", script.name.as_str())
+        .with("resourceType", "FDL")
+        .with("resourceState", if script.enabled { "ACTIVE" } else { "HIDDEN" })
+        .with("resourceCreateDate", script.created_at.0)
+        .with("lastModifiedTime", script.modified_at.0)
+        .with("editable", true)
+        .with("unsignedCodeBlock", script.source.as_str())
+        .with("fdlProviderInfo", json!(script.info));
+    bean = match script.owner {
+        Scope::Provider => bean,
+        Scope::Entity(id) => bean.with("billingEntityUUID", id.to_string()),
+        Scope::Customer(id) => bean.with("customerUUID", id.to_string()),
+    };
+    bean
+}
+
+fn method(script: &Script, entry: &Entry) -> Bean {
+    let id = Uuid::new_v5(&script.id.0, format!("method:{}", entry.function).as_bytes());
+    let kind = serde_json::to_value(entry.trigger_type).unwrap_or_default();
+    let mut bean = Bean::new("TriggerMethod")
+        .with("resourceUUID", id.to_string())
+        .with("resourceName", entry.name.as_str())
+        .with("resourceType", "TRIGGER_METHOD")
+        .with("resourceState", if script.enabled { "ACTIVE" } else { "HIDDEN" })
+        .with("resourceCreateDate", script.created_at.0)
+        .with("fdlName", entry.name.as_str())
+        .with("fdlDescription", entry.description.as_str())
+        .with("fdlPriority", entry.priority)
+        .with("fdlTriggerOptions", json!(entry.options))
+        .with("fdlTriggerType", kind)
+        .with("fdlUUID", script.id.to_string());
+    if let Some(schedule) = entry.schedule {
+        bean = bean.with("scheduledRepeatFrequency", schedule.every_ms);
+    }
+    bean
+}

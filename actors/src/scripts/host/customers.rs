@@ -1,0 +1,223 @@
+//! Customers and billing entities.
+
+use super::{
+    ask::Ask,
+    done::Done,
+    failed, refusal,
+    skeleton::{Skeleton, invalid},
+};
+use crate::{
+    CustomerPatch, Error, NewBillingEntity, NewCustomer,
+    scripts::beans::{ALL, Beans, apply},
+};
+use serde_json::{Value, json};
+use sutler_lua::{Bean, HostError};
+use sutler_model::{
+    BillingEntity, BillingEntityId, Customer, CustomerId, CustomerStatus, Noun, Plan, PlanId, Quota, Timestamp, User,
+};
+use sutler_store::{Field, Filter, Order, PageRequest};
+
+/// `createCustomer(Customer, when)`: of the script's seller and its first plan, unless the bean says otherwise.
+pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
+    ask.at_once(1)?;
+    let skeleton = Skeleton(ask.args.any_bean("a Customer")?);
+    let system = ask.platform.system()?;
+    let id = CustomerId(ask.new_id());
+    let customer = match ask.earlier::<Customer>(id.into()).await? {
+        Some(customer) => customer,
+        None => {
+            let seller = skeleton.id("billingEntityUUID")?.map_or(ask.caller.billing_entity_id, BillingEntityId);
+            let plan_id = match skeleton.id("productOfferUUID")? {
+                Some(plan) => PlanId(plan),
+                None => first_plan(ask, seller).await?,
+            };
+            let name = skeleton.text("resourceName").or_else(|| skeleton.text("organisationName"));
+            let mut draft = Customer {
+                id,
+                version: 0,
+                name: name
+                    .map(str::to_owned)
+                    .map_or_else(|| skeleton.required("resourceName").map(str::to_owned), Ok)?,
+                billing_entity_id: seller,
+                status: CustomerStatus::Active,
+                plan_id,
+                quota: Quota::default(),
+                warning_level: None,
+                invoiced_until: Timestamp(0),
+                keys: Vec::new(),
+                created_at: Timestamp(0),
+            };
+            let mut asked = skeleton.bean("Customer");
+            asked.properties.insert("resourceName".to_owned(), draft.name.as_str().into());
+            apply(&Bean::new("Customer"), &asked, &mut draft, ask.caller.scope)
+                .map_err(|problems| refusal(Error::Invalid(problems)))?;
+            let new = NewCustomer {
+                name: draft.name.clone(),
+                billing_entity_id: seller,
+                plan_id,
+                quota: Some(draft.quota),
+                keys: draft.keys.clone(),
+            };
+            let made = system.create_customer_as(ask.caller, id, new).await.map_err(refusal)?;
+            let patch = CustomerPatch {
+                status: (draft.status != made.status).then_some(draft.status),
+                warning_level: draft.warning_level.map(Some),
+                ..CustomerPatch::default()
+            };
+            if patch == CustomerPatch::default() {
+                made
+            } else {
+                system.update_customer(ask.caller, id, None, patch).await.map_err(refusal)?
+            }
+        }
+    };
+    ask.done(&Done {
+        kind: "CREATE_CUSTOMER",
+        noun: Noun::Customer,
+        id: id.into(),
+        name: &customer.name,
+        customer: Some(id),
+    })
+}
+
+/// The plan that a seller made first.
+async fn first_plan(ask: &Ask<'_>, seller: BillingEntityId) -> Result<PlanId, HostError> {
+    let read = ask.platform.store.read(move |snapshot| {
+        let filter = Filter::<Plan>::new().is(Field::BillingEntity, seller.0.as_bytes());
+        let page = PageRequest { cursor: None, limit: 1, order: Order::Ascending };
+        Ok(snapshot.page(&filter, &page)?.items.pop())
+    });
+    let plan = read.await.map_err(failed)?;
+    plan.map(|plan| plan.id).ok_or_else(|| invalid("productOfferUUID", "must be set: the seller has no price plan"))
+}
+
+/// `createBillingEntity(BillingEntity, when)`: below the script's own, in its currency, unless the bean says otherwise.
+pub(super) async fn create_entity(ask: &Ask<'_>) -> Result<Value, HostError> {
+    ask.at_once(1)?;
+    let skeleton = Skeleton(ask.args.any_bean("a BillingEntity")?);
+    let system = ask.platform.system()?;
+    let id = BillingEntityId(ask.new_id());
+    let entity = match ask.earlier::<BillingEntity>(id.into()).await? {
+        Some(entity) => entity,
+        None => {
+            let parent_id = skeleton.id("parentUUID")?.map_or(ask.caller.billing_entity_id, BillingEntityId);
+            let code = skeleton.0.get("currency").and_then(|currency| currency.get("code")).and_then(Value::as_str);
+            let currency = match code {
+                Some(code) => code.parse().map_err(|_| invalid("currency", "must have a code such as EUR"))?,
+                None => system.entity(ask.caller, parent_id).await.map_err(refusal)?.currency,
+            };
+            let new = NewBillingEntity { parent_id, name: skeleton.required("resourceName")?.to_owned(), currency };
+            system.create_billing_entity_as(ask.caller, id, new).await.map_err(refusal)?
+        }
+    };
+    ask.done(&Done {
+        kind: "CREATE_BILLING_ENTITY",
+        noun: Noun::BillingEntity,
+        id: id.into(),
+        name: &entity.name,
+        customer: None,
+    })
+}
+
+/// `updateCustomer(Customer)`: the changed customer.
+pub(super) async fn update(ask: &Ask<'_>) -> Result<Value, HostError> {
+    let customer = changed(ask).await?;
+    ask.answer(customer).await
+}
+
+/// `modifyCustomer(Customer, when)`: the same as a job.
+pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
+    ask.at_once(1)?;
+    let customer = changed(ask).await?;
+    ask.done(&Done {
+        kind: "MODIFY_CUSTOMER",
+        noun: Noun::Customer,
+        id: customer.id.into(),
+        name: &customer.name,
+        customer: Some(customer.id),
+    })
+}
+
+/// Name, status, keys, limits and warning level.
+async fn changed(ask: &Ask<'_>) -> Result<Customer, HostError> {
+    let (platform, caller) = (ask.platform, ask.caller);
+    let skeleton = Skeleton(ask.args.bean(0, "a Customer")?);
+    let after = skeleton.bean("Customer");
+    let id = after.text("resourceUUID").and_then(|id| id.parse().ok()).map(CustomerId);
+    let id = id.ok_or_else(|| HostError::refused("NO_CUSTOMER_FOUND", "the customer has no UUID"))?;
+    let system = platform.system()?;
+    let mut customer = system.customer(caller, id).await.map_err(refusal)?;
+    let (old, owner) = (customer.clone(), caller.scope);
+    let seen = old.clone();
+    let read = platform.store.read(move |snapshot| Beans::new(snapshot, owner, ALL).bean(&seen));
+    let before = read.await.map_err(failed)?;
+    let ignored = apply(&before, &after, &mut customer, owner).map_err(|problems| refusal(Error::Invalid(problems)))?;
+    if !ignored.is_empty() {
+        tracing::info!(run = %ask.who.run_id, ?ignored, "updateCustomer was given what it cannot set");
+    }
+    let changed = CustomerPatch {
+        name: (old.name != customer.name).then(|| customer.name.clone()),
+        status: (old.status != customer.status).then_some(customer.status),
+        plan_id: None,
+        quota: (old.quota != customer.quota).then_some(customer.quota),
+        warning_level: (old.warning_level != customer.warning_level).then_some(customer.warning_level),
+        keys: (old.keys != customer.keys).then(|| customer.keys.clone()),
+    };
+    let updated: Customer = if changed == CustomerPatch::default() {
+        old
+    } else {
+        system.update_customer(caller, id, Some(old.version), changed).await.map_err(refusal)?
+    };
+    Ok(updated)
+}
+
+/// `sendEmail(CustomerEmail)`: to whom it goes and what it says, for the runtime to send. Without addresses it goes to all of
+/// the customer's people. Subject and body are the texts of the bean; there are no templates here.
+pub(super) async fn email(ask: &Ask<'_>) -> Result<Value, HostError> {
+    let skeleton = Skeleton(ask.args.bean(0, "a CustomerEmail")?);
+    let system = ask.platform.system()?;
+    let id = skeleton.id("customerUUID")?.map(CustomerId).or(ask.caller.customer_id);
+    let id = id.ok_or_else(|| HostError::refused("REQUIRED_FIELD_NOT_SET", "customerUUID: must be set"))?;
+    let customer = system.customer(ask.caller, id).await.map_err(refusal)?;
+    let texts = |property: &str| -> Vec<String> {
+        let items = skeleton.0.get(property).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let mut to = texts("sendToEmail");
+    let users = users_of(ask, id).await?;
+    let named = texts("sendTo");
+    to.extend(users.iter().filter(|user| named.contains(&user.id.to_string())).map(|user| user.email.clone()));
+    if to.is_empty() {
+        to = users.into_iter().filter(|user| !user.locked).map(|user| user.email).collect();
+    }
+    if to.is_empty() {
+        return Err(HostError::refused("INVALID_EMAIL_ADDRESS", "the customer has nobody to write to"));
+    }
+    let empty = serde_json::Map::new();
+    let details = skeleton.0.get("emailSettingDetails").and_then(Value::as_object).unwrap_or(&empty);
+    let detail = |word: &str| {
+        let found =
+            details.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)).and_then(|(_, text)| text.as_str());
+        found.map(str::to_owned)
+    };
+    let kind = skeleton.text("emailType").unwrap_or("GENERAL_EMAIL");
+    let about = || format!("{}: {}", customer.name, kind.to_lowercase().replace('_', " "));
+    let subject = detail("EMAIL_SUBJECT").unwrap_or_else(about);
+    let body = detail("EMAIL_BODY").unwrap_or_else(|| {
+        let lines = details.iter().filter_map(|(name, text)| Some(format!("{name}: {}\n", text.as_str()?)));
+        lines.collect()
+    });
+    let footer = detail("EMAIL_FOOTER").map(|footer| format!("\n{footer}")).unwrap_or_default();
+    Ok(json!({
+        "to": to.join(", "), "cc": detail("CC_ADDRESS"), "bcc": detail("BCC_ADDRESS"), "from": detail("FROM_ADDRESS"),
+        "reply_to": detail("REPLY_TO"), "subject": subject, "body": body + &footer,
+    }))
+}
+
+async fn users_of(ask: &Ask<'_>, customer: CustomerId) -> Result<Vec<User>, HostError> {
+    let read = ask.platform.store.read(move |snapshot| {
+        let filter = Filter::<User>::new().is(Field::Customer, customer.0.as_bytes());
+        Ok(snapshot.page(&filter, &PageRequest { cursor: None, limit: 1000, order: Order::Ascending })?.items)
+    });
+    read.await.map_err(failed)
+}

@@ -1,0 +1,187 @@
+//! `deleteResource(UUID, cascade, when)`, for every noun that can be deleted.
+//!
+//! What is gone or going already is no error: a script asks twice in one run, and a repeated run asks again.
+
+use super::{Platform, ask::Ask, done::Done, failed, list::sees, operations::noun_of, refusal, wait};
+use crate::{CustomerPatch, Error, ImagePatch, ServerAction, ops::missing};
+use serde_json::Value;
+use sutler_lua::HostError;
+use sutler_model::{
+    Cause, Customer, CustomerId, CustomerStatus, ImageId, ImageState, Job, JobId, JobInput, Noun, ScriptId, ScriptRun,
+    ServerId, User, UserId,
+};
+use sutler_store::{Error as StoreError, Field, Filter, Op, Order, PageRequest};
+use uuid::Uuid;
+
+/// How far back a run without an event of its own is looked for, and any run at most, in entries of the feed.
+const FEED_BACK: u64 = 10_000;
+const FEED_MAX: u64 = 1_000_000;
+/// How many entries are read at once.
+const FEED_BATCH: usize = 1_000;
+
+/// Deletes what has the UUID.
+pub(super) async fn delete(ask: &Ask<'_>) -> Result<Value, HostError> {
+    let id = ask.args.id(0)?;
+    let (cascade, when) = if ask.args.get(1).is_boolean() { (ask.args.flag(1), 2) } else { (false, 1) };
+    match noun_of(ask, id) {
+        Some(Noun::User) => {
+            ask.at_once(when)?;
+            user(ask, UserId(id)).await
+        }
+        Some(Noun::Image) => {
+            ask.at_once(when)?;
+            image(ask, ImageId(id)).await
+        }
+        Some(Noun::Script) => {
+            ask.at_once(when)?;
+            script(ask, ScriptId(id)).await
+        }
+        Some(Noun::Customer) => {
+            ask.at_once(when)?;
+            customer(ask, CustomerId(id), cascade).await
+        }
+        Some(noun @ (Noun::Disk | Noun::BillingEntity | Noun::Job)) => {
+            let why = if noun == Noun::Disk { " (a disk goes with its server)" } else { "" };
+            Err(HostError::Unsupported(format!("deleteResource of a {}{why}", noun.name().replace('_', " "))))
+        }
+        _ => server(ask, ServerId(id), when).await,
+    }
+}
+
+/// Asking again for one that is gone gives the job that deleted it.
+async fn server(ask: &Ask<'_>, id: ServerId, when: usize) -> Result<Value, HostError> {
+    let start_at = ask.args.when(when)?;
+    let system = ask.platform.system()?;
+    let job = system.act_on_server_at(ask.caller, id, ServerAction::Delete, None, start_at, Some(ask.key())).await;
+    match job {
+        Ok(job) => ask.answer(job).await,
+        Err(Error::NotFound { .. }) => match deleted_by(ask, id.into()).await? {
+            Some(job) => ask.answer(job).await,
+            None => match gone(ask, id.into()).await? {
+                Some(answer) => Ok(answer),
+                None => Err(refusal(missing(Noun::Server, id.into()))),
+            },
+        },
+        Err(error) => Err(refusal(error)),
+    }
+}
+
+/// The job that deleted a server within the caller's reach.
+async fn deleted_by(ask: &Ask<'_>, id: Uuid) -> Result<Option<Job>, HostError> {
+    let (scope, tree) = (ask.caller.scope, ask.platform.tree.clone());
+    let read = ask.platform.store.read(move |snapshot| {
+        let filter = Filter::<Job>::new()
+            .is(Field::Subject, id.as_bytes())
+            .when(|job| matches!(job.input, JobInput::DeleteServer { .. }));
+        let page = PageRequest { cursor: None, limit: 1, order: Order::Descending };
+        let Some(job) = snapshot.page(&filter, &page)?.items.pop() else { return Ok(None) };
+        Ok(sees(snapshot, &tree, scope, &job)?.then_some(job))
+    });
+    read.await.map_err(failed)
+}
+
+/// The answer to a deletion of what this run has deleted already, in this try or an earlier one.
+async fn gone(ask: &Ask<'_>, id: Uuid) -> Result<Option<Value>, HostError> {
+    let Some((noun, customer)) = deleted_by_this_run(ask, id).await? else { return Ok(None) };
+    ask.done(&Done { kind: kind(noun), noun, id, name: "", customer }).map(Some)
+}
+
+/// Looks through the feed from the run's own event on: rare enough, for a deletion is seldom asked for twice.
+async fn deleted_by_this_run(ask: &Ask<'_>, id: Uuid) -> Result<Option<(Noun, Option<CustomerId>)>, HostError> {
+    let (store, run_id) = (ask.platform.store.clone(), ask.who.run_id);
+    let run = store.get::<ScriptRun>(run_id).await.map_err(failed)?;
+    let end = *store.watch().borrow();
+    let from = run.and_then(|run| run.seq).unwrap_or_else(|| end.saturating_sub(FEED_BACK));
+    let search = move || {
+        let mut from = from.max(end.saturating_sub(FEED_MAX));
+        loop {
+            let entries = match store.feed(from, FEED_BATCH) {
+                Err(StoreError::Trimmed { oldest, .. }) => store.feed(oldest, FEED_BATCH)?,
+                entries => entries?,
+            };
+            let Some(last) = entries.last() else { return Ok(None) };
+            from = last.seq + 1;
+            for entry in
+                entries.iter().filter(|entry| matches!(entry.cause, Cause::Run { run_id: by, .. } if by == run_id))
+            {
+                if let Some(change) = entry.changes.iter().find(|c| c.id == id && c.op == Op::Deleted) {
+                    return Ok(Some((change.noun, change.customer_id.map(CustomerId))));
+                }
+            }
+        }
+    };
+    let found = tokio::task::spawn_blocking(search).await;
+    found.map_err(|_| HostError::Failed("the program is stopping".to_owned()))?.map_err(failed)
+}
+
+const fn kind(noun: Noun) -> &'static str {
+    match noun {
+        Noun::User => "DELETE_USER",
+        Noun::Image => "DELETE_IMAGE_TEMPLATE",
+        Noun::Customer => "DELETE_CUSTOMER",
+        _ => "DELETE_RESOURCE",
+    }
+}
+
+async fn user(ask: &Ask<'_>, id: UserId) -> Result<Value, HostError> {
+    let system = ask.platform.system()?;
+    let user: User = system.user(ask.caller, id).await.map_err(refusal)?;
+    match system.delete_user(ask.caller, id, None).await {
+        Ok(()) | Err(Error::NotFound { .. }) => {}
+        Err(error) => return Err(refusal(error)),
+    }
+    finished(ask, Noun::User, id.into(), &user.email, user.customer_id)
+}
+
+/// An image is kept for the servers made from it, and no longer offered.
+async fn image(ask: &Ask<'_>, id: ImageId) -> Result<Value, HostError> {
+    let patch = ImagePatch { state: Some(ImageState::Retired), ..ImagePatch::default() };
+    let image = ask.platform.system()?.update_image(ask.caller, id, None, patch).await.map_err(refusal)?;
+    finished(ask, Noun::Image, id.into(), &image.name, image.customer_id)
+}
+
+async fn script(ask: &Ask<'_>, id: ScriptId) -> Result<Value, HostError> {
+    let system = ask.platform.system()?;
+    let script = system.script(ask.caller, id).await.map_err(refusal)?;
+    match system.delete_script(ask.caller, id, None).await {
+        Ok(()) | Err(Error::NotFound { .. }) => {}
+        Err(error) => return Err(refusal(error)),
+    }
+    finished(ask, Noun::Script, id.into(), &script.name, None)
+}
+
+/// A customer is closed and kept for its invoices; with `cascade` after its servers are gone, which the script waits for.
+async fn customer(ask: &Ask<'_>, id: CustomerId, cascade: bool) -> Result<Value, HostError> {
+    let system = ask.platform.system()?;
+    let customer: Customer = system.customer(ask.caller, id).await.map_err(refusal)?;
+    if customer.status != CustomerStatus::Closed {
+        if cascade {
+            empty(ask.platform, ask, id).await?;
+        }
+        let patch = CustomerPatch { status: Some(CustomerStatus::Closed), ..CustomerPatch::default() };
+        system.update_customer(ask.caller, id, None, patch).await.map_err(refusal)?;
+    }
+    finished(ask, Noun::Customer, id.into(), &customer.name, Some(id))
+}
+
+/// Deletes all servers of a customer and waits until they are gone.
+async fn empty(platform: &Platform, ask: &Ask<'_>, id: CustomerId) -> Result<(), HostError> {
+    let system = platform.system()?;
+    let mut jobs: Vec<JobId> = Vec::new();
+    for server in platform.store.index().ids(Noun::Server, Field::Customer, id.0.as_bytes()) {
+        let key = ask.key_of(&format!(":{server}"));
+        match system.act_on_server(ask.caller, ServerId(server), ServerAction::Delete, None, Some(key)).await {
+            Ok(job) => jobs.push(job.id),
+            Err(Error::NotFound { .. }) => {}
+            Err(error) => return Err(refusal(error)),
+        }
+    }
+    for job in jobs {
+        wait::ended(platform, job).await?;
+    }
+    Ok(())
+}
+
+fn finished(ask: &Ask<'_>, noun: Noun, id: Uuid, name: &str, customer: Option<CustomerId>) -> Result<Value, HostError> {
+    ask.done(&Done { kind: kind(noun), noun, id, name, customer })
+}

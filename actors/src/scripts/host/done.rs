@@ -1,0 +1,116 @@
+//! Jobs of what is done at once.
+//!
+//! The language answers almost every operation with a job. Here only what takes time on a node has one; of all else the
+//! script gets a bean of a job that has ended well, made in this one place. Its UUID derives from run and call, so that a
+//! repeated run gets the same, and `waitForJob` and `getResource` know it for as long as the run can ask.
+
+use super::{ask::Ask, keys::tagged};
+use crate::scripts::words::resource_type;
+use serde_json::Value;
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, PoisonError},
+};
+use sutler_lua::{Bean, HostError};
+use sutler_model::{CustomerId, Noun, Scope};
+use uuid::Uuid;
+
+/// Most jobs known at once. A script asks about its job right after the call, so the oldest are not missed.
+const KNOWN_MAX: usize = 10_000;
+
+/// The jobs of what was done lately.
+#[derive(Default)]
+pub(super) struct DoneJobs(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    jobs: HashMap<Uuid, (Scope, Bean)>,
+    order: VecDeque<Uuid>,
+}
+
+impl DoneJobs {
+    /// A job that a script of `owner` was told of.
+    pub fn get(&self, owner: Scope, id: Uuid) -> Option<Bean> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.jobs.get(&id).filter(|(whose, _)| *whose == owner).map(|(_, bean)| bean.clone())
+    }
+
+    fn put(&self, owner: Scope, id: Uuid, bean: Bean) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.jobs.insert(id, (owner, bean)).is_none() {
+            known.order.push_back(id);
+        }
+        if known.order.len() > KNOWN_MAX
+            && let Some(oldest) = known.order.pop_front()
+        {
+            known.jobs.remove(&oldest);
+        }
+    }
+}
+
+/// What was done, to which record.
+pub(super) struct Done<'a> {
+    /// JobType of the language.
+    pub kind: &'a str,
+    pub noun: Noun,
+    pub id: Uuid,
+    pub name: &'a str,
+    pub customer: Option<CustomerId>,
+}
+
+impl Ask<'_> {
+    /// The job of what this call has done.
+    pub fn done(&self, done: &Done<'_>) -> Result<Value, HostError> {
+        let id = Uuid::new_v5(&self.who.run_id.0, format!("job:{}", self.call_no).as_bytes());
+        let now = self.platform.store.now().0;
+        let mut bean = Bean::new("Job")
+            .with("resourceUUID", id.to_string())
+            .with("resourceName", done.kind)
+            .with("resourceType", "JOB")
+            .with("resourceState", "ACTIVE")
+            .with("resourceCreateDate", now)
+            .with("jobType", done.kind)
+            .with("status", "SUCCESSFUL")
+            .with("itemUUID", done.id.to_string())
+            .with("itemName", done.name)
+            .with("itemDescription", done.name)
+            .with("startTime", now)
+            .with("endTime", now)
+            .with("scheduled", false)
+            .with("billingEntityUUID", self.caller.billing_entity_id.to_string());
+        // Scripts are no resources that raise events, so the common table does not have them.
+        let kind = if done.noun == Noun::Script { Some("FDL") } else { resource_type(done.noun) };
+        if let Some(kind) = kind {
+            bean = bean.with("itemType", kind);
+        }
+        if let Some(user) = self.caller.user_id {
+            bean = bean.with("userUUID", user.to_string());
+        }
+        if let Some(customer) = done.customer {
+            bean = bean.with("customerUUID", customer.to_string());
+        }
+        self.platform.done.put(self.who.owner, id, bean.clone());
+        Ok(tagged(bean))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_are_known_to_their_owner_alone_and_the_oldest_go() {
+        let jobs = DoneJobs::default();
+        let own = Scope::Customer(CustomerId(Uuid::from_u128(1)));
+        for n in 0..=KNOWN_MAX as u128 {
+            jobs.put(own, Uuid::from_u128(n), Bean::new("Job").with("itemName", n.to_string()));
+        }
+        assert_eq!(jobs.get(own, Uuid::from_u128(0)), None);
+        let last = Uuid::from_u128(KNOWN_MAX as u128);
+        assert_eq!(
+            jobs.get(own, last).and_then(|job| job.text("itemName").map(str::to_owned)),
+            Some("10000".to_owned())
+        );
+        assert_eq!(jobs.get(Scope::Provider, last), None);
+    }
+}

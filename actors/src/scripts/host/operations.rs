@@ -1,0 +1,81 @@
+//! The operations by their names in the language. The later names of the administrator's API (`modifyX`, `updateX`) mean the
+//! same.
+
+use super::{accounts, ask::Ask, blocks, customers, deletion, images, keys, reads, servers};
+use serde_json::Value;
+use sutler_lua::HostError;
+use sutler_model::Noun;
+use uuid::Uuid;
+
+/// Does an operation.
+///
+/// # Errors
+/// Those of the operation; `Unsupported` for one that does not exist.
+pub(super) async fn answer(ask: &Ask<'_>) -> Result<Value, HostError> {
+    match ask.args.operation {
+        "addKey" | "modifyKey" | "removeKey" => keys::change(ask.platform, ask.caller, ask.who, ask.args).await,
+        "setUserKeys" => keys::set_all(ask).await,
+        "createServer" => servers::create(ask).await,
+        "modifyServer" | "updateServer" => servers::modify(ask).await,
+        "changeServerStatus" => servers::change_status(ask).await,
+        "startServer" | "stopServer" | "shutdownServer" | "killServer" | "rebootServer" => servers::named(ask).await,
+        "cancelJob" => servers::cancel(ask).await,
+        "deleteJob" => servers::delete_job(ask).await,
+        "createCustomer" => customers::create(ask).await,
+        "updateCustomer" => customers::update(ask).await,
+        "modifyCustomer" => customers::modify(ask).await,
+        "createBillingEntity" => customers::create_entity(ask).await,
+        "createUser" | "createAPIKeyUser" => accounts::create(ask).await,
+        "updateUser" => accounts::update(ask).await,
+        "modifyUser" => accounts::modify(ask).await,
+        "lockUser" => accounts::lock(ask, true).await,
+        "unlockUser" => accounts::lock(ask, false).await,
+        "modifyImage" | "updateImage" => images::modify(ask).await,
+        "publishImage" | "publishResource" => images::publish(ask, true).await,
+        "revokeImage" | "revokeResource" => images::publish(ask, false).await,
+        "createFDL" | "createFDLCodeBlock" | "createCodeBlock" => blocks::create(ask).await,
+        "modifyFDL" | "modifyFDLCodeBlock" | "updateFDL" | "updateFDLCodeBlock" => blocks::modify(ask).await,
+        "modifyResource" | "updateResource" => modify(ask).await,
+        "deleteResource" => deletion::delete(ask).await,
+        "deleteServer" | "deleteUser" | "deleteImage" | "deleteCustomer" | "deleteFDL" | "deleteFDLCodeBlock" => {
+            deletion::delete(ask).await
+        }
+        "isPermitted" => reads::is_permitted(ask).await,
+        "checkPermissions" => reads::check_permissions(ask).await,
+        "getResourceTypes" => Ok(reads::resource_types()),
+        "listResourceKeysForResource" => reads::keys(ask).await,
+        "sendEmail" => customers::email(ask).await,
+        other => Err(HostError::Unsupported(other.to_owned())),
+    }
+}
+
+/// `modifyResource(bean, when)`: by what the bean stands for.
+async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
+    let id = super::skeleton::Skeleton(ask.args.bean(0, "a resource")?).own_id()?;
+    match noun_of(ask, id) {
+        Some(Noun::Server) => servers::modify(ask).await,
+        Some(Noun::Customer) => customers::modify(ask).await,
+        Some(Noun::User) => accounts::modify(ask).await,
+        Some(Noun::Image) => images::modify(ask).await,
+        Some(Noun::Script) => blocks::modify(ask).await,
+        Some(noun @ (Noun::Disk | Noun::BillingEntity)) => {
+            Err(HostError::Unsupported(format!("modifyResource of a {}", noun.name().replace('_', " "))))
+        }
+        _ => Err(HostError::refused("NO_RESOURCE_FOUND", "there is no such resource")),
+    }
+}
+
+/// What kind of record has this id, whoever asks: the operation on it decides who may.
+pub(super) fn noun_of(ask: &Ask<'_>, id: Uuid) -> Option<Noun> {
+    const NOUNS: [Noun; 8] = [
+        Noun::Server,
+        Noun::Customer,
+        Noun::User,
+        Noun::Image,
+        Noun::Script,
+        Noun::Disk,
+        Noun::BillingEntity,
+        Noun::Job,
+    ];
+    NOUNS.into_iter().find(|noun| ask.platform.store.index().version(*noun, id).is_some())
+}
