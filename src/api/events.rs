@@ -300,7 +300,7 @@ fn permission(noun: Noun) -> Option<Permission> {
         Noun::Plan | Noun::Interval | Noun::Invoice => Some(Permission::BillingRead),
         Noun::Script | Noun::ScriptRun => Some(Permission::ScriptsRead),
         Noun::Node => Some(Permission::OperatorRead),
-        Noun::Session | Noun::Receipt | Noun::ScriptRevision | Noun::Notice => None,
+        Noun::Session | Noun::Receipt | Noun::ScriptRevision | Noun::Notice | Noun::Datum => None,
     }
 }
 

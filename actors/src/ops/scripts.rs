@@ -1,7 +1,7 @@
 //! Scripts and their runs.
 
 use super::reach::{missing, unchanged, valid};
-use crate::{Caller, Error, NewScript, ScriptCounts, ScriptPatch, System};
+use crate::{Caller, Error, NewScript, ScriptCounts, ScriptPatch, System, scripts::purge};
 use std::collections::BTreeMap;
 use sutler_lua::Registration;
 use sutler_model::{
@@ -112,6 +112,9 @@ impl System {
     /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`].
     pub async fn delete_script(&self, caller: &Caller, id: ScriptId, if_match: Option<u64>) -> Result<(), Error> {
         caller.must(Permission::ScriptsWrite)?;
+        unchanged(&self.script(caller, id).await?, if_match)?;
+        // First, so that a crash leaves nothing of what it kept without an owner.
+        purge(self.store(), id, |_| true).await?;
         let mut lost = 0;
         loop {
             let old = self.script(caller, id).await?;
@@ -135,6 +138,8 @@ impl System {
                 Err(error) => return Err(error.into()),
             }
         }
+        // What its last runs wrote meanwhile; from here on they can write no more.
+        purge(self.store(), id, |_| true).await?;
         self.inner.scripts.reload(id).await
     }
 

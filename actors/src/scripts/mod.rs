@@ -35,6 +35,7 @@ use crate::{
 };
 use budget::Budgets;
 use dispatch::{Avoid, Dispatcher};
+pub(crate) use host::purge;
 pub use notices::{ApiCall, CallUnderWay};
 use occasion::Tree;
 pub(crate) use pre::Decided;

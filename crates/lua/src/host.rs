@@ -1,6 +1,6 @@
 //! What scripts reach outside their sandbox: the trait the program implements.
 
-use crate::{Bean, Who};
+use crate::{Bean, Data, Who};
 use async_trait::async_trait;
 use serde_json::Value;
 
@@ -75,6 +75,14 @@ pub trait Host: Send + Sync + 'static {
     /// `Failed` when it must not.
     async fn reaches_out(&self, _who: &Who) -> Result<(), HostError> {
         Ok(())
+    }
+
+    /// What the run's script keeps ([`Data`]): its own, and nobody else's.
+    ///
+    /// # Errors
+    /// `Refused` with `EXCEEDED_QUOTA` or `INVALID_INPUT`; `Failed`.
+    async fn data(&self, _who: &Who, _request: Data) -> Result<Value, HostError> {
+        Err(HostError::Unsupported("keeping data".to_owned()))
     }
 
     /// Any other operation by its name in the language, arguments in their order there. Beans, both ways, are objects with

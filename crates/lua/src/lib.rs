@@ -7,6 +7,7 @@
 //! for the block's owner alone.
 
 mod call;
+mod data;
 mod date;
 mod descriptor;
 mod dialect;
@@ -34,6 +35,7 @@ pub fn date_ms(text: &str) -> Option<i64> {
 }
 
 pub use call::{Bean, Block, Call, Exit, Input, Limit, Limits, OutboundCall, Outcome, Params, ScriptError, Who, Write};
+pub use data::{Data, DataAction, DataStep, LIST_BYTES};
 pub use descriptor::{Other, Registration};
 pub use egress::{Egress, Rule};
 pub use host::{Api, Host, HostError};

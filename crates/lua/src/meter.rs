@@ -3,7 +3,7 @@
 //! A stopped run can catch the error that stops it, but every later loop turn, call and host function raises it again, so
 //! that `pcall` only delays the end by the time it takes to unwind.
 
-use crate::{Limit, Limits, OutboundCall, Who, Write};
+use crate::{Limit, Limits, OutboundCall, Who, Write, helper::Overlay};
 use std::{
     cell::{Cell, RefCell},
     future::Future,
@@ -12,6 +12,7 @@ use std::{
     task::{Context, Poll},
     time::{Duration, Instant},
 };
+use sutler_model::ScriptId;
 
 /// Marks text cut from a log.
 const CUT: &str = "\n[log cut here]\n";
@@ -26,6 +27,10 @@ const WRITES_MAX: usize = 1_000;
 pub(crate) struct Meter {
     /// For whom; none while a block registers: then nothing outside can be reached.
     pub who: Option<Who>,
+    /// Whose block it is.
+    pub script: ScriptId,
+    /// What a rehearsal wrote of what the script keeps.
+    pub kept: RefCell<Overlay>,
     cpu: Duration,
     deadline: Instant,
     started: Instant,
@@ -48,10 +53,12 @@ thread_local! {
 }
 
 impl Meter {
-    pub fn new(who: Option<Who>, limits: &Limits) -> Rc<Self> {
+    pub fn new(who: Option<Who>, script: ScriptId, limits: &Limits) -> Rc<Self> {
         let started = Instant::now();
         Rc::new(Self {
             who,
+            script,
+            kept: RefCell::default(),
             cpu: Duration::from_millis(limits.cpu_ms),
             deadline: started + Duration::from_millis(limits.deadline_ms),
             started,
@@ -251,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_log_is_cut_at_its_limit_and_says_so() {
-        let meter = Meter::new(None, &Limits { log_bytes: 100, ..Limits::default() });
+        let meter = Meter::new(None, ScriptId(uuid::Uuid::nil()), &Limits { log_bytes: 100, ..Limits::default() });
         meter.log("first");
         meter.log(&"ä".repeat(200));
         meter.log("lost");

@@ -122,7 +122,7 @@ pub(crate) fn serve(shard: Shard, mut messages: mpsc::UnboundedReceiver<Message>
 
 impl Blocks {
     async fn run(&self, mut call: Call) -> Outcome {
-        let meter = Meter::new(Some(call.who.clone()), &call.limits);
+        let meter = Meter::new(Some(call.who.clone()), call.block.id, &call.limits);
         let block = match if call.who.rehearsal { self.fresh(&call) } else { self.loaded(&call) } {
             Ok(block) => block,
             Err(error) => return outcome::failed(&meter, error),
@@ -246,7 +246,7 @@ async fn drive<T>(meter: &Rc<Meter>, work: impl Future<Output = Result<T, Script
 /// Nothing outside can be reached meanwhile: descriptors are read without rights.
 async fn register(shard: &Rc<Shard>, source: &str, limits: Limits) -> Result<Registration, ScriptError> {
     let vm = Rc::new(Vm::load(source, &limits, shard)?);
-    let meter = Meter::new(None, &limits);
+    let meter = Meter::new(None, ScriptId(uuid::Uuid::nil()), &limits);
     let described = drive(&meter, describe(vm, meter.clone())).await;
     let mut registration =
         described.map_err(|error| meter.stopped().map_or(error, |limit| ScriptError::new(limit.to_string())))?;

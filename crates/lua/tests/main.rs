@@ -1,6 +1,7 @@
 //! The runtime as its callers see it, with a platform in memory.
 
 mod api;
+mod data;
 mod dialect;
 mod filters;
 mod flagships;

@@ -2,12 +2,13 @@
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicU32, Ordering},
 };
 use sutler_lua::*;
-use sutler_model::{RunId, Scope, ScriptId};
+use sutler_model::{DataSpace, RunId, Scope, ScriptId};
 use tokio::sync::Semaphore;
 
 /// One call that reached the platform.
@@ -27,6 +28,8 @@ pub struct Platform {
     /// `waitForJob` waits for one of these.
     pub jobs_done: Semaphore,
     pub waiting: AtomicU32,
+    /// What scripts keep.
+    pub kept: Mutex<BTreeMap<(ScriptId, DataSpace, String), Value>>,
 }
 
 impl Default for Platform {
@@ -37,6 +40,7 @@ impl Default for Platform {
             hints: Mutex::default(),
             jobs_done: Semaphore::new(0),
             waiting: AtomicU32::new(0),
+            kept: Mutex::default(),
         }
     }
 }
@@ -75,6 +79,32 @@ impl Host for Platform {
     async fn get(&self, _: &Who, uuid: &str, _children: bool) -> Result<Option<Bean>, HostError> {
         let beans = self.beans.lock().unwrap();
         Ok(beans.iter().map(|(_, bean)| bean).find(|bean| bean.text("resourceUUID") == Some(uuid)).cloned())
+    }
+
+    async fn data(&self, _: &Who, request: Data) -> Result<Value, HostError> {
+        let mut kept = self.kept.lock().unwrap();
+        let place = |key: &str| (request.script, request.space, key.to_owned());
+        if let DataAction::List { prefix, after, limit } = &request.action {
+            let after = after.clone().unwrap_or_default();
+            let mut found = kept
+                .iter()
+                .filter(|((script, space, key), _)| {
+                    (*script, *space) == (request.script, request.space) && key.starts_with(prefix)
+                })
+                .filter(|((.., key), _)| *key > after)
+                .map(|((.., key), value)| json!([key, value]));
+            let mut items: Vec<Value> = found.by_ref().take(*limit).collect();
+            items.extend(found.next().map(|_| json!(true)));
+            return Ok(Value::Array(items));
+        }
+        let place = place(request.action.key());
+        let step = request.action.decide(kept.get(&place).cloned())?;
+        match step.value {
+            Some(value) if step.write => drop(kept.insert(place, value)),
+            None if step.write => drop(kept.remove(&place)),
+            _ => {}
+        }
+        Ok(step.answer)
     }
 
     async fn call(
@@ -151,6 +181,11 @@ impl Fixture {
     /// Runs the body of a function without effects.
     pub async fn rehearse(&self, body: &str) -> Outcome {
         self.call(&block(&format!("function f(p) {body}\nend")), "f", Params::default(), true).await
+    }
+
+    /// Runs a function of a block without effects.
+    pub async fn rehearsal(&self, block: &Block, function: &str) -> Outcome {
+        self.call(block, function, Params::default(), true).await
     }
 
     async fn call(&self, block: &Block, function: &str, params: Params, rehearsal: bool) -> Outcome {

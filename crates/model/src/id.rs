@@ -46,11 +46,13 @@ pub enum Noun {
     ScriptRevision = 17,
     /// [`crate::Notice`]
     Notice = 18,
+    /// [`crate::Datum`]
+    Datum = 20,
 }
 
 impl Noun {
     /// Every noun, in stored order.
-    pub const ALL: [Noun; 18] = [
+    pub const ALL: [Noun; 19] = [
         Noun::BillingEntity,
         Noun::Customer,
         Noun::User,
@@ -69,7 +71,11 @@ impl Noun {
         Noun::Receipt,
         Noun::ScriptRevision,
         Noun::Notice,
+        Noun::Datum,
     ];
+
+    /// The largest number a noun is stored under.
+    pub const MAX: usize = Self::ALL[Self::ALL.len() - 1] as usize;
 
     /// The word used in events, metrics and messages: `server`, `billing_entity`.
     pub const fn name(self) -> &'static str {
@@ -92,6 +98,7 @@ impl Noun {
             Noun::Receipt => "receipt",
             Noun::ScriptRevision => "script_revision",
             Noun::Notice => "notice",
+            Noun::Datum => "datum",
         }
     }
 }
@@ -189,4 +196,6 @@ ids! {
     RevisionId => ScriptRevision,
     /// Something that happened.
     NoticeId => Notice,
+    /// Something a script keeps.
+    DatumId => Datum,
 }

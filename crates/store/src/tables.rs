@@ -20,7 +20,7 @@ pub(crate) const CONSUMERS: TableDefinition<&str, &[u8]> = TableDefinition::new(
 /// What records that are no longer live can be found by; see [`crate::history`].
 pub(crate) const HISTORY: Bytes = TableDefinition::new("history");
 
-const NOUNS: usize = Noun::ALL.len() + 1;
+const NOUNS: usize = Noun::MAX + 1;
 
 /// The table of the live records of `noun`; of most nouns, all records.
 pub(crate) fn live(noun: Noun) -> Bytes {
@@ -35,6 +35,7 @@ pub(crate) fn closed(noun: Noun) -> Bytes {
         Noun::Interval => "interval.closed",
         Noun::Invoice => "invoice.closed",
         Noun::ScriptRevision => "script_revision.closed",
+        Noun::Datum => "datum.closed",
         // Nouns whose records are always live; their second table stays absent.
         _ => "none.closed",
     })

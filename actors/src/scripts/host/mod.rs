@@ -9,6 +9,7 @@ mod accounts;
 mod ask;
 mod blocks;
 mod customers;
+mod data;
 mod deletion;
 mod done;
 mod images;
@@ -19,6 +20,8 @@ mod reads;
 mod servers;
 mod skeleton;
 mod wait;
+
+pub(crate) use data::purge;
 
 use super::{
     Behind,
@@ -34,7 +37,7 @@ use async_trait::async_trait;
 use done::DoneJobs;
 use serde_json::Value;
 use std::sync::{Arc, Weak};
-use sutler_lua::{Api, Bean, Host, HostError, Who};
+use sutler_lua::{Api, Bean, Data, Host, HostError, Who};
 use sutler_model::{
     BillingEntity, BillingEntityId, Cause, Customer, CustomerId, Disk, Image, Invoice, Job, Noun, Permission, Role,
     Scope, Server, User, UserId,
@@ -51,11 +54,13 @@ pub(super) struct Platform {
     behind: Behind,
     reaching: Arc<Reaching>,
     done: DoneJobs,
+    usage: data::Usage,
 }
 
 impl Platform {
     pub(super) fn new(store: Store, system: Weak<Inner>, tree: Tree, behind: Behind, reaching: Arc<Reaching>) -> Self {
-        Self { store, system, tree, behind, reaching, done: DoneJobs::default() }
+        let (done, usage) = (DoneJobs::default(), data::Usage::default());
+        Self { store, system, tree, behind, reaching, done, usage }
     }
 
     fn system(&self) -> Result<System, HostError> {
@@ -179,6 +184,10 @@ impl Host for Platform {
 
     async fn reaches_out(&self, who: &Who) -> Result<(), HostError> {
         self.reaching.persist(&self.store, who.run_id, who.depth).await.map_err(failed)
+    }
+
+    async fn data(&self, who: &Who, request: Data) -> Result<Value, HostError> {
+        data::data(self, who, request).await
     }
 
     async fn call(

@@ -2,6 +2,8 @@
 
 mod api;
 mod connection;
+mod data;
+mod data_store;
 mod dates;
 mod email;
 mod hashes;
@@ -22,6 +24,7 @@ use crate::{
     schema::{self, Type},
     shard::Shard,
 };
+pub(crate) use data::Overlay;
 use mlua::{IntoLua, Lua, Result, Table, Value as Lv};
 use module::Module;
 use serde_json::Map;
@@ -41,6 +44,7 @@ pub(crate) fn install(lua: &Lua, base: &Table, shard: &Rc<Shard>) -> Result<()> 
             "adminAPI" => Lv::Table(api::create(lua, &host, false)?),
             "userAPI" => Lv::Table(api::create(lua, &host, true)?),
             "syslog" => Lv::Table(syslog::create(lua)?),
+            "dataStore" => Lv::Table(data_store::create(lua, &host)?),
             "translate" => Lv::Table(translate::create(lua)?),
             "convert_mtype" => Lv::Function(lua.create_function(|_, (from, to): (Lv, Lv)| utils::factor(&from, &to))?),
             name => match modern::create(lua, &host, name)? {

@@ -3,6 +3,7 @@
 mod api_key;
 mod billing_entity;
 mod customer;
+mod datum;
 mod disk;
 mod image;
 mod interval;
@@ -53,6 +54,7 @@ macro_rules! for_noun {
             Noun::Receipt => with!(model::Receipt),
             Noun::ScriptRevision => with!(model::ScriptRevision),
             Noun::Notice => with!(model::Notice),
+            Noun::Datum => with!(model::Datum),
         }
     }};
 }

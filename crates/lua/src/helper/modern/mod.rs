@@ -5,6 +5,7 @@
 mod amqp;
 mod crypto;
 mod http;
+mod kv;
 mod log;
 mod smtp;
 mod time;
@@ -26,6 +27,7 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>, name: &str) -> Result<Option<
         "crypto" => crypto::create(lua)?,
         "http" => http::create(lua, shard)?,
         "json" => json::create(lua)?,
+        "kv" => kv::create(lua, shard)?,
         "log" => log::create(lua)?,
         "smtp" => smtp::create(lua, shard)?,
         "time" => time::create(lua)?,
