@@ -90,7 +90,7 @@ impl System {
         let engine = Engine::new(core.clone());
         let customers = Registry::new(core.clone(), pool.clone(), config.clone());
         let servers: Registry<ServerActor> =
-            Registry::new(server::Env { core: core.clone(), engine }, pool.clone(), config.clone());
+            Registry::new(server::Env { core: core.clone(), engine: engine.clone() }, pool.clone(), config.clone());
         let meters = Registry::new(core.clone(), pool.clone(), config.clone());
         let env = node::Env { core: core.clone(), servers: servers.clone() };
         let node_actors: Registry<NodeActor> = Registry::new(env, pool.clone(), config);
@@ -106,6 +106,7 @@ impl System {
             tasks: Mutex::new(Vec::new()),
         });
         let system = Self { inner };
+        engine.ask(system.inner.scripts.clone());
         system.inner.scripts.start().await?;
         system.spawn(keep_time(core.clone(), servers.clone()));
         system.spawn(keeper::keep(core.clone(), servers));

@@ -6,10 +6,14 @@
 //! 4. After a crash a job resumes at its stored step. There is no other recovery path.
 
 use super::{Apply, CreateServer, DeleteServer, RebootServer, StartServer, Step, StepCtx, StepError, StopServer, Work};
-use crate::{Core, Error, caller::job_cause, family::Family};
+use crate::{Core, Error, caller::job_cause, family::Family, scripts::Scripts};
 use futures_util::FutureExt;
 use metrics::{counter, gauge, histogram};
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use sutler_model::{Evidence, Job, JobError, JobId, JobInput, JobState, StepState, Timestamp};
 use sutler_store::ChangeSet;
 use tokio::sync::Semaphore;
@@ -26,11 +30,14 @@ const COMMIT_TRIES: u32 = 50;
 pub struct Engine {
     core: Core,
     permits: Arc<Semaphore>,
+    /// Asked before a job goes into a new state; set once, before any job runs.
+    scripts: Arc<OnceLock<Scripts>>,
 }
 
 /// A job at work.
 struct Running<'a, W: Work> {
     core: &'a Core,
+    scripts: Option<&'a Scripts>,
     work: W,
     job: Job,
     family: Family,
@@ -44,7 +51,13 @@ impl Engine {
         metrics::describe_gauge!("sutler_jobs_running", "Jobs at work");
         metrics::describe_histogram!("sutler_job_seconds", metrics::Unit::Seconds, "From acceptance to end of a job");
         let permits = Arc::new(Semaphore::new(core.settings.jobs_at_once));
-        Self { core, permits }
+        Self { core, permits, scripts: Arc::default() }
+    }
+
+    /// The triggers that are asked from here on.
+    pub(crate) fn ask(&self, scripts: Scripts) {
+        // There is one system to an engine.
+        let _ = self.scripts.set(scripts);
     }
 
     /// Runs a job to its end and answers with it. A job that ended already is answered as it is.
@@ -81,7 +94,7 @@ impl Engine {
 
     async fn work<W: Work>(&self, work: W, job: Job, family: Family) -> Result<Job, Error> {
         let started_at = self.core.now();
-        let mut running = Running { core: &self.core, work, job, family, started_at };
+        let mut running = Running { core: &self.core, scripts: self.scripts.get(), work, job, family, started_at };
         while !running.job.state.is_final() {
             if running.job.state == JobState::Undoing {
                 running.undo_one().await?;
@@ -140,6 +153,11 @@ impl<W: Work> Running<'_, W> {
             Ok(step) => step,
             Err(error) => return self.needs_operator(error).await,
         };
+        if let Some(refusal) = self.before(JobState::InProgress).await?
+            && self.job.state == JobState::NotStarted
+        {
+            return self.begin_undo(refusal).await;
+        }
         let ctx = StepCtx { core: self.core, family: &self.family, job: &self.job };
         match guarded(self.run(step, &ctx)).await {
             Ok(apply) => self.step_done(step, apply).await,
@@ -147,6 +165,16 @@ impl<W: Work> Running<'_, W> {
                 self.retry_later(operator, JobState::Waiting).await
             }
             Err(error) => self.begin_undo(job_error(error)).await,
+        }
+    }
+
+    /// Asks triggers about the state that comes next; answers a refusal, which counts only before anything was done.
+    async fn before(&self, state: JobState) -> Result<Option<JobError>, Error> {
+        let Some(scripts) = self.scripts else { return Ok(None) };
+        match scripts.before_turn(&self.job, state).await {
+            Ok(()) => Ok(None),
+            Err(error @ Error::Refused { .. }) => Ok(Some(refused(&error))),
+            Err(error) => Err(error),
         }
     }
 
@@ -180,6 +208,9 @@ impl<W: Work> Running<'_, W> {
 
     async fn step_done(&mut self, step: W::Step, apply: Apply) -> Result<(), Error> {
         let next = self.work.next(step);
+        if next.is_none() {
+            self.before(JobState::Successful).await?;
+        }
         let done = self.job.done.len() + 1;
         let percent = progress(&self.work, done);
         let started_at = self.started_at;
@@ -203,6 +234,7 @@ impl<W: Work> Running<'_, W> {
 
     async fn retry_later(&mut self, operator: String, state: JobState) -> Result<(), Error> {
         tracing::warn!(job = %self.job.id, kind = self.job.input.kind(), "step failed for now: {operator}");
+        self.before(state).await?;
         let started_at = self.started_at;
         self.save(|job, _, at| {
             job.state = state;
@@ -268,6 +300,11 @@ impl<W: Work> Running<'_, W> {
     async fn step_undone(&mut self, apply: Apply) -> Result<(), Error> {
         let mut steps = self.job.done.clone();
         let previous = steps.pop();
+        let cancelled = self.job.error.as_ref().is_some_and(|e| e.code == "cancelled");
+        let ended = if cancelled { JobState::Cancelled } else { JobState::Failed };
+        if previous.is_none() {
+            self.before(ended).await?;
+        }
         let work = &self.work;
         let percent = progress(work, steps.len());
         save(self.core, &mut self.job, &mut self.family, |job, family, at| {
@@ -276,8 +313,7 @@ impl<W: Work> Running<'_, W> {
             job.progress_percent = percent;
             job.current = previous.as_ref().map(|step| StepState { step: step.clone(), attempts: 0, since: at });
             if previous.is_none() {
-                let cancelled = job.error.as_ref().is_some_and(|e| e.code == "cancelled");
-                job.state = if cancelled { JobState::Cancelled } else { JobState::Failed };
+                job.state = ended;
                 let reason = job.error.as_ref().map_or_else(String::new, |e| e.message.clone());
                 work.gave_up(family, at, &reason);
                 end(job, family, at);
@@ -290,6 +326,7 @@ impl<W: Work> Running<'_, W> {
     async fn needs_operator(&mut self, error: StepError) -> Result<(), Error> {
         let undo_error = job_error(error);
         tracing::error!(job = %self.job.id, kind = self.job.input.kind(), "needs an operator: {}", undo_error.message);
+        self.before(JobState::NeedsOperator).await?;
         self.save(|job, family, at| {
             let facts = format!(
                 "stuck at step `{}` ({}): {}",
@@ -381,6 +418,11 @@ async fn guarded(step: impl Future<Output = Result<Apply, StepError>>) -> Result
             operator: Some(format!("panic: {text}")),
         })
     })
+}
+
+/// What a trigger's refusal is to a job.
+fn refused(error: &Error) -> JobError {
+    JobError { code: "refused".to_owned(), message: error.to_string(), operator_message: None }
 }
 
 fn job_error(error: StepError) -> JobError {

@@ -79,6 +79,7 @@ impl System {
         let mut job = new_job(&self.inner.core, &server, input, caller.cause.clone(), caller.user_id);
         take_key(&mut job, key.as_ref());
         self.put_off(&mut job, start_at);
+        let _accepted = self.inner.scripts.before_acceptance(&caller.into(), &job).await?;
         server.job_id = Some(job.id);
         let server_id = server.id;
         let admit = Admit { server, disk, job: job.clone() };
@@ -154,6 +155,7 @@ impl System {
             let mut job = new_job(&self.inner.core, &server, input, caller.cause.clone(), caller.user_id);
             take_key(&mut job, key.as_ref());
             self.put_off(&mut job, start_at);
+            let _accepted = self.inner.scripts.before_acceptance(&caller.into(), &job).await?;
 
             let at = self.inner.core.now();
             let mut new = family.clone();

@@ -1,7 +1,7 @@
 //! One try of one run: prepare, run the Lua, decide what its end means, record it.
 
 use super::{
-    Env,
+    Before, Env,
     dispatch::Receipt,
     events::{Event, events, run_id},
     occasion::{Occasion, locate, occasion},
@@ -209,7 +209,8 @@ pub(super) async fn execute(
         _ => None,
     };
     if let Some(job) = behind {
-        env.behind.lock().unwrap_or_else(PoisonError::into_inner).insert(run.id, job);
+        let before = Before { job, held: env.reaching.knows(run.id) };
+        env.behind.lock().unwrap_or_else(PoisonError::into_inner).insert(run.id, before);
     }
     let outcome = env.runtime.run(call).await;
     env.budgets.charge(script.owner, outcome.cpu_us);

@@ -26,6 +26,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod trigger;
+mod turns;
 mod words;
 
 use crate::{
@@ -79,7 +80,15 @@ pub(crate) struct Env {
 }
 
 /// Runs in progress that a job's change set off, and that job.
-type Behind = Arc<Mutex<HashMap<RunId, JobId>>>;
+type Behind = Arc<Mutex<HashMap<RunId, Before>>>;
+
+/// The job behind a run.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    job: JobId,
+    /// It goes on only when the run has ended.
+    held: bool,
+}
 
 impl Env {
     /// An enabled script.
@@ -178,6 +187,10 @@ impl Scripts {
         };
         let registry = Registry::new(env.clone(), pool, Config::default());
         Self { env, registry, avoid: Avoid::default(), stop: watch::Sender::new(false), tasks: Arc::default() }
+    }
+
+    fn core(&self) -> &Core {
+        &self.env.core
     }
 
     /// Fills the match table, takes up unfinished runs, and begins to follow the feed and the clock.

@@ -375,7 +375,7 @@ impl Scripts {
         Ok(decided)
     }
 
-    fn awaits(&self, trigger: TriggerType, option: &str) -> bool {
+    pub(super) fn awaits(&self, trigger: TriggerType, option: &str) -> bool {
         self.env.awaits(trigger, option)
     }
 

@@ -19,6 +19,11 @@ impl Reaching {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).is_some_and(|run| run.version == 0)
     }
 
+    /// Whether it is a PRE run.
+    pub(super) fn knows(&self, id: RunId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&id)
+    }
+
     /// Records a PRE run that is about to reach outside.
     ///
     /// # Errors

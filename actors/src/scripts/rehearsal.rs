@@ -200,6 +200,7 @@ fn in_hindsight(script: &Armed) -> Armed {
             TriggerType::PreCreate => TriggerType::PostCreate,
             TriggerType::PreModify => TriggerType::PostModify,
             TriggerType::PreDelete => TriggerType::PostDelete,
+            TriggerType::PreJobStateChange => TriggerType::PostJobStateChange,
             TriggerType::PreServerStateChange => TriggerType::PostServerStateChange,
             TriggerType::PreAuth => TriggerType::PostAuth,
             TriggerType::PreUserApiCall => TriggerType::PostUserApiCall,

@@ -8,6 +8,7 @@ mod reaching;
 mod rehearsals;
 mod resources;
 mod schedules;
+mod turns;
 
 use super::trigger::TriggerActor;
 use crate::{

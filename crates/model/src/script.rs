@@ -22,6 +22,8 @@ pub enum TriggerType {
     PreDelete,
     /// After a record is gone.
     PostDelete,
+    /// Before a job goes into a new state; may refuse that it is accepted and that it begins.
+    PreJobStateChange,
     /// After a job changed state.
     PostJobStateChange,
     /// Before a server is asked to change state; may refuse it.
@@ -54,6 +56,7 @@ impl TriggerType {
             Self::PreCreate
                 | Self::PreModify
                 | Self::PreDelete
+                | Self::PreJobStateChange
                 | Self::PreServerStateChange
                 | Self::PreAuth
                 | Self::PreUserApiCall

@@ -9,8 +9,8 @@ use sutler_store::{Error as StoreError, Field, Filter, Order, PageRequest};
 
 /// `waitForJob(job UUID, noWaitForChildren)`: the job in its final state.
 ///
-/// A job that waits its turn behind the job that set this run off is refused at once: what was begun by a job must not
-/// wait for what comes after it.
+/// What waits for the run itself is refused at once, and so is a job that waits its turn behind the job that set this run off:
+/// what was begun by a job must not wait for what comes after it.
 pub(super) async fn wait_for_job(
     platform: &Platform,
     who: &Who,
@@ -67,8 +67,15 @@ async fn look(platform: &Platform, scope: Scope, id: JobId) -> Result<Job, HostE
 
 async fn refuse_behind(platform: &Platform, who: &Who, job: &Job) -> Result<(), HostError> {
     let behind = platform.behind.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(&who.run_id).copied();
-    let Some(cause) = behind.filter(|cause| *cause != job.id) else { return Ok(()) };
-    let cause = platform.store.get::<Job>(cause).await.map_err(failed)?;
+    let Some(behind) = behind else { return Ok(()) };
+    let cause = platform.store.get::<Job>(behind.job).await.map_err(failed)?;
+    if behind.held && (behind.job == job.id || cause.as_ref().is_some_and(|cause| cause.parent_id == Some(job.id))) {
+        let detail = format!("job {} goes on only when this run has ended; wait for it in a POST trigger", job.id);
+        return Err(HostError::Failed(detail));
+    }
+    if behind.job == job.id {
+        return Ok(());
+    }
     match cause {
         // Jobs of one record run in the order of their ids.
         Some(cause) if !cause.state.is_final() && cause.item_id == job.item_id && cause.id < job.id => {

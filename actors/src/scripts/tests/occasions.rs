@@ -21,7 +21,7 @@ impl Bench {
         self.script(&format!("{trigger} {option}"), Scope::Provider, source).await;
     }
 
-    async fn built(&self, name: &str, start: bool) -> ServerId {
+    pub(super) async fn built(&self, name: &str, start: bool) -> ServerId {
         let job = self.create(name, start).await;
         ServerId(self.ended(job.id).await.item_id)
     }
