@@ -17,4 +17,5 @@ mod rehearsals;
 mod runs;
 mod scripts;
 mod support;
+mod widgets;
 mod xml;

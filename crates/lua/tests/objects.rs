@@ -264,7 +264,7 @@ async fn the_other_helpers_do_their_work() {
         ("return (pcall(convert_mtype, 'MB', 'HOUR'))", json!(false)),
         ("return translate.string('{1} and {0} and {9}', 'a', 2)", json!("2 and a and {9}")),
         ("return translate.string('#__KEY') .. translate:measureType(new('MeasureType', 'GB'))", json!("#__KEYGB")),
-        ("return new('FDLXMLHelper')", json!("error: line 1: new(\"FDLXMLHelper\"): this helper is not offered yet")),
+        ("return new('FDLNoHelper')", json!("error: line 1: new(\"FDLNoHelper\"): there is no such type")),
         (
             "return new('ServerStatus')",
             json!("error: line 1: new(\"ServerStatus\"): the name of a ServerStatus is missing"),

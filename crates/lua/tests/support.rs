@@ -138,6 +138,8 @@ impl Host for Platform {
             }
             "updateCustomer" => Ok(args[0].clone()),
             "changeServerStatus" => Ok(job(if args[1] == "RUNNING" { "START_SERVER" } else { "SHUTDOWN_SERVER" })),
+            "createBlob" => Ok(json!({"@bean": "Blob", "resourceUUID": format!("blob-{call_no}")})),
+            "modifyBlob" => Ok(Value::Null),
             "deleteResource" => Ok(job("DELETE_RESOURCE")),
             "waitForJob" => {
                 self.waiting.fetch_add(1, Ordering::SeqCst);

@@ -15,6 +15,7 @@ mod platform;
 mod syslog;
 mod translate;
 mod utils;
+mod widget;
 mod xml;
 
 use crate::{
@@ -29,9 +30,6 @@ use mlua::{IntoLua, Lua, Result, Table, Value as Lv};
 use module::Module;
 use serde_json::Map;
 use std::rc::Rc;
-
-/// Helpers that exist in the language and not here yet.
-const NOT_YET: [&str; 1] = ["FDLCustomWidgetHelper"];
 
 /// Puts the globals into `base`. All but `new` come to be when a script first names them: most blocks use few, and every
 /// function takes memory in every loaded block.
@@ -96,11 +94,9 @@ fn create(lua: &Lua, shard: &Rc<Shard>, made: &Table, name: &str, value: &Lv) ->
         "Utils" => utils::create(lua)?,
         "FDLDateHelper" => dates::create(lua)?,
         "FDLHashHelper" => hashes::create(lua)?,
+        "FDLCustomWidgetHelper" => widget::create(lua, shard)?,
         "FDLXMLHelper" => xml::create(lua)?,
         "FDLEmailHelper" => email::create(lua, shard)?,
-        _ if NOT_YET.contains(&name) => {
-            return Err(mlua::Error::runtime(format!("new(\"{name}\"): this helper is not offered yet")));
-        }
         _ => return Err(mlua::Error::runtime(format!("new(\"{name}\"): there is no such type"))),
     };
     made.raw_set(name, &helper)?;
