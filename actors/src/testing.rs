@@ -2,7 +2,10 @@
 
 use crate::{Caller, Idempotency, NewCustomer, NewProvider, ServerAction, Settings, Setup, System, system::NodeConfig};
 use std::{path::Path, time::Duration};
-use sutler_drivers::simulated::{Config, Simulated};
+use sutler_drivers::{
+    Drivers,
+    simulated::{Config, Simulated},
+};
 use sutler_model::{
     Boot, Cause, Customer, CustomerId, Disk, Image, ImageId, ImageState, Interval, Job, JobId, NewServer, Permission,
     Plan, Quota, Role, Scope, Server, ServerId, Timestamp,
@@ -42,6 +45,16 @@ impl Bench {
 
     /// Starts by the clock of the options.
     pub(crate) async fn start_by(root: &Path, settings: Settings, options: Options) -> Self {
+        Self::start_on(root, settings, options, |drivers| drivers).await
+    }
+
+    /// Starts on drivers that a test has put something in front of.
+    pub(crate) async fn start_on(
+        root: &Path,
+        settings: Settings,
+        options: Options,
+        on: impl FnOnce(Drivers) -> Drivers,
+    ) -> Self {
         std::fs::create_dir_all(root).expect("the folder");
         let store = Store::open(&root.join("store.redb"), options).expect("the store opens");
         let file = Some(root.join("world.jsonl"));
@@ -49,7 +62,7 @@ impl Bench {
         let nodes = vec![NodeConfig {
             name: "node-1".into(),
             uri: "simulated:///node-1".into(),
-            drivers: world.drivers("node-1"),
+            drivers: on(world.drivers("node-1")),
         }];
         let setup = Setup { store, nodes, settings, simulated: Some(world.clone()), arbiters: 2 };
         let system = System::start(setup).await.expect("the system starts");

@@ -158,7 +158,7 @@ impl<W: Work> Running<'_, W> {
         {
             return self.begin_undo(refusal).await;
         }
-        let ctx = StepCtx { core: self.core, family: &self.family, job: &self.job };
+        let ctx = StepCtx { core: self.core, scripts: self.scripts, family: &self.family, job: &self.job };
         match guarded(self.run(step, &ctx)).await {
             Ok(apply) => self.step_done(step, apply).await,
             Err(StepError::Transient { operator }) if self.may_retry() => {
@@ -287,7 +287,7 @@ impl<W: Work> Running<'_, W> {
             Ok(step) => step,
             Err(error) => return self.needs_operator(error).await,
         };
-        let ctx = StepCtx { core: self.core, family: &self.family, job: &self.job };
+        let ctx = StepCtx { core: self.core, scripts: self.scripts, family: &self.family, job: &self.job };
         match guarded(self.work.undo(step, &ctx)).await {
             Ok(apply) => self.step_undone(apply).await,
             Err(StepError::Transient { operator }) if self.may_retry() => {

@@ -1,6 +1,7 @@
 //! A server's guest outside: its disks, seed, interfaces and domain, made or found made.
 
 use super::{StepCtx, StepError};
+use crate::scripts::Metadata;
 use std::path::PathBuf;
 use sutler_drivers::{
     compute::{DiskSource, GuestSpec, GuestState, KernelBoot, NicAttachment, Stop},
@@ -37,16 +38,25 @@ impl Guest {
         made.await.map(Vec::as_slice)
     }
 
-    /// Makes the seed, or finds it made.
+    /// Makes the seed, or finds it made. Triggers may add to what it says.
     pub async fn seed(&self, ctx: &StepCtx<'_>) -> Result<&Option<PathBuf>, StepError> {
         let made = self.seed.get_or_try_init(|| async {
             let server = ctx.server()?;
-            let spec = SeedSpec {
+            let told = match ctx.scripts {
+                Some(scripts) => scripts.before_boot(ctx.job, server).await?,
+                None => None,
+            };
+            let mut spec = SeedSpec {
                 id: server.id,
                 host_name: server.name.clone(),
                 ssh_keys: server.ssh_keys.clone(),
                 user_data: server.user_data.clone(),
+                additions: Vec::new(),
+                metadata: None,
             };
+            if let Some(Metadata { user_data, additions, document }) = told {
+                (spec.user_data, spec.additions, spec.metadata) = (user_data, additions, Some(document));
+            }
             Ok::<_, StepError>(ctx.drivers()?.storage.ensure_seed(&spec).await?)
         });
         made.await

@@ -1,6 +1,6 @@
 //! What a kind of job must say: its steps, what each does outside, and what it changes in the records.
 
-use crate::{Core, family::Family};
+use crate::{Core, Error, family::Family, scripts::Scripts};
 use async_trait::async_trait;
 use sutler_drivers::Drivers;
 use sutler_model::{Job, Server, Timestamp};
@@ -85,6 +85,16 @@ impl From<sutler_drivers::Error> for StepError {
     }
 }
 
+/// Why a question to triggers came to nothing: they refused, or the store failed.
+impl From<Error> for StepError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused { .. } => Self::Permanent { code: "refused", message: error.to_string(), operator: None },
+            error => Self::Transient { operator: chain(&error) },
+        }
+    }
+}
+
 /// An error with all its causes, for operators.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -101,6 +111,8 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 pub(crate) struct StepCtx<'a> {
     /// Store, nodes, settings.
     pub core: &'a Core,
+    /// The triggers to ask, where there are any.
+    pub scripts: Option<&'a Scripts>,
     /// The records as last committed.
     pub family: &'a Family,
     /// The job as last committed.

@@ -15,6 +15,7 @@ mod budget;
 mod dispatch;
 mod events;
 mod host;
+mod metadata;
 mod notices;
 mod occasion;
 mod pre;
@@ -37,6 +38,7 @@ use crate::{
 use budget::Budgets;
 use dispatch::{Avoid, Dispatcher};
 pub(crate) use host::purge;
+pub(crate) use metadata::Metadata;
 pub use notices::{ApiCall, CallUnderWay};
 use occasion::Tree;
 pub(crate) use pre::Decided;

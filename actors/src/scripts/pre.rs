@@ -45,6 +45,8 @@ pub(crate) trait Draft: Clone + Send + 'static {
     fn take(&mut self, _before: &Bean, _after: &Bean, _viewer: Scope) -> Result<Vec<String>, Vec<FieldError>> {
         Ok(Vec::new())
     }
+    /// Takes a changed document in, where the script was given one.
+    fn take_document(&mut self, _document: &str) {}
     /// What is wrong with it now.
     fn problems(&self) -> Vec<FieldError> {
         Vec::new()
@@ -413,7 +415,7 @@ impl Scripts {
         });
         let (input, customer, user) = read.await?;
         let before = match &input {
-            Input::Bean(bean) => Some(bean.clone()),
+            Input::Bean(bean) | Input::Metadata { server: bean, .. } => Some(bean.clone()),
             _ => None,
         };
         let params = Params {
@@ -439,6 +441,9 @@ impl Scripts {
                     (Some(before), Some(after)) => changed.take(before, after, owner),
                     _ => Ok(Vec::new()),
                 };
+                if let Some(document) = &outcome.document {
+                    changed.take_document(document);
+                }
                 let problems = match taken {
                     Ok(ignored) => {
                         if !ignored.is_empty() {

@@ -7,6 +7,7 @@ use super::{
     attempt::{call, draft},
     dispatch::{blocking, each_match},
     events::Event,
+    metadata,
     occasion::{Occasion, occasion},
     schedule,
     table::{Armed, Table},
@@ -16,7 +17,7 @@ use crate::Error;
 use serde_json::Value;
 use std::{sync::Arc, time::Duration, time::Instant};
 use sutler_lua::{Exit, Input, OutboundCall, Outcome, Params, Write};
-use sutler_model::{Cause, Entry, FieldError, ScriptRun, Timestamp, TriggerType};
+use sutler_model::{Cause, Entry, FieldError, ScriptRun, Server, Timestamp, TriggerType};
 use sutler_store::{Error as StoreError, FeedEntry, Store};
 use uuid::Uuid;
 
@@ -196,12 +197,16 @@ async fn unprompted(env: &Env, script: &Arc<Armed>, entry: Entry) -> Result<Past
 fn in_hindsight(script: &Armed) -> Armed {
     let mut script = Armed { from_seq: 0, ..script.clone() };
     for entry in &mut script.entries {
+        if entry.trigger_type == TriggerType::PreServerMetadataUpdate {
+            entry.options = vec![STARTED.to_owned()];
+        }
         entry.trigger_type = match entry.trigger_type {
             TriggerType::PreCreate => TriggerType::PostCreate,
             TriggerType::PreModify => TriggerType::PostModify,
             TriggerType::PreDelete => TriggerType::PostDelete,
             TriggerType::PreJobStateChange => TriggerType::PostJobStateChange,
             TriggerType::PreServerStateChange => TriggerType::PostServerStateChange,
+            TriggerType::PreServerMetadataUpdate => TriggerType::PostServerStateChange,
             TriggerType::PreAuth => TriggerType::PostAuth,
             TriggerType::PreUserApiCall => TriggerType::PostUserApiCall,
             TriggerType::PreAdminApiCall => TriggerType::PostAdminApiCall,
@@ -209,6 +214,17 @@ fn in_hindsight(script: &Armed) -> Armed {
         };
     }
     script
+}
+
+/// The option of the event at which metadata had been told.
+const STARTED: &str = "RUNNING";
+
+/// Makes a server's start what its script was asked before it.
+fn with_metadata(occasion: &mut Occasion, server: &Server) {
+    if let Input::Bean(bean) = std::mem::take(&mut occasion.params.input) {
+        occasion.params.input = Input::Metadata { server: bean, document: metadata::document(server) };
+        occasion.params.option = "ANY".to_owned();
+    }
 }
 
 /// The runs that some entries of the feed set off.
@@ -219,7 +235,11 @@ fn matches(env: &Env, script: &Armed, entries: &[FeedEntry]) -> Result<Vec<Past>
     each_match(env, &table, entries, |snapshot, entry, event: &Event, hook| {
         // As the block itself has it, PRE types included.
         if let Some(own) = script.entries.iter().find(|own| own.function == hook.entry().function) {
-            let occasion = occasion(snapshot, entry, event, script.owner)?;
+            let mut occasion = occasion(snapshot, entry, event, script.owner)?;
+            if own.trigger_type == TriggerType::PreServerMetadataUpdate {
+                let Some(server) = snapshot.get::<Server>(event.id)? else { return Ok(()) };
+                with_metadata(&mut occasion, &server);
+            }
             found.push(Past { entry: own.clone(), seq: Some(entry.seq), at: entry.at, occasion });
         }
         Ok(())
@@ -258,16 +278,22 @@ async fn run(env: &Env, script: &Armed, past: Past) -> Rehearsal {
     let settings = &env.core.settings;
     let deadline = if entry.trigger_type.is_pre() { settings.pre_deadline_ms } else { settings.post_deadline_ms };
     let (option, resource) = (occasion.params.option.clone(), occasion.resource);
-    let before = match &occasion.params.input {
-        Input::Bean(bean) => Some(bean.clone()),
-        _ => None,
+    let (before, document) = match &occasion.params.input {
+        Input::Bean(bean) => (Some(bean.clone()), None),
+        Input::Metadata { server, document } => (Some(server.clone()), Some(document.clone())),
+        _ => (None, None),
     };
     let run: ScriptRun = draft(script, &entry, env.core.new_id(), &option, Cause::system("rehearsal"), at);
     let outcome: Outcome = env.runtime.run(call(script, &run, occasion, deadline, true)).await;
-    let changes = match (before, &outcome.input) {
+    let mut changes = match (before, &outcome.input) {
         (Some(before), Some(after)) if entry.trigger_type.is_pre() => changed(&before, after),
         _ => Vec::new(),
     };
+    if let (Some(old), Some(new)) = (document, &outcome.document)
+        && old != *new
+    {
+        changes.push(("metadata".to_owned(), Value::from(old), Value::from(new.as_str())));
+    }
     Rehearsal {
         function: entry.function,
         trigger_type: entry.trigger_type,

@@ -28,6 +28,12 @@ pub struct SeedSpec {
     pub ssh_keys: Vec<String>,
     /// The customer's user data, as is; the driver writes a minimal `#cloud-config` when none.
     pub user_data: Option<String>,
+    /// What the provider's scripts add to the user data: each a text of its own, `#cloud-config` or `#!/bin/sh`.
+    #[serde(default)]
+    pub additions: Vec<String>,
+    /// An XML document about the server for programs in its guest; none where no script asked for it.
+    #[serde(default)]
+    pub metadata: Option<String>,
 }
 
 /// An image as stored.

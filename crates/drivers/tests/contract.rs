@@ -72,7 +72,14 @@ pub async fn storage_calls_may_be_repeated(drivers: &Drivers, dir: &Path) {
         assert_eq!(storage.ensure_disk(&spec(size)).await.unwrap(), first);
     }
     assert!(storage.list_disks().await.unwrap().contains(&disk));
-    let seed = SeedSpec { id: server, host_name: "a".into(), ssh_keys: vec![], user_data: None };
+    let seed = SeedSpec {
+        id: server,
+        host_name: "a".into(),
+        ssh_keys: vec![],
+        user_data: None,
+        additions: vec![],
+        metadata: None,
+    };
     assert_eq!(storage.ensure_seed(&seed).await.unwrap(), storage.ensure_seed(&seed).await.unwrap());
     for _ in 0..2 {
         storage.delete_disk(disk).await.unwrap();

@@ -40,3 +40,4 @@ pub use descriptor::{Other, Registration};
 pub use egress::{Egress, Rule};
 pub use host::{Api, Host, HostError};
 pub use runtime::{Runtime, Stats};
+pub use xml::text_at;

@@ -30,6 +30,8 @@ pub enum TriggerType {
     PreServerStateChange,
     /// After a server changed state.
     PostServerStateChange,
+    /// Before a server's metadata is written for its next start; may add to it.
+    PreServerMetadataUpdate,
     /// When a known user's password is checked; may refuse the sign-in.
     PreAuth,
     /// After somebody signed in, or failed to.
@@ -58,6 +60,7 @@ impl TriggerType {
                 | Self::PreDelete
                 | Self::PreJobStateChange
                 | Self::PreServerStateChange
+                | Self::PreServerMetadataUpdate
                 | Self::PreAuth
                 | Self::PreUserApiCall
                 | Self::PreAdminApiCall

@@ -196,7 +196,7 @@ pub(crate) fn apply<R: Described>(
 }
 
 /// Whether two values are the same to a script: 2 and 2.0 are, and so are nothing and an empty list or map.
-fn same(a: &Value, b: &Value) -> bool {
+pub(crate) fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),

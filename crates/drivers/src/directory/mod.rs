@@ -10,6 +10,7 @@
 //! nothing or the whole; what temporary files it leaves are swept when the folder is opened next.
 
 mod iso;
+mod mime;
 mod qemu_img;
 mod seed;
 

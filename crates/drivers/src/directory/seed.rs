@@ -1,16 +1,32 @@
-//! What cloud-init's NoCloud source reads: a volume labelled CIDATA with three files.
+//! What cloud-init's NoCloud source reads: a volume labelled CIDATA with three files, and two more where scripts made metadata.
 
+use super::mime;
 use crate::storage::SeedSpec;
 use std::fmt::Write as _;
+
+/// Where a guest's programs find the metadata: in memory, and for its administrator alone.
+const METADATA_PATH: &str = "/run/sutler/metadata.xml";
 
 /// The seed of a server. The same server gives the same bytes.
 pub(super) fn image(spec: &SeedSpec) -> Vec<u8> {
     let (meta, network) = (meta_data(spec), network_config(spec));
-    let user = spec.user_data.clone().unwrap_or_else(default_user_data);
-    super::iso::image(
-        "CIDATA",
-        &[("meta-data", meta.as_bytes()), ("user-data", user.as_bytes()), ("network-config", network.as_bytes())],
-    )
+    let own = spec.user_data.clone().unwrap_or_else(default_user_data);
+    let user = if spec.additions.is_empty() { own } else { mime::message(&own, &spec.additions) };
+    let mut files =
+        vec![("meta-data", meta.as_bytes()), ("user-data", user.as_bytes()), ("network-config", network.as_bytes())];
+    let vendor = spec.metadata.as_deref().map(vendor_data);
+    if let (Some(document), Some(vendor)) = (&spec.metadata, &vendor) {
+        files.extend([("vendor-data", vendor.as_bytes()), ("metadata.xml", document.as_bytes())]);
+    }
+    super::iso::image("CIDATA", &files)
+}
+
+/// Lays the metadata where programs find it. Vendor data gives way to the customer's user data, so it cannot do harm.
+fn vendor_data(document: &str) -> String {
+    let file = serde_json::json!({
+        "path": METADATA_PATH, "permissions": "0600", "encoding": "b64", "content": mime::base64(document.as_bytes()),
+    });
+    format!("#cloud-config\nwrite_files:\n  - {file}\n")
 }
 
 /// YAML; JSON text is YAML, so every value is written as JSON and needs no other care.
@@ -53,6 +69,8 @@ mod tests {
             host_name: "web\"\nevil: true".into(),
             ssh_keys: vec!["ssh-ed25519 AAAA a: b # c".into()],
             user_data: None,
+            additions: Vec::new(),
+            metadata: None,
         };
         let meta = meta_data(&spec);
         assert_eq!(meta.lines().count(), 4);

@@ -179,6 +179,8 @@ fn seed_spec() -> SeedSpec {
         host_name: "web-1".into(),
         ssh_keys: vec!["ssh-ed25519 AAAA me".into()],
         user_data: Some(format!("#!/bin/sh\n# {}\n", "ü".repeat(3000))),
+        additions: vec![],
+        metadata: None,
     }
 }
 
@@ -221,5 +223,34 @@ async fn a_seed_gives_back_the_customers_bytes() {
         let meta = fs::read_to_string(out.join("meta-data")).unwrap();
         assert!(meta.contains("local-hostname: \"web-1\"\n"), "{meta}");
         assert!(fs::read_to_string(out.join("network-config")).unwrap().contains("dhcp4: true"));
+    }
+}
+
+#[tokio::test]
+async fn metadata_lies_beside_the_rest_and_only_where_there_is_some() {
+    let (_dir, storage) = open();
+    let spec = SeedSpec {
+        user_data: Some("#cloud-config\n{}\n".into()),
+        additions: vec!["#!/bin/sh\ntrue".into()],
+        metadata: Some("<CONFIG><x>1</x></CONFIG>".into()),
+        ..seed_spec()
+    };
+    let holds = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    let path = storage.ensure_seed(&spec).await.unwrap().unwrap();
+    let image = fs::read(&path).unwrap();
+    for text in [
+        "<CONFIG><x>1</x></CONFIG>",
+        "metadata.xml",
+        "vendor-data",
+        "\"path\":\"/run/sutler/metadata.xml\"",
+        "Content-Type: multipart/mixed",
+        &super::mime::base64(b"#!/bin/sh\ntrue"),
+    ] {
+        assert!(holds(&image, text), "{text}");
+    }
+    storage.ensure_seed(&seed_spec()).await.unwrap();
+    let image = fs::read(&path).unwrap();
+    for text in ["metadata.xml", "vendor-data", "multipart"] {
+        assert!(!holds(&image, text), "{text}");
     }
 }

@@ -25,6 +25,11 @@ const NAME_BYTES: usize = 256;
 /// The document itself among its nodes.
 const ROOT: usize = 0;
 
+/// The text of the first element on a path of names that begins with the root's; none where there is none, or no document.
+pub fn text_at(document: &str, path: &str) -> Option<String> {
+    Node::parse(document).ok()?.find(path, 1).first().map(Node::text)
+}
+
 /// What a node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {

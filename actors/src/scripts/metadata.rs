@@ -1,0 +1,179 @@
+//! What a server's guest is told when it starts, which PRE triggers may add to.
+//!
+//! The document is as the original's: CONFIG, below it `meta/server/system`, `meta/server/foreignkeys/key[@name]` and
+//! `meta/runtime/system/userdata`. It reaches the guest only where a script was asked about it, and holds nothing that the
+//! server's customer may not see.
+
+use super::{
+    Scripts,
+    beans::{Beans, same},
+    occasion::chain,
+    pre::{Asking, Draft},
+};
+use crate::{Error, caller::job_cause};
+use serde_json::Value;
+use std::fmt::Write as _;
+use sutler_lua::{Bean, Input, text_at};
+use sutler_model::{BillingEntityId, CustomerId, FieldError, Job, KeyKind, Scope, Server, TriggerType};
+use sutler_store::Error as StoreError;
+use uuid::Uuid;
+
+/// All that scripts may add to a server's user data, bytes: what a guest reads at boot without being held up.
+const ADDITIONS_BYTES: usize = 256 << 10;
+/// Where the customer's own user data lies in the document.
+const USER_DATA: &str = "CONFIG/meta/runtime/system/userdata";
+/// The bean's property that collects what is added.
+const ADDED: &str = "cloudInitData";
+
+/// What scripts made of a server's metadata.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Metadata {
+    /// The customer's user data, as the document has it now.
+    pub user_data: Option<String>,
+    /// Texts added to it.
+    pub additions: Vec<String>,
+    /// The document.
+    pub document: String,
+}
+
+/// A server about to be told.
+#[derive(Clone)]
+struct Boot {
+    server: Server,
+    additions: Vec<String>,
+    document: String,
+}
+
+impl Draft for Boot {
+    const OPTION: &'static str = "ANY";
+
+    fn id(&self) -> Uuid {
+        self.server.id.into()
+    }
+
+    fn customer(&self) -> Option<CustomerId> {
+        Some(self.server.customer_id)
+    }
+
+    fn seller(&self) -> BillingEntityId {
+        self.server.billing_entity_id
+    }
+
+    fn input(&self, beans: &Beans<'_>) -> Result<Input, StoreError> {
+        let server = beans.bean(&self.server)?.with(ADDED, self.additions.clone());
+        Ok(Input::Metadata { server, document: self.document.clone() })
+    }
+
+    fn take(&mut self, before: &Bean, after: &Bean, _: Scope) -> Result<Vec<String>, Vec<FieldError>> {
+        let added = after.properties.get(ADDED).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let text = |text: &Value| text.as_str().map(str::to_owned);
+        let Some(additions) = added.iter().map(text).collect() else {
+            return Err(vec![FieldError::new(ADDED, "must be texts")]);
+        };
+        self.additions = additions;
+        let value = |bean: &Bean, name: &str| bean.properties.get(name).cloned().unwrap_or_default();
+        let changed = |name: &&String| *name != ADDED && !same(&value(before, name), &value(after, name));
+        Ok(after.properties.keys().filter(changed).cloned().collect())
+    }
+
+    fn take_document(&mut self, document: &str) {
+        document.clone_into(&mut self.document);
+    }
+
+    fn problems(&self) -> Vec<FieldError> {
+        let bytes =
+            self.additions.iter().map(String::len).sum::<usize>() + user_data(&self.document).map_or(0, |d| d.len());
+        if bytes <= ADDITIONS_BYTES {
+            return Vec::new();
+        }
+        vec![FieldError::new(
+            ADDED,
+            format!("is {bytes} bytes with the user data; at most {ADDITIONS_BYTES} are told to a guest"),
+        )]
+    }
+}
+
+impl Scripts {
+    /// Lets PRE triggers add to what a server's guest is told at its next start. None: nobody was asked.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]; [`Error::Store`].
+    pub(crate) async fn before_boot(&self, job: &Job, server: &Server) -> Result<Option<Metadata>, Error> {
+        let trigger = TriggerType::PreServerMetadataUpdate;
+        let (seller, customer) = (server.billing_entity_id, Some(server.customer_id));
+        if self.env.listeners(trigger, "ANY", seller, customer).await?.is_empty() {
+            return Ok(None);
+        }
+        let cause = job.cause.clone();
+        let (depth, _) = self.env.core.store.read(move |snapshot| chain(snapshot, &cause)).await?;
+        let asking = Asking { user_id: job.user_id, cause: job_cause(job.id), depth };
+        let first = document(server);
+        let mut boot = Boot { server: server.clone(), additions: Vec::new(), document: first.clone() };
+        self.before_as(&asking, trigger, "ANY", &mut boot).await?;
+        // What no script changed goes byte for byte as the customer gave it.
+        let told = user_data(&boot.document);
+        let user_data = if told == user_data(&first) { server.user_data.clone() } else { told };
+        Ok(Some(Metadata { user_data, additions: boot.additions, document: boot.document }))
+    }
+}
+
+/// The customer's user data in a document; an empty one is none.
+fn user_data(document: &str) -> Option<String> {
+    text_at(document, USER_DATA).filter(|text| !text.trim().is_empty())
+}
+
+/// The document about a server before any script has seen it.
+pub(crate) fn document(server: &Server) -> String {
+    let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<CONFIG><meta><server><system>");
+    for (name, value) in [
+        ("uuid", server.id.to_string()),
+        ("name", server.name.clone()),
+        ("customeruuid", server.customer_id.to_string()),
+        ("billingentityuuid", server.billing_entity_id.to_string()),
+        ("imageuuid", server.image_id.to_string()),
+        ("cpu", server.cpu.to_string()),
+        ("ram", server.memory_mib.to_string()),
+    ] {
+        // Writing to a string cannot fail.
+        let _ = write!(xml, "<{name}>{}</{name}>", escaped(&value));
+    }
+    xml.push_str("</system><foreignkeys>");
+    for key in server.keys.iter().filter(|key| key.kind == KeyKind::User) {
+        let _ = write!(xml, "<key name=\"{}\">{}</key>", escaped(&key.name), escaped(&key.value));
+    }
+    let own = server.user_data.as_deref().map(escaped).unwrap_or_default();
+    let _ = write!(xml, "</foreignkeys></server><runtime><system><userdata>{own}</userdata></system></runtime>");
+    xml.push_str("</meta></CONFIG>\n");
+    xml
+}
+
+/// A text within an element or attribute. What XML cannot hold is left out; line ends are kept as they are.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\r' => out.push_str("&#13;"),
+            '\n' | '\t' => out.push(letter),
+            '\0'..='\x1f' | '\u{fffe}' | '\u{ffff}' => {}
+            _ => out.push(letter),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_stays_in_its_element_and_comes_back_as_it_was() {
+        let text = "#!/bin/sh\r\necho \"<b>&\" > x\n\tü";
+        let xml = format!("<CONFIG><meta><x name=\"{0}\">{0}</x></meta></CONFIG>", escaped(text));
+        assert_eq!(text_at(&xml, "CONFIG/meta/x").as_deref(), Some(text));
+        assert_eq!(escaped("a\u{0}\u{1b}b"), "ab");
+    }
+}
