@@ -1,10 +1,11 @@
 //! Library scripts end to end, as the peer on the other side gets what they send.
 
 use crate::{
+    databases,
     http::Server,
     library::script_with,
     peers::mail_policy,
-    real::{MailServer, Rabbit},
+    real::{MailServer, MariaDb, Rabbit},
     support::{Fixture, Platform, about, block},
 };
 use serde_json::{Value, json};
@@ -181,4 +182,43 @@ async fn a_failed_login_is_a_mail() {
     let mail = server.mails(1).await.remove(0);
     assert!(mail.contains("Subject: Failed sign-in: mallory@example.org"), "{mail}");
     assert!(mail.contains("2023-11-14 22:13:20 UTC"), "{mail}");
+}
+
+#[tokio::test]
+async fn an_invoice_is_a_row_in_mariadb_once_and_to_the_last_digit() {
+    let server = MariaDb::start(true).await;
+    let fixture = Fixture::with(Platform::with(Vec::new()), 1, databases::policy(&server));
+    let url = server.url();
+    let settings = [("mysql://sutler:change-me@db.example.com:3306/billing", url.as_str())];
+    let script = block(&script_with("invoices-to-mariadb", &settings));
+    assert_eq!(fixture.run(&script, "init", Params::default()).await.exit, Exit::Success);
+    let invoice = Bean::new("Invoice")
+        .with("resourceUUID", "0190aaaa-bbbb-7ccc-8ddd-eeeeeeeeeeee")
+        .with("invoiceNo", 17)
+        .with("customerUUID", "c-1")
+        .with("invoiceDate", 1_700_000_000)
+        .with("currency", "EUR")
+        .with("exactTotal", "123456789012345678.123456789")
+        .with("invoiceItems", json!([{"description": "web-1, CPU", "exactUnitPrice": "0.011", "exactAmount": "7.92"}]));
+    let customer = Some(Bean::new("Customer").with("resourceName", "Ada; DROP TABLE invoices"));
+    for _ in 0..2 {
+        let params = Params { customer: customer.clone(), ..about(invoice.clone(), "INVOICE") };
+        let outcome = fixture.run(&script, "invoice_to_mariadb", params).await;
+        assert_eq!(outcome.exit, Exit::Success, "{outcome:?}");
+    }
+    let stored = fixture
+        .eval(&format!(
+            "local url = '{url}'
+            return {{ mysql.query{{ url = url, sql = 'SELECT * FROM invoices' }}, mysql.query{{ url = url, sql = 'SELECT * FROM invoice_lines' }} }}"
+        ))
+        .await;
+    let id = "0190aaaa-bbbb-7ccc-8ddd-eeeeeeeeeeee";
+    let expected = json!([
+        [{
+            "id": id, "number": 17, "customer": "c-1", "customer_name": "Ada; DROP TABLE invoices",
+            "issued_at": "2023-11-14 22:13:20", "currency": "EUR", "total": "123456789012345678.123456789",
+        }],
+        [{"invoice": id, "line": 1, "description": "web-1, CPU", "unit_price": "0.011000000", "amount": "7.920000000"}],
+    ]);
+    assert_eq!(stored, expected);
 }

@@ -2,6 +2,7 @@
 
 mod api;
 mod data;
+mod databases;
 mod dialect;
 mod filters;
 mod flagships;

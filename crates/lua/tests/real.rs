@@ -1,5 +1,9 @@
 //! Real peers, each a process of its own on loopback, in a folder of its own, ended with the test.
 
+mod mariadb;
+
+pub use mariadb::MariaDb;
+
 use std::{
     fs::{self, File},
     net::TcpListener,

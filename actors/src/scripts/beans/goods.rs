@@ -108,6 +108,9 @@ impl Described for Invoice {
             P::new("invoiceTotalExc", |i, _| Ok(amount(i.total))),
             P::new("invoiceTotalInc", |i, _| Ok(amount(i.total))),
             P::new("invoiceTaxAmt", |_, _| Ok(0.into())),
+            // Beside the original: a script's numbers have 15 digits, amounts may have more.
+            P::new("exactTotal", |i, _| Ok(i.total.to_string().into())),
+            P::new("currency", |i, _| Ok(i.currency.to_string().into())),
             P::new("invoiceItems", |i, _| Ok(i.lines.iter().map(|line| item(i, line)).collect())),
         ];
         PROPERTIES
@@ -140,5 +143,7 @@ fn item(invoice: &Invoice, line: &InvoiceLine) -> Value {
         "invoiceItemTotalInc": amount(line.amount),
         "invoiceItemTaxAmt": 0,
         "taxRate": 0,
+        "exactUnitPrice": line.unit_price.to_string(),
+        "exactAmount": line.amount.to_string(),
     })
 }

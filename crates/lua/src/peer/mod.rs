@@ -1,6 +1,7 @@
 //! Clients of other protocols than HTTP, each over a [`Line`]: one conversation under the egress policy.
 
 pub(crate) mod amqp;
+pub(crate) mod mysql;
 pub(crate) mod smtp;
 
 use crate::{

@@ -7,6 +7,7 @@ mod crypto;
 mod http;
 mod kv;
 mod log;
+mod mysql;
 mod smtp;
 mod time;
 
@@ -29,6 +30,7 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>, name: &str) -> Result<Option<
         "json" => json::create(lua)?,
         "kv" => kv::create(lua, shard)?,
         "log" => log::create(lua)?,
+        "mysql" => mysql::create(lua, shard)?,
         "smtp" => smtp::create(lua, shard)?,
         "time" => time::create(lua)?,
         _ => return Ok(None),
