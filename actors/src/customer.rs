@@ -218,6 +218,7 @@ mod tests {
             quota: Quota { servers: 2, cpus: 4, memory_mib: 4096, disk_gib: 100 },
             warning_level: None,
             invoiced_until: Timestamp(0),
+            provider_values: Default::default(),
             keys: Vec::new(),
             created_at: Timestamp(0),
         }

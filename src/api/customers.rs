@@ -84,6 +84,8 @@ pub struct ChangeCustomer {
 /// A customer as `caller` sees it.
 fn view(mut customer: Customer, caller: &Caller) -> Customer {
     hide_keys(&mut customer.keys, caller);
+    // Shown as forms, without their secrets.
+    customer.provider_values.clear();
     customer
 }
 

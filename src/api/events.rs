@@ -297,7 +297,7 @@ fn permission(noun: Noun) -> Option<Permission> {
     match noun {
         Noun::Server | Noun::Disk | Noun::Image | Noun::Job => Some(Permission::ServersRead),
         Noun::BillingEntity | Noun::Customer | Noun::User | Noun::ApiKey => Some(Permission::CustomersRead),
-        Noun::Plan | Noun::Interval | Noun::Invoice => Some(Permission::BillingRead),
+        Noun::Plan | Noun::Interval | Noun::Invoice | Noun::Measurement => Some(Permission::BillingRead),
         Noun::Script | Noun::ScriptRun => Some(Permission::ScriptsRead),
         Noun::Node => Some(Permission::OperatorRead),
         Noun::Session | Noun::Receipt | Noun::ScriptRevision | Noun::Notice | Noun::Datum => None,

@@ -13,7 +13,7 @@ use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 use sutler_actors::Caller;
-use sutler_model::{Entry, Noun, Permission, ScriptId, ScriptRevision, Signature, Timestamp, UserId};
+use sutler_model::{Entry, Noun, Permission, Point, ScriptId, ScriptRevision, Signature, Timestamp, UserId};
 use sutler_store::{Field, Filter, Order, PageRequest};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -38,6 +38,8 @@ pub struct RevisionView {
     source: Option<String>,
     /// What it registered.
     entries: Vec<Entry>,
+    /// What else it registered: providers, billing methods, measurement functions and reports.
+    points: Vec<Point>,
     /// What its header says of itself (`FDLINFO`).
     info: BTreeMap<String, String>,
     /// When it was uploaded.
@@ -54,6 +56,7 @@ impl From<ScriptRevision> for RevisionView {
             number: revision.number,
             source: Some(revision.source),
             entries: revision.entries,
+            points: revision.points,
             info: revision.info,
             created_at: revision.created_at,
             created_by: revision.created_by,

@@ -14,7 +14,7 @@ use axum::{extract::State, http::HeaderMap};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 use sutler_actors::{Caller, NewScript, ScriptPatch};
-use sutler_model::{Customer, Entry, Noun, Permission, Scope, Script, ScriptId, Timestamp};
+use sutler_model::{Customer, Entry, Noun, Permission, Point, Scope, Script, ScriptId, Timestamp};
 use sutler_store::{Field, Filter, Record, Store};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -53,6 +53,8 @@ pub struct TriggerView {
     source: Option<String>,
     /// What it registered.
     entries: Vec<Entry>,
+    /// What else it registered: providers, billing methods, measurement functions and reports.
+    points: Vec<Point>,
     /// What its header says of itself (`FDLINFO`).
     info: BTreeMap<String, String>,
     /// The number of the revision in force; 0 while the first awaits its signature.
@@ -80,6 +82,7 @@ impl From<Script> for TriggerView {
             owner: script.owner,
             source: Some(script.source),
             entries: script.entries,
+            points: script.points,
             info: script.info,
             revision: script.revision,
             latest_revision: script.latest_revision,

@@ -404,6 +404,9 @@ fn loaded(session: &Session, trigger: &Value, how: &str) -> Result<(), Error> {
         let options = cell(&entry["options"]);
         text.push_str(&format!("  {}  {}  {options}\n", cell(&entry["function"]), cell(&entry["trigger_type"])));
     }
+    for point in trigger["points"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        text.push_str(&format!("  {}  {}\n", cell(&point["function"]), cell(&point["api"]).to_uppercase()));
+    }
     lines(&text)
 }
 

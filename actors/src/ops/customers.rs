@@ -77,6 +77,7 @@ impl System {
             quota: new.quota.unwrap_or_default(),
             warning_level: None,
             invoiced_until: at,
+            provider_values: Default::default(),
             keys: new.keys,
             created_at: at,
         };
@@ -197,6 +198,7 @@ impl System {
             path,
             currency,
             next_invoice_number: 1,
+            provider_values: Default::default(),
             keys: Vec::new(),
             created_at: self.inner.core.now(),
         }

@@ -99,6 +99,7 @@ impl System {
             number: script.latest_revision,
             source,
             entries: registered.entries,
+            points: registered.points,
             info: registered.info,
             created_at: core.now(),
             created_by: caller.user_id,
@@ -110,6 +111,7 @@ impl System {
         script.revision = number;
         script.source = source.to_owned();
         script.entries.clone_from(&registered.entries);
+        script.points.clone_from(&registered.points);
         script.info.clone_from(&registered.info);
         script.modified_at = self.inner.core.now();
     }

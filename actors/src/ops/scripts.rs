@@ -45,6 +45,7 @@ impl System {
             owner: new.owner,
             source: String::new(),
             entries: Vec::new(),
+            points: Vec::new(),
             info: BTreeMap::new(),
             revision: 0,
             latest_revision: 0,

@@ -71,11 +71,23 @@ pub(super) enum Ended {
 
 /// A run that was not tried yet.
 pub(super) fn draft(script: &Armed, entry: &Entry, id: RunId, option: &str, cause: Cause, at: Timestamp) -> ScriptRun {
+    draft_of(script, &entry.function, id, option, cause, at)
+}
+
+/// The same of any function.
+pub(super) fn draft_of(
+    script: &Armed,
+    function: &str,
+    id: RunId,
+    option: &str,
+    cause: Cause,
+    at: Timestamp,
+) -> ScriptRun {
     ScriptRun {
         id,
         version: 0,
         script_id: script.id,
-        function: entry.function.clone(),
+        function: function.to_owned(),
         owner: script.owner,
         seq: None,
         option: option.to_owned(),

@@ -15,6 +15,7 @@ mod budget;
 mod dispatch;
 mod events;
 mod host;
+mod invoke;
 mod metadata;
 mod notices;
 mod occasion;
@@ -38,6 +39,7 @@ use crate::{
 use budget::Budgets;
 use dispatch::{Avoid, Dispatcher};
 pub(crate) use host::purge;
+pub(crate) use invoke::{Invocation, Subject};
 pub(crate) use metadata::Metadata;
 pub use notices::{ApiCall, CallUnderWay};
 use occasion::Tree;
@@ -53,7 +55,7 @@ use sutler_model::{
     BillingEntityId, Cause, CustomerId, JobId, Noun, RunId, Script, ScriptId, ScriptRun, Timestamp, TriggerType,
 };
 use sutler_store::{Error as StoreError, Field, Filter, Order, PageRequest};
-use table::{Armed, Hook, Table};
+use table::{Armed, Hook, Pointed, Table};
 use tally::Tally;
 pub use tally::{LastError, ScriptCounts};
 use tokio::{
@@ -93,6 +95,11 @@ struct Before {
 }
 
 impl Env {
+    /// The entry points of enabled scripts that are no triggers.
+    fn points(&self) -> Vec<Pointed> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).points().collect()
+    }
+
     /// An enabled script.
     fn armed(&self, id: ScriptId) -> Option<Arc<Armed>> {
         self.table.read().unwrap_or_else(PoisonError::into_inner).script(id).cloned()

@@ -48,6 +48,7 @@ pub(crate) fn occasion(snapshot: &Snapshot, entry: &FeedEntry, event: &Event, ow
         // A customer's script is not told which of its seller's people did something.
         user: user.filter(|u| sees_user(owner, u)).map(|u| beans.bean(&u)).transpose()?,
         timestamp_ms: entry.at.0,
+        ..Params::default()
     };
     Ok(Occasion { params, resource, depth })
 }

@@ -425,6 +425,7 @@ impl Scripts {
             customer,
             user,
             timestamp_ms: now.0,
+            ..Params::default()
         };
         let occasion = Occasion { params, resource: record.id(), depth };
         let in_progress = InProgress::begin(&self.env, &run);

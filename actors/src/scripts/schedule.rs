@@ -162,6 +162,7 @@ pub(super) async fn recall(env: &Env, script: &Arc<Armed>, run: &ScriptRun) -> R
         customer: customer.await.map_err(|error| format!("reading its owner: {error}"))?,
         user: None,
         timestamp_ms: now.0,
+        ..Params::default()
     };
     Ok(Occasion { params, resource: Uuid::nil(), depth: 0 })
 }

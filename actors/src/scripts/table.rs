@@ -4,8 +4,12 @@
 //! billing entity above it and its customer. So what an event costs does not depend on how many triggers there are.
 //! It keeps the sources of enabled scripts, which are texts of a few kilobytes; Lua states are kept by the runtime.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
-use sutler_model::{BillingEntityId, CustomerId, Entry, Scope, Script, ScriptId, Timestamp, TriggerType};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+use sutler_model::{BillingEntityId, CustomerId, Entry, Point, Scope, Script, ScriptId, Timestamp, TriggerType};
 use uuid::Uuid;
 
 /// An enabled script.
@@ -31,6 +35,8 @@ pub(crate) struct Armed {
     pub since: Timestamp,
     /// What it registered.
     pub entries: Vec<Entry>,
+    /// What else it registered.
+    pub points: Vec<Point>,
 }
 
 impl From<Script> for Armed {
@@ -46,6 +52,7 @@ impl From<Script> for Armed {
             from_seq: script.from_seq,
             since: script.modified_at,
             entries: script.entries,
+            points: script.points,
         }
     }
 }
@@ -62,6 +69,21 @@ impl Hook {
     /// The entry.
     pub(crate) fn entry(&self) -> &Entry {
         &self.script.entries[self.index]
+    }
+}
+
+/// An entry point of an enabled script that is no trigger.
+#[derive(Clone, Debug)]
+pub(crate) struct Pointed {
+    /// The script.
+    pub script: Arc<Armed>,
+    index: usize,
+}
+
+impl Pointed {
+    /// The entry point.
+    pub(crate) fn point(&self) -> &Point {
+        &self.script.points[self.index]
     }
 }
 
@@ -91,6 +113,8 @@ const ANY: &str = "ANY";
 pub(crate) struct Table {
     scripts: HashMap<ScriptId, Arc<Armed>>,
     hooks: HashMap<TriggerType, HashMap<String, HashMap<Owner, Vec<Hook>>>>,
+    /// Those scripts that have entry points of other kinds: few, so they are looked through.
+    pointed: BTreeMap<ScriptId, Arc<Armed>>,
 }
 
 impl Table {
@@ -109,6 +133,9 @@ impl Table {
                 by_owner.entry(script.owner.into()).or_default().push(Hook { script: script.clone(), index });
             }
         }
+        if !script.points.is_empty() {
+            self.pointed.insert(script.id, script.clone());
+        }
         self.scripts.insert(script.id, script.clone());
         script
     }
@@ -116,6 +143,7 @@ impl Table {
     /// Forgets a script.
     pub(crate) fn disarm(&mut self, id: ScriptId) {
         let Some(script) = self.scripts.remove(&id) else { return };
+        self.pointed.remove(&id);
         for entry in &script.entries {
             let Some(by_option) = self.hooks.get_mut(&entry.trigger_type) else { continue };
             for option in options(entry) {
@@ -175,6 +203,13 @@ impl Table {
             .collect();
         found.sort_by_key(|hook| (hook.entry().priority, hook.script.id, hook.index));
         found
+    }
+
+    /// The entry points of other kinds, by age of their scripts.
+    pub(crate) fn points(&self) -> impl Iterator<Item = Pointed> {
+        let of =
+            |script: &Arc<Armed>| (0..script.points.len()).map(|index| (script.clone(), index)).collect::<Vec<_>>();
+        self.pointed.values().flat_map(of).map(|(script, index)| Pointed { script, index })
     }
 
     /// The entries that run at set times.
@@ -252,6 +287,7 @@ mod tests {
             from_seq: 0,
             since: Timestamp(0),
             entries,
+            points: Vec::new(),
         }
     }
 

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 use sutler_model::{RunId, Scope, ScriptId};
+use uuid::Uuid;
 
 /// What one run, and all loaded blocks together, may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +90,23 @@ pub struct Params {
     pub user: Option<Bean>,
     /// `p.timeStamp`.
     pub timestamp_ms: i64,
+    /// `p.resource`; what the script changes on it comes back in [`Outcome::resource`].
+    pub resource: Option<Bean>,
+    /// Further members.
+    pub more: Vec<(&'static str, Member)>,
+}
+
+/// A further member of `p`.
+#[derive(Clone, Debug)]
+pub enum Member {
+    /// A Lua table of texts: `p.parameters`, `p.resourceValues`.
+    Texts(BTreeMap<String, String>),
+    /// A value; objects with `@bean` are beans.
+    Value(Value),
+    /// `p.measureComp`: what was measured of a resource.
+    Measures(Uuid),
+    /// `p.billingComp`: what a plan fills in for a billing method.
+    Billing(BTreeMap<String, String>),
 }
 
 /// The subject of an event.
@@ -152,6 +170,10 @@ pub struct Outcome {
     pub input: Option<Bean>,
     /// The document of [`Input::Metadata`] as the script left it.
     pub document: Option<String>,
+    /// [`Params::resource`] as the script left it.
+    pub resource: Option<Bean>,
+    /// What it returned; null for a failure.
+    pub returned: Value,
     /// What it printed, cut at the limit.
     pub log: String,
     /// What it returned, as JSON text; for a failure its error.
@@ -164,6 +186,26 @@ pub struct Outcome {
     pub calls: Vec<OutboundCall>,
     /// What it would have done on the platform; of rehearsals only.
     pub writes: Vec<Write>,
+}
+
+impl Outcome {
+    /// The end of a run that could not begin.
+    pub fn refused(why: impl Into<String>) -> Self {
+        let error = ScriptError::new(why);
+        Self {
+            result: error.to_string(),
+            exit: Exit::Failed(error),
+            input: None,
+            document: None,
+            resource: None,
+            returned: Value::Null,
+            log: String::new(),
+            duration_us: 0,
+            cpu_us: 0,
+            calls: Vec::new(),
+            writes: Vec::new(),
+        }
+    }
 }
 
 /// An operation that a rehearsal did not carry out.

@@ -1,39 +1,42 @@
 //! What a block registers: descriptor tables read leniently in every spelling that published scripts use.
 
+mod point;
+
+pub(crate) use point::{Belongings, value};
+
 use crate::ScriptError;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use sutler_model::{Entry, Missed, Schedule, TriggerType};
+use sutler_model::{Entry, Missed, Point, Schedule, TriggerType};
 
 /// What a block registered.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Registration {
     /// Triggers of the types that are raised here, and `init` where the block has one.
     pub entries: Vec<Entry>,
-    /// Every other entry point.
+    /// Entry points of other kinds: providers, billing methods and so on.
+    pub points: Vec<Point>,
+    /// Triggers of types that are not raised here.
     pub others: Vec<Other>,
     /// The `FDLINFO` header.
     pub info: BTreeMap<String, String>,
 }
 
-/// An entry point that is not a trigger raised here.
+/// A trigger of a type that is not raised here.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Other {
     /// The global function.
     pub function: String,
-    /// `BILLING`, `MEASURE`, `CONFIG_PROVIDER`, …; `TRIGGER` for a trigger type that exists but is not raised yet.
-    pub api: String,
-    /// That trigger type.
-    pub trigger_type: Option<String>,
-    /// All of it.
-    pub descriptor: Value,
+    /// That type.
+    pub trigger_type: String,
 }
 
 /// What one entry point is.
 #[derive(Debug)]
 pub(crate) enum Described {
     Trigger(Entry),
+    Point(Point, Belongings),
     Other(Other),
 }
 
@@ -105,18 +108,12 @@ pub(crate) fn read(function: &str, descriptor: &Value) -> Result<Described, Scri
     let api = text("api").unwrap_or_default().to_uppercase();
     let trigger_type = text("triggerType").map(|word| word.trim().to_uppercase());
     if trigger_type.is_none() || (!api.is_empty() && !api.starts_with("TRIGGER")) {
-        return match OTHER_APIS
-            .iter()
-            .find(|known| api.starts_with(*known) || known.starts_with(&api) && !api.is_empty())
-        {
-            Some(_) => Ok(Described::Other(Other {
-                function: function.to_owned(),
-                api,
-                trigger_type: None,
-                descriptor: descriptor.clone(),
-            })),
-            None if api.is_empty() || api.starts_with("TRIGGER") => Err(wrong("has no `triggerType`".to_owned())),
-            None => Err(wrong(format!("has the unknown `api` \"{api}\""))),
+        let known =
+            OTHER_APIS.iter().any(|known| api.starts_with(known) || (known.starts_with(&api) && !api.is_empty()));
+        return match known {
+            true => point::read(function, &api, fields).map(|(point, own)| Described::Point(point, own)).map_err(wrong),
+            false if api.is_empty() || api.starts_with("TRIGGER") => Err(wrong("has no `triggerType`".to_owned())),
+            false => Err(wrong(format!("has the unknown `api` \"{api}\""))),
         };
     }
     let word = trigger_type.unwrap_or_default();
@@ -125,12 +122,7 @@ pub(crate) fn read(function: &str, descriptor: &Value) -> Result<Described, Scri
     }
     // The list above has no word for `init`, so no descriptor can claim it.
     let Ok(trigger_type) = serde_json::from_value::<TriggerType>(Value::String(word.clone())) else {
-        return Ok(Described::Other(Other {
-            function: function.to_owned(),
-            api: "TRIGGER".to_owned(),
-            trigger_type: Some(word),
-            descriptor: descriptor.clone(),
-        }));
+        return Ok(Described::Other(Other { function: function.to_owned(), trigger_type: word }));
     };
     let schedule = match (trigger_type, get(fields, "schedule")) {
         (TriggerType::Scheduled, Some(table)) => Some(schedule(table).map_err(wrong)?),
@@ -279,7 +271,7 @@ mod tests {
     fn entry(descriptor: Value) -> Entry {
         match read("f", &descriptor).unwrap() {
             Described::Trigger(entry) => entry,
-            Described::Other(other) => panic!("{other:?}"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -287,7 +279,7 @@ mod tests {
         read("f", &json!({"api": "TRIGGER", "triggerType": "SCHEDULED", "schedule": schedule}))
             .map(|d| match d {
                 Described::Trigger(entry) => entry.schedule.unwrap(),
-                Described::Other(other) => panic!("{other:?}"),
+                other => panic!("{other:?}"),
             })
             .map_err(|e| e.message)
     }
@@ -366,15 +358,17 @@ mod tests {
 
     #[test]
     fn other_kinds_and_types_not_raised_yet_are_reported_and_unknown_ones_refused() {
-        let other = |d: Value| match read("f", &d).unwrap() {
-            Described::Other(other) => (other.api, other.trigger_type),
-            Described::Trigger(entry) => panic!("{entry:?}"),
+        let api = |d: Value| match read("f", &d).unwrap() {
+            Described::Point(point, _) => point.kind.api(),
+            other => panic!("{other:?}"),
         };
-        assert_eq!(other(json!({"api": "BILLING", "ref": "x"})), ("BILLING".into(), None));
-        assert_eq!(
-            other(json!({"api": "TRIGGER", "triggerType": "TAX_CALCULATION"})),
-            ("TRIGGER".into(), Some("TAX_CALCULATION".into()))
-        );
+        assert_eq!(api(json!({"api": "BILLING", "ref": "x"})), "BILLING");
+        assert_eq!(api(json!({"api": "report"})), "REPORT");
+        let other = |d: Value| match read("f", &d).unwrap() {
+            Described::Other(other) => other.trigger_type,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(other(json!({"api": "TRIGGER", "triggerType": "TAX_CALCULATION"})), "TAX_CALCULATION");
         for (descriptor, word) in [
             (json!({"api": "TRIGGER", "triggerType": "PRE_LUNCH"}), "PRE_LUNCH"),
             (json!({"api": "LUNCH"}), "LUNCH"),

@@ -6,6 +6,7 @@
 //! thread and its CPU time stands still. Everything a script sees of the platform it asks of the [`Host`], which answers
 //! for the block's owner alone.
 
+mod answer;
 mod call;
 mod data;
 mod date;
@@ -34,7 +35,10 @@ pub fn date_ms(text: &str) -> Option<i64> {
     date::parse_any(text).map(|(from, _)| from)
 }
 
-pub use call::{Bean, Block, Call, Exit, Input, Limit, Limits, OutboundCall, Outcome, Params, ScriptError, Who, Write};
+pub use answer::{Answer, Charge, Dialogue, Measured};
+pub use call::{
+    Bean, Block, Call, Exit, Input, Limit, Limits, Member, OutboundCall, Outcome, Params, ScriptError, Who, Write,
+};
 pub use data::{Data, DataAction, DataStep, LIST_BYTES};
 pub use descriptor::{Other, Registration};
 pub use egress::{Egress, Rule};

@@ -1,6 +1,6 @@
 //! What a returned table means (`fdl.md` 1.5).
 
-use crate::{Bean, Exit, Outcome, ScriptError, meter::Meter};
+use crate::{Exit, Outcome, ScriptError, meter::Meter, subject::Left};
 use serde_json::Value;
 
 /// Words by which a PRE trigger refuses, in `exitState` or `returnCode`.
@@ -24,12 +24,9 @@ const RESULT_BYTES: usize = 64 << 10;
 const REASONS: [&str; 6] = ["errorString", "reason", "message", "exitMessage", "errorMessage", "error"];
 
 /// Puts an outcome together from how the run ended.
-pub(crate) fn read(
-    meter: &Meter,
-    ended: Result<Value, ScriptError>,
-    input: Option<Bean>,
-    document: Option<String>,
-) -> Outcome {
+pub(crate) fn read(meter: &Meter, ended: Result<Value, ScriptError>, left: Left) -> Outcome {
+    let Left { input, document, resource } = left;
+    let returned = ended.as_ref().ok().filter(|_| meter.stopped().is_none()).cloned().unwrap_or_default();
     let (exit, result) = match (meter.stopped(), ended) {
         (Some(limit), _) => (Exit::Stopped(limit), limit.to_string()),
         (None, Ok(returned)) => {
@@ -49,6 +46,8 @@ pub(crate) fn read(
         exit,
         input,
         document,
+        resource,
+        returned,
         log: meter.take_log(),
         result,
         duration_us: meter.elapsed_us(),
@@ -65,7 +64,7 @@ fn cut(mut text: String) -> String {
 
 /// The outcome of a run that could not begin.
 pub(crate) fn failed(meter: &Meter, error: ScriptError) -> Outcome {
-    read(meter, Err(error), None, None)
+    read(meter, Err(error), Left::default())
 }
 
 fn exit(returned: &Value) -> Exit {

@@ -1,7 +1,7 @@
 //! The threads that run Lua, and the handle everyone else holds.
 
 use crate::{
-    Call, Egress, Exit, Host, Limits, Outcome, ScriptError,
+    Call, Egress, Host, Limits, Outcome, ScriptError,
     descriptor::Registration,
     egress::Clients,
     shard::{self, Message, Shard},
@@ -98,17 +98,7 @@ impl Runtime {
     pub async fn run(&self, call: Call) -> Outcome {
         let (reply, answer) = oneshot::channel();
         self.send(place(call.block.id), Message::Run { call: Box::new(call), reply });
-        answer.await.unwrap_or_else(|_| Outcome {
-            exit: Exit::Failed(ScriptError::new("the Lua thread ended")),
-            input: None,
-            document: None,
-            log: String::new(),
-            result: String::new(),
-            duration_us: 0,
-            cpu_us: 0,
-            calls: Vec::new(),
-            writes: Vec::new(),
-        })
+        answer.await.unwrap_or_else(|_| Outcome::refused("the Lua thread ended"))
     }
 
     /// What is loaded now.

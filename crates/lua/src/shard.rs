@@ -18,7 +18,7 @@ use std::{
     rc::Rc,
     sync::{Arc, atomic::Ordering},
 };
-use sutler_model::ScriptId;
+use sutler_model::{PointKind, ScriptId};
 use tokio::sync::{mpsc, oneshot};
 
 /// What a Lua thread is asked to do.
@@ -128,17 +128,17 @@ impl Blocks {
             Err(error) => return outcome::failed(&meter, error),
         };
         // Kept here as well, so that what the script changes on it is seen afterwards.
-        let input = match Subject::take(&mut call.params.input) {
+        let input = match Subject::take(&mut call.params) {
             Ok(subject) => subject,
             Err(error) => return outcome::failed(&meter, error),
         };
-        let (id, limits) = (call.block.id, call.limits);
+        let (id, limits, shard) = (call.block.id, call.limits, self.shard.clone());
         let work = {
             let (vm, input, meter) = (block.vm.clone(), input.clone(), meter.clone());
             async move {
                 let env = vm.take(&meter).await?;
                 let function = Vm::function(&env, &call.function)?;
-                let p = vm.params(call.params, input)?;
+                let p = vm.params(&shard, call.params, &input)?;
                 let returned: Value = function.call_async(p).await.map_err(|e| vm.error(&e))?;
                 let result = vm.to_json(&returned);
                 vm.give_back(env);
@@ -147,7 +147,7 @@ impl Blocks {
         };
         let ended = drive(&meter, work).await;
         let outcome = match input.left() {
-            Ok((input, document)) => outcome::read(&meter, ended, input, document),
+            Ok(left) => outcome::read(&meter, ended, left),
             Err(error) => outcome::failed(&meter, error),
         };
         self.settle(id, &block, &limits, matches!(outcome.exit, Exit::Stopped(Limit::Memory)));
@@ -270,16 +270,66 @@ async fn describe(vm: Rc<Vm>, meter: Rc<Meter>) -> Result<Registration, ScriptEr
         let Some(name) = name.as_str() else {
             return Err(ScriptError::new(format!("`register()` names {name}, which is not a text")));
         };
-        let function = Vm::function(&env, name)?;
-        let returned: Value = function.call_async(Value::Nil).await.map_err(|e| vm.error(&e))?;
-        match descriptor::read(name, &vm.to_json(&returned)?).map_err(|e| vm.located(&function, e))? {
-            Described::Trigger(entry) => registration.entries.push(entry),
-            Described::Other(other) => registration.others.push(other),
-        }
+        describe_one(&vm, &env, name, &mut registration).await?;
     }
     let is_init = |entry: &sutler_model::Entry| entry.function == descriptor::INIT;
     if Vm::function(&env, descriptor::INIT).is_ok() && !registration.entries.iter().any(is_init) {
         registration.entries.push(descriptor::init());
     }
     Ok(registration)
+}
+
+/// Calls one function with nil and takes in what it describes, with the functions that belong to it.
+async fn describe_one(vm: &Vm, env: &mlua::Table, name: &str, into: &mut Registration) -> Result<(), ScriptError> {
+    match ask(vm, env, name).await? {
+        Described::Trigger(entry) => into.entries.push(entry),
+        Described::Other(other) => into.others.push(other),
+        Described::Point(point, own) => {
+            let provider = match &point.kind {
+                PointKind::ConfigProvider(provider) => Some(provider.provider_type.clone()),
+                PointKind::PluggableProvider(provider) => Some(provider.provider_type.clone()),
+                _ => None,
+            };
+            into.points.push(point);
+            for function in own.triggers {
+                match ask(vm, env, &function).await? {
+                    Described::Trigger(entry) => into.entries.push(entry),
+                    Described::Other(other) => into.others.push(other),
+                    Described::Point(..) => {
+                        let what =
+                            format!("`{function}` is among the `triggerFunctions` of `{name}` and is no trigger");
+                        return Err(ScriptError::new(what));
+                    }
+                }
+            }
+            for function in own.measures {
+                match ask(vm, env, &function).await? {
+                    Described::Point(mut point, _) => {
+                        let PointKind::Measure(measure) = &mut point.kind else {
+                            let what = format!(
+                                "`{function}` is among the `measurementFunctions` of `{name}` and measures nothing"
+                            );
+                            return Err(ScriptError::new(what));
+                        };
+                        measure.provider_type.clone_from(&provider);
+                        into.points.push(point);
+                    }
+                    _ => {
+                        let what = format!(
+                            "`{function}` is among the `measurementFunctions` of `{name}` and measures nothing"
+                        );
+                        return Err(ScriptError::new(what));
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The descriptor of a function.
+async fn ask(vm: &Vm, env: &mlua::Table, name: &str) -> Result<Described, ScriptError> {
+    let function = Vm::function(env, name)?;
+    let returned: Value = function.call_async(Value::Nil).await.map_err(|e| vm.error(&e))?;
+    descriptor::read(name, &vm.to_json(&returned)?).map_err(|e| vm.located(&function, e))
 }

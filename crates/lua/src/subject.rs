@@ -1,7 +1,7 @@
 //! What an event is about, as a script holds it and as it is afterwards.
 
 use crate::{
-    Bean, Input, ScriptError, error,
+    Bean, Input, Params, ScriptError, error,
     object::{BeanRef, Object},
     xml::Node,
 };
@@ -13,26 +13,43 @@ pub(crate) struct Subject {
     bean: Option<BeanRef>,
     /// The document, and the text it was read from.
     document: Option<(Node, String)>,
+    /// `p.resource`.
+    resource: Option<BeanRef>,
+}
+
+/// What a script left of them.
+#[derive(Default)]
+pub(crate) struct Left {
+    pub input: Option<Bean>,
+    pub document: Option<String>,
+    pub resource: Option<Bean>,
 }
 
 impl Subject {
-    /// Takes them out of the input, where there are any.
+    /// Takes them out of the parameters, where there are any.
     ///
     /// # Errors
     /// A document that is not XML.
-    pub fn take(input: &mut Input) -> std::result::Result<Self, ScriptError> {
-        Ok(match std::mem::take(input) {
-            Input::Bean(bean) => Self { bean: Some(BeanRef::from_bean(bean)), document: None },
+    pub fn take(params: &mut Params) -> std::result::Result<Self, ScriptError> {
+        let resource = params.resource.take().map(BeanRef::from_bean);
+        let subject = match std::mem::take(&mut params.input) {
+            Input::Bean(bean) => Self { bean: Some(BeanRef::from_bean(bean)), ..Self::default() },
             Input::Metadata { server, document } => {
                 let node = Node::parse(&document)
                     .map_err(|reason| ScriptError::new(format!("the metadata is not an XML document: {reason}")))?;
-                Self { bean: Some(BeanRef::from_bean(server)), document: Some((node, document)) }
+                Self { bean: Some(BeanRef::from_bean(server)), document: Some((node, document)), resource: None }
             }
             other => {
-                *input = other;
+                params.input = other;
                 Self::default()
             }
-        })
+        };
+        Ok(Self { resource, ..subject })
+    }
+
+    /// `p.resource`, if there is one.
+    pub fn resource(&self) -> Option<BeanRef> {
+        self.resource.clone()
     }
 
     /// `p.input`: the bean, or an array of bean and document.
@@ -45,18 +62,19 @@ impl Subject {
         both.into_lua(lua)
     }
 
-    /// Bean and document as they were left.
+    /// Beans and document as they were left.
     ///
     /// # Errors
     /// When they grew too large to be written.
-    pub fn left(self) -> std::result::Result<(Option<Bean>, Option<String>), ScriptError> {
-        let bean = self.bean.map(|bean| bean.to_bean()).transpose().map_err(|e| error::from_lua(&e))?;
+    pub fn left(self) -> std::result::Result<Left, ScriptError> {
+        let read = |bean: Option<BeanRef>| bean.map(|bean| bean.to_bean()).transpose().map_err(|e| error::from_lua(&e));
+        let (input, resource) = (read(self.bean)?, read(self.resource)?);
         let document = match self.document {
             // As it came, to the last blank.
             Some((document, text)) if !document.changed() => Some(text),
             Some((document, _)) => Some(document.to_xml().map_err(ScriptError::new)?),
             None => None,
         };
-        Ok((bean, document))
+        Ok(Left { input, document, resource })
     }
 }

@@ -90,7 +90,7 @@ impl Vm {
     }
 
     /// The table `p`.
-    pub fn params(&self, params: Params, input: Subject) -> Result<Table, ScriptError> {
+    pub fn params(&self, shard: &Rc<Shard>, params: Params, input: &Subject) -> Result<Table, ScriptError> {
         let build = move || -> mlua::Result<Table> {
             let p = self.lua.create_table_with_capacity(0, 8)?;
             match params.input {
@@ -104,6 +104,12 @@ impl Vm {
                 if let Some(bean) = bean {
                     p.raw_set(name, BeanRef::from_bean(bean))?;
                 }
+            }
+            if let Some(bean) = input.resource() {
+                p.raw_set("resource", bean)?;
+            }
+            for (name, member) in params.more {
+                p.raw_set(name, crate::helper::member(&self.lua, shard, member)?)?;
             }
             // Exact until the year 287396.
             #[allow(clippy::cast_precision_loss)]

@@ -1,9 +1,8 @@
 //! What `register` reads out of a source.
 
 use crate::support::{Fixture, Platform};
-use serde_json::json;
 use sutler_lua::*;
-use sutler_model::{Missed, Schedule, TriggerType};
+use sutler_model::{Missed, PointKind, Schedule, TriggerType};
 
 async fn register(source: &str) -> Result<Registration, ScriptError> {
     let fixture = Fixture::new();
@@ -48,11 +47,9 @@ async fn entries_other_kinds_and_the_header_are_reported() {
         Some(Schedule { start_s: Some(22 * 3600 + 1800), every_ms: 86_400_000, missed: Missed::Once })
     );
     assert_eq!(nightly.options, ["ANY"]);
-    let [bill] = &registration.others[..] else { panic!("{registration:?}") };
-    assert_eq!(
-        (bill.function.as_str(), bill.api.as_str(), &bill.descriptor["permittedPCT"]),
-        ("bill", "BILLING", &json!(["A_B"]))
-    );
+    let [bill] = &registration.points[..] else { panic!("{registration:?}") };
+    let PointKind::Billing(method) = &bill.kind else { panic!("{bill:?}") };
+    assert_eq!((bill.function.as_str(), &method.permitted[..]), ("bill", &["A_B".to_owned()][..]));
     assert_eq!((registration.info["NAME"].as_str(), registration.info["VERSION"].as_str()), ("Two", "1.3"));
 }
 

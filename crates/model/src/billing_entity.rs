@@ -2,6 +2,7 @@
 
 use crate::{BillingEntityId, Currency, ResourceKey, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A seller: owns price plans, brand, invoice numbers and customers. The root of the tree is the provider.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +24,9 @@ pub struct BillingEntity {
     pub next_invoice_number: u64,
     /// Keys set by people and scripts.
     pub keys: Vec<ResourceKey>,
+    /// Settings of configuration providers, by provider type.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub provider_values: BTreeMap<String, BTreeMap<String, String>>,
     /// When it came to be.
     pub created_at: Timestamp,
 }

@@ -2,6 +2,7 @@
 
 use crate::{BillingEntityId, CustomerId, Nanos, PlanId, ResourceKey, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Whether a customer may use what it owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +62,9 @@ pub struct Customer {
     pub invoiced_until: Timestamp,
     /// Keys set by people and scripts.
     pub keys: Vec<ResourceKey>,
+    /// Settings of configuration providers, by provider type.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub provider_values: BTreeMap<String, BTreeMap<String, String>>,
     /// When it came to be.
     pub created_at: Timestamp,
 }

@@ -48,11 +48,13 @@ pub enum Noun {
     Notice = 18,
     /// [`crate::Datum`]
     Datum = 20,
+    /// [`crate::Measurement`]
+    Measurement = 22,
 }
 
 impl Noun {
     /// Every noun, in stored order.
-    pub const ALL: [Noun; 19] = [
+    pub const ALL: [Noun; 20] = [
         Noun::BillingEntity,
         Noun::Customer,
         Noun::User,
@@ -72,6 +74,7 @@ impl Noun {
         Noun::ScriptRevision,
         Noun::Notice,
         Noun::Datum,
+        Noun::Measurement,
     ];
 
     /// The largest number a noun is stored under.
@@ -99,6 +102,7 @@ impl Noun {
             Noun::ScriptRevision => "script_revision",
             Noun::Notice => "notice",
             Noun::Datum => "datum",
+            Noun::Measurement => "measurement",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Lua code blocks, what they register, and their runs.
 
-use crate::{Cause, RevisionId, RunId, Scope, ScriptId, Timestamp, UserId};
+use crate::{Cause, Point, RevisionId, RunId, Scope, ScriptId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -138,6 +138,9 @@ pub struct Script {
     pub source: String,
     /// What it registered.
     pub entries: Vec<Entry>,
+    /// What else it registered: providers, billing methods and so on.
+    #[serde(default)]
+    pub points: Vec<Point>,
     /// What its header says of itself (`FDLINFO`): `NAME`, `VERSION`.
     #[serde(default)]
     pub info: BTreeMap<String, String>,
@@ -179,6 +182,9 @@ pub struct ScriptRevision {
     pub source: String,
     /// What it registered.
     pub entries: Vec<Entry>,
+    /// What else it registered.
+    #[serde(default)]
+    pub points: Vec<Point>,
     /// What its header says of itself.
     pub info: BTreeMap<String, String>,
     /// When it was uploaded.

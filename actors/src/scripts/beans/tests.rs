@@ -40,6 +40,7 @@ fn customer() -> Customer {
         quota: Quota::default(),
         warning_level: None,
         invoiced_until: Timestamp(0),
+        provider_values: Default::default(),
         keys: Vec::new(),
         created_at: Timestamp(0),
     }

@@ -44,6 +44,7 @@ pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
                 quota: Quota::default(),
                 warning_level: None,
                 invoiced_until: Timestamp(0),
+                provider_values: Default::default(),
                 keys: Vec::new(),
                 created_at: Timestamp(0),
             };

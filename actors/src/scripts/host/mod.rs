@@ -217,7 +217,13 @@ impl Host for Platform {
 }
 
 /// The bean of whatever record has this id, within a scope.
-fn find(snapshot: &Snapshot, tree: &Tree, scope: Scope, id: Uuid, children: bool) -> Result<Option<Bean>, StoreError> {
+pub(super) fn find(
+    snapshot: &Snapshot,
+    tree: &Tree,
+    scope: Scope,
+    id: Uuid,
+    children: bool,
+) -> Result<Option<Bean>, StoreError> {
     let beans = Beans::new(snapshot, scope, if children { ALL } else { 0 });
     macro_rules! first_of {
         ($($record:ty),*) => {$(

@@ -9,6 +9,7 @@ mod email;
 mod hashes;
 mod http;
 mod json;
+mod members;
 mod modern;
 mod module;
 mod platform;
@@ -26,6 +27,7 @@ use crate::{
     shard::Shard,
 };
 pub(crate) use data::Overlay;
+pub(crate) use members::member;
 use mlua::{IntoLua, Lua, Result, Table, Value as Lv};
 use module::Module;
 use serde_json::Map;

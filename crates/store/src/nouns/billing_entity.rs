@@ -6,6 +6,8 @@ use sutler_model::{BillingEntity, Noun};
 
 impl Record for BillingEntity {
     const NOUN: Noun = Noun::BillingEntity;
+    // Settings may hold passwords.
+    const SECRETS: &'static [&'static str] = &["provider_values"];
 
     identified!();
 

@@ -9,6 +9,7 @@ mod image;
 mod interval;
 mod invoice;
 mod job;
+mod measurement;
 mod node;
 mod notice;
 mod plan;
@@ -21,6 +22,7 @@ mod session;
 mod user;
 
 pub use interval::{interval_key, interval_prefix};
+pub use measurement::measurement_prefix;
 
 use crate::{Error, Field, Index, IndexKeys, Record, history, msgpack};
 use serde::Serialize;
@@ -55,6 +57,7 @@ macro_rules! for_noun {
             Noun::ScriptRevision => with!(model::ScriptRevision),
             Noun::Notice => with!(model::Notice),
             Noun::Datum => with!(model::Datum),
+            Noun::Measurement => with!(model::Measurement),
         }
     }};
 }

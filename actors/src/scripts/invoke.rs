@@ -1,0 +1,178 @@
+//! Runs functions of scripts that are no triggers: actions, providers, measurement functions, billing methods, reports.
+//!
+//! Such a run belongs to whoever asked, outside any actor's turn, and is recorded like every other: before it first reaches
+//! outside ([`super::reaching`]), and when it has ended. Where the asker derives the run's id from its own record, a repeat
+//! after a crash is the same run again, whose API writes are not repeated.
+
+use super::{
+    Env, Scripts,
+    attempt::{DEPTH_MAX, draft_of, execute, note, record, result},
+    beans::{Beans, FEW},
+    host,
+    occasion::{Occasion, sees_user},
+    reaching::{InProgress, close},
+    table::Armed,
+};
+use crate::{Caller, Error, ops::missing};
+use std::sync::Arc;
+use sutler_lua::{Bean, Exit, Member, Outcome, Params};
+use sutler_model::{BillingEntityId, Cause, Customer, CustomerId, Noun, RunId, RunState, ScriptRun, User, UserId};
+use uuid::Uuid;
+
+/// The record a function is about, and whose it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject {
+    /// The record.
+    pub id: Uuid,
+    /// Whose it is; none for a seller's own.
+    pub customer: Option<CustomerId>,
+    /// Its seller.
+    pub seller: BillingEntityId,
+    /// It as `p.resource`, where the asker has made it; none: it is read from the store.
+    pub bean: Option<Bean>,
+}
+
+/// One function to run.
+pub(crate) struct Invocation {
+    /// Of which script.
+    pub script: Arc<Armed>,
+    /// Its global function.
+    pub function: String,
+    /// The run; derived by askers that may ask again after a crash.
+    pub id: RunId,
+    /// What it is for, as the run's record shows it: `ACTION`, `MEASURE`.
+    pub option: &'static str,
+    /// About what.
+    pub subject: Option<Subject>,
+    /// Further members of `p`.
+    pub more: Vec<(&'static str, Member)>,
+    /// Who asks, if somebody does.
+    pub user: Option<UserId>,
+    /// What set it off.
+    pub cause: Cause,
+    /// How many runs stand behind it.
+    pub depth: u8,
+    /// Wall-clock limit, milliseconds.
+    pub deadline_ms: u64,
+}
+
+impl Invocation {
+    /// A run that a caller asks for and waits for.
+    pub(crate) fn by(caller: &Caller, script: Arc<Armed>, function: &str, id: RunId, option: &'static str) -> Self {
+        Self {
+            script,
+            function: function.to_owned(),
+            id,
+            option,
+            subject: None,
+            more: Vec::new(),
+            user: caller.user_id,
+            cause: caller.cause.clone(),
+            depth: caller.depth(),
+            deadline_ms: 0,
+        }
+    }
+}
+
+impl Scripts {
+    /// Runs a function and records the run. Never in an actor's turn.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for a subject that its script's owner does not see; those of the store.
+    pub(crate) async fn invoke(&self, ask: Invocation) -> Result<Outcome, Error> {
+        invoke(&self.env, ask).await
+    }
+
+    /// Records a run and lets it go on by itself; a crash of the program ends it for good.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn invoke_later(&self, ask: Invocation) -> Result<(), Error> {
+        accept(&self.env, &ask).await?;
+        let env = self.env.clone();
+        self.env.core.runtime.spawn(async move {
+            let (script, run) = (ask.script.name.clone(), ask.id);
+            if let Err(error) = invoke(&env, ask).await {
+                tracing::warn!(%error, script, %run, "a function that nobody waits for");
+            }
+        });
+        Ok(())
+    }
+}
+
+/// See [`Scripts::invoke`].
+pub(super) async fn invoke(env: &Env, ask: Invocation) -> Result<Outcome, Error> {
+    let now = env.core.now();
+    let mut run = draft_of(&ask.script, &ask.function, ask.id, ask.option, ask.cause.clone(), now);
+    run.resource_id = ask.subject.as_ref().map(|subject| subject.id);
+    // One that a crash cut off, or that was accepted before it began, is taken up under its id.
+    let mut stored = env.core.store.get::<ScriptRun>(ask.id).await?;
+    if let Some(earlier) = &stored {
+        run = ScriptRun { version: earlier.version, attempts: earlier.attempts, created_at: earlier.created_at, ..run };
+    }
+    run.attempts += 1;
+    let params = params(env, &ask).await?;
+    let occasion = Occasion { params, resource: run.resource_id.unwrap_or_default(), depth: ask.depth };
+    let outcome = if ask.depth >= DEPTH_MAX {
+        Outcome::refused(format!("stopped: {DEPTH_MAX} runs set each other off before this one"))
+    } else {
+        let in_progress = InProgress::begin(env, &run);
+        let outcome = execute(env, &ask.script, &run, occasion, ask.deadline_ms).await;
+        let begun = in_progress.end();
+        stored = stored.or(begun);
+        outcome
+    };
+    note(&mut run, &outcome);
+    run.result = result(&outcome);
+    run.state = match &outcome.exit {
+        Exit::Success | Exit::Continue => RunState::Succeeded,
+        Exit::Refused(_) => RunState::Refused,
+        Exit::Failed(_) | Exit::Stopped(_) => RunState::Dead,
+    };
+    run.finished_at = Some(env.core.now());
+    env.tally.note(&run);
+    match stored {
+        Some(old) => close(env, &old, &mut run).await?,
+        None => record(env, &Cause::Run { run_id: run.id, depth: ask.depth }, None, &mut run).await?,
+    }
+    Ok(outcome)
+}
+
+/// Records a run that is answered for before it begins; [`invoke`] takes it up under its id.
+pub(super) async fn accept(env: &Env, ask: &Invocation) -> Result<ScriptRun, Error> {
+    let now = env.core.now();
+    let mut run = draft_of(&ask.script, &ask.function, ask.id, ask.option, ask.cause.clone(), now);
+    run.resource_id = ask.subject.as_ref().map(|subject| subject.id);
+    run.state = RunState::Running;
+    record(env, &ask.cause, None, &mut run).await?;
+    Ok(run)
+}
+
+/// What the function is told.
+async fn params(env: &Env, ask: &Invocation) -> Result<Params, Error> {
+    let (owner, user, subject, tree) = (ask.script.owner, ask.user, ask.subject.clone(), env.tree.clone());
+    let timestamp_ms = env.core.now().0;
+    let read = env.core.store.read(move |snapshot| {
+        let beans = Beans::new(snapshot, owner, FEW);
+        let customer = subject.as_ref().and_then(|subject| subject.customer);
+        let customer = customer.map(|id| snapshot.get::<Customer>(id)).transpose()?.flatten();
+        let customer = customer.map(|customer| beans.bean(&customer)).transpose()?;
+        let user = user.map(|id| snapshot.get::<User>(id)).transpose()?.flatten();
+        let user = user.filter(|user| sees_user(owner, user)).map(|user| beans.bean(&user)).transpose()?;
+        let resource = match &subject {
+            Some(Subject { bean: Some(bean), .. }) => Some(bean.clone()),
+            Some(subject) => host::find(snapshot, &tree, owner, subject.id, true)?,
+            None => None,
+        };
+        let gone = subject.as_ref().filter(|_| resource.is_none()).map(|subject| subject.id);
+        let be_uuid = subject.map(|subject| subject.seller.to_string()).unwrap_or_default();
+        Ok((Params { customer, user, resource, be_uuid, timestamp_ms, ..Params::default() }, gone))
+    });
+    let (mut params, gone) = read.await?;
+    if let Some(id) = gone {
+        return Err(missing(Noun::Server, id));
+    }
+    params.option = ask.option.to_owned();
+    params.more.clone_from(&ask.more);
+    Ok(params)
+}

@@ -1,0 +1,96 @@
+//! Further members of `p` for functions that are no triggers: tables of texts, what was measured, what a plan fills in.
+
+use super::{Module, platform, text_of};
+use crate::{
+    Api, Member,
+    object::{ListRef, Val},
+    schema::Type,
+    shard::Shard,
+};
+use mlua::{Error, IntoLua, Lua, Result, Table, Value as Lv};
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, rc::Rc};
+use uuid::Uuid;
+
+/// The Lua value of a member.
+///
+/// # Errors
+/// Out of memory.
+pub(crate) fn member(lua: &Lua, shard: &Rc<Shard>, member: Member) -> Result<Lv> {
+    match member {
+        Member::Texts(texts) => texts.into_lua(lua),
+        Member::Value(value) => Val::from_json(value, &Type::Any).into_lua(lua),
+        Member::Measures(resource) => measures(lua, shard, resource).map(Lv::Table),
+        Member::Billing(values) => billing(lua, values).map(Lv::Table),
+    }
+}
+
+/// `p.measureComp`: `getMAXMeasureBetween(from, to, "keys")`, its MIN, AVG, SUM and COUNT, and `getMeasureAt(time, "keys")`:
+/// a Map from key to MeasuredValue, or nil when nothing was measured.
+fn measures(lua: &Lua, shard: &Rc<Shard>, resource: Uuid) -> Result<Table> {
+    let module = Module::new(lua)?;
+    for (name, pick) in [
+        ("getMAXMeasureBetween", "MAX"),
+        ("getMINMeasureBetween", "MIN"),
+        ("getAVGMeasureBetween", "AVERAGE"),
+        ("getAVERAGEMeasureBetween", "AVERAGE"),
+        ("getSUMMeasureBetween", "SUM"),
+        ("getCOUNTMeasureBetween", "COUNT"),
+    ] {
+        let shard = shard.clone();
+        module.waiting(name, move |lua, (from, to, keys): (Lv, Lv, Lv)| {
+            let shard = shard.clone();
+            async move { ask(&lua, &shard, resource, pick, time(&from)?, time(&to)?, &keys).await }
+        })?;
+    }
+    let shard = shard.clone();
+    module.waiting("getMeasureAt", move |lua, (at, keys): (Lv, Lv)| {
+        let shard = shard.clone();
+        async move { ask(&lua, &shard, resource, "LAST", 0, time(&at)?, &keys).await }
+    })?;
+    Ok(module.table)
+}
+
+async fn ask(lua: &Lua, shard: &Shard, resource: Uuid, pick: &str, from: i64, to: i64, keys: &Lv) -> Result<Lv> {
+    let keys: Vec<String> = match keys {
+        Lv::Table(list) => list.sequence_values::<String>().collect::<Result<_>>()?,
+        text => text_of(text).unwrap_or_default().split(',').map(|key| key.trim().to_owned()).collect(),
+    };
+    let args = vec![json!(resource), json!(pick), json!(from), json!(to), json!(keys)];
+    let answer = platform::call(shard, Api::Admin, MEASURES, args).await?;
+    let Value::Object(found) = answer else { return Ok(Lv::Nil) };
+    if found.is_empty() {
+        return Ok(Lv::Nil);
+    }
+    Val::from_json(Value::Object(found), &Type::Map(Box::new(Type::Bean("MeasuredValue")))).into_lua(lua)
+}
+
+/// The host's operation behind `p.measureComp`: (resource, MAX | MIN | AVERAGE | SUM | COUNT | LAST, from, to in
+/// milliseconds, keys) to an object from key to MeasuredValue.
+const MEASURES: &str = "getMeasures";
+
+fn time(value: &Lv) -> Result<i64> {
+    let number = text_of(value).and_then(|text| text.trim().parse::<f64>().ok()).filter(|n| n.is_finite());
+    #[allow(clippy::cast_possible_truncation)] // saturates, and no measure is that far off
+    number.map(|n| n as i64).ok_or_else(|| Error::runtime("INVALID_INPUT: a time in milliseconds expected"))
+}
+
+/// `p.billingComp`: `getBillingValue(key)` gives an object with `getValue()`, or nil.
+fn billing(lua: &Lua, values: BTreeMap<String, String>) -> Result<Table> {
+    let module = Module::new(lua)?;
+    let all: Vec<Val> = values.iter().map(|(key, value)| bean(key, value)).collect();
+    module.function("getBillingValue", move |lua, key: Lv| {
+        let key = text_of(&key).unwrap_or_default();
+        match values.get(&key) {
+            Some(value) => bean(&key, value).into_lua(lua),
+            None => Ok(Lv::Nil),
+        }
+    })?;
+    module
+        .function("getBillingValues", move |lua, ()| Val::List(ListRef::new(Type::Any, all.clone())).into_lua(lua))?;
+    Ok(module.table)
+}
+
+fn bean(key: &str, value: &str) -> Val {
+    Val::from_json(json!({"@bean": "Value", "key": key, "value": value}), &Type::Any)
+}
