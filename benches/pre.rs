@@ -54,6 +54,8 @@ impl Provider {
             cpu_hour: like.cpu_hour,
             memory_gib_hour: like.memory_gib_hour,
             disk_gib_hour: like.disk_gib_hour,
+            unit_price: like.unit_price,
+            charges: Vec::new(),
         };
         Ok(Seller { entity, plan: self.system.create_plan(&self.caller, new).await? })
     }

@@ -206,6 +206,8 @@ section! {
         tries_max: u32 = 8,
         /// CPU time of Lua for each reseller and customer, milliseconds for each second; saved up for a minute.
         owner_cpu_ms_per_s: u64 = 500,
+        /// Seconds between two measurements of a resource by a script's measurement function.
+        measure_every_s: u32 = 3600,
         /// A text takes effect only once the provider's staff have signed it.
         signing_required: bool = false,
     }

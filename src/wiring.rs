@@ -144,6 +144,7 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
         post_deadline_ms: config.lua.post_deadline_ms,
         run_tries_max: config.lua.tries_max,
         owner_cpu_ms_per_s: config.lua.owner_cpu_ms_per_s,
+        measure_every_ms: u64::from(config.lua.measure_every_s) * 1000,
         signing_required: config.lua.signing_required,
         egress: config.egress.policy().map_err(|(setting, fix)| anyhow::anyhow!("{setting} {fix}"))?,
     })

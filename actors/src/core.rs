@@ -38,6 +38,8 @@ pub struct Settings {
     pub run_tries_max: u32,
     /// CPU time of Lua that each reseller and customer may use for each second, milliseconds; saved up for a minute.
     pub owner_cpu_ms_per_s: u64,
+    /// Time between two measurements of a resource by a script's function, milliseconds.
+    pub measure_every_ms: u64,
     /// Whether a script's text takes effect only once the provider's staff have signed it.
     pub signing_required: bool,
     /// Where scripts may go.
@@ -61,6 +63,7 @@ impl Default for Settings {
             post_deadline_ms: 60_000,
             run_tries_max: 8,
             owner_cpu_ms_per_s: 500,
+            measure_every_ms: 3_600_000,
             signing_required: false,
             egress: Egress::default(),
         }

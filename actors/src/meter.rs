@@ -9,8 +9,8 @@ use crate::{
     registry::{Ctx, Entity, Handles, LoadError},
 };
 use sutler_model::{
-    BillingEntity, Cause, Customer, CustomerId, Evidence, FieldError, Interval, Invoice, Noun, Plan, Timestamp,
-    time::DAY_MS,
+    BillingEntity, Cause, Customer, CustomerId, Evidence, FieldError, Interval, Invoice, InvoiceCharge, Noun, Plan,
+    Timestamp, time::DAY_MS,
 };
 use sutler_rating::{Bill, Period, meters};
 use sutler_store::{ChangeSet, Field, Filter, Order, PageRequest, Snapshot, interval_prefix};
@@ -28,6 +28,17 @@ pub(crate) struct Preview {
     pub from: Option<Timestamp>,
     /// End; by default now.
     pub to: Option<Timestamp>,
+    /// What scripts add to it.
+    pub adjustments: Adjustments,
+}
+
+/// What scripts add to the bill of a period; made before the actor's turn, and good for that period alone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Adjustments {
+    /// First moment of the period.
+    pub from: Timestamp,
+    /// What billing methods charge.
+    pub charges: Vec<InvoiceCharge>,
 }
 
 impl actix::Message for Preview {
@@ -38,6 +49,8 @@ impl actix::Message for Preview {
 pub(crate) struct Close {
     /// First moment no longer covered.
     pub to: Timestamp,
+    /// What scripts add to it. Refused as stale when another invoice was closed since.
+    pub adjustments: Adjustments,
     /// Who asked.
     pub cause: Cause,
 }
@@ -84,7 +97,7 @@ impl Handles<Preview> for MeterActor {
                         )]));
                     }
                     let intervals = intervals(s, id, period)?;
-                    draw(&books, period, &intervals, now, invoice)
+                    draw(&books, period, &intervals, &ask.adjustments, now, invoice)
                 }))
             })
             .await?
@@ -97,7 +110,9 @@ impl Handles<Close> for MeterActor {
         let mut lost = 0;
         loop {
             match self.close(&ask).await {
-                Err(Error::Stale { .. } | Error::NotFound { noun: Noun::Interval, .. }) if lost < LOST_RACES_MAX => {
+                Err(Error::Stale { noun, .. } | Error::NotFound { noun: noun @ Noun::Interval, .. })
+                    if lost < LOST_RACES_MAX && noun != Noun::Customer =>
+                {
                     lost += 1
                 }
                 answer => return answer,
@@ -154,6 +169,7 @@ fn draw(
     books: &Books,
     period: Period,
     intervals: &[Interval],
+    adjustments: &Adjustments,
     issued_at: Timestamp,
     id: sutler_model::InvoiceId,
 ) -> Result<Invoice, Error> {
@@ -166,7 +182,10 @@ fn draw(
     for interval in intervals {
         bill.add(interval).map_err(too_large)?;
     }
-    let (lines, total) = bill.finish().map_err(too_large)?;
+    let (lines, mut total) = bill.finish().map_err(too_large)?;
+    for charge in &adjustments.charges {
+        total = total.add(charge.amount)?;
+    }
     Ok(Invoice {
         id,
         version: 1,
@@ -177,6 +196,7 @@ fn draw(
         to: period.to,
         currency: books.plan.currency,
         lines,
+        charges: adjustments.charges.clone(),
         total,
         issued_at,
     })
@@ -201,6 +221,9 @@ impl MeterActor {
             })
             .await?;
         let (books, period, mut intervals) = read.ok_or_else(|| missing(Noun::Customer, id.into()))?;
+        if ask.adjustments.from != period.from && period.to > period.from {
+            return Err(Error::Stale { noun: Noun::Customer, id: id.into(), found: books.customer.version });
+        }
         if period.to <= period.from {
             let detail = format!("is invoiced already; the last invoice covers up to {}", period.from);
             return Err(Error::Invalid(vec![FieldError::new("to", detail)]));
@@ -231,7 +254,7 @@ impl MeterActor {
             };
             set.create(&mut rest);
         }
-        let mut invoice = draw(&books, period, &intervals, now, self.core.new_id())?;
+        let mut invoice = draw(&books, period, &intervals, &ask.adjustments, now, self.core.new_id())?;
         let (mut customer, mut entity) = (books.customer.clone(), books.entity.clone());
         invoice.number = Some(entity.next_invoice_number);
         entity.next_invoice_number += 1;

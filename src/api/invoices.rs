@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use sutler_actors::Caller;
 use sutler_model::{
-    BillingEntityId, Currency, CustomerId, Evidence, Interval, Invoice, InvoiceId, InvoiceLine, Meter, Nanos,
-    Permission, Timestamp,
+    BillingEntityId, Currency, CustomerId, Evidence, Interval, Invoice, InvoiceCharge, InvoiceId, InvoiceLine, Meter,
+    Nanos, Permission, RunId, Timestamp,
 };
 use sutler_store::{Field, Filter};
 use utoipa::{IntoParams, ToSchema};
@@ -66,11 +66,38 @@ pub struct InvoiceView {
     /// One line for each resource and meter; left out of lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     lines: Option<Vec<InvoiceLineView>>,
-    /// Sum of the lines.
+    /// What billing methods of scripts charged; left out of lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    charges: Option<Vec<InvoiceChargeView>>,
+    /// Sum of the lines and charges.
     #[schema(example = "12.30")]
     total: String,
     /// When it was closed or previewed.
     issued_at: Timestamp,
+}
+
+/// What a billing method of a script charged.
+#[derive(Serialize, ToSchema)]
+pub struct InvoiceChargeView {
+    /// For which resource.
+    resource_id: Uuid,
+    /// Its name then.
+    resource_name: String,
+    /// The plan's component.
+    component: String,
+    /// The method's words.
+    description: String,
+    /// Units taken, where it charged in units.
+    units: Option<Nanos>,
+    /// What one unit cost.
+    unit_price: Nanos,
+    /// Rounded once, to the currency's places; negative: given back.
+    #[schema(example = "0.24")]
+    amount: String,
+    /// The run that charged; it shows what the method was told and said.
+    run_id: RunId,
+    /// What was measured of the resource in the period.
+    measurements_url: String,
 }
 
 /// What one resource used of one thing.
@@ -120,6 +147,17 @@ impl InvoiceView {
             unit_price: line.unit_price,
             amount: line.amount.to_text(places),
         };
+        let charge = |charge: InvoiceCharge| InvoiceChargeView {
+            measurements_url: format!("/api/v1/resources/{}/measurements?from={from}&to={to}", charge.resource_id),
+            resource_id: charge.resource_id,
+            resource_name: charge.resource_name,
+            component: charge.component,
+            description: charge.description,
+            units: charge.units,
+            unit_price: charge.unit_price,
+            amount: charge.amount.to_text(places),
+            run_id: charge.run_id,
+        };
         Self {
             id: invoice.number.map(|_| invoice.id),
             version: invoice.version,
@@ -130,6 +168,7 @@ impl InvoiceView {
             to,
             currency: invoice.currency,
             lines: Some(invoice.lines.into_iter().map(line).collect()),
+            charges: Some(invoice.charges.into_iter().map(charge).collect()),
             total: invoice.total.to_text(places),
             issued_at: invoice.issued_at,
         }
@@ -221,7 +260,8 @@ async fn list_invoices(State(api): State<Arc<Api>>, Who(caller): Who, listing: L
     if let Some(id) = listing.filter.billing_entity_id {
         filter = filter.is(Field::BillingEntity, key(id));
     }
-    let view = |invoice, caller: &Caller| InvoiceView { lines: None, ..InvoiceView::of(invoice, caller) };
+    let view =
+        |invoice, caller: &Caller| InvoiceView { lines: None, charges: None, ..InvoiceView::of(invoice, caller) };
     list(&api, &caller, filter, listing.page, view).await
 }
 

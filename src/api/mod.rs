@@ -16,6 +16,7 @@ mod images;
 mod invoices;
 mod jobs;
 mod limits;
+mod measurements;
 pub mod metrics;
 mod nodes;
 mod once;
@@ -25,6 +26,7 @@ mod page;
 pub mod password;
 mod plans;
 mod problem;
+mod providers;
 mod reach;
 mod rehearsals;
 mod reply;
@@ -192,7 +194,9 @@ fn guarded_routes() -> OpenApiRouter<Shared> {
         .merge(customers::routes())
         .merge(users::routes())
         .merge(api_keys::routes())
+        .merge(measurements::routes())
         .merge(plans::routes())
+        .merge(providers::routes())
         .merge(images::routes())
         .merge(nodes::routes())
         .merge(servers::routes())

@@ -14,7 +14,7 @@ use axum::{extract::State, http::HeaderMap};
 use serde::Deserialize;
 use std::sync::Arc;
 use sutler_actors::{Caller, NewPlan, PlanPatch};
-use sutler_model::{BillingEntity, BillingEntityId, Currency, Nanos, Noun, Permission, Plan, PlanId};
+use sutler_model::{BillingEntity, BillingEntityId, Currency, Nanos, Noun, Permission, Plan, PlanCharge, PlanId};
 use sutler_store::{Field, Filter, Store};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -52,6 +52,11 @@ pub struct CreatePlan {
     memory_gib_hour: Nanos,
     /// One GiB of disk, an hour, running or not.
     disk_gib_hour: Nanos,
+    /// One unit of billing methods that charge in units; 1 unless given.
+    unit_price: Option<Nanos>,
+    /// What billing methods of scripts charge for.
+    #[serde(default)]
+    charges: Vec<PlanCharge>,
 }
 
 /// Changes to a plan; what is left out stays.
@@ -69,6 +74,10 @@ pub struct ChangePlan {
     memory_gib_hour: Option<Nanos>,
     /// New price of one GiB of disk for an hour.
     disk_gib_hour: Option<Nanos>,
+    /// New price of one unit of billing methods that charge in units.
+    unit_price: Option<Nanos>,
+    /// What billing methods of scripts charge for from now on, replacing all.
+    charges: Option<Vec<PlanCharge>>,
 }
 
 /// Staff see the plans of their entity and those below it; a customer those of its seller.
@@ -117,6 +126,8 @@ async fn create_plan(
         cpu_hour: asked.cpu_hour,
         memory_gib_hour: asked.memory_gib_hour,
         disk_gib_hour: asked.disk_gib_hour,
+        unit_price: asked.unit_price.unwrap_or(Nanos(sutler_model::money::ONE)),
+        charges: asked.charges,
     };
     once(&api, &caller, key, async {
         let plan = api.system.create_plan(&caller, new).await?;
@@ -159,6 +170,8 @@ async fn update_plan(
         cpu_hour: asked.cpu_hour,
         memory_gib_hour: asked.memory_gib_hour,
         disk_gib_hour: asked.disk_gib_hour,
+        unit_price: asked.unit_price,
+        charges: asked.charges,
     };
     let demand = if_match.demand(api.store().index().version(Noun::Plan, id.0));
     let plan = api.system.update_plan(&caller, id, demand, patch).await.map_err(|e| if_match.problem(e))?;

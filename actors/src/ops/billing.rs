@@ -14,6 +14,9 @@ use sutler_model::{
 use sutler_rating::Period;
 use sutler_store::ChangeSet;
 
+/// Tries of a closing whose customer changes at the same time.
+const LOST_RACES_MAX: u32 = 20;
+
 impl System {
     /// Creates a price plan of a seller within the caller's reach.
     ///
@@ -31,8 +34,10 @@ impl System {
             ("cpu_hour", Some(new.cpu_hour)),
             ("memory_gib_hour", Some(new.memory_gib_hour)),
             ("disk_gib_hour", Some(new.disk_gib_hour)),
+            ("unit_price", Some(new.unit_price)),
         ]));
         valid(problems)?;
+        let charges = self.checked_charges(&entity.path, new.charges)?;
         let mut plan = Plan {
             id: self.inner.core.new_id(),
             version: 0,
@@ -42,6 +47,8 @@ impl System {
             cpu_hour: new.cpu_hour,
             memory_gib_hour: new.memory_gib_hour,
             disk_gib_hour: new.disk_gib_hour,
+            unit_price: new.unit_price,
+            charges,
             created_at: self.inner.core.now(),
         };
         let mut set = ChangeSet::new(caller.cause.clone());
@@ -71,9 +78,14 @@ impl System {
             ("cpu_hour", patch.cpu_hour),
             ("memory_gib_hour", patch.memory_gib_hour),
             ("disk_gib_hour", patch.disk_gib_hour),
+            ("unit_price", patch.unit_price),
         ]));
         valid(problems)?;
         let mut new = old.clone();
+        if let Some(charges) = patch.charges {
+            new.charges = self.checked_charges(&self.path(old.billing_entity_id).await?, charges)?;
+        }
+        new.unit_price = patch.unit_price.unwrap_or(new.unit_price);
         new.name = patch.name.unwrap_or(new.name);
         new.cpu_hour = patch.cpu_hour.unwrap_or(new.cpu_hour);
         new.memory_gib_hour = patch.memory_gib_hour.unwrap_or(new.memory_gib_hour);
@@ -96,8 +108,11 @@ impl System {
         to: Option<Timestamp>,
     ) -> Result<Invoice, Error> {
         caller.must(Permission::BillingRead)?;
-        let customer = self.customer(caller, customer).await?.id;
-        self.ask_meter(customer, Preview { from, to }).await
+        let customer = self.customer(caller, customer).await?;
+        let now = self.inner.core.now();
+        let period = Period { from: from.unwrap_or(customer.invoiced_until), to: to.unwrap_or(now).min(now) };
+        let adjustments = self.charges(&customer, period, true).await?;
+        self.ask_meter(customer.id, Preview { from: Some(period.from), to: Some(period.to), adjustments }).await
     }
 
     /// Closes a customer's period from the last invoice up to `to`, and numbers the invoice.
@@ -106,8 +121,18 @@ impl System {
     /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`].
     pub async fn close_invoice(&self, caller: &Caller, customer: CustomerId, to: Timestamp) -> Result<Invoice, Error> {
         caller.must(Permission::BillingWrite)?;
-        let customer = self.customer(caller, customer).await?.id;
-        self.ask_meter(customer, Close { to, cause: caller.cause.clone() }).await
+        let mut lost = 0;
+        loop {
+            let customer = self.customer(caller, customer).await?;
+            let period = Period { from: customer.invoiced_until, to: to.min(self.inner.core.now()) };
+            let adjustments = self.charges(&customer, period, false).await?;
+            let close = Close { to, adjustments, cause: caller.cause.clone() };
+            match self.ask_meter(customer.id, close).await {
+                // Another invoice was closed, or the customer changed, while the scripts worked.
+                Err(Error::Stale { noun: Noun::Customer, .. }) if lost < LOST_RACES_MAX => lost += 1,
+                answer => return answer,
+            }
+        }
     }
 
     /// The intervals behind an invoice line: those of a resource and meter that touch the period.

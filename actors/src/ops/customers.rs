@@ -161,6 +161,8 @@ impl System {
             cpu_hour: cent(1),
             memory_gib_hour: Nanos(5_000_000),
             disk_gib_hour: Nanos(100_000),
+            unit_price: Nanos(sutler_model::money::ONE),
+            charges: Vec::new(),
             created_at: core.now(),
         };
         let mut admin = User {

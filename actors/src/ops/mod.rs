@@ -2,10 +2,13 @@
 
 mod billing;
 mod calls;
+mod charges;
 mod customers;
 mod images;
 mod keys;
+mod measurements;
 mod operator;
+mod providers;
 mod reach;
 mod rehearsals;
 mod requests;
@@ -14,5 +17,8 @@ mod scripts;
 pub(crate) mod servers;
 mod users;
 
+pub use measurements::Measurements;
+pub(crate) use providers::Provided;
+pub use providers::{ActionAnswer, ProviderForm};
 pub(crate) use reach::missing;
 pub use requests::*;

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
 use sutler_model::{
-    BillingEntityId, Boot, Currency, CustomerId, CustomerStatus, ImageState, Nanos, Permission, PlanId, Quota,
-    ResourceKey, Role, Scope, Timestamp,
+    BillingEntityId, Boot, Currency, CustomerId, CustomerStatus, ImageState, Nanos, Permission, PlanCharge, PlanId,
+    Quota, ResourceKey, Role, Scope, Timestamp,
 };
 use uuid::Uuid;
 
@@ -158,6 +158,10 @@ pub struct NewPlan {
     pub memory_gib_hour: Nanos,
     /// One GiB of disk for an hour.
     pub disk_gib_hour: Nanos,
+    /// One unit of billing methods that charge in units.
+    pub unit_price: Nanos,
+    /// What billing methods of scripts charge for.
+    pub charges: Vec<PlanCharge>,
 }
 
 /// Changes to a plan. Prices in force when an invoice closes apply to all of its period.
@@ -171,6 +175,10 @@ pub struct PlanPatch {
     pub memory_gib_hour: Option<Nanos>,
     /// New price of one GiB of disk for an hour.
     pub disk_gib_hour: Option<Nanos>,
+    /// New price of one unit.
+    pub unit_price: Option<Nanos>,
+    /// What billing methods charge for from now on, replacing all.
+    pub charges: Option<Vec<PlanCharge>>,
 }
 
 /// A script to load.

@@ -6,7 +6,7 @@
 
 use super::{
     Env, Scripts,
-    attempt::{DEPTH_MAX, draft_of, execute, note, record, result},
+    attempt::{DEPTH_MAX, call, draft_of, execute, note, record, result},
     beans::{Beans, FEW},
     host,
     occasion::{Occasion, sees_user},
@@ -54,6 +54,8 @@ pub(crate) struct Invocation {
     pub depth: u8,
     /// Wall-clock limit, milliseconds.
     pub deadline_ms: u64,
+    /// Nothing changes and nothing is recorded: what it would write and send is answered as if it had been done.
+    pub rehearsal: bool,
 }
 
 impl Invocation {
@@ -70,6 +72,7 @@ impl Invocation {
             cause: caller.cause.clone(),
             depth: caller.depth(),
             deadline_ms: 0,
+            rehearsal: false,
         }
     }
 }
@@ -105,6 +108,10 @@ pub(super) async fn invoke(env: &Env, ask: Invocation) -> Result<Outcome, Error>
     let now = env.core.now();
     let mut run = draft_of(&ask.script, &ask.function, ask.id, ask.option, ask.cause.clone(), now);
     run.resource_id = ask.subject.as_ref().map(|subject| subject.id);
+    if ask.rehearsal {
+        let occasion = Occasion { params: params(env, &ask).await?, resource: Uuid::nil(), depth: ask.depth };
+        return Ok(env.runtime.run(call(&ask.script, &run, occasion, ask.deadline_ms, true)).await);
+    }
     // One that a crash cut off, or that was accepted before it began, is taken up under its id.
     let mut stored = env.core.store.get::<ScriptRun>(ask.id).await?;
     if let Some(earlier) = &stored {

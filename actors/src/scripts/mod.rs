@@ -17,6 +17,7 @@ mod events;
 mod host;
 mod invoke;
 mod metadata;
+mod measure;
 mod notices;
 mod occasion;
 mod pre;
@@ -38,12 +39,13 @@ use crate::{
 };
 use budget::Budgets;
 use dispatch::{Avoid, Dispatcher};
+pub(crate) use events::derived;
 pub(crate) use host::purge;
 pub(crate) use invoke::{Invocation, Subject};
 pub(crate) use metadata::Metadata;
 pub use notices::{ApiCall, CallUnderWay};
 use occasion::Tree;
-pub(crate) use pre::Decided;
+pub(crate) use pre::{Decided, Draft};
 use reaching::Reaching;
 pub use rehearsal::{Rehearsal, Replay, Verdict};
 use std::{
@@ -52,10 +54,11 @@ use std::{
 };
 use sutler_lua::{Limits, Registration, Runtime, ScriptError};
 use sutler_model::{
-    BillingEntityId, Cause, CustomerId, JobId, Noun, RunId, Script, ScriptId, ScriptRun, Timestamp, TriggerType,
+    BillingEntityId, Cause, CustomerId, JobId, Noun, RunId, Scope, Script, ScriptId, ScriptRun, Timestamp, TriggerType,
 };
 use sutler_store::{Error as StoreError, Field, Filter, Order, PageRequest};
-use table::{Armed, Hook, Pointed, Table};
+pub(crate) use table::Pointed;
+use table::{Armed, Hook, Table};
 use tally::Tally;
 pub use tally::{LastError, ScriptCounts};
 use tokio::{
@@ -218,7 +221,8 @@ impl Scripts {
         let follow = dispatcher.follow(self.stop.subscribe());
         let keep_time = schedule::keep_time(self.env.clone(), self.registry.clone(), self.stop.subscribe());
         let runtime = &self.env.core.runtime;
-        let started = [runtime.spawn(follow), runtime.spawn(keep_time)];
+        let keep_measuring = measure::keep_measuring(self.env.clone(), self.stop.subscribe());
+        let started = [runtime.spawn(follow), runtime.spawn(keep_time), runtime.spawn(keep_measuring)];
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).extend(started);
         Ok(())
     }
@@ -255,6 +259,21 @@ impl Scripts {
     pub(crate) async fn register(&self, source: &str) -> Result<Registration, ScriptError> {
         let limits = Limits { deadline_ms: self.env.core.settings.pre_deadline_ms, ..Limits::default() };
         self.env.runtime.register(source, limits).await
+    }
+
+    /// The entry points of enabled scripts that are no triggers.
+    pub(crate) fn points(&self) -> Vec<Pointed> {
+        self.env.points()
+    }
+
+    /// Whether a scope sees a record of a kind that scripts know.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn sees(&self, scope: Scope, id: Uuid) -> Result<bool, StoreError> {
+        let tree = self.env.tree.clone();
+        let read = self.env.core.store.read(move |snapshot| host::find(snapshot, &tree, scope, id, false));
+        read.await.map(|found| found.is_some())
     }
 
     /// Runs a function of a script, as given, over a past event without effects.

@@ -5,6 +5,7 @@ mod metadata;
 mod notices;
 mod occasions;
 mod operations;
+mod providers;
 mod reaching;
 mod rehearsals;
 mod resources;

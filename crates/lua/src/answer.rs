@@ -68,10 +68,28 @@ impl Answer {
             let words = text(fields, "errorString").unwrap_or_else(|| "the provider refused".to_owned());
             return Err((text(fields, "errorCode").unwrap_or_default(), words));
         }
-        Ok(Self {
-            return_type: text(fields, "returnType").unwrap_or_default().to_uppercase(),
-            content: fields.get("returnContent").cloned().unwrap_or_default(),
-        })
+        let return_type = text(fields, "returnType").unwrap_or_default().to_uppercase();
+        let mut content = fields.get("returnContent").cloned().unwrap_or_default();
+        // What `Utils` makes for these is JSON in a text.
+        if ["DIALOGUE", "FUNCTION", "URL", "URL_POPUP"].contains(&return_type.as_str())
+            && let Some(read @ Value::Object(_)) = content.as_str().and_then(|text| serde_json::from_str(text).ok())
+        {
+            content = read;
+        }
+        Ok(Self { return_type, content })
+    }
+
+    /// The address that a browser would be sent to, where it is not one of the web: a script of another scheme would run
+    /// with the rights of whoever looks.
+    pub fn bad_url(&self) -> Option<&str> {
+        if !self.return_type.starts_with("URL") {
+            return None;
+        }
+        let url = self.content.as_str().or_else(|| self.content.get("url")?.as_str())?.trim();
+        let lower = url.to_lowercase();
+        let web = ["https://", "http://"].iter().any(|scheme| lower.starts_with(scheme))
+            || (url.starts_with('/') && !url.starts_with("//"));
+        (!web).then_some(url)
     }
 
     /// Whether it says no: a `BOOLEAN` that is not true.
@@ -87,8 +105,7 @@ impl Answer {
     /// The content as a dialogue, where it is one.
     pub fn dialogue(&self) -> Option<Dialogue> {
         let fields = self.content.as_object().filter(|_| self.return_type == "DIALOGUE")?;
-        let values =
-            ["values", "value", "content", "dialogueValues"].into_iter().find_map(|n| fields.get(n)?.as_array());
+        let values = fields.get("values").and_then(Value::as_array);
         Some(Dialogue {
             title: text(fields, "title").unwrap_or_default(),
             message: text(fields, "message").unwrap_or_default(),

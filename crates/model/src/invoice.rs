@@ -1,6 +1,6 @@
 //! What is owed.
 
-use crate::{BillingEntityId, Currency, CustomerId, InvoiceId, Meter, Nanos, Timestamp};
+use crate::{BillingEntityId, Currency, CustomerId, InvoiceId, Meter, Nanos, RunId, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -25,10 +25,34 @@ pub struct Invoice {
     pub currency: Currency,
     /// One line for each resource and meter, ordered by resource, then meter.
     pub lines: Vec<InvoiceLine>,
-    /// Sum of the lines.
+    /// What billing methods of scripts charged, by component and resource.
+    #[serde(default)]
+    pub charges: Vec<InvoiceCharge>,
+    /// Sum of the lines and charges.
     pub total: Nanos,
     /// When it was closed or previewed.
     pub issued_at: Timestamp,
+}
+
+/// What a billing method charged for a component of the plan and a resource. Opens to its run, and to what was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InvoiceCharge {
+    /// For which resource.
+    pub resource_id: Uuid,
+    /// Its name then.
+    pub resource_name: String,
+    /// The plan's component.
+    pub component: String,
+    /// The method's words.
+    pub description: String,
+    /// Units taken, where it charged in units.
+    pub units: Option<Nanos>,
+    /// What one unit cost.
+    pub unit_price: Nanos,
+    /// Units × price, or what it charged in currency, rounded once to the currency's places. Negative: given back.
+    pub amount: Nanos,
+    /// The run that charged.
+    pub run_id: RunId,
 }
 
 /// What one resource used of one thing. Opens to its intervals: those of the same resource and meter in the period.

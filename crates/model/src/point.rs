@@ -42,7 +42,7 @@ pub enum PointKind {
     /// Adds settings and actions to resources.
     ConfigProvider(ConfigPoint),
     /// Adds a kind of resource.
-    PluggableProvider(PluggablePoint),
+    PluggableProvider(Box<PluggablePoint>),
     /// Takes payments.
     PaymentProvider(PaymentPoint),
     /// Makes a report.
@@ -165,13 +165,13 @@ pub struct Execution {
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// Whoever sees the resource.
-    Open,
+    Open = 0,
     /// The customer's people, and those above.
-    Customer,
+    Customer = 1,
     /// The seller's people, and those above.
-    BillingEntity,
+    BillingEntity = 2,
     /// The provider's people.
-    Provider,
+    Provider = 3,
 }
 
 /// Something people can have done with a resource.

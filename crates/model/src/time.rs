@@ -49,6 +49,12 @@ impl Timestamp {
     }
 }
 
+/// Milliseconds in the UTC month of a moment.
+pub fn month_ms(at: Timestamp) -> i64 {
+    let (from, to) = at.month();
+    to.since_ms(from).max(1)
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let t = self.date_time();

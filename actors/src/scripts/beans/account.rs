@@ -54,6 +54,10 @@ impl Described for BillingEntity {
                 Some(parent) => b.name_of::<BillingEntity>(parent.into()),
                 None => Ok(Value::Null),
             }),
+            P::new("providers", |e, _| Ok(json!(e.provider_values))).or_set(|e, v, _| {
+                e.provider_values = super::providers(v)?;
+                Ok(())
+            }),
             P::new("billingType", |e, _| Ok(if e.parent_id.is_none() { "MASTERBILL" } else { "REGULARBILL" }.into())),
             P::new("currency", |e, _| {
                 Ok(

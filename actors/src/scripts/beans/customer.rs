@@ -33,6 +33,10 @@ impl Described for Customer {
             }),
             P::new("limitsMap", |c, _| Ok(limits(c))).or_set(set_limits),
             P::new("creditCustomer", |_, _| Ok("INVOICE".into())),
+            P::new("providers", |c, _| Ok(json!(c.provider_values))).or_set(|c, v, _| {
+                c.provider_values = super::providers(v)?;
+                Ok(())
+            }),
             P::new("timeZone", |_, _| Ok("UTC".into())),
             P::new("warningSent", |_, _| Ok(false.into())),
             P::new("users", |c, b| b.within::<User>(Field::Customer, c.id.into())),

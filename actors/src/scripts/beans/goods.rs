@@ -3,7 +3,8 @@
 use super::{Described, Property, amount, id, whole};
 use serde_json::{Value, json};
 use sutler_model::{
-    BillingEntityId, CustomerId, Disk, DiskState, Image, ImageState, Invoice, InvoiceLine, Server, Timestamp,
+    BillingEntityId, CustomerId, Disk, DiskState, Image, ImageState, Invoice, InvoiceCharge, InvoiceLine, Server,
+    Timestamp,
 };
 
 impl Described for Disk {
@@ -111,7 +112,9 @@ impl Described for Invoice {
             // Beside the original: a script's numbers have 15 digits, amounts may have more.
             P::new("exactTotal", |i, _| Ok(i.total.to_string().into())),
             P::new("currency", |i, _| Ok(i.currency.to_string().into())),
-            P::new("invoiceItems", |i, _| Ok(i.lines.iter().map(|line| item(i, line)).collect())),
+            P::new("invoiceItems", |i, _| {
+                Ok(i.lines.iter().map(|l| item(i, l)).chain(i.charges.iter().map(|c| charged(i, c))).collect())
+            }),
         ];
         PROPERTIES
     }
@@ -145,5 +148,21 @@ fn item(invoice: &Invoice, line: &InvoiceLine) -> Value {
         "taxRate": 0,
         "exactUnitPrice": line.unit_price.to_string(),
         "exactAmount": line.amount.to_string(),
+    })
+}
+
+/// What a billing method charged, as an item.
+fn charged(invoice: &Invoice, charge: &InvoiceCharge) -> Value {
+    json!({
+        "invoiceUUID": invoice.id.to_string(),
+        "description": format!("{}, {}", charge.resource_name, charge.description),
+        "quantity": 1,
+        "unitPrice": amount(charge.amount),
+        "invoiceItemTotalExc": amount(charge.amount),
+        "invoiceItemTotalInc": amount(charge.amount),
+        "invoiceItemTaxAmt": 0,
+        "taxRate": 0,
+        "exactUnitPrice": charge.amount.to_string(),
+        "exactAmount": charge.amount.to_string(),
     })
 }

@@ -12,6 +12,7 @@ mod server;
 
 use super::words;
 use serde_json::{Map, Value, json};
+pub(crate) use server::providers;
 use std::{
     cell::RefCell,
     collections::{HashMap, HashSet},

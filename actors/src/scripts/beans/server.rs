@@ -88,7 +88,7 @@ fn nic(server: &Server, nic: &Nic) -> Value {
 const SETTING_BYTES: usize = 4096;
 const SETTINGS_MAX: usize = 200;
 
-fn providers(value: &Value) -> Result<BTreeMap<String, BTreeMap<String, String>>, String> {
+pub(crate) fn providers(value: &Value) -> Result<BTreeMap<String, BTreeMap<String, String>>, String> {
     let mut providers = BTreeMap::new();
     let empty = serde_json::Map::new();
     for (provider, settings) in value.as_object().unwrap_or(&empty) {

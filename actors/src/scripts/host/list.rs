@@ -11,7 +11,7 @@ use sutler_lua::{Bean, HostError};
 use sutler_model::{
     BillingEntity, Customer, Disk, Image, Invoice, Job, JobState, Noun, Scope, Server, ServerState, User,
 };
-use sutler_store::{Error as StoreError, Field, Filter, Order, PageRequest, Snapshot};
+use sutler_store::{Error as StoreError, Field, Filter, Order, PageRequest, Snapshot, Store};
 use uuid::Uuid;
 
 /// Most beans one list answers: what a script's memory limit holds anyway.
@@ -27,10 +27,30 @@ pub(super) async fn list(
     resource_type: &str,
     equal: &[(String, Vec<String>)],
 ) -> Result<Vec<Bean>, HostError> {
-    let (equal, tree): (Equal, _) = (equal.into(), platform.tree.clone());
+    within_scope(&platform.store, &platform.tree, scope, resource_type, equal.into()).await
+}
+
+/// All beans of a resource type within a scope.
+pub(in crate::scripts) async fn all(
+    store: &Store,
+    tree: &Tree,
+    scope: Scope,
+    resource_type: &str,
+) -> Result<Vec<Bean>, HostError> {
+    within_scope(store, tree, scope, resource_type, Equal::default()).await
+}
+
+async fn within_scope(
+    store: &Store,
+    tree: &Tree,
+    scope: Scope,
+    resource_type: &str,
+    equal: Equal,
+) -> Result<Vec<Bean>, HostError> {
+    let tree = tree.clone();
     if let methods @ ("FDL" | "TRIGGER_METHOD") = resource_type {
         let methods = methods == "TRIGGER_METHOD";
-        let read = platform.store.read(move |snapshot| super::blocks::list(snapshot, &tree, scope, methods));
+        let read = store.read(move |snapshot| super::blocks::list(snapshot, &tree, scope, methods));
         return read.await.map_err(failed);
     }
     let kinds: &[Noun] = match resource_type {
@@ -54,10 +74,10 @@ pub(super) async fn list(
     };
     // All sellers below a reseller, from the index.
     let sellers = match scope {
-        Scope::Entity(id) => platform.store.index().ids(Noun::BillingEntity, Field::BillingEntity, id.0.as_bytes()),
+        Scope::Entity(id) => store.index().ids(Noun::BillingEntity, Field::BillingEntity, id.0.as_bytes()),
         _ => Vec::new(),
     };
-    let read = platform.store.read(move |snapshot| {
+    let read = store.read(move |snapshot| {
         let search = Search { snapshot, tree: &tree, scope, sellers: &sellers, equal: &equal };
         let mut beans = Vec::new();
         for kind in kinds {

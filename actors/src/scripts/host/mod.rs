@@ -14,10 +14,12 @@ mod deletion;
 mod done;
 mod images;
 mod keys;
-mod list;
+pub(super) mod list;
+mod measures;
 mod operations;
 mod reads;
 mod servers;
+mod settings;
 mod skeleton;
 mod wait;
 

@@ -1,7 +1,7 @@
 //! The operations by their names in the language. The later names of the administrator's API (`modifyX`, `updateX`) mean the
 //! same.
 
-use super::{accounts, ask::Ask, blocks, customers, deletion, images, keys, reads, servers};
+use super::{accounts, ask::Ask, blocks, customers, deletion, images, keys, measures, reads, servers, settings};
 use serde_json::Value;
 use sutler_lua::HostError;
 use sutler_model::Noun;
@@ -40,6 +40,9 @@ pub(super) async fn answer(ask: &Ask<'_>) -> Result<Value, HostError> {
         "deleteServer" | "deleteUser" | "deleteImage" | "deleteCustomer" | "deleteFDL" | "deleteFDLCodeBlock" => {
             deletion::delete(ask).await
         }
+        "updateConfigurationProviderValues" => settings::update(ask.platform, ask.caller, ask.args).await,
+        "getMeasures" => measures::measures(ask.platform, ask.who, ask.args).await,
+        "getMeasuredValues" => measures::measured_values(ask.platform, ask.who, ask.args).await,
         "isPermitted" => reads::is_permitted(ask).await,
         "checkPermissions" => reads::check_permissions(ask).await,
         "getResourceTypes" => Ok(reads::resource_types()),

@@ -62,7 +62,7 @@ pub(crate) fn read(function: &str, api: &str, fields: &Fields) -> Result<(Point,
     } else if api.starts_with("PLUGGABLE") {
         belongings.triggers = words(fields, "triggerFunctions")?;
         belongings.measures = words(fields, "measurementFunctions")?;
-        PointKind::PluggableProvider(PluggablePoint {
+        PointKind::PluggableProvider(Box::new(PluggablePoint {
             provider_type: provider_type(fields)?,
             provider_group: text(fields, "providerGroup").unwrap_or_default(),
             icon: text(fields, "providerIcon").unwrap_or_default(),
@@ -72,7 +72,7 @@ pub(crate) fn read(function: &str, api: &str, fields: &Fields) -> Result<(Point,
             advertise: execution(fields, "advertiseFunction")?,
             components: components(fields)?,
             actions: actions(fields)?,
-        })
+        }))
     } else if api.starts_with("PAYMENT") {
         PointKind::PaymentProvider(payment(fields)?)
     } else {

@@ -20,6 +20,8 @@ fn plan(currency: &str, cpu: &str, memory: &str, disk: &str) -> Plan {
         cpu_hour: cpu.parse().unwrap(),
         memory_gib_hour: memory.parse().unwrap(),
         disk_gib_hour: disk.parse().unwrap(),
+        unit_price: Nanos(sutler_model::money::ONE),
+        charges: Vec::new(),
         created_at: Timestamp(0),
     }
 }

@@ -1,6 +1,6 @@
 //! What was measured; clustered by resource and time, never needed in memory.
 
-use crate::{IndexKeys, Record};
+use crate::{Field, IndexKeys, Record};
 use sutler_model::{Measurement, Noun, Timestamp};
 use uuid::Uuid;
 
@@ -15,6 +15,8 @@ pub fn measurement_prefix(resource: Uuid, at: Timestamp) -> Vec<u8> {
 
 impl Record for Measurement {
     const NOUN: Noun = Noun::Measurement;
+    // They are looked through by key; one entry more finds those of a resource.
+    const HISTORY: &'static [Field] = &[Field::Subject];
 
     fn key(&self) -> Vec<u8> {
         let mut key = measurement_prefix(self.resource_id, self.at);
@@ -41,8 +43,7 @@ impl Record for Measurement {
 
     fn index(&self) -> IndexKeys {
         let mut keys = IndexKeys::default();
-        keys.by_id(crate::Field::Customer, self.customer_id);
-        keys.by_id(crate::Field::BillingEntity, Some(self.billing_entity_id));
+        keys.by(Field::Subject, self.resource_id.as_bytes());
         keys
     }
 }

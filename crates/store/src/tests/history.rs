@@ -113,6 +113,7 @@ fn invoice_numbers_are_unique_though_invoices_are_never_in_memory() {
         to: Timestamp(1),
         currency: "EUR".parse().unwrap(),
         lines: Vec::new(),
+        charges: Vec::new(),
         total: Nanos(5),
         issued_at: Timestamp(1),
     };

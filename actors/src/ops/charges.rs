@@ -1,0 +1,298 @@
+//! What billing methods of scripts charge: checked when a plan names them, run when a period is added up.
+//!
+//! They run outside the meter actor's turn, once for each component of the plan and resource; the actor takes their charges
+//! in with the period they are for, and refuses them when another invoice was faster. A preview's runs have no effects.
+
+use crate::{
+    Error, System,
+    meter::{Adjustments, intervals},
+    scripts::{Invocation, Pointed, Subject, derived},
+};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use sutler_lua::{Bean, Charge, Exit, Member};
+use sutler_model::{
+    BillingEntityId, Cause, Customer, CustomerId, Disk, FieldError, InvoiceCharge, Meter, Nanos, Plan, PlanCharge,
+    PointKind, ScriptId, Server, Timestamp, money::ONE, point::fill, time::month_ms,
+};
+use sutler_rating::Period;
+use sutler_store::{Field, Filter, Order, PageRequest, Record, Snapshot};
+use uuid::Uuid;
+
+/// Billing methods of one customer that run at the same time.
+const RUNS_AT_ONCE: usize = 8;
+/// Most components of a plan.
+const CHARGES_MAX: usize = 100;
+/// Types of resource that a plan can charge for.
+const TYPES: [&str; 3] = ["SERVER", "DISK", "CUSTOMER"];
+
+/// Something to charge for: a resource, there or gone.
+struct Billed {
+    id: Uuid,
+    name: String,
+    /// Whether its record is gone, so that this is its last charge.
+    gone: bool,
+}
+
+/// A charge of a plan with its method, for one resource.
+struct Due {
+    charge: PlanCharge,
+    pointed: Pointed,
+    billed: Billed,
+}
+
+impl System {
+    /// The charges of a plan, each with its values filled in and its function named.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming each charge.
+    pub(crate) fn checked_charges(
+        &self,
+        path: &[BillingEntityId],
+        charges: Vec<PlanCharge>,
+    ) -> Result<Vec<PlanCharge>, Error> {
+        let mut problems = Vec::new();
+        if charges.len() > CHARGES_MAX {
+            problems.push(FieldError::new("charges", format!("has more than {CHARGES_MAX} components")));
+        }
+        let mut checked = Vec::new();
+        for (n, charge) in charges.into_iter().enumerate() {
+            match self.checked_charge(path, charge, &format!("charges.{n}")) {
+                Ok(charge) => checked.push(charge),
+                Err(found) => problems.extend(found),
+            }
+        }
+        if problems.is_empty() { Ok(checked) } else { Err(Error::Invalid(problems)) }
+    }
+
+    fn checked_charge(
+        &self,
+        path: &[BillingEntityId],
+        mut charge: PlanCharge,
+        field: &str,
+    ) -> Result<PlanCharge, Vec<FieldError>> {
+        let wrong = |name: &str, detail: String| vec![FieldError::new(format!("{field}.{name}"), detail)];
+        if charge.component.trim().is_empty() || charge.component.len() > 200 {
+            return Err(wrong("component", "must have 1 to 200 characters".to_owned()));
+        }
+        charge.resource_type = charge.resource_type.to_uppercase();
+        if !TYPES.contains(&charge.resource_type.as_str()) {
+            return Err(wrong("resource_type", format!("must be one of {}", TYPES.join(", "))));
+        }
+        let Some(script) = charge.script_id else {
+            return match charge.values.is_empty() && charge.function.is_none() {
+                true => Ok(charge),
+                false => Err(wrong("script_id", "is missing: whose billing method is it?".to_owned())),
+            };
+        };
+        let pointed = self.billing_method(path, script, charge.function.as_deref());
+        let Some(pointed) = pointed else {
+            return Err(wrong("script_id", "names no enabled block of yours with this billing method".to_owned()));
+        };
+        if let PointKind::Billing(method) = &pointed.point().kind {
+            if !method.permitted.is_empty() && !method.permitted.contains(&charge.component) {
+                let permitted = method.permitted.join(", ");
+                return Err(wrong("component", format!("its method charges only for {permitted}")));
+            }
+            charge.values = fill(&method.values, &BTreeMap::new(), &charge.values, &format!("{field}.values"))?;
+        }
+        charge.function = Some(pointed.point().function.clone());
+        Ok(charge)
+    }
+
+    fn billing_method(&self, path: &[BillingEntityId], script: ScriptId, function: Option<&str>) -> Option<Pointed> {
+        let is_one = |pointed: &Pointed| {
+            pointed.script.id == script
+                && matches!(pointed.point().kind, PointKind::Billing(_))
+                && pointed.script.owner.covers(path, None)
+                && function.is_none_or(|function| pointed.point().function == function)
+        };
+        let mut found = self.inner.scripts.points().into_iter().filter(is_one);
+        let one = found.next();
+        // Without a name there must be no doubt.
+        if function.is_none() && found.next().is_some() { None } else { one }
+    }
+
+    /// Runs the billing methods of a customer's plan over a period.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when one of them fails: a bill is complete or it is not made.
+    pub(crate) async fn charges(
+        &self,
+        customer: &Customer,
+        period: Period,
+        rehearsal: bool,
+    ) -> Result<Adjustments, Error> {
+        let plan: Plan = self.find(customer.plan_id).await?;
+        let mut adjustments = Adjustments { from: period.from, charges: Vec::new() };
+        if plan.charges.iter().all(|charge| charge.script_id.is_none()) || period.to <= period.from {
+            return Ok(adjustments);
+        }
+        let path = self.path(customer.billing_entity_id).await?;
+        let mut due = Vec::new();
+        for charge in plan.charges.iter().filter(|charge| charge.script_id.is_some()) {
+            let pointed =
+                charge.script_id.and_then(|script| self.billing_method(&path, script, charge.function.as_deref()));
+            let Some(pointed) = pointed else {
+                let reason = format!("the billing method of component `{}` is not enabled any more", charge.component);
+                return Err(Error::Refused { script: plan.name.clone(), reason });
+            };
+            for billed in self.billed(customer, period, &charge.resource_type).await? {
+                due.push(Due { charge: charge.clone(), pointed: pointed.clone(), billed });
+            }
+        }
+        let runs = due.into_iter().map(|due| self.charge(customer, &plan, period, due, rehearsal));
+        let charged: Vec<Vec<InvoiceCharge>> = stream::iter(runs).buffered(RUNS_AT_ONCE).try_collect().await?;
+        adjustments.charges = charged.into_iter().flatten().collect();
+        Ok(adjustments)
+    }
+
+    /// The resources of a type that a customer had in a period, by id.
+    async fn billed(&self, customer: &Customer, period: Period, resource_type: &str) -> Result<Vec<Billed>, Error> {
+        let (id, name) = (customer.id, customer.name.clone());
+        let resource_type = resource_type.to_owned();
+        let read = self.store().read(move |s| {
+            let there = match resource_type.as_str() {
+                "SERVER" => {
+                    named::<Server>(s, id, |server| (server.id.into(), server.name.clone(), server.created_at))?
+                }
+                "DISK" => named::<Disk>(s, id, |disk| (disk.id.into(), disk.name.clone(), disk.created_at))?,
+                _ => vec![(id.into(), name.clone(), Timestamp(i64::MIN))],
+            };
+            let mut billed: BTreeMap<Uuid, Billed> = there
+                .into_iter()
+                .filter(|(_, _, created_at)| *created_at < period.to)
+                .map(|(id, name, _)| (id, Billed { id, name, gone: false }))
+                .collect();
+            let meter = match resource_type.as_str() {
+                "SERVER" => Meter::Cpu,
+                "DISK" => Meter::Disk,
+                _ => return Ok(billed.into_values().collect()),
+            };
+            for interval in intervals(s, id, period)?.into_iter().filter(|interval| interval.key.meter == meter) {
+                let id = interval.key.resource_id;
+                billed.entry(id).or_insert(Billed { id, name: interval.resource_name, gone: true });
+            }
+            Ok(billed.into_values().collect())
+        });
+        Ok(read.await?)
+    }
+
+    /// Runs one billing method about one resource.
+    async fn charge(
+        &self,
+        customer: &Customer,
+        plan: &Plan,
+        period: Period,
+        due: Due,
+        rehearsal: bool,
+    ) -> Result<Vec<InvoiceCharge>, Error> {
+        let Due { charge, pointed, billed } = due;
+        let script = pointed.script.clone();
+        let text = format!("charge:{}:{}:{}:{}", customer.id, billed.id, charge.component, period.from);
+        let run_id = derived(script.id, period.to, &text);
+        let bean = billed.gone.then(|| gone(&charge.resource_type, &billed, customer.id, customer.billing_entity_id));
+        let (from, to) = (number(period.from), number(period.to));
+        #[allow(clippy::cast_precision_loss)] // a share for the script; no amount of ours is computed from it
+        let factor = period.to.since_ms(period.from) as f64 / month_ms(period.from) as f64;
+        let ask = Invocation {
+            script: script.clone(),
+            function: pointed.point().function.clone(),
+            id: run_id,
+            option: "BILLING",
+            subject: Some(Subject {
+                id: billed.id,
+                customer: Some(customer.id),
+                seller: customer.billing_entity_id,
+                bean,
+            }),
+            more: vec![
+                ("measureComp", Member::Measures(billed.id)),
+                ("billingComp", Member::Billing(charge.values.clone())),
+                ("lastBillingTime", from),
+                ("currentBillingTime", to),
+                ("billingFactor", Member::Value(Value::from(factor))),
+                ("lastBillingRun", Member::Value(Value::from(billed.gone))),
+            ],
+            user: None,
+            cause: Cause::system("billing"),
+            depth: 0,
+            deadline_ms: self.inner.core.settings.post_deadline_ms,
+            rehearsal,
+        };
+        let outcome = self.inner.scripts.invoke(ask).await?;
+        let refused = |reason: String| Error::Refused { script: script.name.clone(), reason };
+        match &outcome.exit {
+            Exit::Success | Exit::Continue => {}
+            Exit::Refused(reason) => return Err(refused(reason.clone())),
+            Exit::Failed(_) | Exit::Stopped(_) => {
+                return Err(refused(format!(
+                    "its billing method failed; its owner finds the reason in its run {run_id}"
+                )));
+            }
+        }
+        let charges = Charge::read(&outcome.returned).map_err(|what| refused(format!("its billing method {what}")))?;
+        charges.into_iter().map(|read| priced(plan, &charge, &billed, run_id, read)).collect()
+    }
+}
+
+/// A charge with its amount, rounded once to the currency's places.
+fn priced(
+    plan: &Plan,
+    charge: &PlanCharge,
+    billed: &Billed,
+    run_id: sutler_model::RunId,
+    read: Charge,
+) -> Result<InvoiceCharge, Error> {
+    let places = plan.currency.places();
+    let of_units = match read.units {
+        Some(units) => plan.unit_price.mul_div_round(units.0, ONE, places)?,
+        None => Nanos::ZERO,
+    };
+    let direct = read.amount.unwrap_or(Nanos::ZERO).mul_div_round(1, 1, places)?;
+    Ok(InvoiceCharge {
+        resource_id: billed.id,
+        resource_name: billed.name.clone(),
+        component: charge.component.clone(),
+        description: read.description,
+        units: read.units,
+        unit_price: plan.unit_price,
+        amount: of_units.add(direct)?,
+        run_id,
+    })
+}
+
+fn number(at: Timestamp) -> Member {
+    Member::Value(Value::from(at.0))
+}
+
+fn gone(resource_type: &str, billed: &Billed, customer: CustomerId, seller: BillingEntityId) -> Bean {
+    let kind = if resource_type == "DISK" { "Disk" } else { "Server" };
+    Bean::new(kind)
+        .with("resourceUUID", billed.id.to_string())
+        .with("resourceName", billed.name.as_str())
+        .with("resourceState", "DELETED")
+        .with("customerUUID", customer.to_string())
+        .with("billingEntityUUID", seller.to_string())
+}
+
+type Named = Vec<(Uuid, String, Timestamp)>;
+
+fn named<R: Record>(
+    s: &Snapshot,
+    customer: CustomerId,
+    read: fn(&R) -> (Uuid, String, Timestamp),
+) -> Result<Named, sutler_store::Error> {
+    let filter = Filter::<R>::new().is(Field::Customer, customer.0.as_bytes());
+    let mut page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
+    let mut all = Vec::new();
+    loop {
+        let found = s.page(&filter, &page)?;
+        all.extend(found.items.iter().map(read));
+        match found.next {
+            Some(next) => page.cursor = Some(next),
+            None => return Ok(all),
+        }
+    }
+}

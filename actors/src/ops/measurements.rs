@@ -1,0 +1,45 @@
+//! What was measured of a resource.
+
+use crate::{Error, System};
+use sutler_model::{Measurement, Timestamp};
+use sutler_store::measurement_prefix;
+use uuid::Uuid;
+
+/// A page of measurements.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Measurements {
+    /// Oldest first.
+    pub items: Vec<Measurement>,
+    /// The time of the first one left out.
+    pub next: Option<Timestamp>,
+}
+
+impl System {
+    /// What was measured of a resource from one time up to another, whoever asks; all of one time stands together, so a
+    /// page may be a little longer than `limit`.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn measurements(
+        &self,
+        resource: Uuid,
+        from: Timestamp,
+        to: Timestamp,
+        limit: usize,
+    ) -> Result<Measurements, Error> {
+        let read = self.store().read(move |s| {
+            let mut page = Measurements::default();
+            let range = (measurement_prefix(resource, from), measurement_prefix(resource, to));
+            s.scan::<Measurement>(&range.0, &range.1, |found| {
+                if page.items.len() >= limit && page.items.last().is_some_and(|last| last.at != found.at) {
+                    page.next = Some(found.at);
+                    return false;
+                }
+                page.items.push(found);
+                true
+            })?;
+            Ok(page)
+        });
+        Ok(read.await?)
+    }
+}

@@ -1,0 +1,367 @@
+//! Configuration providers of scripts: their settings on servers, customers and billing entities, and their actions.
+
+use super::reach::valid;
+use crate::{
+    Caller, Error, System,
+    scripts::{Draft, Invocation, Pointed, Subject},
+};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use sutler_lua::{Answer, Dialogue, Member};
+use sutler_model::{
+    BillingEntity, BillingEntityId, Customer, CustomerId, FieldError, Noun, Permission, Plan, PointKind, RunId, Scope,
+    ScriptId, Server, TriggerType, ValueDef,
+    point::{Action, ConfigPoint, Level, ResourceConfig, fill},
+};
+use sutler_store::{ChangeSet, Record};
+use uuid::Uuid;
+
+/// Tries of a change whose record others change at the same time.
+const LOST_RACES_MAX: u32 = 20;
+
+/// What a configuration provider shows on a record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProviderForm {
+    /// Its unique name.
+    pub provider_type: String,
+    /// The block it comes from.
+    pub script_id: ScriptId,
+    /// Display name.
+    pub name: String,
+    /// Display text.
+    pub description: String,
+    /// Where a console puts it.
+    pub group: String,
+    /// Its settings with their values; those that are secret have none.
+    pub values: Vec<ValueDef>,
+    /// What the caller may have done.
+    pub actions: Vec<Action>,
+}
+
+/// What an action answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActionAnswer {
+    /// The run that did it.
+    pub run_id: RunId,
+    /// What came back; none when the caller does not wait for it.
+    pub answer: Option<Answer>,
+    /// The dialogue in it, where it is one.
+    pub dialogue: Option<Dialogue>,
+}
+
+/// A record that providers add settings to.
+pub(crate) trait Provided: Draft + Record {
+    /// What one must be allowed to, to see it and to change it.
+    const PERMISSIONS: [Permission; 2];
+    /// Its settings.
+    fn settings(&mut self) -> &mut BTreeMap<String, BTreeMap<String, String>>;
+}
+
+macro_rules! provided {
+    ($($record:ty => $read:ident, $write:ident;)*) => {$(
+        impl Provided for $record {
+            const PERMISSIONS: [Permission; 2] = [Permission::$read, Permission::$write];
+
+            fn settings(&mut self) -> &mut BTreeMap<String, BTreeMap<String, String>> {
+                &mut self.provider_values
+            }
+        }
+    )*};
+}
+provided! {
+    Server => ServersRead, ServersWrite;
+    Customer => CustomersRead, CustomersWrite;
+    BillingEntity => CustomersRead, CustomersWrite;
+}
+
+/// Does the same for whichever kind of record has the id.
+macro_rules! for_record {
+    ($system:expr, $caller:expr, $id:expr, $record:ident => $body:expr) => {{
+        let index = $system.store().index();
+        if index.version(Noun::Server, $id).is_some() {
+            type $record = Server;
+            $body
+        } else if index.version(Noun::Customer, $id).is_some() {
+            type $record = Customer;
+            $body
+        } else {
+            type $record = BillingEntity;
+            $body
+        }
+    }};
+}
+
+/// A record with whose it is, as far as providers care.
+struct Place {
+    id: Uuid,
+    kind: &'static str,
+    customer: Option<CustomerId>,
+    seller: BillingEntityId,
+    path: Vec<BillingEntityId>,
+    /// References of the components in the customer's plan.
+    components: Vec<String>,
+    values: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl System {
+    /// What configuration providers show on a server, customer or billing entity.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Forbidden`].
+    pub async fn provider_forms(&self, caller: &Caller, id: Uuid) -> Result<Vec<ProviderForm>, Error> {
+        let place = for_record!(self, caller, id, R => self.place(&self.provided::<R>(caller, id, 0).await?).await?);
+        Ok(self.providers(&place).iter().map(|(pointed, provider)| form(caller, &place, pointed, provider)).collect())
+    }
+
+    /// Sets values of a provider on a record; what is left out stays. PRE triggers may change or refuse it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming each value, [`Error::NotFound`], [`Error::Forbidden`], [`Error::Refused`].
+    pub async fn set_provider_values(
+        &self,
+        caller: &Caller,
+        id: Uuid,
+        provider_type: &str,
+        given: &BTreeMap<String, String>,
+    ) -> Result<ProviderForm, Error> {
+        for_record!(self, caller, id, R => self.set_values::<R>(caller, id, provider_type, given).await)
+    }
+
+    async fn set_values<R: Provided>(
+        &self,
+        caller: &Caller,
+        id: Uuid,
+        provider_type: &str,
+        given: &BTreeMap<String, String>,
+    ) -> Result<ProviderForm, Error> {
+        let mut lost = 0;
+        loop {
+            let old: R = self.provided(caller, id, 1).await?;
+            let place = self.place(&old).await?;
+            let (pointed, provider) = self.provider(&place, provider_type)?;
+            let definitions = definitions(provider_config(&provider, &place));
+            let empty = BTreeMap::new();
+            let before = place.values.get(&provider.provider_type).unwrap_or(&empty);
+            let filled = fill(&definitions, before, given, "values").map_err(Error::Invalid)?;
+            self.resources_there(caller, &definitions, given, "values").await?;
+            let mut new = old.clone();
+            new.settings().insert(provider.provider_type.clone(), filled);
+            let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
+            let mut set = ChangeSet::new(caller.cause.clone());
+            set.update(&old, &mut new);
+            match self.store().commit(set).await {
+                Ok(_) => {
+                    let place = self.place(&new).await?;
+                    return Ok(form(caller, &place, &pointed, &provider));
+                }
+                Err(sutler_store::Error::Conflict { .. }) if lost < LOST_RACES_MAX => lost += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Has a provider do something with a record, and answers what it says.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming each parameter, [`Error::NotFound`] also for an action the caller may not use,
+    /// [`Error::Forbidden`], [`Error::Refused`] with the provider's reason.
+    pub async fn invoke_action(
+        &self,
+        caller: &Caller,
+        id: Uuid,
+        provider_type: &str,
+        key: &str,
+        given: &BTreeMap<String, String>,
+    ) -> Result<ActionAnswer, Error> {
+        let place = for_record!(self, caller, id, R => self.place(&self.provided::<R>(caller, id, 0).await?).await?);
+        let (pointed, provider) = self.provider(&place, provider_type)?;
+        let config = provider_config(&provider, &place);
+        let action = config.into_iter().flat_map(|config| &config.components).flat_map(|component| &component.actions);
+        let action = action.filter(|action| may(caller, &place, &action.levels)).find(|action| action.key == key);
+        let action = action.ok_or_else(|| {
+            Error::Invalid(vec![FieldError::new("key", format!("the provider has no action `{key}` for you here"))])
+        })?;
+        let subject = Subject { id, customer: place.customer, seller: place.seller, bean: None };
+        self.act(caller, &pointed, action, subject, given, &provider.provider_type).await
+    }
+
+    /// Runs an action's function about a subject.
+    pub(crate) async fn act(
+        &self,
+        caller: &Caller,
+        pointed: &Pointed,
+        action: &Action,
+        subject: Subject,
+        given: &BTreeMap<String, String>,
+        provider_type: &str,
+    ) -> Result<ActionAnswer, Error> {
+        let parameters = fill(&action.parameters, &BTreeMap::new(), given, "parameters").map_err(Error::Invalid)?;
+        self.resources_there(caller, &action.parameters, given, "parameters").await?;
+        let run_id = self.inner.core.new_id();
+        let ask = Invocation {
+            subject: Some(subject),
+            more: vec![
+                ("parameters", Member::Texts(parameters)),
+                ("actionKey", Member::Value(Value::from(action.key.as_str()))),
+                ("providerType", Member::Value(Value::from(provider_type))),
+            ],
+            deadline_ms: self.inner.core.settings.post_deadline_ms,
+            ..Invocation::by(caller, pointed.script.clone(), &action.function, run_id, "ACTION")
+        };
+        if !action.synchronous {
+            self.inner.scripts.invoke_later(ask).await?;
+            return Ok(ActionAnswer { run_id, answer: None, dialogue: None });
+        }
+        let outcome = self.inner.scripts.invoke(ask).await?;
+        let answer = read(&pointed.script.name, &outcome)?;
+        Ok(ActionAnswer { run_id, dialogue: answer.dialogue(), answer: Some(answer) })
+    }
+
+    /// The record, for reading (0) or changing (1).
+    async fn provided<R: Provided>(&self, caller: &Caller, id: Uuid, right: usize) -> Result<R, Error> {
+        caller.must(R::PERMISSIONS[right])?;
+        let record: R = self.find(id).await?;
+        self.reach(caller, record.seller(), record.customer(), (R::NOUN, id)).await?;
+        Ok(record)
+    }
+
+    async fn place<R: Provided>(&self, record: &R) -> Result<Place, Error> {
+        let customer = record.customer();
+        // A billing entity stands among its own.
+        let seller = if R::NOUN == Noun::BillingEntity { Draft::id(record).into() } else { record.seller() };
+        let components = match customer {
+            Some(customer) => {
+                let customer: Customer = self.find(customer).await?;
+                let plan: Plan = self.find(customer.plan_id).await?;
+                plan.charges.into_iter().map(|charge| charge.component).collect()
+            }
+            None => Vec::new(),
+        };
+        Ok(Place {
+            id: Draft::id(record),
+            kind: R::OPTION,
+            customer,
+            seller,
+            path: self.path(seller).await?,
+            components,
+            values: record.clone().settings().clone(),
+        })
+    }
+
+    /// The providers that a record has.
+    fn providers(&self, place: &Place) -> Vec<(Pointed, ConfigPoint)> {
+        let covers = |owner: Scope| owner.covers(&place.path, place.customer);
+        let has = |pointed: Pointed| {
+            let PointKind::ConfigProvider(provider) = &pointed.point().kind else { return None };
+            let provider = provider.clone();
+            let config = provider_config(&provider, place);
+            let charged = |config: &ResourceConfig| {
+                config.components.iter().any(|component| {
+                    let reference = format!("{}_{}", provider.provider_type, component.reference);
+                    place.components.contains(&reference)
+                })
+            };
+            let there =
+                config.is_some_and(|config| !config.use_with_billing || place.customer.is_none() || charged(config));
+            there.then_some((pointed, provider))
+        };
+        self.inner.scripts.points().into_iter().filter(|pointed| covers(pointed.script.owner)).filter_map(has).collect()
+    }
+
+    fn provider(&self, place: &Place, provider_type: &str) -> Result<(Pointed, ConfigPoint), Error> {
+        let wanted = provider_type.to_uppercase();
+        let found = self.providers(place).into_iter().find(|(_, provider)| provider.provider_type == wanted);
+        found.ok_or_else(|| {
+            let detail = format!("{} {} has no provider `{provider_type}`", place.kind.to_lowercase(), place.id);
+            Error::Invalid(vec![FieldError::new("provider", detail)])
+        })
+    }
+
+    /// Refuses values that must name a resource and name none within the caller's reach.
+    pub(crate) async fn resources_there(
+        &self,
+        caller: &Caller,
+        definitions: &[ValueDef],
+        given: &BTreeMap<String, String>,
+        field: &str,
+    ) -> Result<(), Error> {
+        let mut problems = Vec::new();
+        for definition in definitions {
+            let Some(text) = given.get(&definition.key).filter(|text| !text.is_empty()) else { continue };
+            if definition.validator.as_ref().is_none_or(|validator| validator.kind != "RESOURCE") {
+                continue;
+            }
+            let there = match text.parse::<Uuid>() {
+                Ok(id) => self.inner.scripts.sees(caller.scope, id).await?,
+                Err(_) => false,
+            };
+            if !there {
+                let detail = "must be the id of a resource that you see";
+                problems.push(FieldError::new(format!("{field}.{}", definition.key), detail));
+            }
+        }
+        valid(problems)
+    }
+}
+
+/// What an answer means to whoever asked.
+pub(crate) fn read(script: &str, outcome: &sutler_lua::Outcome) -> Result<Answer, Error> {
+    let refused = |reason: String| Error::Refused { script: script.to_owned(), reason };
+    let answer = Answer::read(outcome)
+        .map_err(|(code, reason)| refused(if code.is_empty() { reason } else { format!("{reason} ({code})") }))?;
+    match answer.bad_url() {
+        Some(url) => Err(refused(format!("it answered with `{url}`, which is no web address"))),
+        None => Ok(answer),
+    }
+}
+
+fn provider_config<'a>(provider: &'a ConfigPoint, place: &Place) -> Option<&'a ResourceConfig> {
+    provider.resources.iter().find(|config| config.resource_type == place.kind)
+}
+
+fn definitions(config: Option<&ResourceConfig>) -> Vec<ValueDef> {
+    config.into_iter().flat_map(|config| &config.components).flat_map(|component| component.values.clone()).collect()
+}
+
+fn form(caller: &Caller, place: &Place, pointed: &Pointed, provider: &ConfigPoint) -> ProviderForm {
+    let (point, config) = (pointed.point(), provider_config(provider, place));
+    let kept = place.values.get(&provider.provider_type);
+    let shown = |mut definition: ValueDef| {
+        definition.value = match definition.is_secret() {
+            true => None,
+            false => kept.and_then(|values| values.get(&definition.key)).cloned(),
+        };
+        definition
+    };
+    let actions =
+        config.into_iter().flat_map(|config| &config.components).flat_map(|component| component.actions.clone());
+    ProviderForm {
+        provider_type: provider.provider_type.clone(),
+        script_id: pointed.script.id,
+        name: point.name.clone(),
+        description: point.description.clone(),
+        group: provider.provider_group.clone(),
+        values: definitions(config).into_iter().map(shown).collect(),
+        actions: actions.filter(|action| may(caller, place, &action.levels)).collect(),
+    }
+}
+
+/// Whether a caller may invoke what is meant for `levels`; without any, who may change the record.
+fn may(caller: &Caller, place: &Place, levels: &[Level]) -> bool {
+    let writes = match place.kind {
+        "SERVER" => Permission::ServersWrite,
+        _ => Permission::CustomersWrite,
+    };
+    level_of(caller, levels).unwrap_or_else(|| caller.must(writes).is_ok())
+}
+
+/// Whether a caller stands on one of the levels or above; none: there are none.
+pub(crate) fn level_of(caller: &Caller, levels: &[Level]) -> Option<bool> {
+    let lowest = levels.iter().map(|level| *level as u8).min()?;
+    let own = match caller.scope {
+        Scope::Customer(_) => Level::Customer,
+        Scope::Entity(_) => Level::BillingEntity,
+        Scope::Provider => Level::Provider,
+    };
+    Some(own as u8 >= lowest)
+}
