@@ -5,8 +5,9 @@ use crate::{
     http::Server,
     library::script_with,
     peers::mail_policy,
-    real::{MailServer, MariaDb, Rabbit},
+    real::{MailServer, MariaDb, Prosody, Rabbit},
     support::{Fixture, Platform, about, block},
+    xmpp,
 };
 use serde_json::{Value, json};
 use sutler_lua::{Bean, Exit, Input, Outcome, Params};
@@ -221,4 +222,20 @@ async fn an_invoice_is_a_row_in_mariadb_once_and_to_the_last_digit() {
         [{"invoice": id, "line": 1, "description": "web-1, CPU", "unit_price": "0.011000000", "amount": "7.920000000"}],
     ]);
     assert_eq!(stored, expected);
+}
+
+#[tokio::test]
+async fn a_failed_job_is_a_message_over_xmpp() {
+    let mut server = Prosody::start("").await;
+    let fixture = Fixture::with(Platform::with(Vec::new()), 1, xmpp::policy(&server));
+    let url = server.url();
+    let settings =
+        [("xmpp://sutler:change-me@chat.example.com", url.as_str()), ("operators@chat.example.com", "ada@chat.test")];
+    let script = block(&script_with("jobs-to-xmpp", &settings));
+    let outcome = fixture.run(&script, "job_to_xmpp", failed_job("START_SERVER", "NO_CAPACITY")).await;
+    assert_eq!(outcome.exit, Exit::Success, "{outcome:?}");
+    let waiting = server.waiting().await;
+    for words in ["START_SERVER of web-1: failed", "Error: NO_CAPACITY", "Customer: Ada & Co", "job-1.FAILED"] {
+        assert!(waiting.contains(words), "{words}: {waiting}");
+    }
 }

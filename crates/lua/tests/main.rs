@@ -18,5 +18,7 @@ mod rehearsals;
 mod runs;
 mod scripts;
 mod support;
+mod syslog;
 mod widgets;
 mod xml;
+mod xmpp;

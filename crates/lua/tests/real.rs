@@ -1,8 +1,12 @@
 //! Real peers, each a process of its own on loopback, in a folder of its own, ended with the test.
 
 mod mariadb;
+mod prosody;
+mod rsyslog;
 
 pub use mariadb::MariaDb;
+pub use prosody::Prosody;
+pub use rsyslog::Rsyslog;
 
 use std::{
     fs::{self, File},

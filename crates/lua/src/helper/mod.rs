@@ -43,7 +43,7 @@ pub(crate) fn install(lua: &Lua, base: &Table, shard: &Rc<Shard>) -> Result<()> 
         let value = match &*name.to_str()? {
             "adminAPI" => Lv::Table(api::create(lua, &host, false)?),
             "userAPI" => Lv::Table(api::create(lua, &host, true)?),
-            "syslog" => Lv::Table(syslog::create(lua)?),
+            "syslog" => Lv::Table(syslog::create(lua, &host)?),
             "dataStore" => Lv::Table(data_store::create(lua, &host)?),
             "translate" => Lv::Table(translate::create(lua)?),
             "convert_mtype" => Lv::Function(lua.create_function(|_, (from, to): (Lv, Lv)| utils::factor(&from, &to))?),
@@ -91,7 +91,7 @@ fn create(lua: &Lua, shard: &Rc<Shard>, made: &Table, name: &str, value: &Lv) ->
     }
     let helper = match name {
         "JSON" => json::create(lua)?,
-        "syslog" => syslog::create(lua)?,
+        "syslog" => syslog::create(lua, shard)?,
         "simplehttp" => http::create(lua, shard)?,
         "Utils" => utils::create(lua)?,
         "FDLDateHelper" => dates::create(lua)?,

@@ -1,7 +1,7 @@
 //! `syslog`, which writes to the run's log.
 
 use super::{Module, text_of};
-use crate::meter::Meter;
+use crate::{meter::Meter, shard::Shard};
 use mlua::{Lua, Result, Table, Value as Lv};
 use std::{cell::RefCell, rc::Rc};
 
@@ -27,7 +27,7 @@ const LEVELS: [&str; 9] = [
     "LOG_ERROR",
 ];
 
-pub(super) fn create(lua: &Lua) -> Result<Table> {
+pub(super) fn create(lua: &Lua, shard: &Rc<Shard>) -> Result<Table> {
     let module = Module::new(lua)?;
     for (name, value) in FLAGS {
         module.table.raw_set(name, value)?;
@@ -52,5 +52,6 @@ pub(super) fn create(lua: &Lua) -> Result<Table> {
         Ok(())
     })?;
     module.function("closelog", |_, ()| Ok(()))?;
+    super::modern::add_syslog(&module, shard)?;
     Ok(module.table)
 }

@@ -3,6 +3,8 @@
 pub(crate) mod amqp;
 pub(crate) mod mysql;
 pub(crate) mod smtp;
+pub(crate) mod syslog;
+pub(crate) mod xmpp;
 
 use crate::{
     OutboundCall,

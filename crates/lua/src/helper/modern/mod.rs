@@ -9,9 +9,12 @@ mod kv;
 mod log;
 mod mysql;
 mod smtp;
+mod syslog;
 mod time;
+mod xmpp;
 
 pub(super) use smtp::{Mail, deliver};
+pub(super) use syslog::add as add_syslog;
 
 use super::json;
 use crate::shard::Shard;
@@ -33,6 +36,7 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>, name: &str) -> Result<Option<
         "mysql" => mysql::create(lua, shard)?,
         "smtp" => smtp::create(lua, shard)?,
         "time" => time::create(lua)?,
+        "xmpp" => xmpp::create(lua, shard)?,
         _ => return Ok(None),
     }))
 }
