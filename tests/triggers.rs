@@ -173,3 +173,22 @@ async fn a_call_of_the_api_is_refused_before_anything_happens_and_told_after_it(
     assert!(!last.iter().any(|told| told.starts_with("createServer") && told.contains("ada@")), "{last:?}");
     assert!(!last.iter().any(|told| told.contains("/api/v1/runs") || told.contains("admin@")), "{last:?}");
 }
+
+#[tokio::test]
+async fn a_request_that_breaks_is_an_exception_for_the_provider() {
+    let world = World::new().await;
+    let values = "p.triggerOption, p.input:getErrorCode(), p.input:getRequestId(), p.input:getMessage()";
+    let teller = json!({ "name": "told", "source": block("POST_EXCEPTION", &tell(values)) });
+    let teller = world.admin.post("/triggers", teller).await.expect(201).id();
+    let broken = world.ada.client.get("/panic").await.problem(500, "internal");
+    let expected = format!(
+        "API INTERNAL {} GET /panic was answered with an internal error; the log tells why",
+        broken.body["request_id"].as_str().unwrap()
+    );
+    eventually("the exception is told", async || {
+        let told = told(&world.admin, &teller).await;
+        assert!(told.iter().all(|text| *text == expected), "{told:?}");
+        (!told.is_empty()).then_some(())
+    })
+    .await;
+}

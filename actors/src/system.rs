@@ -9,12 +9,12 @@ use crate::{
     meter::MeterActor,
     node::{self, NodeActor},
     registry::{ArbiterPool, Config, Registry},
-    scripts::Scripts,
+    scripts::{Exception, Scripts},
     server::{self, ServerActor},
     statistics::Statistics,
 };
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 use sutler_drivers::{Drivers, simulated::Simulated};
@@ -86,7 +86,27 @@ impl System {
 
         let pool = ArbiterPool::start(arbiters)
             .map_err(|e| Error::Busy { detail: format!("starting the actors' threads: {e}"), retry_after_s: 10 })?;
-        let config = Config::default();
+        // The triggers come to be later than the actors whose quarantine they are told of; their own is told to nobody, for what
+        // triggers raise sets off none.
+        let told = Arc::new(OnceLock::<Scripts>::new());
+        let telling = told.clone();
+        let config = Config {
+            on_quarantine: Some(Arc::new(move |quarantine| {
+                if let Some(scripts) = telling.get() {
+                    scripts.raise(Exception {
+                        source: "ACTOR",
+                        code: "quarantine",
+                        message: format!(
+                            "the {} {} kept failing and waits for an operator: {}",
+                            quarantine.kind, quarantine.id, quarantine.reason
+                        ),
+                        request_id: None,
+                        item: Some((quarantine.kind, quarantine.id)),
+                    });
+                }
+            })),
+            ..Config::default()
+        };
         let engine = Engine::new(core.clone());
         let customers = Registry::new(core.clone(), pool.clone(), config.clone());
         let servers: Registry<ServerActor> =
@@ -107,6 +127,8 @@ impl System {
         });
         let system = Self { inner };
         engine.ask(system.inner.scripts.clone());
+        // Set once, right here.
+        let _ = told.set(system.inner.scripts.clone());
         system.inner.scripts.start().await?;
         system.spawn(keep_time(core.clone(), servers.clone()));
         system.spawn(keeper::keep(core.clone(), servers));

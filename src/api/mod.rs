@@ -258,6 +258,7 @@ async fn around(State(api): State<Arc<Api>>, mut request: Request, next: Next) -
     let started = Instant::now();
     let id = request_id(request.headers());
     let method = request.method().clone();
+    let uri = request.uri().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let peer = request.extensions().get::<Peer>().copied();
     request.extensions_mut().insert(RequestId(id.clone()));
@@ -276,6 +277,9 @@ async fn around(State(api): State<Arc<Api>>, mut request: Request, next: Next) -
     let status = response.status().as_u16();
     let took = started.elapsed();
     metrics::answered(route.as_ref().map_or("none", MatchedPath::as_str), &method, status, took);
+    if status == StatusCode::INTERNAL_SERVER_ERROR {
+        api.system.request_broke(method.as_str(), uri.path(), &id);
+    }
     if status >= 500 {
         tracing::warn!(request_id = %id, %method, route = route.as_ref().map(MatchedPath::as_str), status, "answered");
     } else {

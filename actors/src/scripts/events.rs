@@ -2,7 +2,8 @@
 //!
 //! What is raised: POST_CREATE, POST_MODIFY and POST_DELETE for every kind of record that scripts know but jobs;
 //! POST_JOB_STATE_CHANGE for a new job and for each change of its state; POST_SERVER_STATE_CHANGE for each change of a
-//! server's state; POST_AUTH for each sign-in; for each notice that goes what it tells of; and for a block that is loaded its own
+//! server's state; POST_AUTH for each sign-in; POST_BILLING and POST_COLLECTION for each invoice; POST_EXCEPTION for a job that
+//! needs an operator; for each notice that goes what it tells of; and for a block that is loaded its own
 //! `init`. A change between two states that are one in the language (a job at work and one being undone) raises nothing.
 
 use super::words;
@@ -66,8 +67,11 @@ const KEPT_BY_US: [&str; 9] =
 /// The option of [`TriggerType::Init`].
 const LOADED: &str = "LOADED";
 
-/// A change of state and a modification may be one change.
-type Occurrences = [Option<(TriggerType, Cow<'static, str>)>; 2];
+/// A change of state and a modification may be one change, and an invoice is three events.
+type Occurrences = [Option<(TriggerType, Cow<'static, str>)>; 3];
+
+/// The option of events of types that have none.
+const ANY: &str = "ANY";
 
 fn occurrences(change: &Change) -> Occurrences {
     let kind = words::resource_type(change.noun).map(Cow::Borrowed);
@@ -75,28 +79,43 @@ fn occurrences(change: &Change) -> Occurrences {
     match (change.noun, change.op) {
         (Noun::Job, Op::Created | Op::Updated) => {
             let status = |value: Option<Value>| state::<JobState>(value).map(words::job_status);
-            [turned(TriggerType::PostJobStateChange, change, status), None]
+            [turned(TriggerType::PostJobStateChange, change, status), stuck(change), None]
         }
         // What is loaded, or loaded anew, runs its own `init`.
-        (Noun::Script, Op::Created) => [Some(loaded()), None],
+        (Noun::Script, Op::Created) => [Some(loaded()), None, None],
         (Noun::Script, Op::Updated) => {
             let loads = |field: &FieldChange| matches!(field.name.as_str(), "source" | "enabled");
-            [change.fields.iter().any(loads).then(loaded), None]
+            [change.fields.iter().any(loads).then(loaded), None, None]
         }
         // Whoever signs in has a session from then on.
-        (Noun::Session, Op::Created) => [Some((TriggerType::PostAuth, "SUCCESS".into())), None],
+        (Noun::Session, Op::Created) => [Some((TriggerType::PostAuth, "SUCCESS".into())), None, None],
         // One that goes has been: see [`Notice`]. One that cannot be read is of a newer version, and so are its triggers.
-        (Noun::Notice, Op::Deleted) => [change.deleted::<Notice>().ok().map(|notice| told(notice.what)), None],
-        (_, Op::Created) => [kind.map(|kind| (TriggerType::PostCreate, kind)), None],
-        (_, Op::Deleted) => [kind.map(|kind| (TriggerType::PostDelete, kind)), None],
+        (Noun::Notice, Op::Deleted) => [change.deleted::<Notice>().ok().map(|notice| told(notice.what)), None, None],
+        // Billing a period is issuing its invoice: one change, in which the use is closed and rated.
+        (Noun::Invoice, Op::Created) => {
+            let of_run = |trigger| Some((trigger, Cow::Borrowed(ANY)));
+            [
+                kind.map(|kind| (TriggerType::PostCreate, kind)),
+                of_run(TriggerType::PostBilling),
+                of_run(TriggerType::PostCollection),
+            ]
+        }
+        (_, Op::Created) => [kind.map(|kind| (TriggerType::PostCreate, kind)), None, None],
+        (_, Op::Deleted) => [kind.map(|kind| (TriggerType::PostDelete, kind)), None, None],
         (noun, Op::Updated) => {
             let status = |value: Option<Value>| state::<ServerState>(value).map(words::server_status);
             let of_server = noun == Noun::Server;
             let turned = of_server.then(|| turned(TriggerType::PostServerStateChange, change, status)).flatten();
             let modified = change.fields.iter().any(|field| !KEPT_BY_US.contains(&field.name.as_str()));
-            [turned, kind.filter(|_| modified).map(|kind| (TriggerType::PostModify, kind))]
+            [turned, kind.filter(|_| modified).map(|kind| (TriggerType::PostModify, kind)), None]
         }
     }
+}
+
+/// A job that could be neither finished nor reversed.
+fn stuck(change: &Change) -> Option<(TriggerType, Cow<'static, str>)> {
+    let state = state::<JobState>(change.new_value("state"));
+    (state == Some(JobState::NeedsOperator)).then(|| (TriggerType::PostException, "JOB".into()))
 }
 
 /// The event that a notice is.
@@ -105,6 +124,7 @@ fn told(what: Happening) -> (TriggerType, Cow<'static, str>) {
         Happening::SignInFailed { .. } => (TriggerType::PostAuth, "FAILURE".into()),
         Happening::ApiCall { staff: false, operation, .. } => (TriggerType::PostUserApiCall, operation.into()),
         Happening::ApiCall { staff: true, operation, .. } => (TriggerType::PostAdminApiCall, operation.into()),
+        Happening::Exception { source, .. } => (TriggerType::PostException, source.into()),
     }
 }
 
@@ -196,7 +216,11 @@ mod tests {
             (Noun::Invoice, "INVOICE"),
             (Noun::Image, "IMAGE"),
         ] {
-            assert_eq!(raised(vec![change(noun, Op::Created, vec![])]), [(0, TriggerType::PostCreate, option.into())]);
+            let created = raised(vec![change(noun, Op::Created, vec![])]);
+            assert_eq!(created[0], (0, TriggerType::PostCreate, option.into()));
+            let more: Vec<TriggerType> = created[1..].iter().map(|(_, trigger, _)| *trigger).collect();
+            let billed = [TriggerType::PostBilling, TriggerType::PostCollection];
+            assert_eq!(more, if noun == Noun::Invoice { billed.to_vec() } else { Vec::new() });
             assert_eq!(raised(vec![change(noun, Op::Updated, vec![])]), []);
             assert_eq!(raised(vec![change(noun, Op::Deleted, vec![])]), [(0, TriggerType::PostDelete, option.into())]);
         }
@@ -209,7 +233,10 @@ mod tests {
     fn states_that_are_one_in_the_language_raise_nothing_between_them() {
         let job = |old, new| raised(vec![change(Noun::Job, Op::Updated, vec![turn(old, new)])]);
         assert_eq!(job("in_progress", "undoing"), []);
-        assert_eq!(job("undoing", "needs_operator"), [(0, TriggerType::PostJobStateChange, "FAILED".into())]);
+        assert_eq!(
+            job("undoing", "needs_operator"),
+            [(0, TriggerType::PostJobStateChange, "FAILED".into()), (0, TriggerType::PostException, "JOB".into())]
+        );
         let server = |old, new| raised(vec![change(Noun::Server, Op::Updated, vec![turn(old, new)])]);
         assert_eq!(server("paused", "frozen"), []);
         assert_eq!(server("running", "paused"), [(0, TriggerType::PostServerStateChange, "RECOVERY".into())]);

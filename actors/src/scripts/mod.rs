@@ -43,6 +43,7 @@ pub(crate) use events::derived;
 pub(crate) use host::purge;
 pub(crate) use invoke::{Invocation, Subject};
 pub(crate) use metadata::Metadata;
+pub(crate) use notices::Exception;
 pub use notices::{ApiCall, CallUnderWay};
 use occasion::Tree;
 pub(crate) use pre::{Decided, Draft};
@@ -82,6 +83,7 @@ pub(crate) struct Env {
     tally: Arc<Tally>,
     budgets: Arc<Budgets>,
     reaching: Arc<Reaching>,
+    exceptions: Arc<notices::Throttle>,
     /// Shared by those who record runs that nobody waits for.
     recording: Arc<tokio::sync::RwLock<()>>,
 }
@@ -195,6 +197,7 @@ impl Scripts {
             tally: Arc::default(),
             budgets: Arc::new(budgets),
             reaching,
+            exceptions: Arc::default(),
             recording: Arc::default(),
         };
         let registry = Registry::new(env.clone(), pool, Config::default());

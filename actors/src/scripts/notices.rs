@@ -1,4 +1,4 @@
-//! Events that change no record: sign-ins that fail and calls of the API.
+//! Events that change no record: sign-ins that fail, calls of the API, and what goes wrong inside.
 //!
 //! A call that may change something is recorded before it begins and told once it has ended, so that it is told also when
 //! the program dies meanwhile; a call that only reads is told after it. Neither costs anything while no trigger listens.
@@ -8,11 +8,14 @@ use super::{
     Env, Scripts,
     occasion::{api_call, login},
     pre::{Asking, Deed},
+    schedule::root,
 };
 use crate::{Caller, Error};
+use std::sync::{Mutex, PoisonError};
 use sutler_lua::Input;
-use sutler_model::{Cause, Happening, Notice, Noun, TriggerType, User};
+use sutler_model::{Cause, Happening, Notice, Noun, Timestamp, TriggerType, User};
 use sutler_store::{ChangeSet, Error as StoreError};
+use uuid::Uuid;
 
 /// A call of the API that is about to be carried out.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +78,66 @@ fn commit(env: &Env, set: ChangeSet) {
     });
 }
 
+/// Something that went wrong inside the platform, outside any job.
+#[derive(Clone, Debug)]
+pub(crate) struct Exception {
+    /// Where: `API`, `ACTOR`.
+    pub source: &'static str,
+    /// Stable word.
+    pub code: &'static str,
+    /// What, for the provider.
+    pub message: String,
+    /// The request that suffered from it.
+    pub request_id: Option<String>,
+    /// The entity that it stopped: its kind and id.
+    pub item: Option<(&'static str, Uuid)>,
+}
+
+/// Exceptions told in a minute at most: a fault that hits every request must not fill the feed.
+const EXCEPTIONS_PER_MINUTE: u32 = 60;
+
+/// Counts what was told this minute, and what was not since one was told.
+#[derive(Default)]
+pub(super) struct Throttle(Mutex<Told>);
+
+#[derive(Default)]
+struct Told {
+    minute: i64,
+    told: u32,
+    untold: u64,
+}
+
+impl Throttle {
+    /// How many before this one were not told; none: nor is this.
+    fn take(&self, now: Timestamp) -> Option<u64> {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let minute = now.0.div_euclid(60_000);
+        if told.minute != minute {
+            (told.minute, told.told) = (minute, 0);
+        }
+        if told.told >= EXCEPTIONS_PER_MINUTE {
+            told.untold += 1;
+            return None;
+        }
+        told.told += 1;
+        Some(std::mem::take(&mut told.untold))
+    }
+}
+
 impl Scripts {
+    /// Tells the provider's triggers of something that went wrong; does not wait for it.
+    pub(crate) fn raise(&self, exception: Exception) {
+        if !self.env.awaits(TriggerType::PostException, exception.source) {
+            return;
+        }
+        let env = self.env.clone();
+        self.env.core.runtime.spawn(async move {
+            if let Err(error) = told(&env, exception).await {
+                tracing::warn!(%error, "triggers are not told of an exception");
+            }
+        });
+    }
+
     /// Lets PRE triggers refuse a call of the API, and records it for POST triggers. None: nobody waits to be told.
     ///
     /// # Errors
@@ -156,6 +218,32 @@ impl Scripts {
     }
 }
 
+async fn told(env: &Env, exception: Exception) -> Result<(), StoreError> {
+    let Some(provider) = env.core.store.read(root).await? else { return Ok(()) };
+    let Some(untold) = env.exceptions.take(env.core.now()) else { return Ok(()) };
+    let (item_kind, item_id) = exception.item.map(|(kind, id)| (kind.to_uppercase(), id)).unzip();
+    let mut notice = Notice {
+        id: env.core.new_id(),
+        version: 0,
+        customer_id: None,
+        billing_entity_id: provider,
+        user_id: None,
+        what: Happening::Exception {
+            source: exception.source.to_owned(),
+            code: exception.code.to_owned(),
+            message: exception.message,
+            request_id: exception.request_id,
+            item_kind,
+            item_id,
+            untold,
+        },
+        created_at: env.core.now(),
+    };
+    let mut set = ChangeSet::new(Cause::system("exceptions"));
+    set.mention(&mut notice);
+    env.core.store.commit(set).await.map(drop)
+}
+
 /// Tells of the calls that the end of the program cut off.
 ///
 /// # Errors
@@ -169,4 +257,18 @@ pub(super) async fn close_cut_off(env: &Env) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_exceptions_is_cut_and_its_size_told_afterwards() {
+        let throttle = Throttle::default();
+        let told = (0..100).filter(|_| throttle.take(Timestamp(120_000)).is_some()).count();
+        assert_eq!(told, EXCEPTIONS_PER_MINUTE as usize);
+        assert_eq!(throttle.take(Timestamp(180_000)), Some(40));
+        assert_eq!(throttle.take(Timestamp(180_000)), Some(0));
+    }
 }

@@ -3,6 +3,7 @@
 use super::{
     beans::{Beans, Described, FEW, remains},
     events::{Event, state},
+    words::resource_type,
 };
 use std::{
     collections::HashMap,
@@ -37,7 +38,7 @@ const CHAIN_MAX: usize = 8;
 pub(crate) fn occasion(snapshot: &Snapshot, entry: &FeedEntry, event: &Event, owner: Scope) -> Result<Occasion, Error> {
     let beans = Beans::new(snapshot, owner, FEW);
     let (depth, by) = chain(snapshot, &entry.cause)?;
-    let (input, resource, about) = subject(snapshot, entry, event, &beans)?;
+    let (input, resource, about) = subject(snapshot, entry, event, &beans, owner)?;
     let customer = event.customer.map(|id| snapshot.get::<Customer>(id)).transpose()?.flatten();
     let user = about.or(by).map(|id| snapshot.get::<User>(id)).transpose()?.flatten();
     let params = Params {
@@ -67,9 +68,15 @@ fn subject(
     entry: &FeedEntry,
     event: &Event,
     beans: &Beans<'_>,
+    owner: Scope,
 ) -> Result<(Input, Uuid, Option<UserId>), Error> {
     let change = &entry.changes[event.change];
     let bean = match event.noun {
+        Noun::Job if event.trigger == TriggerType::PostException => {
+            let job = snapshot.get::<Job>(event.id)?;
+            let item = job.as_ref().map_or(event.id, |job| job.item_id);
+            return Ok((Input::Bean(exception_of(event, job.as_ref(), owner)), item, None));
+        }
         Noun::Job => {
             return Ok(match snapshot.get::<Job>(event.id)? {
                 Some(mut job) => {
@@ -116,7 +123,10 @@ fn subject(
         }
         Noun::Notice => {
             let notice = change.deleted::<Notice>()?;
-            let resource = notice.user_id.map_or(notice.billing_entity_id.0, |user| user.0);
+            let resource = match &notice.what {
+                Happening::Exception { item_id: Some(item), .. } => *item,
+                _ => notice.user_id.map_or(notice.billing_entity_id.0, |user| user.0),
+            };
             return Ok((told_of(notice.what), resource, notice.user_id));
         }
         Noun::Server => told::<Server>(snapshot, change, event, beans)?,
@@ -143,6 +153,41 @@ fn told_of(what: Happening) -> Input {
                 None => call,
             })
         }
+        Happening::Exception { source, code, message, request_id, item_kind, item_id, untold } => Input::Bean(
+            exception(&source, &code, &message)
+                .with("requestId", request_id)
+                .with("itemType", item_kind)
+                .with("itemUUID", item_id.map(|id| id.to_string()))
+                .with("untold", untold),
+        ),
+    }
+}
+
+/// Something that went wrong.
+fn exception(source: &str, code: &str, message: &str) -> Bean {
+    Bean::new("Exception")
+        .with("source", source)
+        .with("errorCode", code.to_uppercase())
+        .with("message", message)
+        .with("untold", 0)
+}
+
+/// A job that waits for an operator: what its customer may know of it, and all to its sellers.
+fn exception_of(event: &Event, job: Option<&Job>, owner: Scope) -> Bean {
+    let error = job.and_then(|job| job.error.as_ref());
+    let (code, told) = error.map_or(("unknown", ""), |error| (&error.code, &error.message));
+    let facts = error.and_then(|error| error.operator_message.as_deref());
+    let message = match (facts, owner) {
+        (Some(facts), Scope::Provider | Scope::Entity(_)) => format!("{told}; {facts}"),
+        _ => told.to_owned(),
+    };
+    let bean = exception(&event.option, code, &message).with("jobUUID", event.id.to_string());
+    match job {
+        Some(job) => bean
+            .with("itemType", resource_type(job.item_noun))
+            .with("itemUUID", job.item_id.to_string())
+            .with("itemName", job.item_name.as_str()),
+        None => bean,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The triggers over a running system: the store, the Lua runtime and the jobs are the real ones.
 
 mod data;
+mod exceptions;
 mod metadata;
 mod notices;
 mod occasions;

@@ -2,6 +2,7 @@
 
 use crate::{BillingEntityId, CustomerId, NoticeId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// Something that happened without changing a record, for triggers to be told of. It passes through the store: it stands
 /// there while what it tells of goes on, and the change set in which it goes is the event.
@@ -44,5 +45,22 @@ pub enum Happening {
         path: String,
         /// The answer's status; none: it was cut off.
         status: Option<u16>,
+    },
+    /// Something went wrong inside the platform.
+    Exception {
+        /// Where: `API`, `ACTOR`.
+        source: String,
+        /// Stable word: `internal`, `quarantine`.
+        code: String,
+        /// What, for the provider.
+        message: String,
+        /// The request that suffered from it.
+        request_id: Option<String>,
+        /// The kind of entity that it stopped.
+        item_kind: Option<String>,
+        /// Which.
+        item_id: Option<Uuid>,
+        /// How many before it were not told, for there were too many.
+        untold: u64,
     },
 }

@@ -44,6 +44,12 @@ pub enum TriggerType {
     PreAdminApiCall,
     /// After a seller's staff did something through the API.
     PostAdminApiCall,
+    /// After a customer's use of a period was billed.
+    PostBilling,
+    /// After an invoice was issued.
+    PostCollection,
+    /// After something went wrong inside the platform.
+    PostException,
     /// At set times.
     Scheduled,
     /// After the block itself was loaded: its global function `init`, which nobody registers.
