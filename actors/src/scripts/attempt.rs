@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 use sutler_lua::{Block, Call, Exit, Limits, Outcome, Who};
-use sutler_model::{Cause, Entry, RunId, RunState, ScriptId, ScriptRun, Timestamp};
+use sutler_model::{Cause, Entry, RunId, RunState, Scope, ScriptId, ScriptRun, Timestamp};
 use sutler_store::{ChangeSet, Error as StoreError};
 use uuid::Uuid;
 
@@ -196,7 +196,11 @@ pub(super) fn call(script: &Armed, run: &ScriptRun, occasion: Occasion, deadline
     let mut params = occasion.params;
     if let Some(entry) = script.entries.iter().find(|entry| entry.function == run.function) {
         params.option = spelled(entry, &params.option).to_owned();
+        params.origin.trigger = word(&entry.trigger_type);
     }
+    params.origin.seq = run.seq;
+    params.origin.attempt = run.attempts.max(1);
+    params.origin.cause = Some(told(&run.cause, script.owner));
     Call {
         block: Block { id: script.id, version: script.version, source: Arc::clone(&script.source) },
         function: run.function.clone(),
@@ -204,6 +208,20 @@ pub(super) fn call(script: &Armed, run: &ScriptRun, occasion: Occasion, deadline
         params,
         limits: Limits { deadline_ms, ..Limits::default() },
     }
+}
+
+/// The word something is stored under.
+fn word(value: &impl serde::Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// A cause as the script's owner may know it: a customer is not told who of its seller's people, and which of its scripts.
+fn told(cause: &Cause, owner: Scope) -> serde_json::Value {
+    let mut told = serde_json::to_value(cause).unwrap_or_default();
+    if let (Scope::Customer(_), Some(fields)) = (owner, told.as_object_mut()) {
+        fields.retain(|name, _| matches!(name.as_str(), "kind" | "job_id"));
+    }
+    told
 }
 
 /// Runs the Lua.

@@ -90,6 +90,8 @@ pub struct Params {
     pub user: Option<Bean>,
     /// `p.timeStamp`.
     pub timestamp_ms: i64,
+    /// What the global `event` says besides.
+    pub origin: Origin,
     /// `p.resource`; what the script changes on it comes back in [`Outcome::resource`].
     pub resource: Option<Bean>,
     /// Further members.
@@ -107,6 +109,19 @@ pub enum Member {
     Measures(Uuid),
     /// `p.billingComp`: what a plan fills in for a billing method.
     Billing(BTreeMap<String, String>),
+}
+
+/// What set a run off.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The trigger's type: `POST_CREATE`.
+    pub trigger: String,
+    /// The event's place in the change feed, if it has one.
+    pub seq: Option<u64>,
+    /// How many times the run was begun, this one included; 0: not known.
+    pub attempt: u32,
+    /// Why the change happened, as far as the script's owner may know.
+    pub cause: Option<Value>,
 }
 
 /// The subject of an event.

@@ -3,7 +3,7 @@
 //! A stopped run can catch the error that stops it, but every later loop turn, call and host function raises it again, so
 //! that `pcall` only delays the end by the time it takes to unwind.
 
-use crate::{Limit, Limits, OutboundCall, Who, Write, helper::Overlay};
+use crate::{Limit, Limits, Origin, OutboundCall, Who, Write, helper::Overlay};
 use std::{
     cell::{Cell, RefCell},
     future::Future,
@@ -23,12 +23,23 @@ const SECRET_BYTES_MIN: usize = 4;
 /// Most writes of a rehearsal that are noted.
 const WRITES_MAX: usize = 1_000;
 
+/// The event of a run.
+#[derive(Default)]
+pub(crate) struct Event {
+    pub function: String,
+    pub option: String,
+    pub timestamp_ms: i64,
+    pub origin: Origin,
+}
+
 /// One run's account.
 pub(crate) struct Meter {
     /// For whom; none while a block registers: then nothing outside can be reached.
     pub who: Option<Who>,
     /// Whose block it is.
     pub script: ScriptId,
+    /// What the global `event` says.
+    pub event: RefCell<Event>,
     /// What a rehearsal wrote of what the script keeps.
     pub kept: RefCell<Overlay>,
     cpu: Duration,
@@ -58,6 +69,7 @@ impl Meter {
         Rc::new(Self {
             who,
             script,
+            event: RefCell::default(),
             kept: RefCell::default(),
             cpu: Duration::from_millis(limits.cpu_ms),
             deadline: started + Duration::from_millis(limits.deadline_ms),

@@ -4,7 +4,7 @@ use crate::{
     Call, Egress, Exit, Host, Limit, Limits, Outcome, ScriptError,
     descriptor::{self, Described, Registration},
     egress::{Clients, tls},
-    meter::{Meter, Metered},
+    meter::{Event, Meter, Metered},
     outcome,
     runtime::Counters,
     subject::Subject,
@@ -127,6 +127,12 @@ impl Blocks {
             Ok(block) => block,
             Err(error) => return outcome::failed(&meter, error),
         };
+        meter.event.replace(Event {
+            function: call.function.clone(),
+            option: call.params.option.clone(),
+            timestamp_ms: call.params.timestamp_ms,
+            origin: std::mem::take(&mut call.params.origin),
+        });
         // Kept here as well, so that what the script changes on it is seen afterwards.
         let input = match Subject::take(&mut call.params) {
             Ok(subject) => subject,

@@ -2,10 +2,10 @@
 
 use crate::{
     http::Server,
-    support::{Fixture, Platform},
+    support::{Fixture, Platform, about, block},
 };
 use serde_json::{Value, json};
-use sutler_lua::{Egress, Params};
+use sutler_lua::{Bean, Egress, Origin, Params};
 
 /// Throwaway keys of these tests alone, the same one in both forms.
 const PKCS1: &str = include_str!("keys/rsa-pkcs1.pem");
@@ -162,4 +162,27 @@ async fn a_request_that_cannot_be_sent_raises() {
 async fn a_script_may_use_the_names_for_itself() {
     let fixture = Fixture::new();
     assert_eq!(fixture.eval("local t = time.now() time = 5 return {time, t > 0}").await, json!([5, true]));
+}
+
+#[tokio::test]
+async fn event_says_what_set_the_run_off_and_gives_way_to_a_scripts_own() {
+    let fixture = Fixture::new();
+    let origin = Origin {
+        trigger: "POST_CREATE".to_owned(),
+        seq: Some(17),
+        attempt: 2,
+        cause: Some(json!({"kind": "request", "request_id": "r-1"})),
+    };
+    let params =
+        || Params { origin: origin.clone(), timestamp_ms: 1_700_000_000_123, ..about(Bean::new("User"), "USER") };
+    let body = "return { event.type, event.option, event.seq, event.attempt, event.cause.request_id, event.time,
+        event.rehearsal, #event.run, event.none == nil, event().entry, pcall(function() event.seq = 1 end) }";
+    let outcome = fixture.body(body, params()).await;
+    let found: serde_json::Value = serde_json::from_str(&outcome.result).unwrap();
+    let known = json!(["POST_CREATE", "USER", 17, 2, "r-1", 1_700_000_000_123_i64, false, 36, true, "f", false]);
+    assert_eq!(found.as_array().unwrap()[..11], known.as_array().unwrap()[..]);
+    let own = block("function event(x) return 'own ' .. x end function f(p) return { event('y') } end");
+    assert_eq!(fixture.run(&own, "f", params()).await.result, "[\"own y\"]");
+    let early = block("local seen = event.type function f(p) return { tostring(seen), event.seq } end");
+    assert_eq!(fixture.run(&early, "f", params()).await.result, "[\"POST_CREATE\",17]");
 }

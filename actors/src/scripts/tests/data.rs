@@ -131,3 +131,18 @@ async fn runs_that_count_at_the_same_time_lose_no_count() {
     assert_eq!(counts.iter().max(), Some(&50), "{counts:?}");
     bench.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_is_told_of_its_event_and_a_customer_not_by_whom() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bench = Bench::start_with(folder.path(), settings()).await;
+    let body = "print(event.type, event.seq > 0, event.attempt, event.cause.kind, event.cause.part)
+        if event.attempt == 1 then error('again') end";
+    bench.script("all", Scope::Provider, block("POST_CREATE", "'USER'", body)).await;
+    bench.script("own", Scope::Customer(bench.customer), block("POST_CREATE", "'USER'", body)).await;
+    bench.user("one").await;
+    let mut logs = logs(&bench, 2).await;
+    logs.sort();
+    assert_eq!(logs, ["POST_CREATE\ttrue\t2\tsystem\tnil\n", "POST_CREATE\ttrue\t2\tsystem\ttest\n"]);
+    bench.stop().await;
+}

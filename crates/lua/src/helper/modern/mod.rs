@@ -4,6 +4,7 @@
 
 mod amqp;
 mod crypto;
+mod event;
 mod http;
 mod kv;
 mod log;
@@ -29,6 +30,7 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>, name: &str) -> Result<Option<
     Ok(Some(match name {
         "amqp" => amqp::create(lua, shard)?,
         "crypto" => crypto::create(lua)?,
+        "event" => event::create(lua)?,
         "http" => http::create(lua, shard)?,
         "json" => json::create(lua)?,
         "kv" => kv::create(lua, shard)?,
