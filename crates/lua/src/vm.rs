@@ -33,7 +33,7 @@ impl Vm {
         if source.len() > SOURCE_BYTES {
             return Err(ScriptError::new(format!("the source is longer than {SOURCE_BYTES} bytes")));
         }
-        let source = dialect::rewrite(source);
+        let source = dialect::rewrite(source)?;
         let setup = || -> mlua::Result<(Lua, Table)> {
             let libs = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::COROUTINE | StdLib::BIT;
             let lua = Lua::new_with(libs, LuaOptions::new().thread_pool_size(SPARE))?;

@@ -97,6 +97,37 @@ async fn length_metamethods_count_as_in_5_2() {
 }
 
 #[tokio::test]
+async fn goto_continues_and_leaves_loops_and_says_where_it_cannot_go() {
+    expect(&[
+        (
+            "local t = {} for i = 1, 5 do if i % 2 == 0 then goto continue end t[#t + 1] = i ::continue:: end return t",
+            json!([1, 3, 5]),
+        ),
+        (
+            "local n = 0 while true do n = n + 1 repeat if n == 3 then goto done end break until false end ::done:: return n",
+            json!("error: line 1: `goto done` is not offered here: a jump goes to the end of a loop around it (`::done::` \
+                before its `end`), or right behind that loop; write a function or a loop instead"),
+        ),
+        (
+            "local t = {} for i = 1, 3 do for j = 1, 3 do if j == 2 then goto next end if i == 3 then goto out end
+            t[#t + 1] = i * 10 + j end t[#t + 1] = 'never' ::next:: end ::out:: return t",
+            json!([11, 21]),
+        ),
+        (
+            "local n = 0 for i = 1, 3 do local f = function() for j = 1, 3 do if j > i then goto c end n = n + 1 ::c:: end end f() end return n",
+            json!(6),
+        ),
+        ("local goto = 2 return goto", json!(2)),
+        (
+            "local f, why = loadstring('local x = 1\\ngoto nowhere') return { f == nil, why }",
+            json!([true, "line 2: `goto nowhere` is not offered here: a jump goes to the end of a loop around it \
+                (`::nowhere::` before its `end`), or right behind that loop; write a function or a loop instead"]),
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
 async fn environments_can_be_looked_at_and_set() {
     expect(&[
         ("x = 5 return getfenv(1).x + getfenv().x + getfenv(0).x + _G.x + _ENV.x", json!(25)),

@@ -1,15 +1,27 @@
 //! Lua as scripts expect it: 5.1 and 5.2 on Luau, without what reaches outside.
 
+mod jump;
 mod lexer;
 mod rewrite;
 mod text;
 
-pub(crate) use rewrite::rewrite;
 pub(crate) use text::number_text;
 
-use crate::meter::Meter;
+use crate::{ScriptError, meter::Meter};
 use mlua::{Function, Lua, Result, Table, Value, chunk::Compiler};
-use std::sync::LazyLock;
+use std::{borrow::Cow, sync::LazyLock};
+
+/// A source as the compiler takes it; no line of it moves.
+///
+/// # Errors
+/// What the compiler has no words for, with its line.
+pub(crate) fn rewrite(source: &str) -> std::result::Result<Cow<'_, str>, ScriptError> {
+    let refused = |refused: jump::Refused| ScriptError { line: Some(refused.line), message: refused.message };
+    Ok(match jump::rewrite(source).map_err(refused)? {
+        Cow::Borrowed(source) => rewrite::rewrite(source),
+        Cow::Owned(jumped) => Cow::Owned(rewrite::rewrite(&jumped).into_owned()),
+    })
+}
 
 /// Longest source that `load` and `loadstring` take, bytes: the compiler works outside every limit.
 const LOAD_BYTES: usize = 256 << 10;
@@ -85,8 +97,11 @@ fn load_text(
         return refuse("the text is not UTF-8, so it is no Lua source".to_owned());
     };
     let name = name.map_or_else(|| "=loaded".to_owned(), |name| name.to_string_lossy());
-    let loaded =
-        lua.load(rewrite(&source).as_ref()).set_name(name).set_mode(mlua::chunk::ChunkMode::Text).into_function();
+    let rewritten = match rewrite(&source) {
+        Ok(rewritten) => rewritten,
+        Err(error) => return refuse(error.to_string()),
+    };
+    let loaded = lua.load(rewritten.as_ref()).set_name(name).set_mode(mlua::chunk::ChunkMode::Text).into_function();
     match loaded {
         Ok(function) => {
             if let Some(env) = env.or_else(|| Meter::current().and_then(|meter| meter.env())) {
