@@ -15,6 +15,17 @@ struct Operation {
     body: Option<Value>,
 }
 
+/// A provider of the simplest pluggable resources.
+const NOTES: &str = r#"
+    function register() return { "notes" } end
+    function notes(p)
+        return { ref = "notes", api = "PLUGGABLE_PROVIDER", providerType = "NOTE", version = 1,
+            createFunction = { executionFunction = "create" },
+            productComponentTypes = { { referenceField = "NOTE", configurableList = { { key = "text" } } } } }
+    end
+    function create(p) return { returnCode = "SUCCESSFUL", returnType = "BOOLEAN", returnContent = "true" } end
+"#;
+
 fn document() -> Value {
     let text = include_str!("../docs/openapi.json");
     serde_json::from_str(text).expect("the document is JSON")
@@ -73,6 +84,10 @@ async fn records(world: &World) -> BTreeMap<&'static str, String> {
     })
     .await;
     let invoice = crate::invoices::close(world, &world.ada.id).await.id();
+    let notes = json!({ "name": "notes", "source": NOTES });
+    admin.post("/triggers", notes).await.expect(201);
+    let note = json!({ "name": "note", "provider_type": "NOTE", "values": { "text": "mine" } });
+    let note = ada.post("/pluggable-resources", note).await.expect(201).id();
     let node = admin.get("/nodes").await.items()[0]["id"].as_str().expect("an id").to_owned();
     BTreeMap::from([
         ("/billing-entities", reseller),
@@ -86,6 +101,7 @@ async fn records(world: &World) -> BTreeMap<&'static str, String> {
         ("/runs", run),
         ("/invoices", invoice),
         ("/nodes", node),
+        ("/pluggable-resources", note),
         ("/users", world.ada.user.clone()),
         ("/customers", world.ada.id.clone()),
     ])
@@ -93,11 +109,16 @@ async fn records(world: &World) -> BTreeMap<&'static str, String> {
 
 /// `path` with the ids of `records`; a noun that is not there must be added to them.
 fn fill(path: &str, records: &BTreeMap<&str, String>) -> String {
-    let path = path.replace("{kind}", "server").replace("{number}", "1");
+    let path = path
+        .replace("{kind}", "server")
+        .replace("{number}", "1")
+        .replace("{provider}", "BACKUP")
+        .replace("{key}", "link")
+        .replace("{script}", &uuid::Uuid::nil().to_string());
     let Some((before, after)) = path.split_once("/{id}") else { return path };
     let noun = before.trim_start_matches("/api/v1").trim_end_matches("/server");
     let id = match noun {
-        "/quarantines" => &records["/servers"],
+        "/quarantines" | "/resources" => &records["/servers"],
         noun => records.get(noun).unwrap_or_else(|| panic!("`records` has nothing for {noun}")),
     };
     let query =
@@ -130,6 +151,7 @@ async fn nothing_but_what_is_marked_works_without_a_credential() {
         "runs",
         "invoices",
         "nodes",
+        "pluggable-resources",
         "users",
         "customers",
     ]

@@ -130,6 +130,7 @@ impl System {
         // Set once, right here.
         let _ = told.set(system.inner.scripts.clone());
         system.inner.scripts.start().await?;
+        system.resume_pluggables().await?;
         system.spawn(keep_time(core.clone(), servers.clone()));
         system.spawn(keeper::keep(core.clone(), servers));
         let spread = core.settings.node_poll_ms / u64::try_from(enrolled.len().max(1)).unwrap_or(1);

@@ -73,7 +73,13 @@ async fn list_billing_entities(
     if let Some(name) = &asked.name {
         filter = filter.is(Field::Name, folded(name));
     }
-    list(&api, &caller, filter, listing.page, |entity: BillingEntity, _| entity).await
+    list(&api, &caller, filter, listing.page, |entity: BillingEntity, _| view(entity)).await
+}
+
+/// A billing entity as it is shown: its providers' settings are, as forms, without their secrets.
+fn view(mut entity: BillingEntity) -> BillingEntity {
+    entity.provider_values.clear();
+    entity
 }
 
 /// Create a reseller.
@@ -88,7 +94,7 @@ async fn create_billing_entity(
     let new = NewBillingEntity { parent_id, name: asked.name, currency: asked.currency };
     once(&api, &caller, key, async {
         let entity = api.system.create_billing_entity(&caller, new).await?;
-        reply::created(&format!("/api/v1/billing-entities/{}", entity.id), entity.version, &entity)
+        reply::created(&format!("/api/v1/billing-entities/{}", entity.id), entity.version, &view(entity.clone()))
     })
     .await
 }
@@ -109,5 +115,5 @@ async fn show_billing_entity(
     let within = staff && Reach::of(&caller, api.store()).covers(None, id);
     let found: Option<BillingEntity> = if within { api.store().get(id).await? } else { None };
     let entity = found.ok_or_else(|| Problem::not_found(Noun::BillingEntity, id))?;
-    reply::unless_known(&headers, entity.version, show(entity.version, &entity, shown.fields.as_deref()))
+    reply::unless_known(&headers, entity.version, show(entity.version, &view(entity.clone()), shown.fields.as_deref()))
 }

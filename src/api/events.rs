@@ -295,7 +295,7 @@ fn nouns(text: &str) -> Result<Vec<Noun>, Problem> {
 /// What one must be allowed to, to see changes of `noun`; none: nobody sees them.
 fn permission(noun: Noun) -> Option<Permission> {
     match noun {
-        Noun::Server | Noun::Disk | Noun::Image | Noun::Job => Some(Permission::ServersRead),
+        Noun::Server | Noun::Disk | Noun::Image | Noun::Job | Noun::PluggableResource => Some(Permission::ServersRead),
         Noun::BillingEntity | Noun::Customer | Noun::User | Noun::ApiKey => Some(Permission::CustomersRead),
         Noun::Plan | Noun::Interval | Noun::Invoice | Noun::Measurement => Some(Permission::BillingRead),
         Noun::Script | Noun::ScriptRun => Some(Permission::ScriptsRead),

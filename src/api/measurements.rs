@@ -12,7 +12,7 @@ use super::{
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
-use sutler_model::{MeasuredValue, Measurement, Permission, RunId, ScriptId, Timestamp};
+use sutler_model::{MeasuredValue, Measurement, Noun, Permission, RunId, ScriptId, Timestamp};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -83,8 +83,11 @@ async fn list_measurements(
     let to = asked.to.unwrap_or(Timestamp(i64::MAX));
     let mut found = api.system.measurements(id, from, to, limit).await?;
     let reach = Reach::of(&caller, api.store());
-    // Unknown and out of reach alike: there is nothing.
     found.items.retain(|one| reach.covers(one.customer_id, one.billing_entity_id));
+    // Of a resource that is gone its measurements say whose it was.
+    if found.items.is_empty() && !api.system.sees_resource(&caller, id).await? {
+        return Err(Problem::not_found(Noun::Server, id));
+    }
     let next = found.next.filter(|_| !found.items.is_empty()).map(|at| at.to_string());
     reply::ok(&Listed { items: found.items.into_iter().map(MeasurementView::from).collect(), next })
 }

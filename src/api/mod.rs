@@ -25,11 +25,13 @@ mod operator;
 mod page;
 pub mod password;
 mod plans;
+mod pluggables;
 mod problem;
 mod providers;
 mod reach;
 mod rehearsals;
 mod reply;
+mod reports;
 mod revisions;
 mod runs;
 mod servers;
@@ -196,7 +198,9 @@ fn guarded_routes() -> OpenApiRouter<Shared> {
         .merge(api_keys::routes())
         .merge(measurements::routes())
         .merge(plans::routes())
+        .merge(pluggables::routes())
         .merge(providers::routes())
+        .merge(reports::routes())
         .merge(images::routes())
         .merge(nodes::routes())
         .merge(servers::routes())

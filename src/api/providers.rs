@@ -3,7 +3,7 @@
 use super::{
     Api, Shared,
     common::Answer,
-    extract::{Input, Params, Who},
+    extract::{Id, Input, Who},
     once::once,
     problem::Problem,
     reply,
@@ -14,7 +14,7 @@ use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc};
 use sutler_actors::{ActionAnswer, ProviderForm};
 use sutler_model::{RunId, ScriptId, ValueDef, point::Action};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
@@ -24,15 +24,6 @@ pub fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(list_providers))
         .routes(routes!(set_provider_values))
         .routes(routes!(invoke_action))
-}
-
-/// Of which record.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub struct ProviderFilter {
-    /// A server, customer or billing entity.
-    resource_id: Uuid,
 }
 
 /// What a configuration provider shows on a record.
@@ -91,7 +82,7 @@ pub struct SetValues {
 pub struct InvokeAction {
     /// By key.
     #[serde(default)]
-    parameters: BTreeMap<String, String>,
+    pub parameters: BTreeMap<String, String>,
 }
 
 /// What an action answered.
@@ -142,14 +133,11 @@ fn read(id: &str) -> Result<Uuid, Problem> {
 /// List the configuration providers of a record.
 ///
 /// Each shows the settings it adds to the record, and the actions that you may have done.
-#[utoipa::path(get, path = "/providers", tag = "providers", params(ProviderFilter),
+#[utoipa::path(get, path = "/resources/{id}/providers", tag = "providers",
+    params(("id" = Uuid, Path, description = "A server, customer or billing entity.")),
     responses((status = 200, description = "All of them.", body = ProvidersView)))]
-async fn list_providers(
-    State(api): State<Arc<Api>>,
-    Who(caller): Who,
-    Params(asked): Params<ProviderFilter>,
-) -> Answer {
-    let forms = api.system.provider_forms(&caller, asked.resource_id).await?;
+async fn list_providers(State(api): State<Arc<Api>>, Who(caller): Who, Id(id): Id<Uuid>) -> Answer {
+    let forms = api.system.provider_forms(&caller, id).await?;
     reply::ok(&ProvidersView { items: forms.into_iter().map(ProviderView::from).collect() })
 }
 

@@ -1,6 +1,6 @@
 //! What was measured of a resource.
 
-use crate::{Error, System};
+use crate::{Caller, Error, System};
 use sutler_model::{Measurement, Timestamp};
 use sutler_store::measurement_prefix;
 use uuid::Uuid;
@@ -15,6 +15,14 @@ pub struct Measurements {
 }
 
 impl System {
+    /// Whether a caller sees a record of a kind that scripts know.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn sees_resource(&self, caller: &Caller, id: Uuid) -> Result<bool, Error> {
+        Ok(self.inner.scripts.sees(caller.scope, id).await?)
+    }
+
     /// What was measured of a resource from one time up to another, whoever asks; all of one time stands together, so a
     /// page may be a little longer than `limit`.
     ///

@@ -1,6 +1,6 @@
 //! Configuration providers of scripts: their settings on servers, customers and billing entities, and their actions.
 
-use super::reach::valid;
+use super::reach::{missing, valid};
 use crate::{
     Caller, Error, System,
     scripts::{Draft, Invocation, Pointed, Subject},
@@ -84,9 +84,11 @@ macro_rules! for_record {
         } else if index.version(Noun::Customer, $id).is_some() {
             type $record = Customer;
             $body
-        } else {
+        } else if index.version(Noun::BillingEntity, $id).is_some() {
             type $record = BillingEntity;
             $body
+        } else {
+            return Err(missing(Noun::Server, $id));
         }
     }};
 }
@@ -174,12 +176,16 @@ impl System {
         given: &BTreeMap<String, String>,
     ) -> Result<ActionAnswer, Error> {
         let place = for_record!(self, caller, id, R => self.place(&self.provided::<R>(caller, id, 0).await?).await?);
-        let (pointed, provider) = self.provider(&place, provider_type)?;
+        // Who may not change it is told that, rather than what there is.
+        let writes = caller.must(place.writes());
+        let found = self.provider(&place, provider_type).map_err(|error| writes_or(&writes, error))?;
+        let (pointed, provider) = found;
         let config = provider_config(&provider, &place);
         let action = config.into_iter().flat_map(|config| &config.components).flat_map(|component| &component.actions);
         let action = action.filter(|action| may(caller, &place, &action.levels)).find(|action| action.key == key);
         let action = action.ok_or_else(|| {
-            Error::Invalid(vec![FieldError::new("key", format!("the provider has no action `{key}` for you here"))])
+            let detail = format!("the provider has no action `{key}` for you here");
+            writes_or(&writes, Error::Invalid(vec![FieldError::new("key", detail)]))
         })?;
         let subject = Subject { id, customer: place.customer, seller: place.seller, bean: None };
         self.act(caller, &pointed, action, subject, given, &provider.provider_type).await
@@ -219,9 +225,11 @@ impl System {
 
     /// The record, for reading (0) or changing (1).
     async fn provided<R: Provided>(&self, caller: &Caller, id: Uuid, right: usize) -> Result<R, Error> {
-        caller.must(R::PERMISSIONS[right])?;
         let record: R = self.find(id).await?;
-        self.reach(caller, record.seller(), record.customer(), (R::NOUN, id)).await?;
+        // What is out of reach is not found, whatever one may do with what is within.
+        let seller = if R::NOUN == Noun::BillingEntity { id.into() } else { record.seller() };
+        self.reach(caller, seller, record.customer(), (R::NOUN, id)).await?;
+        caller.must(R::PERMISSIONS[right])?;
         Ok(record)
     }
 
@@ -346,13 +354,27 @@ fn form(caller: &Caller, place: &Place, pointed: &Pointed, provider: &ConfigPoin
     }
 }
 
+/// The error of who may not change a record, or else the other one.
+fn writes_or(writes: &Result<(), Error>, error: Error) -> Error {
+    match writes {
+        Err(Error::Forbidden(permission)) => Error::Forbidden(*permission),
+        _ => error,
+    }
+}
+
+impl Place {
+    /// What one must be allowed to, to change the record.
+    fn writes(&self) -> Permission {
+        match self.kind {
+            "SERVER" => Permission::ServersWrite,
+            _ => Permission::CustomersWrite,
+        }
+    }
+}
+
 /// Whether a caller may invoke what is meant for `levels`; without any, who may change the record.
 fn may(caller: &Caller, place: &Place, levels: &[Level]) -> bool {
-    let writes = match place.kind {
-        "SERVER" => Permission::ServersWrite,
-        _ => Permission::CustomersWrite,
-    };
-    level_of(caller, levels).unwrap_or_else(|| caller.must(writes).is_ok())
+    level_of(caller, levels).unwrap_or_else(|| caller.must(place.writes()).is_ok())
 }
 
 /// Whether a caller stands on one of the levels or above; none: there are none.

@@ -61,8 +61,19 @@ pub(crate) fn events(entry: &FeedEntry) -> Vec<Event> {
 }
 
 /// What a record's owner does not change, but the platform as it works: such a change is no modification.
-const KEPT_BY_US: [&str; 9] =
-    ["version", "state", "state_since", "state_reason", "wanted", "job_id", "node_id", "nics", "invoiced_until"];
+const KEPT_BY_US: [&str; 11] = [
+    "version",
+    "state",
+    "state_since",
+    "state_reason",
+    "wanted",
+    "job_id",
+    "node_id",
+    "nics",
+    "invoiced_until",
+    "pending",
+    "turns",
+];
 
 /// The option of [`TriggerType::Init`].
 const LOADED: &str = "LOADED";

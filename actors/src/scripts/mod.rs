@@ -10,7 +10,7 @@
 //! for each (entry, resource); SCHEDULED triggers follow the clock. Every run is recorded as a [`ScriptRun`].
 
 mod attempt;
-mod beans;
+pub(crate) mod beans;
 mod budget;
 mod dispatch;
 mod events;

@@ -12,7 +12,7 @@ use std::{
 use sutler_lua::{Bean, Input, Params};
 use sutler_model::{
     BillingEntity, BillingEntityId, Cause, Customer, CustomerId, Disk, Happening, Image, Invoice, Job, Notice, Noun,
-    Scope, Server, Session, TriggerType, User, UserId,
+    PluggableResource, Scope, Server, Session, TriggerType, User, UserId,
 };
 use sutler_store::{Change, Error, FeedEntry, Op, Snapshot};
 use uuid::Uuid;
@@ -136,6 +136,7 @@ fn subject(
         Noun::Disk => told::<Disk>(snapshot, change, event, beans)?,
         Noun::Image => told::<Image>(snapshot, change, event, beans)?,
         Noun::Invoice => told::<Invoice>(snapshot, change, event, beans)?,
+        Noun::PluggableResource => told::<PluggableResource>(snapshot, change, event, beans)?,
         // No other noun raises events.
         other => Bean::new(other.name()),
     };

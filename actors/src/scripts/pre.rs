@@ -17,8 +17,8 @@ use crate::{Caller, Error};
 use serde_json::Value;
 use sutler_lua::{Bean, Exit, Input, Params};
 use sutler_model::{
-    BillingEntity, BillingEntityId, Cause, Customer, CustomerId, Disk, FieldError, Image, NewServer, RunState, Scope,
-    ScriptRun, Server, TriggerType, User, UserId, key, validate,
+    BillingEntity, BillingEntityId, Cause, Customer, CustomerId, Disk, FieldError, Image, NewServer, PluggableResource,
+    RunState, Scope, ScriptRun, Server, TriggerType, User, UserId, key, validate,
 };
 use sutler_store::{ChangeSet, Error as StoreError};
 use uuid::Uuid;
@@ -230,6 +230,8 @@ drafts! {
     // What is left of these a script sees and cannot set.
     User, "USER", |u| u.customer_id, |u| u.billing_entity_id, |_| Vec::new();
     Image, "IMAGE", |i| i.customer_id, |i| i.billing_entity_id, |_| Vec::new();
+    PluggableResource, "PLUGGABLE_RESOURCE", |r| r.customer_id, |r| r.billing_entity_id,
+        |r| validate::name("name", &r.name).err().into_iter().chain(key::problems("keys", &r.keys)).collect();
     BillingEntity, "BILLING_ENTITY", |_| None, |b| b.parent_id.unwrap_or(b.id), |_| Vec::new();
 }
 

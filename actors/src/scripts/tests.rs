@@ -6,6 +6,7 @@ mod metadata;
 mod notices;
 mod occasions;
 mod operations;
+mod pluggables;
 mod providers;
 mod reaching;
 mod rehearsals;

@@ -13,6 +13,7 @@ pub(crate) const fn resource_type(noun: Noun) -> Option<&'static str> {
         Noun::Disk => "DISK",
         Noun::Job => "JOB",
         Noun::Invoice => "INVOICE",
+        Noun::PluggableResource => "PLUGGABLE_RESOURCE",
         _ => return None,
     })
 }

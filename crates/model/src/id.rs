@@ -48,13 +48,15 @@ pub enum Noun {
     Notice = 18,
     /// [`crate::Datum`]
     Datum = 20,
+    /// [`crate::PluggableResource`]
+    PluggableResource = 21,
     /// [`crate::Measurement`]
     Measurement = 22,
 }
 
 impl Noun {
     /// Every noun, in stored order.
-    pub const ALL: [Noun; 20] = [
+    pub const ALL: [Noun; 21] = [
         Noun::BillingEntity,
         Noun::Customer,
         Noun::User,
@@ -74,6 +76,7 @@ impl Noun {
         Noun::ScriptRevision,
         Noun::Notice,
         Noun::Datum,
+        Noun::PluggableResource,
         Noun::Measurement,
     ];
 
@@ -102,6 +105,7 @@ impl Noun {
             Noun::ScriptRevision => "script_revision",
             Noun::Notice => "notice",
             Noun::Datum => "datum",
+            Noun::PluggableResource => "pluggable_resource",
             Noun::Measurement => "measurement",
         }
     }
@@ -198,6 +202,8 @@ ids! {
     ReceiptId => Receipt,
     /// A text that a script had.
     RevisionId => ScriptRevision,
+    /// A resource of a kind that a script adds.
+    PluggableResourceId => PluggableResource,
     /// Something that happened.
     NoticeId => Notice,
     /// Something a script keeps.

@@ -20,6 +20,7 @@ pub mod node;
 pub mod notice;
 pub mod permission;
 pub mod plan;
+pub mod pluggable;
 pub mod point;
 pub mod receipt;
 #[cfg(feature = "openapi")]
@@ -48,6 +49,7 @@ pub use node::{Kvm, Node, NodeState};
 pub use notice::{Happening, Notice};
 pub use permission::{Permission, Role, Scope};
 pub use plan::{Plan, PlanCharge};
+pub use pluggable::PluggableResource;
 pub use point::{Point, PointKind, ValueDef};
 pub use receipt::{Receipt, Reply};
 pub use script::{Entry, Missed, RunState, Schedule, Script, ScriptRevision, ScriptRun, Signature, TriggerType};

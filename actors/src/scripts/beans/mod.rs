@@ -8,9 +8,11 @@ mod account;
 mod customer;
 mod goods;
 mod job;
+mod pluggable;
 mod server;
 
 use super::words;
+pub(crate) use pluggable::pluggable_bean;
 use serde_json::{Map, Value, json};
 pub(crate) use server::providers;
 use std::{

@@ -36,6 +36,10 @@ pub(super) async fn delete(ask: &Ask<'_>) -> Result<Value, HostError> {
             ask.at_once(when)?;
             script(ask, ScriptId(id)).await
         }
+        Some(Noun::PluggableResource) => {
+            ask.at_once(when)?;
+            super::pluggables::delete(ask, sutler_model::PluggableResourceId(id)).await
+        }
         Some(Noun::Customer) => {
             ask.at_once(when)?;
             customer(ask, CustomerId(id), cascade).await

@@ -9,7 +9,8 @@ use crate::scripts::{
 use std::sync::Arc;
 use sutler_lua::{Bean, HostError};
 use sutler_model::{
-    BillingEntity, Customer, Disk, Image, Invoice, Job, JobState, Noun, Scope, Server, ServerState, User,
+    BillingEntity, Customer, Disk, Image, Invoice, Job, JobState, Noun, PluggableResource, Scope, Server, ServerState,
+    User,
 };
 use sutler_store::{Error as StoreError, Field, Filter, Order, PageRequest, Snapshot, Store};
 use uuid::Uuid;
@@ -62,6 +63,7 @@ async fn within_scope(
         "DISK" => &[Noun::Disk],
         "IMAGE" => &[Noun::Image],
         "INVOICE" => &[Noun::Invoice],
+        "PLUGGABLE_RESOURCE" => &[Noun::PluggableResource],
         "ANY" | "" => {
             &[Noun::Customer, Noun::BillingEntity, Noun::User, Noun::Image, Noun::Server, Noun::Disk, Noun::Invoice]
         }
@@ -89,6 +91,7 @@ async fn within_scope(
                 Noun::Job => search.collect::<Job>(&mut beans)?,
                 Noun::Disk => search.collect::<Disk>(&mut beans)?,
                 Noun::Image => search.collect::<Image>(&mut beans)?,
+                Noun::PluggableResource => search.collect::<PluggableResource>(&mut beans)?,
                 _ => search.collect::<Invoice>(&mut beans)?,
             }
         }

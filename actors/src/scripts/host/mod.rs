@@ -17,6 +17,7 @@ mod keys;
 pub(super) mod list;
 mod measures;
 mod operations;
+mod pluggables;
 mod reads;
 mod servers;
 mod settings;
@@ -41,8 +42,8 @@ use serde_json::Value;
 use std::sync::{Arc, Weak};
 use sutler_lua::{Api, Bean, Data, Host, HostError, Who};
 use sutler_model::{
-    BillingEntity, BillingEntityId, Cause, Customer, CustomerId, Disk, Image, Invoice, Job, Noun, Permission, Role,
-    Scope, Server, User, UserId,
+    BillingEntity, BillingEntityId, Cause, Customer, CustomerId, Disk, Image, Invoice, Job, Noun, Permission,
+    PluggableResource, Role, Scope, Server, User, UserId,
 };
 use sutler_store::{Error as StoreError, Snapshot, Store};
 use uuid::Uuid;
@@ -235,7 +236,7 @@ pub(super) fn find(
             }
         )*};
     }
-    first_of!(Server, Customer, Job, Disk, User, BillingEntity, Image, Invoice);
+    first_of!(Server, Customer, Job, Disk, User, BillingEntity, Image, Invoice, PluggableResource);
     blocks::find(snapshot, tree, scope, id)
 }
 

@@ -1,7 +1,9 @@
 //! The operations by their names in the language. The later names of the administrator's API (`modifyX`, `updateX`) mean the
 //! same.
 
-use super::{accounts, ask::Ask, blocks, customers, deletion, images, keys, measures, reads, servers, settings};
+use super::{
+    accounts, ask::Ask, blocks, customers, deletion, images, keys, measures, pluggables, reads, servers, settings,
+};
 use serde_json::Value;
 use sutler_lua::HostError;
 use sutler_model::Noun;
@@ -37,9 +39,17 @@ pub(super) async fn answer(ask: &Ask<'_>) -> Result<Value, HostError> {
         "modifyFDL" | "modifyFDLCodeBlock" | "updateFDL" | "updateFDLCodeBlock" => blocks::modify(ask).await,
         "modifyResource" | "updateResource" => modify(ask).await,
         "deleteResource" => deletion::delete(ask).await,
-        "deleteServer" | "deleteUser" | "deleteImage" | "deleteCustomer" | "deleteFDL" | "deleteFDLCodeBlock" => {
-            deletion::delete(ask).await
-        }
+        "deleteServer"
+        | "deleteUser"
+        | "deleteImage"
+        | "deleteCustomer"
+        | "deleteFDL"
+        | "deleteFDLCodeBlock"
+        | "deletePluggableResource" => deletion::delete(ask).await,
+        "createPluggableResource" => pluggables::create(ask).await,
+        "modifyPluggableResource" | "updatePluggableResource" => pluggables::modify(ask).await,
+        "invokeAction" => pluggables::invoke(ask).await,
+        "invokeReportMethod" => pluggables::report(ask).await,
         "updateConfigurationProviderValues" => settings::update(ask.platform, ask.caller, ask.args).await,
         "getMeasures" => measures::measures(ask.platform, ask.who, ask.args).await,
         "getMeasuredValues" => measures::measured_values(ask.platform, ask.who, ask.args).await,
@@ -61,6 +71,7 @@ async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
         Some(Noun::User) => accounts::modify(ask).await,
         Some(Noun::Image) => images::modify(ask).await,
         Some(Noun::Script) => blocks::modify(ask).await,
+        Some(Noun::PluggableResource) => pluggables::modify(ask).await,
         Some(noun @ (Noun::Disk | Noun::BillingEntity)) => {
             Err(HostError::Unsupported(format!("modifyResource of a {}", noun.name().replace('_', " "))))
         }
@@ -70,7 +81,8 @@ async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
 
 /// What kind of record has this id, whoever asks: the operation on it decides who may.
 pub(super) fn noun_of(ask: &Ask<'_>, id: Uuid) -> Option<Noun> {
-    const NOUNS: [Noun; 8] = [
+    const NOUNS: [Noun; 9] = [
+        Noun::PluggableResource,
         Noun::Server,
         Noun::Customer,
         Noun::User,

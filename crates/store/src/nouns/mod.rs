@@ -13,6 +13,7 @@ mod measurement;
 mod node;
 mod notice;
 mod plan;
+mod pluggable;
 mod receipt;
 mod script;
 mod script_revision;
@@ -57,6 +58,7 @@ macro_rules! for_noun {
             Noun::ScriptRevision => with!(model::ScriptRevision),
             Noun::Notice => with!(model::Notice),
             Noun::Datum => with!(model::Datum),
+            Noun::PluggableResource => with!(model::PluggableResource),
             Noun::Measurement => with!(model::Measurement),
         }
     }};

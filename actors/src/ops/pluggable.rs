@@ -1,0 +1,493 @@
+//! Pluggable resources: kinds of resource that scripts add, each with its provider's functions behind it.
+//!
+//! What is asked is committed before the provider's function runs, and the end is committed after it, so a crash in between
+//! is taken up at the next start: the same run, under the same id, which scripts use as their idempotency key.
+
+use super::{
+    providers::{level_of, read},
+    reach::{merged_keys, missing, unchanged, valid},
+};
+use crate::{
+    Caller, Error, System,
+    ops::ActionAnswer,
+    scripts::{Invocation, Pointed, Subject, beans::pluggable_bean, derived},
+};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use sutler_lua::{Bean, Member};
+use sutler_model::{
+    BillingEntityId, Cause, CustomerId, FieldError, Noun, Permission, PluggableResource, PluggableResourceId,
+    PointKind, ResourceKey, Scope, TriggerType, ValueDef, key,
+    pluggable::{Pending, PluggableState},
+    point::{Action, Execution, PluggablePoint, fill},
+    validate,
+};
+use sutler_store::{ChangeSet, Field, Filter, Order, PageRequest};
+use uuid::Uuid;
+
+/// Most pluggable resources of one customer, or of a seller's own.
+const PER_OWNER_MAX: usize = 1_000;
+/// Tries of a change whose record others change at the same time.
+const LOST_RACES_MAX: u32 = 20;
+
+/// A resource to make.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewPluggable {
+    /// Its id, where the asker has made one.
+    pub id: Option<PluggableResourceId>,
+    /// Display name.
+    pub name: String,
+    /// Its kind.
+    pub provider_type: String,
+    /// Whose it is; none for a seller's own.
+    pub customer_id: Option<CustomerId>,
+    /// What is filled in.
+    pub values: BTreeMap<String, String>,
+    /// Keys to set.
+    pub keys: Vec<ResourceKey>,
+}
+
+/// Changes to a resource; what is left out stays.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PluggablePatch {
+    /// New name.
+    pub name: Option<String>,
+    /// Values to set; those left out stay.
+    pub values: BTreeMap<String, String>,
+    /// New keys, replacing all.
+    pub keys: Option<Vec<ResourceKey>>,
+}
+
+/// A kind of resource that a caller may make.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PluggableKind {
+    /// The block its provider is in.
+    pub script_id: sutler_model::ScriptId,
+    /// Display name.
+    pub name: String,
+    /// Display text.
+    pub description: String,
+    /// Its provider.
+    pub provider: PluggablePoint,
+    /// Whether the caller may make one.
+    pub can_create: bool,
+}
+
+impl System {
+    /// The kinds of resource that scripts add for a caller.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Forbidden`].
+    pub async fn pluggable_kinds(&self, caller: &Caller) -> Result<Vec<PluggableKind>, Error> {
+        caller.must(Permission::ServersRead)?;
+        let path = self.path(caller.billing_entity_id).await?;
+        let kind = |(pointed, provider): (Pointed, PluggablePoint)| PluggableKind {
+            script_id: pointed.script.id,
+            name: pointed.point().name.clone(),
+            description: pointed.point().description.clone(),
+            can_create: provider.create.as_ref().is_some_and(|create| may(caller, create)),
+            provider,
+        };
+        Ok(self.kinds(&path, caller.customer_id).into_iter().map(kind).collect())
+    }
+
+    /// Makes a resource: PRE triggers are asked, then its provider, who may change or refuse it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Quota`], [`Error::Refused`].
+    pub async fn create_pluggable(&self, caller: &Caller, new: NewPluggable) -> Result<PluggableResource, Error> {
+        caller.must(Permission::ServersWrite)?;
+        let seller = match new.customer_id {
+            Some(customer) => self.customer(caller, customer).await?.billing_entity_id,
+            None if caller.customer_id.is_none() => caller.billing_entity_id,
+            None => return Err(Error::Invalid(vec![FieldError::new("customer_id", "is missing")])),
+        };
+        valid(validate::name("name", &new.name).err().into_iter().chain(key::problems("keys", &new.keys)))?;
+        let (pointed, provider) = self.kind(seller, new.customer_id, &new.provider_type).await?;
+        if !provider.create.as_ref().is_some_and(|create| may(caller, create)) {
+            let detail = format!("you may not make a resource of the type {}", provider.provider_type);
+            return Err(Error::Invalid(vec![FieldError::new("provider_type", detail)]));
+        }
+        self.room_for_pluggable(new.customer_id, seller)?;
+        let definitions = definitions(&provider);
+        let values = fill(&definitions, &BTreeMap::new(), &new.values, "values").map_err(Error::Invalid)?;
+        self.resources_there(caller, &definitions, &new.values, "values").await?;
+        let mut resource = PluggableResource {
+            id: new.id.unwrap_or_else(|| self.inner.core.new_id()),
+            version: 0,
+            name: new.name,
+            provider_type: provider.provider_type.clone(),
+            script_id: pointed.script.id,
+            customer_id: new.customer_id,
+            billing_entity_id: seller,
+            values,
+            pending: None,
+            state: PluggableState::Creating,
+            turns: 1,
+            state_reason: None,
+            keys: merged_keys(caller, &[], &new.keys),
+            created_at: self.inner.core.now(),
+        };
+        let _decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut resource).await?;
+        let mut set = ChangeSet::new(caller.cause.clone());
+        set.create(&mut resource);
+        self.store().commit(set).await?;
+        let id = resource.id;
+        self.turn(resource, &caller.cause, caller.depth()).await?.ok_or_else(|| gone(id))
+    }
+
+    /// Changes a resource: PRE triggers are asked, then its provider, who may change or refuse what is to be.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`], [`Error::State`] while something
+    /// else is being done with it, [`Error::Refused`].
+    pub async fn update_pluggable(
+        &self,
+        caller: &Caller,
+        id: PluggableResourceId,
+        if_match: Option<u64>,
+        patch: PluggablePatch,
+    ) -> Result<PluggableResource, Error> {
+        caller.must(Permission::ServersWrite)?;
+        let mut lost = 0;
+        loop {
+            let old = self.pluggable(caller, id).await?;
+            unchanged(&old, if_match)?;
+            at_rest(&old)?;
+            let (_, provider) = self.kind(old.billing_entity_id, old.customer_id, &old.provider_type).await?;
+            if provider.modify.as_ref().is_some_and(|modify| !may(caller, modify)) {
+                return Err(Error::Forbidden(Permission::ServersWrite));
+            }
+            let definitions = definitions(&provider);
+            let mut new = old.clone();
+            new.values = fill(&definitions, &old.values, &patch.values, "values").map_err(Error::Invalid)?;
+            self.resources_there(caller, &definitions, &patch.values, "values").await?;
+            new.name = patch.name.clone().unwrap_or(new.name);
+            if let Some(keys) = &patch.keys {
+                new.keys = merged_keys(caller, &old.keys, keys);
+            }
+            valid(validate::name("name", &new.name).err().into_iter().chain(key::problems("keys", &new.keys)))?;
+            let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
+            // What is to be stands beside what is, until the provider has had its say.
+            let pending = Pending { name: new.name, values: new.values };
+            (new.name, new.values) = (old.name.clone(), old.values.clone());
+            (new.pending, new.state, new.turns) = (Some(pending), PluggableState::Modifying, old.turns + 1);
+            let mut set = ChangeSet::new(caller.cause.clone());
+            set.update(&old, &mut new);
+            match self.store().commit(set).await {
+                Ok(_) => return self.turn(new, &caller.cause, caller.depth()).await?.ok_or_else(|| gone(id)),
+                Err(sutler_store::Error::Conflict { .. }) if if_match.is_none() && lost < LOST_RACES_MAX => lost += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Deletes a resource, once its provider has let it go.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`], [`Error::State`], [`Error::Refused`].
+    pub async fn delete_pluggable(
+        &self,
+        caller: &Caller,
+        id: PluggableResourceId,
+        if_match: Option<u64>,
+    ) -> Result<(), Error> {
+        caller.must(Permission::ServersWrite)?;
+        let old = self.pluggable(caller, id).await?;
+        unchanged(&old, if_match)?;
+        at_rest(&old)?;
+        // Its provider may be gone; then there is nobody to ask.
+        let kind = self.kind(old.billing_entity_id, old.customer_id, &old.provider_type).await.ok();
+        let delete = kind.as_ref().and_then(|(_, provider)| provider.delete.as_ref());
+        if delete.is_some_and(|delete| !may(caller, delete)) {
+            return Err(Error::Forbidden(Permission::ServersWrite));
+        }
+        let mut new = old.clone();
+        let _decided = self.inner.scripts.before(caller, TriggerType::PreDelete, &mut new).await?;
+        new.clone_from(&old);
+        (new.state, new.turns) = (PluggableState::Deleting, old.turns + 1);
+        let mut set = ChangeSet::new(caller.cause.clone());
+        set.update(&old, &mut new);
+        self.store().commit(set).await?;
+        self.turn(new, &caller.cause, caller.depth()).await.map(drop)
+    }
+
+    /// Has a resource's provider do something with it. `advertise` is the provider's own function for showing itself.
+    ///
+    /// # Errors
+    /// As [`System::invoke_action`].
+    pub async fn invoke_pluggable(
+        &self,
+        caller: &Caller,
+        id: PluggableResourceId,
+        key: &str,
+        given: &BTreeMap<String, String>,
+    ) -> Result<ActionAnswer, Error> {
+        caller.must(Permission::ServersRead)?;
+        let resource = self.pluggable(caller, id).await?;
+        let (pointed, provider) =
+            self.kind(resource.billing_entity_id, resource.customer_id, &resource.provider_type).await?;
+        let advertise = provider.advertise.as_ref().filter(|_| key == "advertise").map(|execution| Action {
+            key: key.to_owned(),
+            function: execution.function.clone(),
+            levels: execution.levels.clone(),
+            return_type: "BOOLEAN".to_owned(),
+            synchronous: true,
+            ..Action::default()
+        });
+        let parts = provider.components.iter().flat_map(|component| &component.actions);
+        let action = provider.actions.iter().chain(parts).find(|action| action.key == key).cloned().or(advertise);
+        let writes = caller.must(Permission::ServersWrite);
+        let action = action.filter(|action| level_of(caller, &action.levels).unwrap_or(writes.is_ok()));
+        let Some(action) = action else {
+            // Who may not change it is told that, rather than what there is.
+            writes?;
+            let detail = format!("the resource has no action `{key}` for you");
+            return Err(Error::Invalid(vec![FieldError::new("key", detail)]));
+        };
+        let subject = subject(&resource);
+        self.act(caller, &pointed, &action, subject, given, &provider.provider_type).await
+    }
+
+    /// A resource within the caller's reach.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn pluggable(&self, caller: &Caller, id: PluggableResourceId) -> Result<PluggableResource, Error> {
+        let resource: PluggableResource = self.find(id).await?;
+        let place = (Noun::PluggableResource, id.into());
+        self.reach(caller, resource.billing_entity_id, resource.customer_id, place).await?;
+        Ok(resource)
+    }
+
+    /// Takes up what a crash interrupted.
+    pub(crate) async fn resume_pluggables(&self) -> Result<(), Error> {
+        let read = self.store().read(|snapshot| {
+            let filter = Filter::<PluggableResource>::new().is(Field::Pending, b"1");
+            let mut page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
+            let mut all = Vec::new();
+            loop {
+                let found = snapshot.page(&filter, &page)?;
+                all.extend(found.items);
+                match found.next {
+                    Some(next) => page.cursor = Some(next),
+                    None => return Ok(all),
+                }
+            }
+        });
+        for resource in read.await? {
+            let system = self.clone();
+            self.inner.core.runtime.spawn(async move {
+                let id = resource.id;
+                match system.turn(resource, &Cause::system("resume"), 0).await {
+                    Ok(_) | Err(Error::Refused { .. }) => {}
+                    Err(error) => tracing::error!(%error, %id, "a pluggable resource waits for the next start"),
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Runs the provider's function for a resource's state and commits how it ended; none: the resource is gone.
+    async fn turn(
+        &self,
+        mut resource: PluggableResource,
+        cause: &Cause,
+        depth: u8,
+    ) -> Result<Option<PluggableResource>, Error> {
+        let kind = self.kind(resource.billing_entity_id, resource.customer_id, &resource.provider_type).await;
+        let (pointed, provider) = match (kind, resource.state) {
+            (Ok(kind), _) => kind,
+            // Nobody is left to ask.
+            (Err(_), PluggableState::Deleting) => return self.settle(resource, Ok(None)).await,
+            (Err(error), _) => return self.settle(resource, Err(error)).await,
+        };
+        let (execution, option) = match resource.state {
+            PluggableState::Creating => (&provider.create, "CREATE"),
+            PluggableState::Modifying => (&provider.modify, "MODIFY"),
+            PluggableState::Deleting => (&provider.delete, "DELETE"),
+            PluggableState::Active => return Ok(Some(resource)),
+        };
+        if let Some(pending) = resource.pending.clone() {
+            (resource.name, resource.values) = (pending.name, pending.values);
+        }
+        let Some(execution) = execution else { return self.settle(resource, Ok(None)).await };
+        let run_id = derived(pointed.script.id, resource.created_at, &format!("{}:{}", resource.id, resource.turns));
+        let ask = Invocation {
+            script: pointed.script.clone(),
+            function: execution.function.clone(),
+            id: run_id,
+            option,
+            subject: Some(subject(&resource)),
+            more: vec![
+                ("resourceValues", Member::Texts(resource.values.clone())),
+                ("parameters", Member::Texts(resource.values.clone())),
+                ("providerType", Member::Value(Value::from(provider.provider_type.as_str()))),
+            ],
+            user: None,
+            cause: cause.clone(),
+            depth,
+            deadline_ms: self.inner.core.settings.post_deadline_ms,
+            rehearsal: false,
+        };
+        let outcome = self.inner.scripts.invoke(ask).await?;
+        let ended = read(&pointed.script.name, &outcome).and_then(|answer| match answer.is_no() {
+            true => {
+                let reason = "its provider said no".to_owned();
+                Err(Error::Refused { script: pointed.script.name.clone(), reason })
+            }
+            false => Ok(outcome.resource),
+        });
+        self.settle(resource, ended).await
+    }
+
+    /// Commits how a provider's function ended. `resource` has the name and values that were to be.
+    async fn settle(
+        &self,
+        resource: PluggableResource,
+        ended: Result<Option<Bean>, Error>,
+    ) -> Result<Option<PluggableResource>, Error> {
+        let refused = ended.is_err();
+        let mut lost = 0;
+        loop {
+            let Some(old) = self.store().get::<PluggableResource>(resource.id).await? else { return Ok(None) };
+            if old.turns != resource.turns || old.state != resource.state {
+                // Somebody else has settled it.
+                return Ok(Some(old));
+            }
+            let mut new = old.clone();
+            (new.state, new.pending) = (PluggableState::Active, None);
+            let mut set = ChangeSet::new(Cause::system("provider"));
+            let gone = match &ended {
+                Ok(left) => {
+                    (new.name, new.values) = (resource.name.clone(), resource.values.clone());
+                    if let Some(left) = left {
+                        take(&mut new, left);
+                    }
+                    new.state_reason = None;
+                    old.state == PluggableState::Deleting
+                }
+                Err(error) => {
+                    new.state_reason = Some(error.to_string());
+                    old.state == PluggableState::Creating
+                }
+            };
+            if gone {
+                set.delete(&old);
+            } else {
+                set.update(&old, &mut new);
+            }
+            match self.store().commit(set).await {
+                Ok(_) if refused => {
+                    return match ended {
+                        Err(error) => Err(error),
+                        Ok(_) => Ok(None),
+                    };
+                }
+                Ok(_) => return Ok((!gone).then_some(new)),
+                Err(sutler_store::Error::Conflict { .. }) if lost < LOST_RACES_MAX => lost += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn room_for_pluggable(&self, customer: Option<CustomerId>, seller: BillingEntityId) -> Result<(), Error> {
+        let index = self.store().index();
+        let used = match customer {
+            Some(customer) => index.count(Noun::PluggableResource, Field::Customer, customer.0.as_bytes()),
+            None => index.count(Noun::PluggableResource, Field::BillingEntity, seller.0.as_bytes()),
+        };
+        if used < PER_OWNER_MAX {
+            return Ok(());
+        }
+        Err(Error::Quota { what: "pluggable resources", limit: PER_OWNER_MAX as u64, used: used as u64, asked: 1 })
+    }
+
+    /// The keys of the values that are never shown of a kind of resource.
+    pub fn pluggable_secrets(&self, provider_type: &str) -> Vec<String> {
+        let secrets = |pointed: Pointed| match &pointed.point().kind {
+            PointKind::PluggableProvider(provider) if provider.provider_type == provider_type => {
+                definitions(provider).into_iter().filter(ValueDef::is_secret).map(|value| value.key).collect()
+            }
+            _ => Vec::new(),
+        };
+        self.inner.scripts.points().into_iter().flat_map(secrets).collect()
+    }
+
+    /// The pluggable providers that an owner has.
+    fn kinds(&self, path: &[BillingEntityId], customer: Option<CustomerId>) -> Vec<(Pointed, PluggablePoint)> {
+        let covers = |owner: Scope| owner.covers(path, customer);
+        let is_one = |pointed: Pointed| {
+            let PointKind::PluggableProvider(provider) = &pointed.point().kind else { return None };
+            let provider = provider.as_ref().clone();
+            Some((pointed, provider))
+        };
+        self.inner
+            .scripts
+            .points()
+            .into_iter()
+            .filter(|pointed| covers(pointed.script.owner))
+            .filter_map(is_one)
+            .collect()
+    }
+
+    async fn kind(
+        &self,
+        seller: BillingEntityId,
+        customer: Option<CustomerId>,
+        provider_type: &str,
+    ) -> Result<(Pointed, PluggablePoint), Error> {
+        let wanted = provider_type.to_uppercase();
+        let path = self.path(seller).await?;
+        let found = self.kinds(&path, customer).into_iter().find(|(_, provider)| provider.provider_type == wanted);
+        found.ok_or_else(|| {
+            let detail = format!("there is no provider of resources of the type `{provider_type}`");
+            Error::Invalid(vec![FieldError::new("provider_type", detail)])
+        })
+    }
+}
+
+fn may(caller: &Caller, execution: &Execution) -> bool {
+    level_of(caller, &execution.levels).unwrap_or(true)
+}
+
+pub(crate) fn definitions(provider: &PluggablePoint) -> Vec<ValueDef> {
+    provider.components.iter().flat_map(|component| component.values.clone()).collect()
+}
+
+fn subject(resource: &PluggableResource) -> Subject {
+    Subject {
+        id: resource.id.into(),
+        customer: resource.customer_id,
+        seller: resource.billing_entity_id,
+        bean: Some(pluggable_bean(resource)),
+    }
+}
+
+/// Takes in what the provider's function set: the name and the values.
+fn take(resource: &mut PluggableResource, left: &Bean) {
+    if let Some(name) = left.text("resourceName").filter(|name| validate::name("name", name).is_ok()) {
+        resource.name = name.to_owned();
+    }
+    if let Some(Value::Object(values)) = left.properties.get("resourceValues") {
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let values = values.iter().filter(|(_, value)| !value.is_null());
+        resource.values = values.map(|(key, value)| (key.clone(), text(value))).collect();
+    }
+}
+
+/// Refuses while something else is being done with a resource.
+fn at_rest(resource: &PluggableResource) -> Result<(), Error> {
+    match resource.state {
+        PluggableState::Active => Ok(()),
+        _ => Err(Error::State {
+            noun: Noun::PluggableResource,
+            id: resource.id.into(),
+            detail: "something is being done with this resource already; ask again when it is active".to_owned(),
+        }),
+    }
+}
+
+fn gone(id: PluggableResourceId) -> Error {
+    missing(Noun::PluggableResource, Uuid::from(id))
+}

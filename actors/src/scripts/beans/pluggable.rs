@@ -1,0 +1,77 @@
+//! Pluggable resources.
+
+use super::{Described, Property, id, set_keys, set_name, text};
+use serde_json::{Value, json};
+use sutler_lua::Bean;
+use sutler_model::{BillingEntityId, CustomerId, PluggableResource, ResourceKey, Timestamp, pluggable::PluggableState};
+
+impl Described for PluggableResource {
+    const KIND: &'static str = "PluggableResource";
+
+    fn properties() -> &'static [Property<Self>] {
+        type P = Property<PluggableResource>;
+        const PROPERTIES: &[P] = &[
+            P::new("resourceName", |r, _| Ok(r.name.as_str().into())).or_set(|r, v, _| set_name(&mut r.name, v)),
+            P::new("resourceKey", |r, b| Ok(b.keys(r))).or_set(|r, v, viewer| set_keys(&mut r.keys, v, viewer)),
+            P::new("providerType", |r, _| Ok(r.provider_type.as_str().into())),
+            P::new("providerUUID", |r, _| Ok(id(Some(r.script_id)))),
+            P::new("resourceValues", |r, _| Ok(json!(r.values))).or_set(|r, v, _| {
+                let values = v.as_object().ok_or("must be a map of texts")?;
+                let values = values.iter().filter(|(_, value)| !value.is_null());
+                r.values = values.map(|(key, value)| (key.clone(), text(value))).collect();
+                Ok(())
+            }),
+        ];
+        PROPERTIES
+    }
+
+    fn label(&self) -> String {
+        self.name.clone()
+    }
+
+    fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    fn resource_state(&self) -> &'static str {
+        match self.state {
+            PluggableState::Creating => "CREATING",
+            PluggableState::Active | PluggableState::Modifying => "ACTIVE",
+            PluggableState::Deleting => "TO_BE_DELETED",
+        }
+    }
+
+    fn customer(&self) -> Option<CustomerId> {
+        self.customer_id
+    }
+
+    fn billing_entity(&self) -> BillingEntityId {
+        self.billing_entity_id
+    }
+
+    fn keys(&self) -> &[ResourceKey] {
+        &self.keys
+    }
+}
+
+/// A resource as its provider's functions get it, with the name and values that are to be.
+pub(crate) fn pluggable_bean(resource: &PluggableResource) -> Bean {
+    let mut bean = Bean::new(PluggableResource::KIND)
+        .with("resourceUUID", resource.id.to_string())
+        .with("resourceType", "PLUGGABLE_RESOURCE")
+        .with("resourceName", resource.name.as_str())
+        .with("resourceState", resource.resource_state())
+        .with("resourceCreateDate", resource.created_at.0)
+        .with("billingEntityUUID", resource.billing_entity_id.to_string())
+        .with("providerType", resource.provider_type.as_str())
+        .with("providerUUID", resource.script_id.to_string())
+        .with("resourceValues", json!(resource.values));
+    if let Some(customer) = resource.customer_id {
+        bean = bean.with("customerUUID", customer.to_string());
+    }
+    let keys = resource
+        .keys
+        .iter()
+        .map(|key| json!({"name": key.name, "value": key.value, "type": crate::scripts::words::key_type(key.kind)}));
+    bean.with("resourceKey", keys.collect::<Vec<Value>>())
+}
