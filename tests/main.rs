@@ -10,6 +10,7 @@ mod copies;
 mod crash;
 mod customers;
 mod events;
+mod guide;
 mod idempotency;
 mod invoices;
 mod limits;
