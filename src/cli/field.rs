@@ -60,6 +60,10 @@ pub enum Kind {
     File,
     /// `NAME=VALUE`, given more than once: resource keys.
     Keys,
+    /// `KEY=VALUE`, given more than once: an object of texts.
+    Map,
+    /// JSON, or `@FILE` with JSON.
+    Json,
 }
 
 impl Field {
@@ -92,7 +96,9 @@ impl Field {
                 .value_parser(PossibleValuesParser::new(*words).map(Value::from))
                 .value_delimiter(',')
                 .action(ArgAction::Append),
-            Kind::Texts | Kind::Keys => arg.value_parser(|text: &str| self.kind.read(text)).action(ArgAction::Append),
+            Kind::Texts | Kind::Keys | Kind::Map => {
+                arg.value_parser(|text: &str| self.kind.read(text)).action(ArgAction::Append)
+            }
             _ => arg.value_parser(|text: &str| self.kind.read(text)),
         }
     }
@@ -105,6 +111,8 @@ impl Field {
             Kind::Time => "TIME",
             Kind::File => "FILE",
             Kind::Keys => "NAME=VALUE",
+            Kind::Map => "KEY=VALUE",
+            Kind::Json => "JSON|@FILE",
             Kind::Texts => "TEXT|@FILE",
             _ => return self.flag.to_uppercase(),
         };
@@ -117,6 +125,11 @@ impl Field {
             Kind::Switch(set) => given.get_flag(self.flag).then(|| serde_json::from_str(set).unwrap_or(Value::Null)),
             Kind::Texts | Kind::Keys | Kind::Choices(_) => {
                 Some(Value::Array(given.get_many::<Value>(self.flag)?.cloned().collect()))
+            }
+            Kind::Map => {
+                let pairs = given.get_many::<Value>(self.flag)?;
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                Some(pairs.map(|pair| (text(&pair["name"]), pair["value"].clone())).collect())
             }
             _ => given.get_one::<Value>(self.flag).cloned(),
         }
@@ -137,7 +150,11 @@ impl Kind {
                 None => Ok(Value::from(text)),
             },
             Self::File => read_text(text).map(Value::from),
-            Self::Keys => match text.split_once('=') {
+            Self::Json => {
+                let text = text.strip_prefix('@').map_or_else(|| Ok(text.to_owned()), read_text)?;
+                serde_json::from_str(&text).map_err(|e| format!("must be JSON: {e}"))
+            }
+            Self::Keys | Self::Map => match text.split_once('=') {
                 Some((name, value)) if !name.is_empty() => Ok(json!({"name": name, "value": value})),
                 _ => Err("must be NAME=VALUE".to_owned()),
             },

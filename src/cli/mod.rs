@@ -18,6 +18,7 @@ mod nouns;
 mod operator;
 mod output;
 mod profile;
+mod provider;
 mod session;
 mod terminal;
 mod tls;
@@ -84,6 +85,12 @@ enum Command {
     /// Order faults of the simulated drivers
     #[command(subcommand)]
     Simulate(operator::Simulate),
+    /// Settings and actions that scripts add to servers, customers and billing entities
+    #[command(subcommand)]
+    Provider(provider::Provider),
+    /// Reports that scripts make
+    #[command(subcommand)]
+    Report(provider::Report),
 }
 
 /// Commands on a server beside those of the table.
@@ -154,6 +161,7 @@ fn more(noun: &'static Noun) -> clap::Command {
         "job" => JobMore::augment_subcommands(command),
         "trigger" => TriggerMore::augment_subcommands(command),
         "invoice" => invoice::Invoice::augment_subcommands(command),
+        "pluggable-resource" => provider::Pluggable::augment_subcommands(command),
         _ => command,
     };
     // Each of these says what its own commands are about.
@@ -191,6 +199,8 @@ fn dispatch(matches: &ArgMatches) -> Result<(), Error> {
             Command::Usage(asked) => invoice::usage(&session()?, asked).await,
             Command::Quarantine(command) => operator::quarantine(&session()?, command).await,
             Command::Simulate(command) => operator::simulate(&session()?, command).await,
+            Command::Provider(command) => provider::provider(&session()?, command).await,
+            Command::Report(command) => provider::report(&session()?, command).await,
         }
     })
 }
@@ -218,6 +228,14 @@ async fn on_noun(session: &Session, noun: &'static Noun, given: &ArgMatches) -> 
             TriggerMore::Online(command) => trigger::run(session, command).await,
             TriggerMore::Check { file } => check::check(session.format, &file).await,
         },
+        "pluggable-resource" => {
+            let command = provider::Pluggable::from_arg_matches(given).map_err(misread)?;
+            let id = match &command {
+                provider::Pluggable::Act { resource, .. } => Some(session.id(noun, resource).await?),
+                provider::Pluggable::Kinds => None,
+            };
+            provider::pluggable(session, command, id).await
+        }
         "invoice" => invoice::run(session, invoice::Invoice::from_arg_matches(given).map_err(misread)?).await,
         other => unreachable!("`{other}` has no command `{verb}`"),
     }

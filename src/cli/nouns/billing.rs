@@ -3,6 +3,14 @@
 use super::{BARE, BY_CUSTOMER, BY_ENTITY, BY_NAME, CHANGE, NEW_NAME, Noun, OF_ENTITY, Verb, col};
 use crate::cli::field::{Field, Kind};
 
+/// What billing methods of scripts charge for.
+const CHARGES: Field = Field::may(
+    "charges",
+    "charges",
+    Kind::Json,
+    "What scripts charge for, a list of objects with component, resource_type, script_id, function and values",
+);
+
 /// Price plans.
 pub const PLAN: Noun = Noun {
     name: "plan",
@@ -27,12 +35,21 @@ pub const PLAN: Noun = Noun {
         Field::must("cpu-hour", "cpu_hour", Kind::Amount, "One vCPU of a running server, an hour"),
         Field::must("memory-gib-hour", "memory_gib_hour", Kind::Amount, "One GiB of memory, an hour"),
         Field::must("disk-gib-hour", "disk_gib_hour", Kind::Amount, "One GiB of disk, an hour"),
+        Field::may(
+            "unit-price",
+            "unit_price",
+            Kind::Amount,
+            "One unit of billing methods that charge in units; default: 1",
+        ),
+        CHARGES,
     ],
     update: &[
         Field::may("new-name", "name", Kind::Text, "Another name"),
         Field::may("cpu-hour", "cpu_hour", Kind::Amount, "One vCPU of a running server, an hour"),
         Field::may("memory-gib-hour", "memory_gib_hour", Kind::Amount, "One GiB of memory, an hour"),
         Field::may("disk-gib-hour", "disk_gib_hour", Kind::Amount, "One GiB of disk, an hour"),
+        Field::may("unit-price", "unit_price", Kind::Amount, "One unit of billing methods that charge in units"),
+        CHARGES,
     ],
     ..BARE
 };

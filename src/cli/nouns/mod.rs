@@ -91,6 +91,7 @@ pub const NOUNS: &[Noun] = &[
     resources::SERVER,
     resources::DISK,
     resources::IMAGE,
+    resources::PLUGGABLE,
     resources::NODE,
     accounts::CUSTOMER,
     accounts::BILLING_ENTITY,

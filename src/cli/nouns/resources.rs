@@ -172,3 +172,32 @@ pub const NODE: Noun = Noun {
     ],
     ..BARE
 };
+
+/// Resources of kinds that scripts add.
+pub const PLUGGABLE: Noun = Noun {
+    name: "pluggable-resource",
+    path: "pluggable-resources",
+    about: "Resources of kinds that scripts add",
+    named_by: Some("name"),
+    columns: &[
+        col("ID", "id"),
+        col("NAME", "name"),
+        col("TYPE", "provider_type"),
+        col("STATE", "state"),
+        col("CUSTOMER", "customer_id"),
+        col("REASON", "state_reason"),
+    ],
+    filters: &[BY_NAME, BY_CUSTOMER, Field::may("type", "provider_type", Kind::Text, "Only those of this type")],
+    verbs: EVERYTHING,
+    create: &[
+        NEW_NAME,
+        Field::must("type", "provider_type", Kind::Text, "Its type"),
+        Field::may("customer", "customer_id", Kind::Ref("customer"), "Whose it is (name or id); default: yours"),
+        Field::may("value", "values", Kind::Map, "What its form asks for"),
+    ],
+    update: &[
+        Field::may("new-name", "name", Kind::Text, "Another name"),
+        Field::may("value", "values", Kind::Map, "A value to set; those left out stay"),
+    ],
+    ..BARE
+};

@@ -1,0 +1,237 @@
+//! Settings and actions that scripts add to records, pluggable resources' actions, and reports.
+
+use super::{
+    client::Query,
+    error::Error,
+    output::{Column, lines, note},
+    session::Session,
+};
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+/// Commands of `provider`.
+#[derive(clap::Subcommand, Debug)]
+pub enum Provider {
+    /// List the settings that scripts add to a server, customer or billing entity
+    List {
+        /// Its id
+        resource: Uuid,
+    },
+    /// List what scripts' actions can be done with a server, customer or billing entity
+    Actions {
+        /// Its id
+        resource: Uuid,
+    },
+    /// Set values of a provider on a server, customer or billing entity; what is left out stays
+    Set {
+        /// Its id
+        resource: Uuid,
+        /// The provider's type
+        provider: String,
+        /// Each value
+        #[arg(required = true, value_name = "KEY=VALUE", value_parser = pair)]
+        values: Vec<(String, String)>,
+    },
+    /// Have a provider do something with a server, customer or billing entity
+    Act {
+        /// Its id
+        resource: Uuid,
+        /// The provider's type
+        provider: String,
+        /// The action
+        action: String,
+        /// What the action asks for
+        #[arg(value_name = "KEY=VALUE", value_parser = pair)]
+        parameters: Vec<(String, String)>,
+    },
+    /// List what was measured of a resource
+    Measurements {
+        /// Its id
+        resource: Uuid,
+    },
+}
+
+/// Commands of `report`.
+#[derive(clap::Subcommand, Debug)]
+pub enum Report {
+    /// List the reports that you may have made
+    List,
+    /// Have a report made
+    Make {
+        /// The block's id, as the list shows it
+        script: Uuid,
+        /// Its function
+        function: String,
+        /// What the report asks for
+        #[arg(value_name = "KEY=VALUE", value_parser = pair)]
+        values: Vec<(String, String)>,
+    },
+}
+
+/// Commands on a pluggable resource beside those of the table.
+#[derive(clap::Subcommand, Debug)]
+pub enum Pluggable {
+    /// List the kinds of resource that scripts add
+    Kinds,
+    /// Have its provider do something with a resource
+    Act {
+        /// Its name or id
+        resource: String,
+        /// The action
+        action: String,
+        /// What the action asks for
+        #[arg(value_name = "KEY=VALUE", value_parser = pair)]
+        parameters: Vec<(String, String)>,
+    },
+}
+
+const VALUES: &[Column] = &[
+    Column { title: "PROVIDER", at: "provider" },
+    Column { title: "KEY", at: "key" },
+    Column { title: "NAME", at: "name" },
+    Column { title: "VALUE", at: "value" },
+    Column { title: "READ ONLY", at: "read_only" },
+];
+const ACTIONS: &[Column] = &[
+    Column { title: "PROVIDER", at: "provider" },
+    Column { title: "ACTION", at: "key" },
+    Column { title: "NAME", at: "name" },
+    Column { title: "ANSWERS", at: "return_type" },
+];
+const MEASUREMENTS: &[Column] = &[
+    Column { title: "AT", at: "at" },
+    Column { title: "FUNCTION", at: "function" },
+    Column { title: "VALUES", at: "values" },
+];
+const KINDS: &[Column] = &[
+    Column { title: "TYPE", at: "provider.provider_type" },
+    Column { title: "NAME", at: "name" },
+    Column { title: "GROUP", at: "provider.provider_group" },
+    Column { title: "YOU MAY MAKE ONE", at: "can_create" },
+];
+const REPORTS: &[Column] = &[
+    Column { title: "SCRIPT", at: "script_id" },
+    Column { title: "FUNCTION", at: "function" },
+    Column { title: "NAME", at: "name" },
+    Column { title: "DESCRIPTION", at: "description" },
+];
+
+/// Runs a command of `provider`.
+///
+/// # Errors
+/// Those of the request.
+pub async fn provider(session: &Session, command: Provider) -> Result<(), Error> {
+    match command {
+        Provider::List { resource } => session.format.list(VALUES, &parts(session, resource, "values").await?),
+        Provider::Actions { resource } => session.format.list(ACTIONS, &parts(session, resource, "actions").await?),
+        Provider::Set { resource, provider, values } => {
+            let path = format!("resources/{resource}/providers/{}", word(&provider)?);
+            let request = session.client.request(Method::PATCH, &path, &Query::new());
+            session.client.send(request.json(&json!({ "values": map(values) }))).await?;
+            note(&format!("the settings of {provider} are set"));
+            Ok(())
+        }
+        Provider::Act { resource, provider, action, parameters } => {
+            let path = format!("resources/{resource}/providers/{}/actions/{}", word(&provider)?, word(&action)?);
+            act(session, &path, &json!({ "parameters": map(parameters) })).await
+        }
+        Provider::Measurements { resource } => {
+            let path = format!("resources/{resource}/measurements");
+            let (found, _) = session.client.list(&path, &Query::new(), usize::MAX).await?;
+            session.format.list(MEASUREMENTS, &found)
+        }
+    }
+}
+
+/// Runs a command of `report`.
+///
+/// # Errors
+/// Those of the request.
+pub async fn report(session: &Session, command: Report) -> Result<(), Error> {
+    match command {
+        Report::List => {
+            let body = session.client.get("reports").await?;
+            session.format.list(REPORTS, items(&body))
+        }
+        Report::Make { script, function, values } => {
+            let path = format!("reports/{script}/{}", word(&function)?);
+            act(session, &path, &json!({ "values": map(values) })).await
+        }
+    }
+}
+
+/// Runs a command of `pluggable-resource` that the table does not have; `id` is the resource's.
+///
+/// # Errors
+/// Those of the request.
+pub async fn pluggable(session: &Session, command: Pluggable, id: Option<String>) -> Result<(), Error> {
+    match (command, id) {
+        (Pluggable::Act { action, parameters, .. }, Some(id)) => {
+            let path = format!("pluggable-resources/{id}/actions/{}", word(&action)?);
+            act(session, &path, &json!({ "parameters": map(parameters) })).await
+        }
+        _ => {
+            let body = session.client.get("pluggable-providers").await?;
+            session.format.list(KINDS, items(&body))
+        }
+    }
+}
+
+/// Sends what an action or a report is asked with, and prints what came back.
+async fn act(session: &Session, path: &str, body: &Value) -> Result<(), Error> {
+    let request = session.client.request(Method::POST, path, &Query::new()).json(body);
+    let answer = session.client.send(request).await?.body;
+    if session.format != super::output::Format::Table {
+        return session.format.record(&answer);
+    }
+    if answer["return_type"].is_null() {
+        note(&format!("it goes on; `sutler run show {}` tells how it went", answer["run_id"].as_str().unwrap_or("")));
+        return Ok(());
+    }
+    match &answer["content"] {
+        Value::String(text) => lines(&format!("{}\n", super::output::harmless(text))),
+        Value::Null => {
+            note("done");
+            Ok(())
+        }
+        content => session.format.record(content),
+    }
+}
+
+/// The values or actions of all providers of a record, each with its provider.
+async fn parts(session: &Session, resource: Uuid, part: &str) -> Result<Vec<Value>, Error> {
+    let body = session.client.get(&format!("resources/{resource}/providers")).await?;
+    let mut all = Vec::new();
+    for form in items(&body) {
+        for each in form[part].as_array().map(Vec::as_slice).unwrap_or_default() {
+            let mut each = each.clone();
+            each["provider"] = form["provider_type"].clone();
+            all.push(each);
+        }
+    }
+    Ok(all)
+}
+
+fn items(body: &Value) -> &[Value] {
+    body["items"].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn map(pairs: Vec<(String, String)>) -> Map<String, Value> {
+    pairs.into_iter().map(|(key, value)| (key, Value::from(value))).collect()
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("must be KEY=VALUE".to_owned()),
+    }
+}
+
+/// A word that goes into a path as it is.
+fn word(text: &str) -> Result<&str, Error> {
+    match !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
+        true => Ok(text),
+        false => Err(Error::Usage(format!("`{text}` must be letters, digits, `_` and `-`"))),
+    }
+}
