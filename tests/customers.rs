@@ -74,3 +74,25 @@ async fn a_warning_level_is_set_kept_and_taken_away() {
         assert_eq!(reply.fields(), ["warning_level"]);
     }
 }
+
+#[tokio::test]
+async fn a_customer_is_deleted_with_its_servers_by_jobs_below_one() {
+    let world = World::new().await;
+    for name in ["web-1", "web-2"] {
+        world.running_server(&world.ada.client, name).await;
+    }
+    let path = format!("/customers/{}", world.ada.id);
+    world.ada.client.delete(&format!("{path}?cascade=true")).await.problem(403, "forbidden");
+    world.bob.client.delete(&path).await.problem(404, "not_found");
+    let refused = world.admin.delete(&path).await.problem(409, "state");
+    assert!(refused.body["detail"].as_str().unwrap().contains("still has 2 servers"), "{}", refused.text);
+    let job = world.admin.delete(&format!("{path}?cascade=true")).await.expect(202);
+    assert_eq!((&job.body["kind"], &job.body["item_id"]), (&json!("delete_customer"), &json!(world.ada.id)));
+    let done = world.admin.finished(&job.id()).await;
+    assert_eq!(done["state"], "successful", "{done}");
+    let below = world.admin.get(&format!("/jobs?parent_id={}", job.id())).await.expect(200);
+    let kinds: Vec<_> = below.items().iter().map(|job| (job["kind"].clone(), job["state"].clone())).collect();
+    assert_eq!(kinds, vec![(json!("delete_server"), json!("successful")); 2]);
+    assert_eq!(world.admin.get(&path).await.expect(200).body["status"], "closed");
+    assert!(world.admin.get(&format!("/servers?customer_id={}", world.ada.id)).await.items().is_empty());
+}

@@ -37,7 +37,8 @@ async fn tell_of_jobs(core: &Core, servers: &Registry<ServerActor>, older_than_m
             Ok(_) => continue,
             Err(error) => return tracing::warn!("unfinished jobs could not be read: {error}"),
         };
-        if let Err(error) = servers.ask(job.input.server_id().into(), JobAccepted(JobId(id))).await {
+        let Some(server) = job.input.server_id() else { continue };
+        if let Err(error) = servers.ask(server.into(), JobAccepted(JobId(id))).await {
             tracing::warn!(job = %id, "the server's actor was not told of its job yet: {error}");
         }
     }

@@ -20,8 +20,8 @@ use crate::{
 use std::collections::VecDeque;
 use sutler_drivers::compute::GuestState;
 use sutler_model::{
-    Cause, Customer, CustomerStatus, Evidence, Job, JobId, JobInput, JobState, Noun, Server, ServerId, ServerState,
-    StepState, Timestamp, Wanted,
+    BillingEntityId, Cause, Customer, CustomerId, CustomerStatus, Evidence, Job, JobId, JobInput, JobState, Noun,
+    Server, ServerId, ServerState, StepState, Timestamp, Wanted,
 };
 use sutler_store::{ChangeSet, Field, Filter, Order, PageRequest};
 use uuid::Uuid;
@@ -268,17 +268,33 @@ pub(crate) fn new_job(
     cause: Cause,
     user: Option<sutler_model::UserId>,
 ) -> Job {
+    let item = (Noun::Server, server.id.into(), server.name.as_str());
+    job_on(core, item, (server.customer_id, server.billing_entity_id), input, cause, user)
+}
+
+/// A job on a record of a customer, ready to be accepted. What a job asks for is done by a job below it.
+pub(crate) fn job_on(
+    core: &Core,
+    (item_noun, item_id, item_name): (Noun, Uuid, &str),
+    (customer_id, billing_entity_id): (CustomerId, BillingEntityId),
+    input: JobInput,
+    cause: Cause,
+    user: Option<sutler_model::UserId>,
+) -> Job {
     let at = core.now();
     Job {
         id: core.new_id(),
         version: 0,
-        item_noun: Noun::Server,
-        item_id: server.id.into(),
-        item_name: server.name.clone(),
-        customer_id: server.customer_id,
-        billing_entity_id: server.billing_entity_id,
+        item_noun,
+        item_id,
+        item_name: item_name.to_owned(),
+        customer_id,
+        billing_entity_id,
         user_id: user,
-        parent_id: None,
+        parent_id: match cause {
+            Cause::Job { job_id } => Some(job_id),
+            _ => None,
+        },
         state: JobState::NotStarted,
         current: Some(StepState { step: first_step(&input).to_owned(), attempts: 0, since: at }),
         done: Vec::new(),

@@ -133,6 +133,7 @@ impl System {
         system.resume_pluggables().await?;
         system.spawn(keep_time(core.clone(), servers.clone()));
         system.spawn(keeper::keep(core.clone(), servers));
+        system.resume_deletions().await?;
         let spread = core.settings.node_poll_ms / u64::try_from(enrolled.len().max(1)).unwrap_or(1);
         for (i, id) in (0..).zip(enrolled) {
             // The first look at once for a few nodes, spread over a poll interval for thousands.
@@ -171,7 +172,7 @@ impl System {
         }
     }
 
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let task = self.inner.core.runtime.spawn(task);
         self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(task);
     }

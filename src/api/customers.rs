@@ -3,7 +3,8 @@
 use super::{
     Api, Shared,
     common::{Answer, find, folded, hide_keys, nullable, words},
-    extract::{Id, IfMatch, Input, Params, Who},
+    extract::{Id, IfMatch, Input, Key, Params, Who},
+    jobs::JobView,
     once::once,
     page::{Listed, Listing, Paging, Shown, list, show},
     reach::{Reach, key},
@@ -22,9 +23,11 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The routes of this noun.
 pub fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new()
-        .routes(routes!(list_customers, create_customer))
-        .routes(routes!(show_customer, update_customer))
+    OpenApiRouter::new().routes(routes!(list_customers, create_customer)).routes(routes!(
+        show_customer,
+        update_customer,
+        delete_customer
+    ))
 }
 
 /// Filters of the list of customers.
@@ -156,6 +159,35 @@ async fn show_customer(
     let customer: Customer = find(&api, &caller, id).await?;
     let version = customer.version;
     reply::unless_known(&headers, version, show(version, &view(customer, &caller), shown.fields.as_deref()))
+}
+
+/// How far a deletion goes.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct HowDeleted {
+    /// Its servers too, each by a job below the one answered; without it a customer that has servers stays.
+    #[serde(default)]
+    cascade: bool,
+}
+
+/// Delete a customer.
+///
+/// It is closed rather than forgotten, for its invoices are kept.
+#[utoipa::path(delete, path = "/customers/{id}", tag = "customers", params(("id" = CustomerId, Path), HowDeleted),
+    responses((status = 202, description = "Accepted; the job deletes it.", body = JobView)))]
+async fn delete_customer(
+    State(api): State<Arc<Api>>,
+    Who(caller): Who,
+    Id(id): Id<CustomerId>,
+    Params(how): Params<HowDeleted>,
+    if_match: IfMatch,
+    Key(key): Key,
+) -> Answer {
+    let demand = if_match.demand(api.store().index().version(Noun::Customer, id.0));
+    let deleted = api.system.delete_customer(&caller, id, how.cascade, demand, key).await;
+    let job = deleted.map_err(|e| if_match.problem(e))?;
+    reply::accepted(&job, &JobView::of(job.clone(), &caller))
 }
 
 /// Change a customer.

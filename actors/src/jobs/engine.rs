@@ -81,6 +81,8 @@ impl Engine {
             JobInput::StopServer { force, .. } => self.work(StopServer { force }, job, family).await,
             JobInput::RebootServer { force, .. } => self.work(RebootServer::new(force), job, family).await,
             JobInput::DeleteServer { .. } => self.work(DeleteServer, job, family).await,
+            // Has no step of its own; see `ops/deletion.rs`.
+            JobInput::DeleteCustomer { .. } => Ok(job),
         };
         gauge!("sutler_jobs_running").decrement(1);
         let job = ended?;
@@ -116,7 +118,10 @@ async fn load(core: &Core, id: JobId) -> Result<(Job, Family), Error> {
         .store
         .read(move |s| {
             let Some(job) = s.get::<Job>(id)? else { return Ok(None) };
-            let family = Family::load(s, job.input.server_id())?;
+            let family = match job.input.server_id() {
+                Some(server) => Family::load(s, server)?,
+                None => Family::default(),
+            };
             Ok(Some((job, family)))
         })
         .await?;

@@ -88,18 +88,21 @@ async fn begin(core: &Core, servers: &Registry<ServerActor>, id: JobId) -> Resul
     loop {
         let read = core.store.read(move |snapshot| {
             let Some(job) = snapshot.get::<Job>(id)? else { return Ok(None) };
-            let family = Family::load(snapshot, job.input.server_id())?;
+            let Some(server) = job.input.server_id() else { return Ok(None) };
+            let family = Family::load(snapshot, server)?;
             let customer = snapshot.get::<Customer>(job.customer_id)?;
-            Ok(customer.map(|customer| (job, family, customer)))
+            Ok(customer.map(|customer| (job, server, family, customer)))
         });
-        let Some((job, family, customer)) = read.await?.filter(|(job, ..)| job.scheduled) else { return Ok(()) };
+        let Some((job, server, family, customer)) = read.await?.filter(|(job, ..)| job.scheduled) else {
+            return Ok(());
+        };
         let at = core.now();
         let (mut new_job, mut new_family) = (job.clone(), family.clone());
         new_job.scheduled = false;
         let refused = match (&family.server, action(&job.input)) {
             (None, _) => Some("the server is gone".to_owned()),
             (Some(_), None) => None,
-            (Some(server), Some(action)) => match allowed(server, &customer, action) {
+            (Some(record), Some(action)) => match allowed(record, &customer, action) {
                 Ok(_) => {
                     accept(&mut new_family, action, &job, at);
                     None
@@ -120,7 +123,7 @@ async fn begin(core: &Core, servers: &Registry<ServerActor>, id: JobId) -> Resul
         match core.store.commit(set).await {
             Ok(_) if begins => {
                 // If the actor does not hear, the keeper tells again.
-                if let Err(error) = servers.ask(job.input.server_id().into(), JobAccepted(id)).await {
+                if let Err(error) = servers.ask(server.into(), JobAccepted(id)).await {
                     tracing::warn!(job = %id, "the server's actor was not told of its job yet: {error}");
                 }
                 return Ok(());
@@ -135,7 +138,7 @@ async fn begin(core: &Core, servers: &Registry<ServerActor>, id: JobId) -> Resul
 /// What a job does with a server that is there.
 const fn action(input: &JobInput) -> Option<ServerAction> {
     match input {
-        JobInput::CreateServer { .. } => None,
+        JobInput::CreateServer { .. } | JobInput::DeleteCustomer { .. } => None,
         JobInput::StartServer { .. } => Some(ServerAction::Start),
         JobInput::StopServer { force, .. } => Some(ServerAction::Stop { force: *force }),
         JobInput::RebootServer { force, .. } => Some(ServerAction::Reboot { force: *force }),

@@ -32,6 +32,7 @@ pub(crate) fn first_step(input: &JobInput) -> &'static str {
         JobInput::StopServer { .. } => StopServer::FIRST.name(),
         JobInput::RebootServer { .. } => RebootServer::FIRST.name(),
         JobInput::DeleteServer { .. } => DeleteServer::FIRST.name(),
+        JobInput::DeleteCustomer { .. } => "delete_servers",
     }
 }
 

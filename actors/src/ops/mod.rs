@@ -4,6 +4,7 @@ mod billing;
 mod calls;
 mod charges;
 mod customers;
+mod deletion;
 mod images;
 mod keys;
 mod measurements;

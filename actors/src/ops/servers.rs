@@ -282,8 +282,11 @@ impl System {
             set.update(&old, &mut new);
             match self.store().commit(set).await {
                 Ok(_) => {
-                    if old.scheduled && !new.state.is_final() {
-                        self.wake(new.input.server_id(), new.id);
+                    if let Some(server) = new.input.server_id()
+                        && old.scheduled
+                        && !new.state.is_final()
+                    {
+                        self.wake(server, new.id);
                     }
                     return Ok(new);
                 }
@@ -311,7 +314,7 @@ impl System {
     }
 
     /// The job of an earlier request under the same key.
-    async fn earlier_job(
+    pub(super) async fn earlier_job(
         &self,
         customer: &Customer,
         user: Option<UserId>,
@@ -333,7 +336,7 @@ impl System {
     }
 
     /// Two requests with one key at the same time: the second gets the job of the first.
-    async fn lost_to_the_same_key(
+    pub(super) async fn lost_to_the_same_key(
         &self,
         customer: &Customer,
         user: Option<UserId>,
@@ -348,7 +351,7 @@ impl System {
         Err(error.into())
     }
 
-    fn room_for_a_job(&self) -> Result<(), Error> {
+    pub(super) fn room_for_a_job(&self) -> Result<(), Error> {
         let jobs = |pending: &[u8]| self.store().index().count(Noun::Job, Field::Pending, pending);
         let waiting = jobs(b"1") + jobs(b"later");
         if waiting < self.inner.core.settings.jobs_waiting_max {
@@ -456,7 +459,7 @@ impl System {
     }
 }
 
-fn take_key(job: &mut Job, key: Option<&Idempotency>) {
+pub(super) fn take_key(job: &mut Job, key: Option<&Idempotency>) {
     job.idempotency_key = key.map(|k| k.key.clone());
     job.request_hash = key.map(|k| k.request_hash.clone());
 }

@@ -1,5 +1,6 @@
 //! The triggers over a running system: the store, the Lua runtime and the jobs are the real ones.
 
+mod children;
 mod data;
 mod exceptions;
 mod metadata;

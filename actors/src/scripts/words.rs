@@ -54,6 +54,8 @@ pub(crate) const fn job_type(input: &JobInput) -> &'static str {
         JobInput::StopServer { force: false, .. } => "SHUTDOWN_SERVER",
         JobInput::RebootServer { .. } => "REBOOT_SERVER",
         JobInput::DeleteServer { .. } => "DELETE_SERVER",
+        // Its item says of what.
+        JobInput::DeleteCustomer { .. } => "DELETE_RESOURCE",
     }
 }
 

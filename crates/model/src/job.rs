@@ -85,6 +85,11 @@ pub enum JobInput {
         /// Which.
         server_id: ServerId,
     },
+    /// Deletes a customer's servers, each by a job of its own below this one, and closes the customer.
+    DeleteCustomer {
+        /// Which.
+        customer_id: CustomerId,
+    },
 }
 
 impl JobInput {
@@ -96,17 +101,19 @@ impl JobInput {
             Self::StopServer { .. } => "stop_server",
             Self::RebootServer { .. } => "reboot_server",
             Self::DeleteServer { .. } => "delete_server",
+            Self::DeleteCustomer { .. } => "delete_customer",
         }
     }
 
-    /// The server the job works on.
-    pub const fn server_id(&self) -> ServerId {
+    /// The server the job works on; none for a job that is carried out by others below it.
+    pub const fn server_id(&self) -> Option<ServerId> {
         match self {
             Self::CreateServer { server_id, .. }
             | Self::StartServer { server_id }
             | Self::StopServer { server_id, .. }
             | Self::RebootServer { server_id, .. }
-            | Self::DeleteServer { server_id } => *server_id,
+            | Self::DeleteServer { server_id } => Some(*server_id),
+            Self::DeleteCustomer { .. } => None,
         }
     }
 }

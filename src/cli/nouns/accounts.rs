@@ -1,8 +1,8 @@
 //! Who sells, buys and signs in.
 
 use super::{
-    Action, BARE, BY_CUSTOMER, BY_ENTITY, BY_NAME, CHANGE, EVERYTHING, KEYS, MAKE, NEW_NAME, Noun, OF_ENTITY, Request,
-    Verb, col,
+    Action, BARE, BY_CUSTOMER, BY_ENTITY, BY_NAME, EVERYTHING, KEYS, MAKE, NEW_NAME, Noun, OF_ENTITY, Request, Verb,
+    col,
 };
 use crate::cli::field::{Field, Kind};
 use serde_json::json;
@@ -51,7 +51,7 @@ pub const CUSTOMER: Noun = Noun {
         col("INVOICED_UNTIL", "invoiced_until"),
     ],
     filters: &[BY_NAME, BY_ENTITY],
-    verbs: CHANGE,
+    verbs: EVERYTHING,
     create: &[
         NEW_NAME,
         OF_ENTITY,

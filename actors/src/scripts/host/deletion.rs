@@ -2,12 +2,12 @@
 //!
 //! What is gone or going already is no error: a script asks twice in one run, and a repeated run asks again.
 
-use super::{Platform, ask::Ask, done::Done, failed, list::sees, operations::noun_of, refusal, wait};
-use crate::{CustomerPatch, Error, ImagePatch, ServerAction, ops::missing};
+use super::{ask::Ask, done::Done, failed, list::sees, operations::noun_of, refusal};
+use crate::{Error, ImagePatch, ServerAction, ops::missing};
 use serde_json::Value;
 use sutler_lua::HostError;
 use sutler_model::{
-    Cause, Customer, CustomerId, CustomerStatus, ImageId, ImageState, Job, JobId, JobInput, Noun, ScriptId, ScriptRun,
+    Cause, Customer, CustomerId, CustomerStatus, ImageId, ImageState, Job, JobInput, Noun, ScriptId, ScriptRun,
     ServerId, User, UserId,
 };
 use sutler_store::{Error as StoreError, Field, Filter, Op, Order, PageRequest};
@@ -122,7 +122,6 @@ const fn kind(noun: Noun) -> &'static str {
     match noun {
         Noun::User => "DELETE_USER",
         Noun::Image => "DELETE_IMAGE_TEMPLATE",
-        Noun::Customer => "DELETE_CUSTOMER",
         _ => "DELETE_RESOURCE",
     }
 }
@@ -154,36 +153,17 @@ async fn script(ask: &Ask<'_>, id: ScriptId) -> Result<Value, HostError> {
     finished(ask, Noun::Script, id.into(), &script.name, None)
 }
 
-/// A customer is closed and kept for its invoices; with `cascade` after its servers are gone, which the script waits for.
+/// A customer is closed and kept for its invoices; with `cascade` after its servers are gone. The script may wait for that.
 async fn customer(ask: &Ask<'_>, id: CustomerId, cascade: bool) -> Result<Value, HostError> {
     let system = ask.platform.system()?;
     let customer: Customer = system.customer(ask.caller, id).await.map_err(refusal)?;
-    if customer.status != CustomerStatus::Closed {
-        if cascade {
-            empty(ask.platform, ask, id).await?;
+    match system.delete_customer(ask.caller, id, cascade, None, Some(ask.key())).await {
+        Ok(job) => ask.answer(job).await,
+        Err(Error::State { .. }) if customer.status == CustomerStatus::Closed => {
+            finished(ask, Noun::Customer, id.into(), &customer.name, Some(id))
         }
-        let patch = CustomerPatch { status: Some(CustomerStatus::Closed), ..CustomerPatch::default() };
-        system.update_customer(ask.caller, id, None, patch).await.map_err(refusal)?;
+        Err(error) => Err(refusal(error)),
     }
-    finished(ask, Noun::Customer, id.into(), &customer.name, Some(id))
-}
-
-/// Deletes all servers of a customer and waits until they are gone.
-async fn empty(platform: &Platform, ask: &Ask<'_>, id: CustomerId) -> Result<(), HostError> {
-    let system = platform.system()?;
-    let mut jobs: Vec<JobId> = Vec::new();
-    for server in platform.store.index().ids(Noun::Server, Field::Customer, id.0.as_bytes()) {
-        let key = ask.key_of(&format!(":{server}"));
-        match system.act_on_server(ask.caller, ServerId(server), ServerAction::Delete, None, Some(key)).await {
-            Ok(job) => jobs.push(job.id),
-            Err(Error::NotFound { .. }) => {}
-            Err(error) => return Err(refusal(error)),
-        }
-    }
-    for job in jobs {
-        wait::ended(platform, job).await?;
-    }
-    Ok(())
 }
 
 fn finished(ask: &Ask<'_>, noun: Noun, id: Uuid, name: &str, customer: Option<CustomerId>) -> Result<Value, HostError> {

@@ -143,11 +143,14 @@ async fn an_administrators_script_makes_sellers_and_customers_and_closes_them() 
         print(string.match(select(2, pcall(function()
             return adminAPI:deleteResource(customer:getResourceUUID(), false, nil)
         end)), "still has %d servers"))
-        print(adminAPI:deleteResource(customer:getResourceUUID(), true, nil):getJobType():name())
+        local gone = adminAPI:deleteResource(customer:getResourceUUID(), true, nil)
+        print(gone:getJobType():name(), gone:getItemType():name())
+        adminAPI:waitForJob(gone:getResourceUUID(), false)
         print(adminAPI:getResource(customer:getResourceUUID(), false):getStatus():name())
     "#;
     let run = once(&bench, Scope::Provider, &body.replace("IMAGE", &bench.image.to_string())).await;
-    let expected = "CREATE_BILLING_ENTITY\tProvider\nMade\t3\t5\nstill has 1 servers\nDELETE_CUSTOMER\nCLOSED\n";
+    let expected =
+        "CREATE_BILLING_ENTITY\tProvider\nMade\t3\t5\nstill has 1 servers\nDELETE_RESOURCE\tCUSTOMER\nCLOSED\n";
     assert_eq!(run.log, expected, "{run:#?}");
     assert!(bench.server("of-made").await.is_none());
     let customers = all::<Customer>(&bench.system).await;

@@ -1,0 +1,276 @@
+//! Deleting a customer with all it has: a job that is carried out by others below it.
+//!
+//! Its servers are deleted by jobs of their own, which are asked for again under the same keys after a restart; then the
+//! customer is closed. It is kept, for its invoices are. Where a server cannot be deleted the job fails, and what is gone is
+//! gone: asking again deletes the rest. Cancelled, it begins no more deletions.
+
+use super::{
+    reach::{missing, unchanged},
+    servers::take_key,
+};
+use crate::{Caller, Error, Idempotency, ServerAction, System, caller::job_cause, server::job_on};
+use std::time::Duration;
+use sutler_model::{
+    Customer, CustomerId, CustomerStatus, Job, JobError, JobId, JobInput, JobState, Noun, Permission, Role, Scope,
+    ServerId, StepState, Timestamp, TriggerType,
+};
+use sutler_store::{ChangeSet, Error as StoreError, Field};
+
+/// Pause before a deletion that could not go on is taken up again.
+const TROUBLE: Duration = Duration::from_millis(500);
+/// Times that servers made meanwhile are deleted too, before the customer is told to stop.
+const ROUNDS: usize = 10;
+
+impl System {
+    /// Accepts a job that deletes a customer: with `cascade` its servers too, without only if it has none.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::State`] when it has servers or is closed, [`Error::Stale`],
+    /// [`Error::Refused`], [`Error::KeyReused`], [`Error::Busy`].
+    pub async fn delete_customer(
+        &self,
+        caller: &Caller,
+        id: CustomerId,
+        cascade: bool,
+        if_match: Option<u64>,
+        key: Option<Idempotency>,
+    ) -> Result<Job, Error> {
+        caller.must(Permission::CustomersWrite)?;
+        caller.must(Permission::ServersWrite)?;
+        let customer = self.customer(caller, id).await?;
+        if caller.role.is_customer() {
+            return Err(Error::Forbidden(Permission::BillingWrite));
+        }
+        if let Some(job) = self.earlier_job(&customer, caller.user_id, key.as_ref()).await? {
+            return Ok(job);
+        }
+        unchanged(&customer, if_match)?;
+        let refuse = |detail: String| Error::State { noun: Noun::Customer, id: id.into(), detail };
+        if customer.status == CustomerStatus::Closed {
+            return Err(refuse("the customer is closed already".to_owned()));
+        }
+        if let Some(job) = self.deletion_of(id).await? {
+            return Ok(job);
+        }
+        let servers = self.servers_of(id).len();
+        if servers > 0 && !cascade {
+            return Err(refuse(format!(
+                "the customer still has {servers} servers; delete them first, or with `cascade`"
+            )));
+        }
+        self.room_for_a_job()?;
+        let scripts = &self.inner.scripts;
+        let _decided = scripts.before(caller, TriggerType::PreDelete, &mut customer.clone()).await?;
+        let item = (Noun::Customer, id.into(), customer.name.as_str());
+        let whose = (id, customer.billing_entity_id);
+        let input = JobInput::DeleteCustomer { customer_id: id };
+        let mut job = job_on(&self.inner.core, item, whose, input, caller.cause.clone(), caller.user_id);
+        take_key(&mut job, key.as_ref());
+        let _accepted = scripts.before_acceptance(&caller.into(), &job).await?;
+        let mut set = ChangeSet::new(caller.cause.clone());
+        set.require(&customer).create(&mut job);
+        if let Err(error) = self.store().commit(set).await {
+            return self.lost_to_the_same_key(&customer, caller.user_id, key.as_ref(), error).await;
+        }
+        self.carry_on(job.id);
+        Ok(job)
+    }
+
+    /// Takes up the deletions that a restart interrupted.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub(crate) async fn resume_deletions(&self) -> Result<(), Error> {
+        for id in self.store().index().ids(Noun::Job, Field::Pending, b"1") {
+            let job = self.store().get::<Job>(id).await?;
+            if let Some(job) = job.filter(|job| matches!(job.input, JobInput::DeleteCustomer { .. })) {
+                self.carry_on(job.id);
+            }
+        }
+        Ok(())
+    }
+
+    fn servers_of(&self, id: CustomerId) -> Vec<ServerId> {
+        let found = self.store().index().ids(Noun::Server, Field::Customer, id.0.as_bytes());
+        found.into_iter().map(ServerId).collect()
+    }
+
+    /// The deletion of a customer that is under way.
+    async fn deletion_of(&self, id: CustomerId) -> Result<Option<Job>, Error> {
+        for job in self.store().index().ids(Noun::Job, Field::Subject, id.0.as_bytes()) {
+            let job = self.store().get::<Job>(job).await?.filter(|job| !job.state.is_final());
+            if job.is_some() {
+                return Ok(job);
+            }
+        }
+        Ok(None)
+    }
+
+    fn carry_on(&self, id: JobId) {
+        let system = self.clone();
+        self.spawn(async move {
+            loop {
+                match system.work_on(id).await {
+                    Ok(()) => return,
+                    Err(Error::Store(error @ StoreError::Stopped(_))) => {
+                        return tracing::warn!(job = %id, %error, "a deletion is left for the next start");
+                    }
+                    Err(error) => tracing::warn!(job = %id, %error, "a deletion waits"),
+                }
+                tokio::time::sleep(TROUBLE).await;
+            }
+        });
+    }
+
+    /// Carries out a deletion, from wherever it stands to its end.
+    async fn work_on(&self, id: JobId) -> Result<(), Error> {
+        let Some(job) = self.store().get::<Job>(id).await?.filter(|job| !job.state.is_final()) else { return Ok(()) };
+        if job.state == JobState::NotStarted && !job.cancel_requested {
+            match self.inner.scripts.before_turn(&job, JobState::InProgress).await {
+                Err(error @ Error::Refused { .. }) => return self.end(id, Some(failure("refused", &error))).await,
+                asked => asked?,
+            }
+            self.turn(id, |job, at| {
+                job.state = JobState::InProgress;
+                job.started_at.get_or_insert(at);
+            })
+            .await?;
+        }
+        let mut failed = None;
+        for _ in 0..ROUNDS {
+            if failed.is_some() || self.servers_of(job.customer_id).is_empty() {
+                break;
+            }
+            failed = self.delete_servers(&job).await?;
+        }
+        if failed.is_none() && !self.servers_of(job.customer_id).is_empty() {
+            let message = "the customer makes servers as fast as they are deleted; suspend it first".to_owned();
+            failed = Some(JobError { code: "servers_left".to_owned(), message, operator_message: None });
+        }
+        self.end(id, failed).await
+    }
+
+    /// Deletes what servers there are now, and waits for it; answers why that failed or was called off.
+    async fn delete_servers(&self, job: &Job) -> Result<Option<JobError>, Error> {
+        // Before the first job is looked at, so that no end falls between.
+        let mut feed = self.store().watch();
+        let caller = Caller {
+            user_id: job.user_id,
+            scope: Scope::Customer(job.customer_id),
+            role: Role::CustomerAdmin,
+            permissions: vec![Permission::ServersWrite],
+            billing_entity_id: job.billing_entity_id,
+            customer_id: Some(job.customer_id),
+            cause: job_cause(job.id),
+        };
+        let (mut children, mut failed) = (Vec::new(), None);
+        for server in self.servers_of(job.customer_id) {
+            if self.is_called_off(job.id).await? {
+                return Ok(Some(called_off()));
+            }
+            let key = Idempotency { key: format!("{}:{server}", job.id), request_hash: String::new() };
+            match self.act_on_server(&caller, server, ServerAction::Delete, None, Some(key)).await {
+                Ok(child) => children.push(child.id),
+                Err(Error::NotFound { .. }) => {}
+                Err(error @ (Error::Refused { .. } | Error::State { .. })) => failed = Some(failure("refused", &error)),
+                Err(error) => return Err(error),
+            }
+        }
+        while let Some(child) = children.last() {
+            match self.store().get::<Job>(*child).await? {
+                Some(ended) if !ended.state.is_final() => {
+                    if self.is_called_off(job.id).await? {
+                        return Ok(Some(called_off()));
+                    }
+                    if feed.changed().await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                }
+                ended => {
+                    if let Some(ended) = ended.filter(|ended| ended.state != JobState::Successful) {
+                        failed.get_or_insert_with(|| left(&ended));
+                    }
+                    children.pop();
+                }
+            }
+        }
+        Ok(failed)
+    }
+
+    async fn is_called_off(&self, id: JobId) -> Result<bool, Error> {
+        Ok(self.store().get::<Job>(id).await?.is_some_and(|job| job.cancel_requested))
+    }
+
+    /// Ends a deletion; one that did not fail closes its customer in the same commit.
+    async fn end(&self, id: JobId, failed: Option<JobError>) -> Result<(), Error> {
+        let job = self.store().get::<Job>(id).await?.ok_or_else(|| missing(Noun::Job, id.into()))?;
+        let state = match &failed {
+            None => JobState::Successful,
+            Some(error) if error.code == "cancelled" => JobState::Cancelled,
+            Some(_) => JobState::Failed,
+        };
+        match self.inner.scripts.before_turn(&job, state).await {
+            // The work is done or not by now.
+            Ok(()) | Err(Error::Refused { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        loop {
+            let customer_id = job.customer_id;
+            let read = self.store().read(move |s| Ok((s.get::<Job>(id)?, s.get::<Customer>(customer_id)?)));
+            let (Some(old), Some(customer)) = read.await? else { return Ok(()) };
+            let (mut new, mut closed, at) = (old.clone(), customer.clone(), self.inner.core.now());
+            new.state = state;
+            new.error.clone_from(&failed);
+            new.current = None;
+            new.finished_at = Some(at);
+            let mut set = ChangeSet::new(job_cause(id));
+            if failed.is_none() {
+                new.done = vec!["delete_servers".to_owned(), "close_customer".to_owned()];
+                new.progress_percent = 100;
+                closed.status = CustomerStatus::Closed;
+                set.update(&customer, &mut closed);
+            }
+            set.update(&old, &mut new);
+            match self.store().commit(set).await {
+                Ok(_) => return Ok(()),
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Changes the record of a deletion under way.
+    async fn turn(&self, id: JobId, change: impl Fn(&mut Job, Timestamp) + Send) -> Result<(), Error> {
+        loop {
+            let Some(old) = self.store().get::<Job>(id).await? else { return Ok(()) };
+            let (mut new, at) = (old.clone(), self.inner.core.now());
+            change(&mut new, at);
+            new.current = Some(StepState { step: "delete_servers".to_owned(), attempts: 0, since: at });
+            let mut set = ChangeSet::new(job_cause(id));
+            set.update(&old, &mut new);
+            match self.store().commit(set).await {
+                Ok(_) => return Ok(()),
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+fn failure(code: &str, error: &Error) -> JobError {
+    JobError { code: code.to_owned(), message: error.to_string(), operator_message: None }
+}
+
+fn called_off() -> JobError {
+    JobError { code: "cancelled".to_owned(), message: "cancelled on request".to_owned(), operator_message: None }
+}
+
+/// A server that is still there, for its deletion ended badly.
+fn left(child: &Job) -> JobError {
+    let why = child.error.as_ref().map_or("it was cancelled", |error| error.message.as_str());
+    JobError {
+        code: "servers_left".to_owned(),
+        message: format!("the server `{}` could not be deleted: {why}", child.item_name),
+        operator_message: None,
+    }
+}
