@@ -128,6 +128,19 @@ async fn goto_continues_and_leaves_loops_and_says_where_it_cannot_go() {
 }
 
 #[tokio::test]
+async fn a_local_environment_is_where_free_names_are_found() {
+    expect(&[
+        ("local t = {} do local _ENV = t x = 1 function f() return x end end return { t.x, t.f(), x == nil }", json!([1, 1, true])),
+        ("local function with(_ENV) return a + b end return with{a = 1, b = 2}", json!(3)),
+        ("_ENV.y = 5 local e = _ENV return { y, e.y, _ENV == _G }", json!([5, 5, true])),
+        ("local print, _ENV = print, setmetatable({}, { __index = _G }) z = 1 return { z, _G.z == nil, type(tostring) }", json!([1, true, "function"])),
+        ("local f = loadstring('local _ENV = { v = 7 } return v') return f()", json!(7)),
+        ("local n = 0 for i = 1, 2 do local _ENV = { i = i } n = n + i end return n", json!(3)),
+    ])
+    .await;
+}
+
+#[tokio::test]
 async fn environments_can_be_looked_at_and_set() {
     expect(&[
         ("x = 5 return getfenv(1).x + getfenv().x + getfenv(0).x + _G.x + _ENV.x", json!(25)),

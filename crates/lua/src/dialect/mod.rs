@@ -1,5 +1,6 @@
 //! Lua as scripts expect it: 5.1 and 5.2 on Luau, without what reaches outside.
 
+mod env;
 mod jump;
 mod lexer;
 mod rewrite;
@@ -17,10 +18,17 @@ use std::{borrow::Cow, sync::LazyLock};
 /// What the compiler has no words for, with its line.
 pub(crate) fn rewrite(source: &str) -> std::result::Result<Cow<'_, str>, ScriptError> {
     let refused = |refused: jump::Refused| ScriptError { line: Some(refused.line), message: refused.message };
-    Ok(match jump::rewrite(source).map_err(refused)? {
-        Cow::Borrowed(source) => rewrite::rewrite(source),
-        Cow::Owned(jumped) => Cow::Owned(rewrite::rewrite(&jumped).into_owned()),
-    })
+    let jumped = jump::rewrite(source).map_err(refused)?;
+    let packed = then(jumped, rewrite::rewrite);
+    Ok(then(packed, env::rewrite))
+}
+
+/// One change after another, without a copy where there is none.
+fn then<'a>(source: Cow<'a, str>, change: impl for<'s> Fn(&'s str) -> Cow<'s, str>) -> Cow<'a, str> {
+    match source {
+        Cow::Borrowed(source) => change(source),
+        Cow::Owned(source) => Cow::Owned(change(&source).into_owned()),
+    }
 }
 
 /// Longest source that `load` and `loadstring` take, bytes: the compiler works outside every limit.
