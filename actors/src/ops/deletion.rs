@@ -127,10 +127,12 @@ impl System {
         let Some(job) = self.store().get::<Job>(id).await?.filter(|job| !job.state.is_final()) else { return Ok(()) };
         if job.state == JobState::NotStarted && !job.cancel_requested {
             match self.inner.scripts.before_turn(&job, JobState::InProgress).await {
-                Err(error @ Error::Refused { .. }) => return self.end(id, Some(failure("refused", &error))).await,
+                Err(error @ Error::Refused { .. }) => {
+                    return self.end_deletion(id, Some(failure("refused", &error))).await;
+                }
                 asked => asked?,
             }
-            self.turn(id, |job, at| {
+            self.turn_deletion(id, |job, at| {
                 job.state = JobState::InProgress;
                 job.started_at.get_or_insert(at);
             })
@@ -147,7 +149,7 @@ impl System {
             let message = "the customer makes servers as fast as they are deleted; suspend it first".to_owned();
             failed = Some(JobError { code: "servers_left".to_owned(), message, operator_message: None });
         }
-        self.end(id, failed).await
+        self.end_deletion(id, failed).await
     }
 
     /// Deletes what servers there are now, and waits for it; answers why that failed or was called off.
@@ -202,7 +204,7 @@ impl System {
     }
 
     /// Ends a deletion; one that did not fail closes its customer in the same commit.
-    async fn end(&self, id: JobId, failed: Option<JobError>) -> Result<(), Error> {
+    async fn end_deletion(&self, id: JobId, failed: Option<JobError>) -> Result<(), Error> {
         let job = self.store().get::<Job>(id).await?.ok_or_else(|| missing(Noun::Job, id.into()))?;
         let state = match &failed {
             None => JobState::Successful,
@@ -240,7 +242,7 @@ impl System {
     }
 
     /// Changes the record of a deletion under way.
-    async fn turn(&self, id: JobId, change: impl Fn(&mut Job, Timestamp) + Send) -> Result<(), Error> {
+    async fn turn_deletion(&self, id: JobId, change: impl Fn(&mut Job, Timestamp) + Send) -> Result<(), Error> {
         loop {
             let Some(old) = self.store().get::<Job>(id).await? else { return Ok(()) };
             let (mut new, at) = (old.clone(), self.inner.core.now());
