@@ -186,3 +186,38 @@ async fn event_says_what_set_the_run_off_and_gives_way_to_a_scripts_own() {
     let early = block("local seen = event.type function f(p) return { tostring(seen), event.seq } end");
     assert_eq!(fixture.run(&early, "f", params()).await.result, "[\"POST_CREATE\",17]");
 }
+
+/// What editors are told of the helpers.
+const TYPES: &str = include_str!("../../../scripts/sutler.d.luau");
+
+#[tokio::test]
+async fn editors_are_told_of_each_helpers_functions_and_of_no_other() {
+    let fixture = Fixture::new();
+    let mut seen = 0;
+    for block in TYPES.split("\ndeclare ").skip(1) {
+        let Some((name, members)) = block.split_once(": {\n") else { continue };
+        let mut told: Vec<&str> = members
+            .lines()
+            .take_while(|line| *line != "}")
+            .filter_map(|line| line.strip_prefix("    ")?.split_once(':'))
+            .map(|(member, _)| member)
+            .collect();
+        told.sort_unstable();
+        // What an event has is made when it is asked for.
+        let all = if name == "event" { "event()" } else { name };
+        let names = format!(
+            "local names = {{}} for name, value in pairs({all}) do if type(value) ~= 'number' or '{name}' == 'event' then
+            table.insert(names, name) end end table.sort(names) return names"
+        );
+        let there = fixture.eval(&names).await;
+        let there: Vec<&str> = there.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+        if name == "event" {
+            // Not every run has all of it.
+            assert!(there.iter().all(|name| told.contains(name)), "{there:?}");
+        } else {
+            assert_eq!(there, told, "{name}");
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, 12);
+}
