@@ -18,6 +18,7 @@ mod metrics;
 mod pages;
 mod pending;
 mod process;
+mod providers;
 mod real;
 mod revisions;
 mod servers;

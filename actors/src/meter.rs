@@ -121,6 +121,15 @@ impl Handles<Close> for MeterActor {
     }
 }
 
+/// Refuses a time up to which changes may still be on their way.
+pub(crate) fn settled(to: Timestamp, now: Timestamp) -> Result<(), Error> {
+    if to.plus_ms(SETTLE_MS) > now {
+        let detail = format!("must lie at least {} seconds in the past", SETTLE_MS / 1000);
+        return Err(Error::Invalid(vec![FieldError::new("to", detail)]));
+    }
+    Ok(())
+}
+
 /// The records a bill is made from.
 struct Books {
     customer: Customer,
@@ -206,10 +215,7 @@ impl MeterActor {
     /// One try: reads, cuts what is open at the end of the period, adds up and commits it all together.
     async fn close(&self, ask: &Close) -> Result<Invoice, Error> {
         let (id, to, now) = (self.id, ask.to, self.core.now());
-        if to.plus_ms(SETTLE_MS) > now {
-            let detail = format!("must lie at least {} seconds in the past", SETTLE_MS / 1000);
-            return Err(Error::Invalid(vec![FieldError::new("to", detail)]));
-        }
+        settled(to, now)?;
         let read = self
             .core
             .store

@@ -156,6 +156,8 @@ pub enum Action {
 /// A server as `caller` sees it.
 pub fn view(mut server: Server, caller: &Caller) -> Server {
     hide_keys(&mut server.keys, caller);
+    // Shown as forms, without their secrets.
+    server.provider_values.clear();
     server
 }
 

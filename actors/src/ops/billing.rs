@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Caller, Error, System,
-    meter::{Close, Preview, intervals},
+    meter::{Close, Preview, intervals, settled},
 };
 use sutler_model::{
     CustomerId, FieldError, Interval, Invoice, Meter, Nanos, Noun, Permission, Plan, PlanId, Timestamp, validate,
@@ -124,7 +124,9 @@ impl System {
         let mut lost = 0;
         loop {
             let customer = self.customer(caller, customer).await?;
-            let period = Period { from: customer.invoiced_until, to: to.min(self.inner.core.now()) };
+            // Before any script is asked.
+            settled(to, self.inner.core.now())?;
+            let period = Period { from: customer.invoiced_until, to };
             let adjustments = self.charges(&customer, period, false).await?;
             let close = Close { to, adjustments, cause: caller.cause.clone() };
             match self.ask_meter(customer.id, close).await {

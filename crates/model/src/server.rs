@@ -143,6 +143,7 @@ pub struct Server {
     /// Keys set by people and scripts.
     pub keys: Vec<ResourceKey>,
     /// Settings of configuration providers, by provider type.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub provider_values: BTreeMap<String, BTreeMap<String, String>>,
     /// When it came to be.
     pub created_at: Timestamp,

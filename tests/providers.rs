@@ -1,0 +1,128 @@
+//! What scripts add beside triggers, over HTTP: settings, actions, charges, kinds of resource and reports.
+
+use crate::support::World;
+use serde_json::json;
+
+/// A provider of support contracts: a setting on servers, an action, a price, a report, and tickets as resources.
+const SUPPORT: &str = r##"
+    function register() return { "support", "price", "tickets", "contracts" } end
+
+    function support(p)
+        return { ref = "support", name = "Support", description = "Contracts", api = "CONFIG_PROVIDER", version = 1,
+            providerType = "SUPPORT", providerGroup = "FCO_EXTENSION",
+            resourceConfigs = { { associatedResourceType = "SERVER", useWithBilling = true, productComponentTypes = { {
+                resourceName = "Contract", referenceField = "CONTRACT",
+                configurableList = {
+                    { key = "level", required = true, defaultValue = "BRONZE",
+                      validator = { validatorType = "ENUM", validateString = "BRONZE,GOLD", errorMessage = "bronze or gold, please" } },
+                    { key = "pin", validator = { validatorType = "PASSWORD" } } },
+                actionFunctions = { { key = "call", name = "Call", returnType = "STRING", executionFunction = "call",
+                    parameters = { { key = "number", required = true } } } } } } } } }
+    end
+
+    function call(p)
+        return { returnCode = "SUCCESSFUL", returnType = "STRING",
+            returnContent = "calling " .. p.parameters.number .. " about " .. p.resource:getResourceName() }
+    end
+
+    function price(p)
+        if p == nil then
+            return { ref = "price", name = "By level", api = "BILLING", permittedPCT = { "SUPPORT_CONTRACT" }, version = 1,
+                configuredValues = { { key = "gold", required = true } } }
+        end
+        if p.resource:getProviderValues("SUPPORT"):get("level") ~= "GOLD" then return nil end
+        return { { charge = tonumber(p.billingComp:getBillingValue("gold"):getValue()), description = "gold support" } }
+    end
+
+    function tickets(p)
+        return { ref = "tickets", name = "Tickets", api = "PLUGGABLE_PROVIDER", providerType = "TICKET", version = 1,
+            createFunction = { executionFunction = "open" },
+            productComponentTypes = { { referenceField = "T", configurableList = {
+                { key = "subject", required = true }, { key = "secret", validator = { validatorType = "PASSWORD" } } } } } }
+    end
+
+    function open(p) return { returnCode = "SUCCESSFUL", returnType = "BOOLEAN", returnContent = "true" } end
+
+    function contracts(p)
+        if p == nil then
+            return { ref = "contracts", name = "Contracts", api = "REPORT", invocationLevel = "MBE", version = 1 }
+        end
+        local list = adminAPI:listResources(nil, nil, new("ResourceType", "SERVER"))
+        return list:getTotalCount() .. " servers"
+    end
+"##;
+
+#[tokio::test]
+async fn a_provider_is_loaded_sold_set_used_and_charged_for() {
+    let world = World::new().await;
+    let (admin, ada) = (&world.admin, &world.ada.client);
+    let server = world.running_server(ada, "web-1").await;
+    let script = admin.post("/triggers", json!({ "name": "support", "source": SUPPORT })).await.expect(201);
+    let kinds: Vec<&str> =
+        script.body["points"].as_array().unwrap().iter().map(|point| point["api"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["config_provider", "billing", "pluggable_provider", "report"]);
+
+    let forms = format!("/resources/{server}/providers");
+    assert!(ada.get(&forms).await.expect(200).items().is_empty(), "the plan does not sell it yet");
+    let plan = ada.get("/plans").await.items()[0]["id"].as_str().unwrap().to_owned();
+    let charge = json!({ "component": "SUPPORT_CONTRACT", "resource_type": "SERVER", "script_id": script.id(),
+        "values": { "gold": "9.99" } });
+    let wrong = json!({ "charges": [{ "component": "OTHER", "resource_type": "SERVER", "script_id": script.id() }] });
+    let reply = admin.patch(&format!("/plans/{plan}"), wrong).await;
+    assert_eq!(reply.status, 422, "{}", reply.text);
+    assert_eq!(reply.body["errors"][0]["field"], "charges.0.component");
+    admin.patch(&format!("/plans/{plan}"), json!({ "charges": [charge] })).await.expect(200);
+
+    let form = ada.get(&forms).await.expect(200).items()[0].clone();
+    assert_eq!((&form["provider_type"], &form["values"][0]["default_value"]), (&json!("SUPPORT"), &json!("BRONZE")));
+    let place = format!("/resources/{server}/providers/SUPPORT");
+    let reply = ada.patch(&place, json!({ "values": { "level": "LEAD" } })).await;
+    assert_eq!((reply.status, &reply.body["errors"][0]["field"]), (422, &json!("values.level")), "{}", reply.text);
+    assert!(reply.text.contains("bronze or gold, please"), "{}", reply.text);
+    let set = ada.patch(&place, json!({ "values": { "level": "GOLD", "pin": "open sesame" } })).await.expect(200);
+    assert_eq!(set.body["values"][0]["value"], "GOLD");
+    assert!(!set.text.contains("open sesame"), "a password is never told: {}", set.text);
+    let shown = admin.get(&format!("/servers/{server}")).await.expect(200);
+    assert!(!shown.text.contains("sesame"), "{}", shown.text);
+    let reply = ada.post(&format!("{place}/actions/call"), json!({})).await;
+    assert_eq!((reply.status, &reply.body["errors"][0]["field"]), (422, &json!("parameters.number")));
+    let called =
+        ada.post(&format!("{place}/actions/call"), json!({ "parameters": { "number": "42" } })).await.expect(200);
+    assert_eq!(called.body["content"], "calling 42 about web-1");
+
+    let preview = admin.get(&format!("/customers/{}/invoice-preview", world.ada.id)).await.expect(200);
+    let charge = &preview.body["charges"][0];
+    assert_eq!(
+        (&charge["amount"], &charge["description"]),
+        (&json!("9.99"), &json!("gold support")),
+        "{}",
+        preview.text
+    );
+    let invoice = crate::invoices::close(&world, &world.ada.id).await;
+    assert_eq!(invoice.body["charges"][0]["amount"], "9.99");
+    let run = invoice.body["charges"][0]["run_id"].as_str().unwrap().to_owned();
+    assert_eq!(admin.get(&format!("/runs/{run}")).await.expect(200).body["option"], "BILLING");
+}
+
+#[tokio::test]
+async fn tickets_are_opened_and_reports_are_for_those_they_name() {
+    let world = World::new().await;
+    let (admin, ada) = (&world.admin, &world.ada.client);
+    let script = admin.post("/triggers", json!({ "name": "support", "source": SUPPORT })).await.expect(201).id();
+    assert_eq!(ada.get("/pluggable-providers").await.expect(200).items()[0]["provider"]["provider_type"], "TICKET");
+    let reply = ada.post("/pluggable-resources", json!({ "name": "help", "provider_type": "TICKET" })).await;
+    assert_eq!((reply.status, &reply.body["errors"][0]["field"]), (422, &json!("values.subject")), "{}", reply.text);
+    let ticket =
+        json!({ "name": "help", "provider_type": "ticket", "values": { "subject": "disk", "secret": "sesame" } });
+    let made = ada.post("/pluggable-resources", ticket).await.expect(201);
+    assert_eq!((&made.body["state"], &made.body["values"]), (&json!("active"), &json!({ "subject": "disk" })));
+    let place = format!("/pluggable-resources/{}", made.id());
+    ada.patch(&place, json!({ "values": { "subject": "fan" } })).await.expect(200);
+    assert_eq!(ada.get(&place).await.expect(200).body["values"]["subject"], "fan");
+    assert_eq!(world.bob.client.get(&place).await.status, 404);
+    assert!(ada.get("/reports").await.expect(200).items().is_empty(), "this report is for the provider's staff");
+    let report = admin.post(&format!("/reports/{script}/contracts"), json!({})).await.expect(200);
+    assert_eq!(report.body["content"], "0 servers");
+    ada.delete(&place).await.expect(204);
+    assert_eq!(ada.get(&place).await.status, 404);
+}
