@@ -88,6 +88,9 @@ async fn records(world: &World) -> BTreeMap<&'static str, String> {
     admin.post("/triggers", notes).await.expect(201);
     let note = json!({ "name": "note", "provider_type": "NOTE", "values": { "text": "mine" } });
     let note = ada.post("/pluggable-resources", note).await.expect(201).id();
+    let own = crate::payments::method(world, None).await;
+    let method = crate::payments::method(world, Some(&reseller)).await;
+    let (instance, transaction) = crate::payments::card(world, &own).await;
     let node = admin.get("/nodes").await.items()[0]["id"].as_str().expect("an id").to_owned();
     BTreeMap::from([
         ("/billing-entities", reseller),
@@ -100,6 +103,9 @@ async fn records(world: &World) -> BTreeMap<&'static str, String> {
         ("/triggers", trigger),
         ("/runs", run),
         ("/invoices", invoice),
+        ("/payment-methods", method),
+        ("/payment-instances", instance),
+        ("/transactions", transaction),
         ("/nodes", node),
         ("/pluggable-resources", note),
         ("/users", world.ada.user.clone()),
@@ -150,6 +156,9 @@ async fn nothing_but_what_is_marked_works_without_a_credential() {
         "triggers",
         "runs",
         "invoices",
+        "payment-methods",
+        "payment-instances",
+        "transactions",
         "nodes",
         "pluggable-resources",
         "users",

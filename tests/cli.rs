@@ -12,16 +12,17 @@ use std::{
 use tempfile::TempDir;
 
 /// A running server and the home folder of somebody who uses it.
-struct Installation {
-    home: TempDir,
+pub struct Installation {
+    /// Where their settings are.
+    pub home: TempDir,
     server: Program,
 }
 
 /// What a command said.
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
 }
 
 /// The program with nothing of the tester's own settings.
@@ -61,7 +62,7 @@ impl Installation {
     }
 
     /// The above with a customer `Ada` and an image `tiny`.
-    async fn with_customer() -> Self {
+    pub async fn with_customer() -> Self {
         let made = Self::signed_in().await;
         made.ok(&["customer", "create", "Ada", "--plan", "Standard"]);
         let file = made.home.path().join("tiny.img");
@@ -80,7 +81,7 @@ impl Installation {
         command
     }
 
-    fn say(&self, args: &[&str]) -> Said {
+    pub fn say(&self, args: &[&str]) -> Said {
         said(self.command(args).output().unwrap())
     }
 
@@ -93,13 +94,13 @@ impl Installation {
     }
 
     /// What a command that must succeed prints.
-    fn ok(&self, args: &[&str]) -> String {
+    pub fn ok(&self, args: &[&str]) -> String {
         let said = self.say(args);
         assert_eq!(said.code, 0, "sutler {}: {}", args.join(" "), said.err);
         said.out
     }
 
-    fn json(&self, args: &[&str]) -> Value {
+    pub fn json(&self, args: &[&str]) -> Value {
         serde_json::from_str(&self.ok(&[args, &["-o", "json"]].concat())).unwrap()
     }
 

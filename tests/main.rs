@@ -16,6 +16,7 @@ mod invoices;
 mod limits;
 mod metrics;
 mod pages;
+mod payments;
 mod pending;
 mod process;
 mod providers;

@@ -13,6 +13,7 @@ mod node;
 mod nodes;
 mod ops;
 pub mod password;
+mod payments;
 mod placement;
 pub mod registry;
 mod scripts;

@@ -9,8 +9,8 @@ use crate::{
     registry::{Ctx, Entity, Handles, LoadError},
 };
 use sutler_model::{
-    BillingEntity, Cause, Customer, CustomerId, Evidence, FieldError, Interval, Invoice, InvoiceCharge, Noun, Plan,
-    Timestamp, time::DAY_MS,
+    BillingEntity, Cause, Customer, CustomerId, Evidence, FieldError, Interval, Invoice, InvoiceCharge, Nanos, Noun,
+    Plan, Tax, Timestamp, time::DAY_MS,
 };
 use sutler_rating::{Bill, Period, meters};
 use sutler_store::{ChangeSet, Field, Filter, Order, PageRequest, Snapshot, interval_prefix};
@@ -39,6 +39,8 @@ pub(crate) struct Adjustments {
     pub from: Timestamp,
     /// What billing methods charge.
     pub charges: Vec<InvoiceCharge>,
+    /// What was computed as tax, and of which total: good for that total alone.
+    pub taxed: Option<(Nanos, Tax)>,
 }
 
 impl actix::Message for Preview {
@@ -195,6 +197,15 @@ fn draw(
     for charge in &adjustments.charges {
         total = total.add(charge.amount)?;
     }
+    let tax = match adjustments.taxed {
+        // Use was recorded late: the tax is computed anew, of the total as it is now.
+        Some((of, _)) if of != total => {
+            let (id, found) = (books.customer.id.into(), books.customer.version);
+            return Err(Error::Stale { noun: Noun::Customer, id, found });
+        }
+        Some((_, tax)) => Some(tax),
+        None => None,
+    };
     Ok(Invoice {
         id,
         version: 1,
@@ -207,6 +218,7 @@ fn draw(
         lines,
         charges: adjustments.charges.clone(),
         total,
+        tax,
         issued_at,
     })
 }

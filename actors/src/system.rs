@@ -8,6 +8,7 @@ use crate::{
     keeper,
     meter::MeterActor,
     node::{self, NodeActor},
+    payments::Payments,
     registry::{ArbiterPool, Config, Registry},
     scripts::{Exception, Scripts},
     server::{self, ServerActor},
@@ -59,6 +60,7 @@ pub(crate) struct Inner {
     pub(crate) meters: Registry<MeterActor>,
     pub(crate) node_actors: Registry<NodeActor>,
     pub(crate) scripts: Scripts,
+    pub(crate) payments: Payments,
     pool: ArbiterPool,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -122,6 +124,7 @@ impl System {
             servers: servers.clone(),
             meters,
             node_actors: node_actors.clone(),
+            payments: Payments::default(),
             pool,
             tasks: Mutex::new(Vec::new()),
         });
@@ -132,6 +135,7 @@ impl System {
         system.inner.scripts.start().await?;
         system.resume_pluggables().await?;
         system.spawn(keep_time(core.clone(), servers.clone()));
+        system.resume_payments().await?;
         system.spawn(keeper::keep(core.clone(), servers));
         system.resume_deletions().await?;
         let spread = core.settings.node_poll_ms / u64::try_from(enrolled.len().max(1)).unwrap_or(1);
@@ -159,6 +163,7 @@ impl System {
         for task in tasks {
             task.abort();
         }
+        self.inner.payments.stop().await;
         self.inner.scripts.stop().await;
         self.inner.node_actors.shut_down().await;
         self.inner.meters.shut_down().await;

@@ -7,8 +7,8 @@ use serde::{
 };
 use sutler_actors::Caller;
 use sutler_model::{
-    ApiKey, BillingEntityId, Customer, CustomerId, Disk, FieldError, Invoice, Job, KeyKind, ResourceKey, Scope, Server,
-    User,
+    ApiKey, BillingEntityId, Customer, CustomerId, Disk, FieldError, Invoice, Job, KeyKind, PaymentInstance,
+    ResourceKey, Scope, Server, Transaction, User,
 };
 use sutler_store::Record;
 use uuid::Uuid;
@@ -43,6 +43,8 @@ owned! {
     Disk => |r| Some(r.customer_id),
     Job => |r| Some(r.customer_id),
     Invoice => |r| Some(r.customer_id),
+    PaymentInstance => |r| Some(r.customer_id),
+    Transaction => |r| r.customer_id,
     Customer => |r| Some(r.id),
     User => |r| r.customer_id,
     ApiKey => |r| r.customer_id,

@@ -298,6 +298,7 @@ fn permission(noun: Noun) -> Option<Permission> {
         Noun::Server | Noun::Disk | Noun::Image | Noun::Job | Noun::PluggableResource => Some(Permission::ServersRead),
         Noun::BillingEntity | Noun::Customer | Noun::User | Noun::ApiKey => Some(Permission::CustomersRead),
         Noun::Plan | Noun::Interval | Noun::Invoice | Noun::Measurement => Some(Permission::BillingRead),
+        Noun::PaymentMethod | Noun::PaymentInstance | Noun::Transaction => Some(Permission::BillingRead),
         Noun::Script | Noun::ScriptRun => Some(Permission::ScriptsRead),
         Noun::Node => Some(Permission::OperatorRead),
         Noun::Session | Noun::Receipt | Noun::ScriptRevision | Noun::Notice | Noun::Datum => None,
@@ -381,6 +382,7 @@ fn hidden(noun: Noun, field: &str, customer_only: bool) -> bool {
     match noun {
         Noun::Job => matches!(field, "idempotency_key" | "request_hash" | "cause" | "input"),
         Noun::Image => customer_only && matches!(field, "storage_key" | "boot"),
+        Noun::Transaction => matches!(field, "cause") || (customer_only && matches!(field, "run_ids" | "script_id")),
         _ => false,
     }
 }

@@ -5,7 +5,7 @@ use super::{
     common::{Answer, find},
     extract::{Id, Input, Params, Who},
     once::once,
-    page::{Listed, Listing, Paging, Shown, list, show},
+    page::{Listed, Listing, Paging, Shown, list_with, show},
     problem::Problem,
     reach::{Reach, key},
     reply,
@@ -16,9 +16,9 @@ use std::sync::Arc;
 use sutler_actors::Caller;
 use sutler_model::{
     BillingEntityId, Currency, CustomerId, Evidence, Interval, Invoice, InvoiceCharge, InvoiceId, InvoiceLine, Meter,
-    Nanos, Permission, RunId, Timestamp,
+    Nanos, Permission, RunId, Timestamp, Transaction, TransactionId, TransactionState,
 };
-use sutler_store::{Field, Filter};
+use sutler_store::{Field, Filter, Snapshot};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -72,6 +72,17 @@ pub struct InvoiceView {
     /// Sum of the lines and charges.
     #[schema(example = "12.30")]
     total: String,
+    /// What comes on top; null where no tax was computed.
+    tax: Option<TaxView>,
+    /// What is to be paid: the total and its tax.
+    #[schema(example = "14.64")]
+    due: String,
+    /// Whether it is paid; null on a preview.
+    status: Option<InvoiceStatus>,
+    /// When it was paid.
+    paid_at: Option<Timestamp>,
+    /// The payment that it has or may still get.
+    transaction_id: Option<TransactionId>,
     /// When it was closed or previewed.
     issued_at: Timestamp,
 }
@@ -98,6 +109,28 @@ pub struct InvoiceChargeView {
     run_id: RunId,
     /// What was measured of the resource in the period.
     measurements_url: String,
+}
+
+/// Tax on an invoice.
+#[derive(Serialize, ToSchema)]
+pub struct TaxView {
+    /// Per cent of the total; null when an amount alone was set.
+    rate: Option<Nanos>,
+    /// Rounded once, to the currency's places.
+    #[schema(example = "2.34")]
+    amount: String,
+}
+
+/// Whether an invoice is paid.
+#[derive(Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InvoiceStatus {
+    /// It is not.
+    Unpaid,
+    /// A payment of it is under way.
+    Paying,
+    /// It is, or nothing was to be paid.
+    Paid,
 }
 
 /// What one resource used of one thing.
@@ -128,8 +161,15 @@ pub struct InvoiceLineView {
 }
 
 impl InvoiceView {
-    fn of(invoice: Invoice, _: &Caller) -> Self {
+    fn of(invoice: Invoice, payment: Option<Transaction>) -> Self {
         let places = invoice.currency.places();
+        let due = invoice.due().unwrap_or(invoice.total);
+        let status = match &payment {
+            _ if due <= Nanos::ZERO => InvoiceStatus::Paid,
+            Some(paid) if paid.state == TransactionState::Success => InvoiceStatus::Paid,
+            Some(_) => InvoiceStatus::Paying,
+            None => InvoiceStatus::Unpaid,
+        };
         let (customer, from, to) = (invoice.customer_id, invoice.from, invoice.to);
         let line = |line: InvoiceLine| InvoiceLineView {
             intervals_url: format!(
@@ -170,6 +210,11 @@ impl InvoiceView {
             lines: Some(invoice.lines.into_iter().map(line).collect()),
             charges: Some(invoice.charges.into_iter().map(charge).collect()),
             total: invoice.total.to_text(places),
+            tax: invoice.tax.map(|tax| TaxView { rate: tax.rate, amount: tax.amount.to_text(places) }),
+            due: due.to_text(places),
+            status: invoice.number.map(|_| status),
+            paid_at: payment.as_ref().filter(|_| matches!(status, InvoiceStatus::Paid)).and_then(|paid| paid.ended_at),
+            transaction_id: payment.map(|paid| paid.id),
             issued_at: invoice.issued_at,
         }
     }
@@ -248,6 +293,11 @@ impl From<Interval> for IntervalView {
     }
 }
 
+/// The payment that an invoice has or may still get.
+fn payment_of(snapshot: &Snapshot, id: InvoiceId) -> Result<Option<Transaction>, sutler_store::Error> {
+    snapshot.holder("payment", &[id.0.as_bytes()])
+}
+
 /// List invoices.
 #[utoipa::path(get, path = "/invoices", tag = "billing", params(InvoiceFilter, Paging),
     responses((status = 200, description = "A page of invoices, without their lines.", body = Listed<InvoiceView>)))]
@@ -260,9 +310,11 @@ async fn list_invoices(State(api): State<Arc<Api>>, Who(caller): Who, listing: L
     if let Some(id) = listing.filter.billing_entity_id {
         filter = filter.is(Field::BillingEntity, key(id));
     }
-    let view =
-        |invoice, caller: &Caller| InvoiceView { lines: None, charges: None, ..InvoiceView::of(invoice, caller) };
-    list(&api, &caller, filter, listing.page, view).await
+    let view = |invoice: Invoice, _: &Caller, snapshot: &Snapshot| {
+        let payment = payment_of(snapshot, invoice.id)?;
+        Ok(InvoiceView { lines: None, charges: None, ..InvoiceView::of(invoice, payment) })
+    };
+    list_with(&api, &caller, filter, listing.page, view).await
 }
 
 /// Show an invoice.
@@ -277,8 +329,11 @@ async fn show_invoice(
 ) -> Answer {
     caller.must(Permission::BillingRead)?;
     let invoice: Invoice = find(&api, &caller, id).await?;
-    let version = invoice.version;
-    reply::unless_known(&headers, version, show(version, &InvoiceView::of(invoice, &caller), shown.fields.as_deref()))
+    let payment = api.store().read(move |snapshot| payment_of(snapshot, id)).await?;
+    // An invoice never changes, but its payment does, and may be followed by another.
+    let version = payment.as_ref().map_or(invoice.version, |paid| paid.id.0.as_u64_pair().1 ^ paid.version);
+    let view = InvoiceView::of(invoice, payment);
+    reply::unless_known(&headers, version, show(version, &view, shown.fields.as_deref()))
 }
 
 /// Preview what a customer owes.
@@ -292,7 +347,7 @@ async fn preview_invoice(
     Params(period): Params<PreviewPeriod>,
 ) -> Answer {
     let invoice = api.system.preview_invoice(&caller, id, period.from, period.to).await?;
-    reply::ok(&InvoiceView::of(invoice, &caller))
+    reply::ok(&InvoiceView::of(invoice, None))
 }
 
 /// Close a customer's period and number the invoice.
@@ -307,7 +362,7 @@ async fn create_invoice(
     once(&api, &caller, key, async {
         let invoice = api.system.close_invoice(&caller, id, asked.to).await?;
         let place = format!("/api/v1/invoices/{}", invoice.id);
-        reply::created(&place, invoice.version, &InvoiceView::of(invoice, &caller))
+        reply::created(&place, invoice.version, &InvoiceView::of(invoice, None))
     })
     .await
 }

@@ -24,6 +24,7 @@ mod openapi;
 mod operator;
 mod page;
 pub mod password;
+mod payments;
 mod plans;
 mod pluggables;
 mod problem;
@@ -36,6 +37,7 @@ mod revisions;
 mod runs;
 mod servers;
 mod sessions;
+mod transactions;
 mod triggers;
 mod users;
 
@@ -212,6 +214,8 @@ fn guarded_routes() -> OpenApiRouter<Shared> {
         .merge(revisions::routes())
         .merge(runs::routes())
         .merge(invoices::routes())
+        .merge(payments::routes())
+        .merge(transactions::routes())
         .merge(events::routes())
         .merge(operator::routes())
         .merge(backup::routes())

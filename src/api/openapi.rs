@@ -38,6 +38,7 @@ use utoipa::{
         (name = "jobs", description = "Durable units of work"),
         (name = "triggers", description = "Lua code run at events"),
         (name = "billing", description = "Usage and invoices"),
+        (name = "payments", description = "How invoices are paid"),
         (name = "events", description = "What changes, as it changes"),
         (name = "operation", description = "Health, metrics and repair")
     )

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::sync::Arc;
 use sutler_actors::Caller;
-use sutler_store::{Filter, Order, Page, PageRequest, Record};
+use sutler_store::{Filter, Order, Page, PageRequest, Record, Snapshot};
 use utoipa::{
     IntoParams, PartialSchema, ToSchema,
     openapi::{RefOr, Schema},
@@ -111,13 +111,28 @@ pub async fn list<R: Record, V: Serialize + ToSchema + 'static>(
     (page, fields): (PageRequest, Option<String>),
     view: fn(R, &Caller) -> V,
 ) -> Result<Response, Problem> {
+    list_with(api, caller, filter, (page, fields), move |record, caller, _| Ok(view(record, caller))).await
+}
+
+/// Like [`list`], for views that are made from more than the record.
+///
+/// # Errors
+/// Those of [`list`].
+pub async fn list_with<R: Record, V: Serialize + ToSchema + 'static>(
+    api: &Api,
+    caller: &Caller,
+    filter: Filter<R>,
+    (page, fields): (PageRequest, Option<String>),
+    view: impl Fn(R, &Caller, &Snapshot) -> Result<V, sutler_store::Error> + Send + 'static,
+) -> Result<Response, Problem> {
     let fields = fields.map(|text| Fields::parse::<V>(&text)).transpose()?;
     let caller = caller.clone();
     let body = api
         .store()
         .read(move |s| {
             let Page { items, next } = s.page(&filter, &page)?;
-            let items: Vec<V> = items.into_iter().map(|item| view(item, &caller)).collect();
+            let items: Result<Vec<V>, _> = items.into_iter().map(|item| view(item, &caller, s)).collect();
+            let items = items?;
             Ok(render(items, next, fields.as_ref()))
         })
         .await?;

@@ -64,6 +64,9 @@ pub enum Kind {
     Map,
     /// JSON, or `@FILE` with JSON.
     Json,
+    /// `NAME=VALUE` or `NAME=@FILE`, given more than once: the values of a form. Others see command lines, so what is secret
+    /// comes from a file, `-` for the standard input.
+    Values,
 }
 
 impl Field {
@@ -96,7 +99,7 @@ impl Field {
                 .value_parser(PossibleValuesParser::new(*words).map(Value::from))
                 .value_delimiter(',')
                 .action(ArgAction::Append),
-            Kind::Texts | Kind::Keys | Kind::Map => {
+            Kind::Texts | Kind::Keys | Kind::Map | Kind::Values => {
                 arg.value_parser(|text: &str| self.kind.read(text)).action(ArgAction::Append)
             }
             _ => arg.value_parser(|text: &str| self.kind.read(text)),
@@ -113,6 +116,7 @@ impl Field {
             Kind::Keys => "NAME=VALUE",
             Kind::Map => "KEY=VALUE",
             Kind::Json => "JSON|@FILE",
+            Kind::Values => "NAME=VALUE|NAME=@FILE",
             Kind::Texts => "TEXT|@FILE",
             _ => return self.flag.to_uppercase(),
         };
@@ -130,6 +134,10 @@ impl Field {
                 let pairs = given.get_many::<Value>(self.flag)?;
                 let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
                 Some(pairs.map(|pair| (text(&pair["name"]), pair["value"].clone())).collect())
+            }
+            Kind::Values => {
+                let pairs = given.get_many::<Value>(self.flag)?.filter_map(Value::as_object);
+                Some(Value::Object(pairs.flatten().map(|(name, value)| (name.clone(), value.clone())).collect()))
             }
             _ => given.get_one::<Value>(self.flag).cloned(),
         }
@@ -157,6 +165,16 @@ impl Kind {
             Self::Keys | Self::Map => match text.split_once('=') {
                 Some((name, value)) if !name.is_empty() => Ok(json!({"name": name, "value": value})),
                 _ => Err("must be NAME=VALUE".to_owned()),
+            },
+            Self::Values => match text.split_once('=') {
+                Some((name, value)) if !name.is_empty() => {
+                    let value = match value.strip_prefix('@') {
+                        Some(path) => read_text(path)?.trim_end().to_owned(),
+                        None => value.to_owned(),
+                    };
+                    Ok(json!({ name: value }))
+                }
+                _ => Err("must be NAME=VALUE, or NAME=@FILE for what is secret".to_owned()),
             },
             Self::Text | Self::Ref(_) | Self::Choice(_) | Self::Choices(_) | Self::Switch(_) => Ok(Value::from(text)),
         }

@@ -40,6 +40,17 @@ pub enum Invoice {
         #[arg(long, value_name = "KEY")]
         idempotency_key: Option<String>,
     },
+    /// Pay an invoice and wait until its provider has answered
+    Pay {
+        /// Its id
+        invoice: String,
+        /// With what (name or id); default: what the customer uses when none is named
+        #[arg(long, value_name = "PAYMENT_INSTANCE")]
+        with: Option<String>,
+        /// Repeating the command with the same key does nothing twice; default: a random one
+        #[arg(long, value_name = "KEY")]
+        idempotency_key: Option<String>,
+    },
     /// Show one invoice
     Show {
         /// Its id
@@ -84,6 +95,15 @@ pub async fn run(session: &Session, command: Invoice) -> Result<(), Error> {
         Invoice::Show { invoice, explain } => {
             let id = session.id_of("invoice", &invoice).await?;
             print(session, session.client.get(&format!("invoices/{id}")).await?, explain).await
+        }
+        Invoice::Pay { invoice, with, idempotency_key } => {
+            let id = session.id_of("invoice", &invoice).await?;
+            let mut body = json!({});
+            if let Some(with) = with {
+                body["payment_instance_id"] = json!(session.id_of("payment-instance", &with).await?);
+            }
+            let request = session.client.request(Method::POST, &format!("invoices/{id}/pay"), &Query::new());
+            session.write(request.json(&body), "paid", &Write { idempotency_key, ..Write::default() }).await
         }
         Invoice::Close { customer, to, idempotency_key } => {
             let id = session.id_of("customer", &customer).await?;
@@ -193,6 +213,13 @@ fn text(invoice: &Value, opened: &[Value]) -> String {
     });
     text.push_str(&table(titles, rows.collect(), None));
     text.push_str(&format!("\ntotal     {}\n", amount(&invoice["total"], &currency)));
+    if !invoice["tax"].is_null() {
+        text.push_str(&format!("tax       {}\n", amount(&invoice["tax"]["amount"], &currency)));
+        text.push_str(&format!("due       {}\n", amount(&invoice["due"], &currency)));
+    }
+    if let Some(status) = invoice["status"].as_str() {
+        text.push_str(&format!("status    {status}\n"));
+    }
     for (line, more) in all.iter().zip(opened) {
         let title = format!("{} {} {}", cell(&line["resource_name"]), cell(&line["meter"]), cell(&line["resource_id"]));
         text.push_str(&format!("\n{title}\n  {}\n", more["explanation"].as_str().unwrap_or_default()));

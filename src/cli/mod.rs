@@ -22,6 +22,7 @@ mod provider;
 mod session;
 mod terminal;
 mod tls;
+mod transaction;
 mod trigger;
 
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -162,6 +163,7 @@ fn more(noun: &'static Noun) -> clap::Command {
         "trigger" => TriggerMore::augment_subcommands(command),
         "invoice" => invoice::Invoice::augment_subcommands(command),
         "pluggable-resource" => provider::Pluggable::augment_subcommands(command),
+        "payment-method" => transaction::MethodMore::augment_subcommands(command),
         _ => command,
     };
     // Each of these says what its own commands are about.
@@ -236,6 +238,7 @@ async fn on_noun(session: &Session, noun: &'static Noun, given: &ArgMatches) -> 
             };
             provider::pluggable(session, command, id).await
         }
+        "payment-method" => transaction::providers(session).await,
         "invoice" => invoice::run(session, invoice::Invoice::from_arg_matches(given).map_err(misread)?).await,
         other => unreachable!("`{other}` has no command `{verb}`"),
     }

@@ -6,6 +6,7 @@ use super::{
     job,
     nouns::{self, Noun},
     output::{Format, cell, note},
+    transaction,
 };
 use reqwest::{Method, RequestBuilder, header};
 use serde_json::Value;
@@ -82,6 +83,9 @@ impl Session {
         // What is to begin later is not waited for.
         if answer.status == 202 && !write.no_wait && answer.body["scheduled"] != true {
             let id = answer.body["id"].as_str().unwrap_or_default();
+            if answer.body["function"].is_string() {
+                return self.format.record(&transaction::watch(&self.client, id).await?);
+            }
             if write.cancels {
                 return self.format.record(&job::watch(&self.client, id, "cancelled").await?);
             }

@@ -6,10 +6,11 @@ use super::{
 };
 use crate::{
     Caller, Error, System,
-    meter::{Close, Preview, intervals, settled},
+    meter::{Adjustments, Close, Preview, intervals, settled},
 };
 use sutler_model::{
-    CustomerId, FieldError, Interval, Invoice, Meter, Nanos, Noun, Permission, Plan, PlanId, Timestamp, validate,
+    Customer, CustomerId, FieldError, Interval, Invoice, Meter, Nanos, Noun, Permission, Plan, PlanId, Timestamp,
+    validate,
 };
 use sutler_rating::Period;
 use sutler_store::ChangeSet;
@@ -111,8 +112,33 @@ impl System {
         let customer = self.customer(caller, customer).await?;
         let now = self.inner.core.now();
         let period = Period { from: from.unwrap_or(customer.invoiced_until), to: to.unwrap_or(now).min(now) };
-        let adjustments = self.charges(&customer, period, true).await?;
-        self.ask_meter(customer.id, Preview { from: Some(period.from), to: Some(period.to), adjustments }).await
+        let mut lost = 0;
+        loop {
+            let adjustments = self.adjustments(caller, &customer, period, true).await?;
+            let preview = Preview { from: Some(period.from), to: Some(period.to), adjustments };
+            match self.ask_meter(customer.id, preview).await {
+                Err(Error::Stale { noun: Noun::Customer, .. }) if lost < LOST_RACES_MAX => lost += 1,
+                answer => return answer,
+            }
+        }
+    }
+
+    /// What scripts add to a period: charges, and the tax of what they and the use come to.
+    async fn adjustments(
+        &self,
+        caller: &Caller,
+        customer: &Customer,
+        period: Period,
+        rehearsal: bool,
+    ) -> Result<Adjustments, Error> {
+        let mut adjustments = self.charges(customer, period, rehearsal).await?;
+        if self.inner.scripts.taxes() && period.to > period.from {
+            let (from, to) = (Some(period.from), Some(period.to));
+            let drawn = self.ask_meter(customer.id, Preview { from, to, adjustments: adjustments.clone() }).await?;
+            let tax = self.inner.scripts.tax(&caller.into(), &drawn, rehearsal).await?;
+            adjustments.taxed = tax.map(|tax| (drawn.total, tax));
+        }
+        Ok(adjustments)
     }
 
     /// Closes a customer's period from the last invoice up to `to`, and numbers the invoice.
@@ -127,7 +153,7 @@ impl System {
             // Before any script is asked.
             settled(to, self.inner.core.now())?;
             let period = Period { from: customer.invoiced_until, to };
-            let adjustments = self.charges(&customer, period, false).await?;
+            let adjustments = self.adjustments(caller, &customer, period, false).await?;
             let close = Close { to, adjustments, cause: caller.cause.clone() };
             match self.ask_meter(customer.id, close).await {
                 // Another invoice was closed, or the customer changed, while the scripts worked.

@@ -125,7 +125,7 @@ impl System {
         rehearsal: bool,
     ) -> Result<Adjustments, Error> {
         let plan: Plan = self.find(customer.plan_id).await?;
-        let mut adjustments = Adjustments { from: period.from, charges: Vec::new() };
+        let mut adjustments = Adjustments { from: period.from, ..Adjustments::default() };
         if plan.charges.iter().all(|charge| charge.script_id.is_none()) || period.to <= period.from {
             return Ok(adjustments);
         }

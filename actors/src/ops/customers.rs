@@ -4,7 +4,10 @@ use super::{
     CustomerPatch, NewBillingEntity, NewCustomer, NewProvider,
     reach::{merged_keys, unchanged, valid},
 };
-use crate::{Caller, Error, System};
+use crate::{
+    Caller, Error, System,
+    scripts::{Decided, Purchase},
+};
 use sutler_model::{
     BillingEntity, BillingEntityId, Cause, Currency, Customer, CustomerId, CustomerStatus, FieldError, Nanos, Noun,
     Permission, Plan, PlanId, Role, TriggerType, User, UserId, key, validate,
@@ -83,6 +86,7 @@ impl System {
         };
         let _decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut customer).await?;
         valid(validate::name("name", &customer.name).err().into_iter().chain(key::problems("keys", &customer.keys)))?;
+        let _bought = self.before_purchase(caller, &customer).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
         set.create(&mut customer);
         self.store().commit(set).await?;
@@ -132,6 +136,10 @@ impl System {
         new.quota = patch.quota.unwrap_or(new.quota);
         new.warning_level = patch.warning_level.unwrap_or(new.warning_level);
         let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
+        let _bought = match new.plan_id == old.plan_id {
+            true => Decided::default(),
+            false => self.before_purchase(caller, &new).await?,
+        };
         let mut set = ChangeSet::new(caller.cause.clone());
         set.update(&old, &mut new);
         self.store().commit(set).await?;
@@ -204,6 +212,12 @@ impl System {
             keys: Vec::new(),
             created_at: self.inner.core.now(),
         }
+    }
+
+    /// Lets PRE triggers refuse that a customer takes its plan.
+    async fn before_purchase(&self, caller: &Caller, customer: &Customer) -> Result<Decided, Error> {
+        let mut purchase = Purchase { customer: customer.clone(), at: self.inner.core.now() };
+        self.inner.scripts.before(caller, TriggerType::PrePurchase, &mut purchase).await
     }
 
     /// Refuses a plan that is not the seller's own.

@@ -9,6 +9,7 @@ mod images;
 mod keys;
 mod measurements;
 mod operator;
+mod payments;
 mod pluggable;
 mod providers;
 mod reach;
@@ -18,12 +19,17 @@ mod requests;
 mod revisions;
 mod scripts;
 pub(crate) mod servers;
+mod transactions;
 mod users;
 
 pub use measurements::Measurements;
+pub use payments::{
+    Interaction, NewPaymentInstance, NewPaymentMethod, PaymentInstancePatch, PaymentMethodPatch, PaymentProvider,
+};
 pub use pluggable::{NewPluggable, PluggableKind, PluggablePatch};
 pub(crate) use providers::Provided;
 pub use providers::{ActionAnswer, ProviderForm};
 pub(crate) use reach::missing;
 pub use reports::ReportForm;
 pub use requests::*;
+pub use transactions::Payment;

@@ -302,7 +302,7 @@ pub(super) fn note(run: &mut ScriptRun, outcome: &Outcome) {
 /// Milliseconds before the next try, `chance` (0 to 1) of them up to a quarter longer or shorter, so that runs that
 /// failed together do not come back together.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn pause_ms(base_ms: u64, attempts: u32, chance: f64) -> u64 {
+pub(crate) fn pause_ms(base_ms: u64, attempts: u32, chance: f64) -> u64 {
     let whole = base_ms.saturating_mul(PAUSE_FACTOR.saturating_pow(attempts.saturating_sub(1))).min(PAUSE_MAX_MS);
     (whole as f64 * (0.75 + chance / 2.0)) as u64
 }

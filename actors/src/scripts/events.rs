@@ -3,7 +3,8 @@
 //! What is raised: POST_CREATE, POST_MODIFY and POST_DELETE for every kind of record that scripts know but jobs;
 //! POST_JOB_STATE_CHANGE for a new job and for each change of its state; POST_SERVER_STATE_CHANGE for each change of a
 //! server's state; POST_AUTH for each sign-in; POST_BILLING and POST_COLLECTION for each invoice; POST_EXCEPTION for a job that
-//! needs an operator; for each notice that goes what it tells of; and for a block that is loaded its own
+//! needs an operator; POST_PURCHASE for each plan that a customer takes, POST_PAYMENT for each end of a payment or refund and
+//! POST_UNIT_TRANSACTION for what was charged or paid; for each notice that goes what it tells of; and for a block that is loaded its own
 //! `init`. A change between two states that are one in the language (a job at work and one being undone) raises nothing.
 
 use super::words;
@@ -11,7 +12,7 @@ use serde_json::Value;
 use std::borrow::Cow;
 use sutler_model::{
     BillingEntityId, CustomerId, Happening, JobState, Notice, Noun, RunId, ScriptId, ServerState, Timestamp,
-    TriggerType,
+    TransactionState, TriggerType,
 };
 use sutler_store::{Change, FeedEntry, FieldChange, Op};
 use uuid::Uuid;
@@ -78,47 +79,61 @@ const KEPT_BY_US: [&str; 11] = [
 /// The option of [`TriggerType::Init`].
 const LOADED: &str = "LOADED";
 
-/// A change of state and a modification may be one change, and an invoice is three events.
-type Occurrences = [Option<(TriggerType, Cow<'static, str>)>; 3];
+/// A change of state and a modification may be one change, and an invoice is four events.
+type Occurrences = [Option<(TriggerType, Cow<'static, str>)>; 4];
 
 /// The option of events of types that have none.
 const ANY: &str = "ANY";
 
 fn occurrences(change: &Change) -> Occurrences {
     let kind = words::resource_type(change.noun).map(Cow::Borrowed);
+    let created = |kind: Option<Cow<'static, str>>| kind.map(|kind| (TriggerType::PostCreate, kind));
+    let any = |trigger| Some((trigger, Cow::Borrowed(ANY)));
+    let one = |event| [event, None, None, None];
     let loaded = || (TriggerType::Init, Cow::Borrowed(LOADED));
     match (change.noun, change.op) {
         (Noun::Job, Op::Created | Op::Updated) => {
             let status = |value: Option<Value>| state::<JobState>(value).map(words::job_status);
-            [turned(TriggerType::PostJobStateChange, change, status), stuck(change), None]
+            [turned(TriggerType::PostJobStateChange, change, status), stuck(change), None, None]
         }
         // What is loaded, or loaded anew, runs its own `init`.
-        (Noun::Script, Op::Created) => [Some(loaded()), None, None],
+        (Noun::Script, Op::Created) => one(Some(loaded())),
         (Noun::Script, Op::Updated) => {
             let loads = |field: &FieldChange| matches!(field.name.as_str(), "source" | "enabled");
-            [change.fields.iter().any(loads).then(loaded), None, None]
+            one(change.fields.iter().any(loads).then(loaded))
         }
         // Whoever signs in has a session from then on.
-        (Noun::Session, Op::Created) => [Some((TriggerType::PostAuth, "SUCCESS".into())), None, None],
+        (Noun::Session, Op::Created) => one(Some((TriggerType::PostAuth, "SUCCESS".into()))),
         // One that goes has been: see [`Notice`]. One that cannot be read is of a newer version, and so are its triggers.
-        (Noun::Notice, Op::Deleted) => [change.deleted::<Notice>().ok().map(|notice| told(notice.what)), None, None],
-        // Billing a period is issuing its invoice: one change, in which the use is closed and rated.
-        (Noun::Invoice, Op::Created) => {
-            let of_run = |trigger| Some((trigger, Cow::Borrowed(ANY)));
-            [
-                kind.map(|kind| (TriggerType::PostCreate, kind)),
-                of_run(TriggerType::PostBilling),
-                of_run(TriggerType::PostCollection),
-            ]
+        (Noun::Notice, Op::Deleted) => one(change.deleted::<Notice>().ok().map(|notice| told(notice.what))),
+        // Billing a period is issuing its invoice: one change, in which the use is closed and rated, and a posting.
+        (Noun::Invoice, Op::Created) => [
+            created(kind),
+            any(TriggerType::PostBilling),
+            any(TriggerType::PostCollection),
+            any(TriggerType::PostUnitTransaction),
+        ],
+        (Noun::Customer, Op::Created) => [created(kind), any(TriggerType::PostPurchase), None, None],
+        (Noun::Transaction, Op::Updated) => {
+            let outcome = state::<TransactionState>(change.new_value("outcome"));
+            let moved = outcome == Some(TransactionState::Success);
+            let payment = outcome.map(|outcome| (TriggerType::PostPayment, outcome.word().into()));
+            [payment, any(TriggerType::PostUnitTransaction).filter(|_| moved), None, None]
         }
-        (_, Op::Created) => [kind.map(|kind| (TriggerType::PostCreate, kind)), None, None],
-        (_, Op::Deleted) => [kind.map(|kind| (TriggerType::PostDelete, kind)), None, None],
+        (_, Op::Created) => one(created(kind)),
+        (_, Op::Deleted) => one(kind.map(|kind| (TriggerType::PostDelete, kind))),
         (noun, Op::Updated) => {
             let status = |value: Option<Value>| state::<ServerState>(value).map(words::server_status);
-            let of_server = noun == Noun::Server;
-            let turned = of_server.then(|| turned(TriggerType::PostServerStateChange, change, status)).flatten();
+            let turned = match noun {
+                Noun::Server => turned(TriggerType::PostServerStateChange, change, status),
+                Noun::Customer => {
+                    let takes = change.fields.iter().any(|field| field.name == "plan_id");
+                    any(TriggerType::PostPurchase).filter(|_| takes)
+                }
+                _ => None,
+            };
             let modified = change.fields.iter().any(|field| !KEPT_BY_US.contains(&field.name.as_str()));
-            [turned, kind.filter(|_| modified).map(|kind| (TriggerType::PostModify, kind)), None]
+            [turned, kind.filter(|_| modified).map(|kind| (TriggerType::PostModify, kind)), None, None]
         }
     }
 }
@@ -221,23 +236,53 @@ mod tests {
     #[test]
     fn every_kind_of_record_that_scripts_know_raises_its_creation() {
         for (noun, option) in [
-            (Noun::Customer, "CUSTOMER"),
             (Noun::User, "USER"),
             (Noun::BillingEntity, "BILLING_ENTITY"),
-            (Noun::Invoice, "INVOICE"),
             (Noun::Image, "IMAGE"),
+            (Noun::PaymentMethod, "PAYMENT_METHOD"),
+            (Noun::PaymentInstance, "PAYMENT_METHOD_INSTANCE"),
+            (Noun::Transaction, "TRANSACTION"),
         ] {
-            let created = raised(vec![change(noun, Op::Created, vec![])]);
-            assert_eq!(created[0], (0, TriggerType::PostCreate, option.into()));
-            let more: Vec<TriggerType> = created[1..].iter().map(|(_, trigger, _)| *trigger).collect();
-            let billed = [TriggerType::PostBilling, TriggerType::PostCollection];
-            assert_eq!(more, if noun == Noun::Invoice { billed.to_vec() } else { Vec::new() });
+            assert_eq!(raised(vec![change(noun, Op::Created, vec![])]), [(0, TriggerType::PostCreate, option.into())]);
             assert_eq!(raised(vec![change(noun, Op::Updated, vec![])]), []);
             assert_eq!(raised(vec![change(noun, Op::Deleted, vec![])]), [(0, TriggerType::PostDelete, option.into())]);
         }
         for silent in [Noun::ApiKey, Noun::Plan, Noun::Node] {
             assert_eq!(raised(vec![change(silent, Op::Created, vec![])]), [], "{silent}");
         }
+    }
+
+    #[test]
+    fn charges_payments_and_plans_that_are_taken_are_events() {
+        use TriggerType as T;
+        let set = |name: &str, new: &str| -> FieldChange {
+            serde_json::from_value(serde_json::json!({"name": name, "old": null, "new": new})).unwrap()
+        };
+        let of = |noun, op, fields| raised(vec![change(noun, op, fields)]);
+        assert_eq!(
+            of(Noun::Invoice, Op::Created, vec![]),
+            [
+                (0, T::PostCreate, "INVOICE".into()),
+                (0, T::PostBilling, "ANY".into()),
+                (0, T::PostCollection, "ANY".into()),
+                (0, T::PostUnitTransaction, "ANY".into())
+            ]
+        );
+        assert_eq!(
+            of(Noun::Customer, Op::Created, vec![]),
+            [(0, T::PostCreate, "CUSTOMER".into()), (0, T::PostPurchase, "ANY".into())]
+        );
+        assert_eq!(
+            of(Noun::Customer, Op::Updated, vec![set("plan_id", "p")]),
+            [(0, T::PostPurchase, "ANY".into()), (0, T::PostModify, "CUSTOMER".into())]
+        );
+        assert_eq!(
+            of(Noun::Transaction, Op::Updated, vec![set("outcome", "success")]),
+            [(0, T::PostPayment, "SUCCESS".into()), (0, T::PostUnitTransaction, "ANY".into())]
+        );
+        let failed = of(Noun::Transaction, Op::Updated, vec![set("outcome", "failure")]);
+        assert_eq!(failed, [(0, T::PostPayment, "FAILURE".into())]);
+        assert_eq!(of(Noun::Transaction, Op::Updated, vec![set("refunded", "1"), set("state", "success")]), []);
     }
 
     #[test]
@@ -292,7 +337,7 @@ mod tests {
         let events = events(&entry);
         assert_eq!(events[0].customer, Some(CustomerId(Uuid::from_u128(7))));
         assert_eq!(events[0].billing_entity, Some(BillingEntityId(Uuid::from_u128(2))));
-        assert_eq!(events[1].billing_entity, Some(BillingEntityId(Uuid::from_u128(7))));
+        assert_eq!(events[2].billing_entity, Some(BillingEntityId(Uuid::from_u128(7))));
     }
 
     #[test]

@@ -20,12 +20,14 @@ mod measure;
 mod metadata;
 mod notices;
 mod occasion;
+mod payments;
 mod pre;
 mod reaching;
 mod rehearsal;
 mod schedule;
 mod table;
 mod tally;
+mod tax;
 #[cfg(test)]
 mod tests;
 mod trigger;
@@ -37,6 +39,8 @@ use crate::{
     registry::{ArbiterPool, AskError, Config, Quarantine, Registry},
     system::Inner,
 };
+pub(crate) use attempt::pause_ms;
+pub(crate) use beans::payment_of;
 use budget::Budgets;
 use dispatch::{Avoid, Dispatcher};
 pub(crate) use events::derived;
@@ -46,7 +50,8 @@ pub(crate) use metadata::Metadata;
 pub(crate) use notices::Exception;
 pub use notices::{ApiCall, CallUnderWay};
 use occasion::Tree;
-pub(crate) use pre::{Decided, Draft};
+pub(crate) use payments::{Provider, run_of};
+pub(crate) use pre::{Decided, Draft, Purchase};
 use reaching::Reaching;
 pub use rehearsal::{Rehearsal, Replay, Verdict};
 use std::{

@@ -1,7 +1,7 @@
 //! All that a run is told about its event, read from the store when an entry has matched.
 
 use super::{
-    beans::{Beans, Described, FEW, remains},
+    beans::{Beans, Described, FEW, charged, moved, purchase, remains},
     events::{Event, state},
     words::resource_type,
 };
@@ -12,7 +12,7 @@ use std::{
 use sutler_lua::{Bean, Input, Params};
 use sutler_model::{
     BillingEntity, BillingEntityId, Cause, Customer, CustomerId, Disk, Happening, Image, Invoice, Job, Notice, Noun,
-    PluggableResource, Scope, Server, Session, TriggerType, User, UserId,
+    PaymentInstance, PaymentMethod, PluggableResource, Scope, Server, Session, Transaction, TriggerType, User, UserId,
 };
 use sutler_store::{Change, Error, FeedEntry, Op, Snapshot};
 use uuid::Uuid;
@@ -129,6 +129,29 @@ fn subject(
             };
             return Ok((told_of(notice.what), resource, notice.user_id));
         }
+        Noun::Customer if event.trigger == TriggerType::PostPurchase => {
+            let customer = match change.op {
+                Op::Created => Some(change.created::<Customer>()?),
+                _ => snapshot.get::<Customer>(event.id)?,
+            };
+            match customer {
+                Some(mut customer) => {
+                    if let Some(then) = state(change.new_value("plan_id")) {
+                        customer.plan_id = then;
+                    }
+                    purchase(&customer, entry.at)
+                }
+                None => remains("ProductPurchase", event.id, event.customer, event.billing_entity),
+            }
+        }
+        Noun::Invoice if event.trigger == TriggerType::PostUnitTransaction => charged(&change.created::<Invoice>()?),
+        Noun::Transaction if event.trigger == TriggerType::PostUnitTransaction => {
+            let posting = snapshot.get::<Transaction>(event.id)?.as_ref().and_then(moved);
+            posting.unwrap_or_else(|| remains("UnitTransaction", event.id, event.customer, event.billing_entity))
+        }
+        Noun::Transaction => told::<Transaction>(snapshot, change, event, beans)?,
+        Noun::PaymentMethod => told::<PaymentMethod>(snapshot, change, event, beans)?,
+        Noun::PaymentInstance => told::<PaymentInstance>(snapshot, change, event, beans)?,
         Noun::Server => told::<Server>(snapshot, change, event, beans)?,
         Noun::Customer => told::<Customer>(snapshot, change, event, beans)?,
         Noun::User => told::<User>(snapshot, change, event, beans)?,

@@ -8,7 +8,7 @@
 use super::{
     Env, Scripts,
     attempt::{DEPTH_MAX, draft, execute, note, result},
-    beans::{Beans, FEW, apply},
+    beans::{Beans, FEW, apply, purchase},
     occasion::{Occasion, sees_user},
     reaching::{InProgress, close},
     table::Hook,
@@ -17,8 +17,9 @@ use crate::{Caller, Error};
 use serde_json::Value;
 use sutler_lua::{Bean, Exit, Input, Params};
 use sutler_model::{
-    BillingEntity, BillingEntityId, Cause, Customer, CustomerId, Disk, FieldError, Image, NewServer, PluggableResource,
-    RunState, Scope, ScriptRun, Server, TriggerType, User, UserId, key, validate,
+    BillingEntity, BillingEntityId, Cause, Customer, CustomerId, Disk, FieldError, Image, NewServer, PaymentInstance,
+    PaymentMethod, PluggableResource, RunState, Scope, ScriptRun, Server, Timestamp, Transaction, TriggerType, User,
+    UserId, key, validate,
 };
 use sutler_store::{ChangeSet, Error as StoreError};
 use uuid::Uuid;
@@ -50,6 +51,35 @@ pub(crate) trait Draft: Clone + Send + 'static {
     /// What is wrong with it now.
     fn problems(&self) -> Vec<FieldError> {
         Vec::new()
+    }
+}
+
+/// A customer's taking of its plan.
+#[derive(Clone)]
+pub(crate) struct Purchase {
+    /// The customer as it will be.
+    pub customer: Customer,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Draft for Purchase {
+    const OPTION: &'static str = "ANY";
+
+    fn id(&self) -> Uuid {
+        self.customer.id.into()
+    }
+
+    fn customer(&self) -> Option<CustomerId> {
+        Some(self.customer.id)
+    }
+
+    fn seller(&self) -> BillingEntityId {
+        self.customer.billing_entity_id
+    }
+
+    fn input(&self, _: &Beans<'_>) -> Result<Input, StoreError> {
+        Ok(Input::Bean(purchase(&self.customer, self.at)))
     }
 }
 
@@ -232,6 +262,10 @@ drafts! {
     Image, "IMAGE", |i| i.customer_id, |i| i.billing_entity_id, |_| Vec::new();
     PluggableResource, "PLUGGABLE_RESOURCE", |r| r.customer_id, |r| r.billing_entity_id,
         |r| validate::name("name", &r.name).err().into_iter().chain(key::problems("keys", &r.keys)).collect();
+    PaymentMethod, "PAYMENT_METHOD", |_| None, |m| m.billing_entity_id, |_| Vec::new();
+    PaymentInstance, "PAYMENT_METHOD_INSTANCE", |i| Some(i.customer_id), |i| i.billing_entity_id, |_| Vec::new();
+    // Before a payment or refund: what a statement calls it can be set.
+    Transaction, "TRANSACTION", |t| t.customer_id, |t| t.billing_entity_id, |_| Vec::new();
     BillingEntity, "BILLING_ENTITY", |_| None, |b| b.parent_id.unwrap_or(b.id), |_| Vec::new();
 }
 

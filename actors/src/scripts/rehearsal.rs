@@ -206,6 +206,16 @@ fn in_hindsight(script: &Armed) -> Armed {
             TriggerType::PreDelete => TriggerType::PostDelete,
             TriggerType::PreJobStateChange => TriggerType::PostJobStateChange,
             TriggerType::PreServerStateChange => TriggerType::PostServerStateChange,
+            TriggerType::PrePurchase => TriggerType::PostPurchase,
+            TriggerType::PrePayment => {
+                // Its options are functions, those of what comes after it results.
+                entry.options = Vec::new();
+                TriggerType::PostPayment
+            }
+            TriggerType::TaxCalculation => {
+                entry.options = vec!["INVOICE".to_owned()];
+                TriggerType::PostCreate
+            }
             TriggerType::PreServerMetadataUpdate => TriggerType::PostServerStateChange,
             TriggerType::PreAuth => TriggerType::PostAuth,
             TriggerType::PreUserApiCall => TriggerType::PostUserApiCall,

@@ -1,5 +1,6 @@
 //! The triggers over a running system: the store, the Lua runtime and the jobs are the real ones.
 
+mod billed;
 mod children;
 mod data;
 mod exceptions;
@@ -7,6 +8,7 @@ mod metadata;
 mod notices;
 mod occasions;
 mod operations;
+mod payments;
 mod pluggables;
 mod providers;
 mod reaching;

@@ -14,6 +14,9 @@ pub(crate) const fn resource_type(noun: Noun) -> Option<&'static str> {
         Noun::Job => "JOB",
         Noun::Invoice => "INVOICE",
         Noun::PluggableResource => "PLUGGABLE_RESOURCE",
+        Noun::PaymentMethod => "PAYMENT_METHOD",
+        Noun::PaymentInstance => "PAYMENT_METHOD_INSTANCE",
+        Noun::Transaction => "TRANSACTION",
         _ => return None,
     })
 }

@@ -103,6 +103,10 @@ pub struct Params {
 pub enum Member {
     /// A Lua table of texts: `p.parameters`, `p.resourceValues`.
     Texts(BTreeMap<String, String>),
+    /// The same; those under these keys are masked wherever they turn up in the run's record.
+    Secrets(BTreeMap<String, String>, Vec<String>),
+    /// [`Params::resource`] under another name.
+    Resource,
     /// A value; objects with `@bean` are beans.
     Value(Value),
     /// `p.measureComp`: what was measured of a resource.

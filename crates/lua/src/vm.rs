@@ -5,7 +5,7 @@
 //! is one; a second one costs the block's tables and closures, because the compiled functions are shared.
 
 use crate::{
-    Input, Limit, Limits, Params, ScriptError, dialect, error, json,
+    Input, Limit, Limits, Member, Params, ScriptError, dialect, error, json,
     meter::Meter,
     object::{self, BeanRef},
     shard::Shard,
@@ -105,11 +105,15 @@ impl Vm {
                     p.raw_set(name, BeanRef::from_bean(bean))?;
                 }
             }
-            if let Some(bean) = input.resource() {
-                p.raw_set("resource", bean)?;
+            let resource = input.resource();
+            if let Some(bean) = &resource {
+                p.raw_set("resource", bean.clone())?;
             }
             for (name, member) in params.more {
-                p.raw_set(name, crate::helper::member(&self.lua, shard, member)?)?;
+                match (member, &resource) {
+                    (Member::Resource, Some(bean)) => p.raw_set(name, bean.clone())?,
+                    (member, _) => p.raw_set(name, crate::helper::member(&self.lua, shard, member)?)?,
+                }
             }
             // Exact until the year 287396.
             #[allow(clippy::cast_precision_loss)]

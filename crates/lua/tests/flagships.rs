@@ -10,10 +10,13 @@ use crate::{
     xmpp,
 };
 use serde_json::{Value, json};
-use sutler_lua::{Bean, Exit, Input, Outcome, Params};
+use sutler_lua::{Bean, Exit, Input, Member, Outcome, Params};
 
 /// Twilio's description of its requests, cut to those that the scripts make.
 const TWILIO: &str = include_str!("library/twilio.json");
+
+/// Stripe's description of its requests, cut likewise.
+const STRIPE: &str = include_str!("library/stripe.json");
 
 /// A failed job of a customer.
 pub fn failed_job(kind: &str, code: &str) -> Params {
@@ -237,5 +240,90 @@ async fn a_failed_job_is_a_message_over_xmpp() {
     let waiting = server.waiting().await;
     for words in ["START_SERVER of web-1: failed", "Error: NO_CAPACITY", "Customer: Ada & Co", "job-1.FAILED"] {
         assert!(waiting.contains(words), "{words}: {waiting}");
+    }
+}
+
+/// Holds a form against Stripe's description of the request at a path.
+fn assert_stripe(path: &str, form: &[(String, String)]) {
+    let described: Value = serde_json::from_str(STRIPE).unwrap();
+    let fits = |template: &str| {
+        let (template, path) = (template.split('/'), path.split('/'));
+        template.clone().count() == path.clone().count()
+            && template.zip(path).all(|(a, b)| a == b || (a.starts_with('{') && b.starts_with("p")))
+    };
+    let (_, post) = (described["paths"].as_object().unwrap().iter())
+        .find(|(template, _)| fits(template))
+        .unwrap_or_else(|| panic!("{path} is not described"));
+    let schema = &post["post"]["requestBody"]["content"]["application/x-www-form-urlencoded"]["schema"];
+    for required in schema["required"].as_array().unwrap() {
+        assert!(form.iter().any(|(name, _)| name == required.as_str().unwrap()), "{required} is missing");
+    }
+    for (name, value) in form {
+        let (outer, inner) = name.split_once('[').unwrap_or((name, ""));
+        let property = &schema["properties"][outer];
+        let kinds: Vec<&Value> = match property["anyOf"].as_array() {
+            Some(any) => any.iter().collect(),
+            None => vec![property],
+        };
+        let one_fits = kinds.into_iter().any(|kind| match kind["type"].as_str() {
+            Some("integer") => value.parse::<u64>().is_ok(),
+            Some("boolean") => matches!(value.as_str(), "true" | "false"),
+            Some("object") => !inner.is_empty(),
+            Some("string") => {
+                let long = kind["maxLength"].as_u64().is_some_and(|max| value.len() as u64 > max);
+                let listed = kind["enum"].as_array().is_none_or(|words| words.iter().any(|word| word == value));
+                !long && listed
+            }
+            _ => false,
+        });
+        assert!(one_fits, "{path}: {name}={value} is not as described: {property}");
+    }
+}
+
+#[tokio::test]
+async fn payments_and_refunds_are_as_stripe_describes_them() {
+    let stripe = Server::start().await;
+    let settings = [("https://api.stripe.com", stripe.url.as_str())];
+    let transaction =
+        Bean::new("Transaction").with("resourceUUID", "t-1").with("state", "INPROGRESS").with("allowInteractive", true);
+    let linked = json!({"@bean": "Transaction", "resourceUUID": "t-0", "providerReference": "pi_1"});
+    let texts =
+        |pairs: &[(&str, &str)]| Member::Texts(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
+    let key = [("secret_key".to_owned(), "sk_live_the_secret".to_owned())].into();
+    let params = Params {
+        resource: Some(transaction),
+        customer: Some(Bean::new("Customer").with("resourceUUID", "c-1").with("resourceName", "Ada & Co")),
+        more: vec![
+            ("transaction", Member::Resource),
+            ("invoice", Member::Value(json!({"@bean": "Invoice", "invoiceNo": 7}))),
+            ("linkedTransaction", Member::Value(linked)),
+            ("methodValues", Member::Secrets(key, vec!["secret_key".to_owned()])),
+            ("instanceValues", texts(&[("payment_method", "pm_1"), ("customer", "cus_1")])),
+            ("parameters", texts(&[])),
+            ("idempotencyKey", Member::Value("t-1-0".into())),
+            ("returnURL", Member::Value("https://shop.example/back".into())),
+            ("amount", Member::Value("12.30".into())),
+            ("amountMinor", Member::Value(1230.into())),
+            ("currency", Member::Value("EUR".into())),
+            ("resumed", Member::Value(false.into())),
+        ],
+        ..Params::default()
+    };
+    for (function, path) in [
+        ("pay", "/v1/payment_intents"),
+        ("refund", "/v1/refunds"),
+        ("cancel", "/v1/payment_intents/pi_1/cancel"),
+        ("attach", "/v1/customers"),
+    ] {
+        let before = stripe.requests().len();
+        let outcome = run("payments-by-stripe", &settings, function, params.clone()).await;
+        assert!(!format!("{outcome:?}").contains("sk_live_the_secret"), "{outcome:?}");
+        let request = stripe.requests().remove(before);
+        assert!(request.starts_with(&format!("POST {path} HTTP/1.1\r\n")), "{function}: {outcome:?} {request}");
+        assert_eq!(header(&request, "authorization"), "Bearer sk_live_the_secret");
+        assert_eq!(header(&request, "idempotency-key"), format!("t-1-0{path}"));
+        let form = reqwest::Url::parse(&format!("form:?{}", body(&request))).unwrap();
+        let form: Vec<(String, String)> = form.query_pairs().into_owned().collect();
+        assert_stripe(path, &form);
     }
 }

@@ -52,11 +52,17 @@ pub enum Noun {
     PluggableResource = 21,
     /// [`crate::Measurement`]
     Measurement = 22,
+    /// [`crate::PaymentMethod`]
+    PaymentMethod = 23,
+    /// [`crate::PaymentInstance`]
+    PaymentInstance = 24,
+    /// [`crate::Transaction`]
+    Transaction = 25,
 }
 
 impl Noun {
     /// Every noun, in stored order.
-    pub const ALL: [Noun; 21] = [
+    pub const ALL: [Noun; 24] = [
         Noun::BillingEntity,
         Noun::Customer,
         Noun::User,
@@ -78,6 +84,9 @@ impl Noun {
         Noun::Datum,
         Noun::PluggableResource,
         Noun::Measurement,
+        Noun::PaymentMethod,
+        Noun::PaymentInstance,
+        Noun::Transaction,
     ];
 
     /// The largest number a noun is stored under.
@@ -107,6 +116,9 @@ impl Noun {
             Noun::Datum => "datum",
             Noun::PluggableResource => "pluggable_resource",
             Noun::Measurement => "measurement",
+            Noun::PaymentMethod => "payment_method",
+            Noun::PaymentInstance => "payment_instance",
+            Noun::Transaction => "transaction",
         }
     }
 }
@@ -208,4 +220,10 @@ ids! {
     NoticeId => Notice,
     /// Something a script keeps.
     DatumId => Datum,
+    /// A way to be paid.
+    PaymentMethodId => PaymentMethod,
+    /// What a customer pays with.
+    PaymentInstanceId => PaymentInstance,
+    /// Something asked of a payment provider.
+    TransactionId => Transaction,
 }

@@ -1,6 +1,6 @@
 //! What is owed.
 
-use crate::{BillingEntityId, Currency, CustomerId, InvoiceId, Meter, Nanos, RunId, Timestamp};
+use crate::{BillingEntityId, Currency, CustomerId, InvoiceId, Meter, Nanos, RunId, Timestamp, money};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -30,6 +30,9 @@ pub struct Invoice {
     pub charges: Vec<InvoiceCharge>,
     /// Sum of the lines and charges.
     pub total: Nanos,
+    /// What comes on top; none: no tax was computed.
+    #[serde(default)]
+    pub tax: Option<Tax>,
     /// When it was closed or previewed.
     pub issued_at: Timestamp,
 }
@@ -55,6 +58,37 @@ pub struct InvoiceCharge {
     pub run_id: RunId,
 }
 
+/// Tax on an invoice.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Tax {
+    /// Per cent of the total; none when an amount alone was set.
+    pub rate: Option<Nanos>,
+    /// Rounded once to the currency's places.
+    pub amount: Nanos,
+}
+
+impl Tax {
+    /// `rate` per cent of `net`, rounded once.
+    ///
+    /// # Errors
+    /// [`money::Error::Overflow`].
+    pub fn of(net: Nanos, rate: Nanos, currency: Currency) -> Result<Self, money::Error> {
+        let amount = net.mul_div_round(rate.0, 100 * money::ONE, currency.places())?;
+        Ok(Self { rate: Some(rate), amount })
+    }
+}
+
+impl Invoice {
+    /// What is to be paid: the total and its tax.
+    ///
+    /// # Errors
+    /// [`money::Error::Overflow`].
+    pub fn due(&self) -> Result<Nanos, money::Error> {
+        self.total.add(self.tax.map_or(Nanos::ZERO, |tax| tax.amount))
+    }
+}
+
 /// What one resource used of one thing. Opens to its intervals: those of the same resource and meter in the period.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InvoiceLine {
@@ -74,4 +108,22 @@ pub struct InvoiceLine {
     pub unit_price: Nanos,
     /// `unit_ms ÷ units_per_priced ÷ 3,600,000 × unit_price`, rounded once to the currency's places.
     pub amount: Nanos,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tax_is_a_percentage_rounded_once_half_to_even() {
+        let tax = |net: &str, rate: &str, currency: &str| {
+            let [net, rate] = [net, rate].map(|text| text.parse().unwrap());
+            Tax::of(net, rate, currency.parse().unwrap()).unwrap().amount.to_string()
+        };
+        assert_eq!(tax("10.00", "19", "EUR"), "1.9");
+        assert_eq!(tax("0.50", "7", "EUR"), "0.04");
+        assert_eq!(tax("0.10", "25", "EUR"), "0.02");
+        assert_eq!(tax("12345", "7.7", "JPY"), "951");
+        assert_eq!(tax("10", "0", "EUR"), "0");
+    }
 }

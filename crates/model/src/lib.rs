@@ -18,6 +18,7 @@ pub mod meter;
 pub mod money;
 pub mod node;
 pub mod notice;
+pub mod payment;
 pub mod permission;
 pub mod plan;
 pub mod pluggable;
@@ -39,7 +40,7 @@ pub use datum::{DataSpace, DataWrite, Datum};
 pub use disk::{Disk, DiskState};
 pub use id::*;
 pub use image::{Boot, Image, ImageState};
-pub use invoice::{Invoice, InvoiceCharge, InvoiceLine};
+pub use invoice::{Invoice, InvoiceCharge, InvoiceLine, Tax};
 pub use job::{Job, JobError, JobInput, JobState, StepState};
 pub use key::{KeyKind, ResourceKey};
 pub use measurement::{MeasuredValue, Measurement};
@@ -47,6 +48,9 @@ pub use meter::{Evidence, Interval, IntervalKey, Meter};
 pub use money::{Currency, Money, Nanos};
 pub use node::{Kvm, Node, NodeState};
 pub use notice::{Happening, Notice};
+pub use payment::{
+    PaymentFunction, PaymentInstance, PaymentMethod, PaymentSetup, RedirectMethod, Told, Transaction, TransactionState,
+};
 pub use permission::{Permission, Role, Scope};
 pub use plan::{Plan, PlanCharge};
 pub use pluggable::PluggableResource;

@@ -22,6 +22,8 @@ pub enum Permission {
     BillingRead,
     /// Set plans and close invoices.
     BillingWrite,
+    /// Pay, and keep what is paid with.
+    PaymentsWrite,
     /// Look at scripts and their runs.
     ScriptsRead,
     /// Upload, enable and run scripts.
@@ -40,7 +42,7 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Permission; 14] = [
+    pub const ALL: [Permission; 15] = [
         Permission::ServersRead,
         Permission::ServersWrite,
         Permission::ServersConsole,
@@ -48,6 +50,7 @@ impl Permission {
         Permission::CustomersWrite,
         Permission::BillingRead,
         Permission::BillingWrite,
+        Permission::PaymentsWrite,
         Permission::ScriptsRead,
         Permission::ScriptsWrite,
         Permission::ScriptsSign,

@@ -50,6 +50,18 @@ pub enum TriggerType {
     PostCollection,
     /// After something went wrong inside the platform.
     PostException,
+    /// Before a payment or refund is tried; may refuse it.
+    PrePayment,
+    /// After a payment or refund was tried.
+    PostPayment,
+    /// Before a customer takes a plan; may refuse it.
+    PrePurchase,
+    /// After a customer took a plan.
+    PostPurchase,
+    /// After something was charged or paid.
+    PostUnitTransaction,
+    /// When an invoice is drawn up; says its tax.
+    TaxCalculation,
     /// At set times.
     Scheduled,
     /// After the block itself was loaded: its global function `init`, which nobody registers.
@@ -70,6 +82,9 @@ impl TriggerType {
                 | Self::PreAuth
                 | Self::PreUserApiCall
                 | Self::PreAdminApiCall
+                | Self::PrePayment
+                | Self::PrePurchase
+                | Self::TaxCalculation
         )
     }
 

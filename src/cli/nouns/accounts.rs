@@ -20,6 +20,7 @@ pub const PERMISSIONS: &[&str] = &[
     "customers_write",
     "billing_read",
     "billing_write",
+    "payments_write",
     "scripts_read",
     "scripts_write",
     "scripts_sign",

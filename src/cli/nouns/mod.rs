@@ -4,6 +4,7 @@
 
 mod accounts;
 mod billing;
+mod payments;
 mod resources;
 mod work;
 
@@ -99,6 +100,9 @@ pub const NOUNS: &[Noun] = &[
     accounts::KEY,
     billing::PLAN,
     billing::INVOICE,
+    payments::METHOD,
+    payments::INSTANCE,
+    payments::TRANSACTION,
     work::JOB,
     work::TRIGGER,
     work::RUN,
@@ -149,7 +153,7 @@ const BARE: Noun = Noun {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sutler_model::{JobState, Permission, Role, RunState, ServerState};
+    use sutler_model::{JobState, Permission, Role, RunState, ServerState, TransactionState};
 
     #[test]
     fn words_to_choose_from_are_those_of_the_model() {
@@ -163,6 +167,7 @@ mod tests {
         all_are::<Permission>(accounts::PERMISSIONS);
         all_are::<JobState>(work::JOB_STATES);
         all_are::<RunState>(work::RUN_STATES);
+        all_are::<TransactionState>(payments::STATES);
         assert_eq!(ServerState::ALL.map(ServerState::name).as_slice(), resources::STATES);
         assert_eq!(Permission::ALL.len(), accounts::PERMISSIONS.len());
     }

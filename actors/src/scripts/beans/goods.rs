@@ -1,11 +1,12 @@
 //! Disks, images and invoices.
 
-use super::{Described, Property, amount, id, whole};
+use super::{Beans, Described, Property, amount, id, payments::payment_of, whole};
 use serde_json::{Value, json};
 use sutler_model::{
-    BillingEntityId, CustomerId, Disk, DiskState, Image, ImageState, Invoice, InvoiceCharge, InvoiceLine, Server,
-    Timestamp,
+    BillingEntityId, CustomerId, Disk, DiskState, Image, ImageState, Invoice, InvoiceCharge, InvoiceLine, Nanos,
+    Server, Timestamp, TransactionState,
 };
+use sutler_store::Error;
 
 impl Described for Disk {
     const KIND: &'static str = "Disk";
@@ -104,13 +105,20 @@ impl Described for Invoice {
             // Dates of invoices are whole seconds in the language, unlike all others.
             P::new("invoiceDate", |i, _| Ok(i.issued_at.0.div_euclid(1000).into())),
             P::new("cutOffDate", |i, _| Ok(i.to.0.div_euclid(1000).into())),
-            P::new("status", |_, _| Ok("UNPAID".into())),
+            P::new("status", |i, b| Ok(if paid(i, b)?.is_some() { "PAID" } else { "UNPAID" }.into())),
+            P::new("paidDate", |i, b| Ok(paid(i, b)?.and_then(|at| at).map_or(Value::Null, |at| at.into()))),
+            P::new("transactionUUID", |i, b| Ok(id(payment_of(b.snapshot, i)?.map(|paid| paid.id)))),
+            P::new("paymentMethodInstanceUUID", |i, b| {
+                Ok(id(payment_of(b.snapshot, i)?.and_then(|paid| paid.payment_instance_id)))
+            }),
             P::new("creditNote", |_, _| Ok(false.into())),
             P::new("invoiceTotalExc", |i, _| Ok(amount(i.total))),
-            P::new("invoiceTotalInc", |i, _| Ok(amount(i.total))),
-            P::new("invoiceTaxAmt", |_, _| Ok(0.into())),
+            P::new("invoiceTotalInc", |i, _| Ok(amount(i.due().unwrap_or(i.total)))),
+            P::new("invoiceTaxAmt", |i, _| Ok(i.tax.map_or(Value::from(0), |tax| amount(tax.amount)))),
+            P::new("taxRate", |i, _| Ok(i.tax.and_then(|tax| tax.rate).map_or(Value::from(0), amount))),
             // Beside the original: a script's numbers have 15 digits, amounts may have more.
             P::new("exactTotal", |i, _| Ok(i.total.to_string().into())),
+            P::new("exactDue", |i, _| Ok(i.due().unwrap_or(i.total).to_string().into())),
             P::new("currency", |i, _| Ok(i.currency.to_string().into())),
             P::new("invoiceItems", |i, _| {
                 Ok(i.lines.iter().map(|l| item(i, l)).chain(i.charges.iter().map(|c| charged(i, c))).collect())
@@ -134,6 +142,15 @@ impl Described for Invoice {
     fn billing_entity(&self) -> BillingEntityId {
         self.billing_entity_id
     }
+}
+
+/// Whether an invoice is paid, and when that was, in whole seconds; what owes nothing has no time.
+fn paid(invoice: &Invoice, beans: &Beans<'_>) -> Result<Option<Option<i64>>, Error> {
+    if invoice.due().is_ok_and(|due| due <= Nanos::ZERO) {
+        return Ok(Some(None));
+    }
+    let payment = payment_of(beans.snapshot, invoice)?.filter(|paid| paid.state == TransactionState::Success);
+    Ok(payment.map(|paid| paid.ended_at.map(|at| at.0.div_euclid(1000))))
 }
 
 fn item(invoice: &Invoice, line: &InvoiceLine) -> Value {

@@ -8,8 +8,11 @@ mod account;
 mod customer;
 mod goods;
 mod job;
+mod payments;
 mod pluggable;
 mod server;
+
+pub(crate) use payments::{charged, forms, moved, payment_of, provider_id, purchase};
 
 use super::words;
 pub(crate) use pluggable::pluggable_bean;

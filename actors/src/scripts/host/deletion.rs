@@ -2,13 +2,13 @@
 //!
 //! What is gone or going already is no error: a script asks twice in one run, and a repeated run asks again.
 
-use super::{ask::Ask, done::Done, failed, list::sees, operations::noun_of, refusal};
+use super::{ask::Ask, done::Done, failed, list::sees, operations::noun_of, payments, refusal};
 use crate::{Error, ImagePatch, ServerAction, ops::missing};
 use serde_json::Value;
 use sutler_lua::HostError;
 use sutler_model::{
-    Cause, Customer, CustomerId, CustomerStatus, ImageId, ImageState, Job, JobInput, Noun, ScriptId, ScriptRun,
-    ServerId, User, UserId,
+    Cause, Customer, CustomerId, CustomerStatus, ImageId, ImageState, Job, JobInput, Noun, PaymentInstanceId,
+    PaymentMethodId, ScriptId, ScriptRun, ServerId, User, UserId,
 };
 use sutler_store::{Error as StoreError, Field, Filter, Op, Order, PageRequest};
 use uuid::Uuid;
@@ -43,6 +43,16 @@ pub(super) async fn delete(ask: &Ask<'_>) -> Result<Value, HostError> {
         Some(Noun::Customer) => {
             ask.at_once(when)?;
             customer(ask, CustomerId(id), cascade).await
+        }
+        Some(Noun::PaymentInstance) => {
+            ask.at_once(when)?;
+            payments::remove(ask, PaymentInstanceId(id)).await
+        }
+        Some(Noun::PaymentMethod) => {
+            ask.at_once(when)?;
+            let system = ask.platform.system()?;
+            system.delete_payment_method(ask.caller, PaymentMethodId(id), None).await.map_err(refusal)?;
+            finished(ask, Noun::PaymentMethod, id, "", None)
         }
         Some(noun @ (Noun::Disk | Noun::BillingEntity | Noun::Job)) => {
             let why = if noun == Noun::Disk { " (a disk goes with its server)" } else { "" };

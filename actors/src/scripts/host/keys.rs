@@ -159,7 +159,7 @@ async fn apply<R: Keyed>(
 }
 
 /// A bean as the runtime takes it from a call.
-pub(super) fn tagged(bean: sutler_lua::Bean) -> Value {
+pub(in crate::scripts) fn tagged(bean: sutler_lua::Bean) -> Value {
     let mut properties = bean.properties;
     properties.insert("@bean".to_owned(), Value::String(bean.kind));
     Value::Object(properties)

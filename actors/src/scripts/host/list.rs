@@ -9,8 +9,8 @@ use crate::scripts::{
 use std::sync::Arc;
 use sutler_lua::{Bean, HostError};
 use sutler_model::{
-    BillingEntity, Customer, Disk, Image, Invoice, Job, JobState, Noun, PluggableResource, Scope, Server, ServerState,
-    User,
+    BillingEntity, Customer, Disk, Image, Invoice, Job, JobState, Noun, PaymentInstance, PaymentMethod,
+    PluggableResource, Scope, Server, ServerState, Transaction, User,
 };
 use sutler_store::{Error as StoreError, Field, Filter, Order, PageRequest, Snapshot, Store};
 use uuid::Uuid;
@@ -54,6 +54,10 @@ async fn within_scope(
         let read = store.read(move |snapshot| super::blocks::list(snapshot, &tree, scope, methods));
         return read.await.map_err(failed);
     }
+    if resource_type == "PAYMENT_PROVIDER" {
+        let read = store.read(move |snapshot| super::payments::providers(snapshot, &tree, scope));
+        return read.await.map_err(failed);
+    }
     let kinds: &[Noun] = match resource_type {
         "SERVER" => &[Noun::Server],
         "CUSTOMER" => &[Noun::Customer],
@@ -64,6 +68,9 @@ async fn within_scope(
         "IMAGE" => &[Noun::Image],
         "INVOICE" => &[Noun::Invoice],
         "PLUGGABLE_RESOURCE" => &[Noun::PluggableResource],
+        "PAYMENT_METHOD" => &[Noun::PaymentMethod],
+        "PAYMENT_METHOD_INSTANCE" => &[Noun::PaymentInstance],
+        "TRANSACTION" => &[Noun::Transaction],
         "ANY" | "" => {
             &[Noun::Customer, Noun::BillingEntity, Noun::User, Noun::Image, Noun::Server, Noun::Disk, Noun::Invoice]
         }
@@ -92,6 +99,9 @@ async fn within_scope(
                 Noun::Disk => search.collect::<Disk>(&mut beans)?,
                 Noun::Image => search.collect::<Image>(&mut beans)?,
                 Noun::PluggableResource => search.collect::<PluggableResource>(&mut beans)?,
+                Noun::PaymentMethod => search.collect::<PaymentMethod>(&mut beans)?,
+                Noun::PaymentInstance => search.collect::<PaymentInstance>(&mut beans)?,
+                Noun::Transaction => search.collect::<Transaction>(&mut beans)?,
                 _ => search.collect::<Invoice>(&mut beans)?,
             }
         }
@@ -155,6 +165,8 @@ impl Search<'_> {
             Scope::Provider => {}
             // Images of sellers above are offered too, and customers are their own.
             _ if matches!(R::NOUN, Noun::Image) => {}
+            // What its seller offers to be paid by; see `sees`.
+            Scope::Customer(_) if R::NOUN == Noun::PaymentMethod => {}
             Scope::Entity(id) if R::NOUN == Noun::BillingEntity => {
                 filter = filter.is(Field::BillingEntity, id.0.as_bytes())
             }
@@ -215,7 +227,8 @@ const JOB_STATES: [JobState; 8] = [
     JobState::NeedsOperator,
 ];
 
-/// Whether a scope reaches a record. An image is also seen by those it is offered to.
+/// Whether a scope reaches a record. An image is also seen by those it is offered to, and a payment method by the customers
+/// of its seller.
 pub(super) fn sees<R: Described>(
     snapshot: &Snapshot,
     tree: &Tree,
@@ -225,6 +238,9 @@ pub(super) fn sees<R: Described>(
     let (seller, customer) = (record.billing_entity(), record.customer());
     if within(snapshot, tree, scope, seller, customer)? {
         return Ok(true);
+    }
+    if let (Noun::PaymentMethod, Scope::Customer(id)) = (R::NOUN, scope) {
+        return Ok(snapshot.get::<Customer>(id)?.is_some_and(|customer| customer.billing_entity_id == seller));
     }
     if R::NOUN != Noun::Image || customer.is_some() {
         return Ok(false);

@@ -17,6 +17,7 @@ mod keys;
 pub(super) mod list;
 mod measures;
 mod operations;
+mod payments;
 mod pluggables;
 mod reads;
 mod servers;
@@ -25,6 +26,8 @@ mod skeleton;
 mod wait;
 
 pub(crate) use data::purge;
+
+pub(in crate::scripts) use keys::tagged;
 
 use super::{
     Behind,
@@ -42,8 +45,8 @@ use serde_json::Value;
 use std::sync::{Arc, Weak};
 use sutler_lua::{Api, Bean, Data, Host, HostError, Who};
 use sutler_model::{
-    BillingEntity, BillingEntityId, Cause, Customer, CustomerId, Disk, Image, Invoice, Job, Noun, Permission,
-    PluggableResource, Role, Scope, Server, User, UserId,
+    BillingEntity, BillingEntityId, Cause, Customer, CustomerId, Disk, Image, Invoice, Job, Noun, PaymentInstance,
+    PaymentMethod, Permission, PluggableResource, Role, Scope, Server, Transaction, User, UserId,
 };
 use sutler_store::{Error as StoreError, Snapshot, Store};
 use uuid::Uuid;
@@ -236,7 +239,20 @@ pub(super) fn find(
             }
         )*};
     }
-    first_of!(Server, Customer, Job, Disk, User, BillingEntity, Image, Invoice, PluggableResource);
+    first_of!(
+        Server,
+        Customer,
+        Job,
+        Disk,
+        User,
+        BillingEntity,
+        Image,
+        Invoice,
+        PaymentMethod,
+        PaymentInstance,
+        Transaction,
+        PluggableResource
+    );
     blocks::find(snapshot, tree, scope, id)
 }
 
@@ -257,6 +273,7 @@ fn refusal(error: Error) -> HostError {
             Noun::BillingEntity => "NO_BILLING_ENTITY_FOUND",
             Noun::Image => "NO_IMAGE_FOUND",
             Noun::Disk => "NO_DISK_FOUND",
+            Noun::Invoice => "NO_INVOICE_FOUND",
             _ => "NO_RESOURCE_FOUND",
         },
         Error::Forbidden(_) | Error::Suspended => "UNAUTHORISED_ACCESS",

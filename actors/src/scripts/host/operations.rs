@@ -2,7 +2,8 @@
 //! same.
 
 use super::{
-    accounts, ask::Ask, blocks, customers, deletion, images, keys, measures, pluggables, reads, servers, settings,
+    accounts, ask::Ask, blocks, customers, deletion, images, keys, measures, payments, pluggables, reads, servers,
+    settings,
 };
 use serde_json::Value;
 use sutler_lua::HostError;
@@ -37,6 +38,12 @@ pub(super) async fn answer(ask: &Ask<'_>) -> Result<Value, HostError> {
         "revokeImage" | "revokeResource" => images::publish(ask, false).await,
         "createFDL" | "createFDLCodeBlock" | "createCodeBlock" => blocks::create(ask).await,
         "modifyFDL" | "modifyFDLCodeBlock" | "updateFDL" | "updateFDLCodeBlock" => blocks::modify(ask).await,
+        "payInvoice" => payments::pay(ask).await,
+        "createPaymentMethodInstance" => payments::create(ask).await,
+        "modifyPaymentMethodInstance" | "updatePaymentMethodInstance" => payments::modify(ask).await,
+        "cancelTransaction" => payments::cancel(ask).await,
+        "resumeTransaction" => payments::resume(ask).await,
+        "testPaymentMethod" => payments::test(ask).await,
         "modifyResource" | "updateResource" => modify(ask).await,
         "deleteResource" => deletion::delete(ask).await,
         "deleteServer"
@@ -72,6 +79,7 @@ async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
         Some(Noun::Image) => images::modify(ask).await,
         Some(Noun::Script) => blocks::modify(ask).await,
         Some(Noun::PluggableResource) => pluggables::modify(ask).await,
+        Some(Noun::PaymentInstance) => payments::modify(ask).await,
         Some(noun @ (Noun::Disk | Noun::BillingEntity)) => {
             Err(HostError::Unsupported(format!("modifyResource of a {}", noun.name().replace('_', " "))))
         }
@@ -81,7 +89,7 @@ async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
 
 /// What kind of record has this id, whoever asks: the operation on it decides who may.
 pub(super) fn noun_of(ask: &Ask<'_>, id: Uuid) -> Option<Noun> {
-    const NOUNS: [Noun; 9] = [
+    const NOUNS: [Noun; 11] = [
         Noun::PluggableResource,
         Noun::Server,
         Noun::Customer,
@@ -91,6 +99,8 @@ pub(super) fn noun_of(ask: &Ask<'_>, id: Uuid) -> Option<Noun> {
         Noun::Disk,
         Noun::BillingEntity,
         Noun::Job,
+        Noun::PaymentInstance,
+        Noun::PaymentMethod,
     ];
     NOUNS.into_iter().find(|noun| ask.platform.store.index().version(*noun, id).is_some())
 }

@@ -1,10 +1,10 @@
 //! Waiting for a job, without a thread.
 
-use super::{Platform, ask::Args, failed, keys::tagged, list::sees};
+use super::{Platform, ask::Args, failed, keys::tagged, list::sees, payments};
 use crate::scripts::beans::Beans;
 use serde_json::Value;
 use sutler_lua::{HostError, Who};
-use sutler_model::{Job, JobId, Noun, Scope};
+use sutler_model::{Job, JobId, Noun, Scope, TransactionId};
 use sutler_store::{Error as StoreError, Field, Filter, Order, PageRequest};
 
 /// `waitForJob(job UUID, noWaitForChildren)`: the job in its final state.
@@ -20,6 +20,9 @@ pub(super) async fn wait_for_job(
     let (id, alone) = (JobId(args.id(0)?), args.flag(1));
     if let Some(job) = platform.done.get(who.owner, id.0) {
         return Ok(tagged(job));
+    }
+    if let Some(job) = payments::wait(platform, who, scope, TransactionId(id.0)).await? {
+        return Ok(job);
     }
     let store = &platform.store;
     let job = look(platform, scope, id).await?;

@@ -3,6 +3,7 @@
 use super::{Module, platform, text_of};
 use crate::{
     Api, Member,
+    meter::Meter,
     object::{ListRef, Val},
     schema::Type,
     shard::Shard,
@@ -19,6 +20,14 @@ use uuid::Uuid;
 pub(crate) fn member(lua: &Lua, shard: &Rc<Shard>, member: Member) -> Result<Lv> {
     match member {
         Member::Texts(texts) => texts.into_lua(lua),
+        Member::Secrets(texts, secrets) => {
+            if let Some(meter) = Meter::current() {
+                secrets.iter().filter_map(|key| texts.get(key)).for_each(|secret| meter.keep_secret(secret));
+            }
+            texts.into_lua(lua)
+        }
+        // Set where the resource itself is known.
+        Member::Resource => Ok(Lv::Nil),
         Member::Value(value) => Val::from_json(value, &Type::Any).into_lua(lua),
         Member::Measures(resource) => measures(lua, shard, resource).map(Lv::Table),
         Member::Billing(values) => billing(lua, values).map(Lv::Table),

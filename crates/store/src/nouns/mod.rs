@@ -12,6 +12,7 @@ mod job;
 mod measurement;
 mod node;
 mod notice;
+mod payment;
 mod plan;
 mod pluggable;
 mod receipt;
@@ -60,6 +61,9 @@ macro_rules! for_noun {
             Noun::Datum => with!(model::Datum),
             Noun::PluggableResource => with!(model::PluggableResource),
             Noun::Measurement => with!(model::Measurement),
+            Noun::PaymentMethod => with!(model::PaymentMethod),
+            Noun::PaymentInstance => with!(model::PaymentInstance),
+            Noun::Transaction => with!(model::Transaction),
         }
     }};
 }

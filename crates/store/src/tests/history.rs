@@ -115,6 +115,7 @@ fn invoice_numbers_are_unique_though_invoices_are_never_in_memory() {
         lines: Vec::new(),
         charges: Vec::new(),
         total: Nanos(5),
+        tax: None,
         issued_at: Timestamp(1),
     };
     let (mut one, mut twin, mut preview) = (invoice(Some(1)), invoice(Some(1)), invoice(None));

@@ -1,0 +1,244 @@
+//! How invoices are paid, what was bought, and what was charged.
+
+use super::{Described, Property, amount, id, text};
+use serde_json::{Value, json};
+use sutler_lua::Bean;
+use sutler_model::{
+    BillingEntityId, Customer, CustomerId, Invoice, Nanos, PaymentFunction, PaymentInstance, PaymentMethod,
+    PaymentSetup, PointKind, Scope, Script, Timestamp, Transaction, TransactionState, ValueDef,
+};
+use sutler_store::{Error, Snapshot};
+use uuid::Uuid;
+
+/// The payment that an invoice has or may still get.
+///
+/// # Errors
+/// Those of the store.
+pub(crate) fn payment_of(snapshot: &Snapshot, invoice: &Invoice) -> Result<Option<Transaction>, Error> {
+    snapshot.holder("payment", &[invoice.id.0.as_bytes()])
+}
+
+/// The provider that a method names, as its script registered it.
+fn provider(snapshot: &Snapshot, method: &PaymentMethod) -> Result<Option<sutler_model::Point>, Error> {
+    let script = snapshot.get::<Script>(method.script_id)?;
+    let mut points = script.map(|script| script.points).unwrap_or_default().into_iter();
+    Ok(points.find(|point| point.reference == method.provider && matches!(point.kind, PointKind::PaymentProvider(_))))
+}
+
+/// Definitions as Value beans.
+pub(crate) fn forms(definitions: &[ValueDef]) -> Value {
+    definitions
+        .iter()
+        .map(|value| {
+            json!({
+                "key": value.key, "name": value.name, "description": value.description, "required": value.required,
+                "readOnly": value.read_only, "hidden": value.hidden, "defaultValue": value.default_value,
+            })
+        })
+        .collect()
+}
+
+fn filled(values: &std::collections::BTreeMap<String, String>) -> Value {
+    values.iter().map(|(key, value)| json!({"key": key, "name": key, "value": value})).collect()
+}
+
+const fn resource_state(state: PaymentSetup) -> &'static str {
+    match state {
+        PaymentSetup::Registering => "CREATING",
+        PaymentSetup::Ready | PaymentSetup::Failed => "ACTIVE",
+        PaymentSetup::Removing => "TO_BE_DELETED",
+    }
+}
+
+impl Described for PaymentMethod {
+    const KIND: &'static str = "PaymentMethod";
+
+    fn properties() -> &'static [Property<Self>] {
+        type P = Property<PaymentMethod>;
+        const PROPERTIES: &[P] = &[
+            P::new("configured", |m, _| Ok((m.state == PaymentSetup::Ready).into())),
+            // A customer pays by it, and need not know how it is set up.
+            P::new("configuredValues", |m, b| match b.viewer {
+                Scope::Customer(_) => Ok(Value::Null),
+                _ => Ok(filled(&m.shown)),
+            }),
+            P::new("consolidateInvoices", |_, _| Ok(false.into())),
+            P::new("fdlPaymentRef", |m, _| Ok(m.provider.as_str().into())),
+            P::new("instanceValues", |m, b| {
+                Ok(match provider(b.snapshot, m)?.map(|point| point.kind) {
+                    Some(PointKind::PaymentProvider(point)) => forms(&point.instance_values),
+                    _ => Value::Null,
+                })
+            }),
+            P::new("paymentProviderName", |m, b| Ok(provider(b.snapshot, m)?.map_or(Value::Null, |p| p.name.into()))),
+            P::new("paymentProviderUUID", |m, _| Ok(id(Some(provider_id(m.script_id.into(), &m.provider))))),
+        ];
+        PROPERTIES
+    }
+
+    fn label(&self) -> String {
+        self.name.clone()
+    }
+
+    fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    fn resource_state(&self) -> &'static str {
+        resource_state(self.state)
+    }
+
+    fn customer(&self) -> Option<CustomerId> {
+        None
+    }
+
+    fn billing_entity(&self) -> BillingEntityId {
+        self.billing_entity_id
+    }
+}
+
+/// A provider has no record of its own; its id follows from its script and reference.
+pub(crate) fn provider_id(script: Uuid, reference: &str) -> Uuid {
+    Uuid::new_v5(&script, format!("payment provider:{reference}").as_bytes())
+}
+
+impl Described for PaymentInstance {
+    const KIND: &'static str = "PaymentMethodInstance";
+
+    fn properties() -> &'static [Property<Self>] {
+        type P = Property<PaymentInstance>;
+        const PROPERTIES: &[P] = &[
+            P::new("configuredValues", |i, _| Ok(filled(&i.shown))),
+            P::new("isDefault", |i, _| Ok(i.is_default.into())),
+            P::new("nonInteractivePay", |i, _| Ok((i.state == PaymentSetup::Ready).into())),
+            P::new("paymentMethodUUID", |i, _| Ok(id(Some(i.payment_method_id)))),
+            P::new("paymentMethodName", |i, b| b.name_of::<PaymentMethod>(i.payment_method_id.into())),
+        ];
+        PROPERTIES
+    }
+
+    fn label(&self) -> String {
+        self.name.clone()
+    }
+
+    fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    fn resource_state(&self) -> &'static str {
+        resource_state(self.state)
+    }
+
+    fn customer(&self) -> Option<CustomerId> {
+        Some(self.customer_id)
+    }
+
+    fn billing_entity(&self) -> BillingEntityId {
+        self.billing_entity_id
+    }
+}
+
+impl Described for Transaction {
+    const KIND: &'static str = "Transaction";
+
+    fn properties() -> &'static [Property<Self>] {
+        type P = Property<Transaction>;
+        fn told(text: &Option<String>) -> Result<Value, Error> {
+            Ok(text.as_deref().map_or(Value::Null, Value::from))
+        }
+        const PROPERTIES: &[P] = &[
+            P::new("transactionFunction", |t, _| Ok(t.function.word().into())),
+            P::new("state", |t, _| Ok(t.state.word().into())),
+            P::new("allowInteractive", |t, _| Ok(t.allow_interactive.into())),
+            P::new("paymentAmount", |t, _| Ok(amount(t.amount))),
+            P::new("currencyCode", |t, _| Ok(t.currency.as_str().into())),
+            P::new("invoiceUUIDList", |t, _| Ok(t.invoice_ids.iter().map(ToString::to_string).collect())),
+            P::new("linkedTransaction", |t, _| Ok(id(t.linked_id))),
+            P::new("paymentMethodInstanceUUID", |t, _| Ok(id(t.payment_instance_id))),
+            P::new("paymentMethodInstanceName", |t, b| match t.payment_instance_id {
+                Some(instance) => b.name_of::<PaymentInstance>(instance.into()),
+                None => Ok(Value::Null),
+            }),
+            P::new("merchantDescription", |t, _| told(&t.told.merchant_description)).or_set(|t, v, _| {
+                let words = text(v);
+                if words.len() > sutler_model::payment::TEXT_BYTES {
+                    return Err(format!("has more than {} bytes", sutler_model::payment::TEXT_BYTES));
+                }
+                t.told.merchant_description = Some(words).filter(|words| !words.is_empty());
+                Ok(())
+            }),
+            P::new("providerReference", |t, _| told(&t.told.provider_reference)),
+            P::new("interactiveURL", |t, _| told(&t.told.interactive_url)),
+            P::new("redirectURL", |t, _| told(&t.told.redirect_url)),
+            P::new("redirectMethod", |t, _| Ok(serde_json::to_value(t.told.redirect_method).unwrap_or_default())),
+            P::new("redirectData", |t, _| Ok(json!(t.told.redirect_data))),
+            P::new("publicData", |t, _| told(&t.told.public_data)),
+            P::new("errorCode", |t, _| told(&t.told.error_code)),
+            P::new("errorReason", |t, _| told(&t.told.error_reason)),
+            P::new("startTimestamp", |t, _| Ok(t.created_at.0.into())),
+            P::new("endTimestamp", |t, _| Ok(t.ended_at.map_or(Value::Null, |at| at.0.into()))),
+        ];
+        PROPERTIES
+    }
+
+    fn label(&self) -> String {
+        self.function.word().to_owned()
+    }
+
+    fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    fn customer(&self) -> Option<CustomerId> {
+        self.customer_id
+    }
+
+    fn billing_entity(&self) -> BillingEntityId {
+        self.billing_entity_id
+    }
+}
+
+/// What a closed invoice charged, as a unit transaction: one unit is one of the seller's currency.
+pub(crate) fn charged(invoice: &Invoice) -> Bean {
+    let due = invoice.due().unwrap_or(invoice.total);
+    posting(invoice.billing_entity_id, invoice.customer_id, invoice.issued_at, Nanos(-due.0))
+        .with("description", format!("Invoice {}", invoice.number.unwrap_or_default()))
+        .with("chargedFromDate", invoice.from.0)
+        .with("chargedToDate", invoice.to.0)
+        .with("linkedResourceUUID", invoice.id.to_string())
+        .with("linkedResourceType", "INVOICE")
+}
+
+/// What a payment or refund moved, as a unit transaction; none for what moved nothing.
+pub(crate) fn moved(transaction: &Transaction) -> Option<Bean> {
+    let customer = transaction.customer_id.filter(|_| transaction.outcome == Some(TransactionState::Success))?;
+    let sign = if transaction.function == PaymentFunction::MakePayment { 1 } else { -1 };
+    let at = transaction.ended_at.unwrap_or(transaction.created_at);
+    let bean = posting(transaction.billing_entity_id, customer, at, Nanos(sign * transaction.amount.0))
+        .with("description", if sign > 0 { "Payment" } else { "Refund" })
+        .with("linkedResourceUUID", transaction.id.to_string())
+        .with("linkedResourceType", "TRANSACTION");
+    Some(bean)
+}
+
+fn posting(seller: BillingEntityId, customer: CustomerId, at: Timestamp, sum: Nanos) -> Bean {
+    Bean::new("UnitTransaction")
+        .with("billingEntityUUID", seller.to_string())
+        .with("customerUUID", customer.to_string())
+        .with("transactionDate", at.0)
+        .with("transactionAmount", amount(sum))
+        .with("unitsType", "NONCARRYOVER")
+}
+
+/// A customer's taking of its plan, as a product purchase.
+pub(crate) fn purchase(customer: &Customer, at: Timestamp) -> Bean {
+    Bean::new("ProductPurchase")
+        .with("active", true)
+        .with("purchaseUUID", Uuid::new_v5(&customer.id.0, customer.plan_id.0.as_bytes()).to_string())
+        .with("customerUUID", customer.id.to_string())
+        .with("billingEntityUUID", customer.billing_entity_id.to_string())
+        .with("productOfferUUID", customer.plan_id.to_string())
+        .with("resourceUUID", customer.id.to_string())
+        .with("purchaseDate", at.0)
+        .with("startDate", at.0)
+}
