@@ -313,3 +313,123 @@ async fn a_failing_billing_method_makes_no_bill_rather_than_a_wrong_one() {
     assert!(matches!(error, Error::Refused { .. }), "{error}");
     bench.stop().await;
 }
+
+/// Moves passwords out of the settings before they are stored, as published providers do.
+const VAULT: &str = r##"
+    function register() return { "vault" } end
+
+    function vault(p)
+        return { ref = "vault", name = "Vault", api = "CONFIG_PROVIDER", providerType = "VAULT", version = 1,
+            triggerFunctions = { "vault_before", "vault_after" },
+            resourceConfigs = { { associatedResourceType = "SERVER", useWithBilling = false, productComponentTypes = { {
+                resourceName = "Vault", referenceField = "V",
+                configurableList = { { key = "password", validator = { validatorType = "PASSWORD" } } },
+                actionFunctions = { { key = "open", returnType = "STRING", executionFunction = "vault_open" } } } } } } }
+    end
+
+    function vault_before(p)
+        if p == nil then
+            return { ref = "before", name = "before", priority = -9000, triggerType = "PRE_MODIFY", triggerOptions = { "SERVER" },
+                api = "TRIGGER", version = 1 }
+        end
+        local values = p.input:getProviderValues("VAULT")
+        local password = values:get("password")
+        if password ~= nil and not password:match("^%*+$") then
+            local uuid = p.input:getResourceUUID()
+            local map = dataStore:getPrivateDataMap(uuid)
+            if map == nil then map = new("Map") end
+            map:put("password", password)
+            dataStore:resetPrivateDataMap(uuid, map)
+            values:put("password", ("*"):rep(#password))
+        end
+        return { exitState = "SUCCESS" }
+    end
+
+    -- What was kept for a server goes with it.
+    function vault_after(p)
+        if p == nil then
+            return { ref = "after", name = "after", priority = 0, triggerType = "POST_JOB_STATE_CHANGE",
+                triggerOptions = { "SUCCESSFUL" }, api = "TRIGGER", version = 1 }
+        end
+        if p.input:getJobType() == new("JobType", "DELETE_SERVER") then
+            dataStore:resetPrivateDataMap(p.input:getItemUUID(), nil)
+            print("forgot " .. tostring(dataStore:getPrivateDataMap(p.input:getItemUUID())))
+        end
+        return { exitState = "CONTINUE" }
+    end
+
+    function vault_open(p)
+        local map = dataStore:getPrivateDataMap(p.resource:getResourceUUID())
+        return { returnCode = "SUCCESSFUL", returnType = "STRING", returnContent = map:get("password") }
+    end
+"##;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_keeps_its_secrets_in_a_store_of_its_own_and_lets_them_go_with_the_server() {
+    let bench = Bench::start().await;
+    let server = bench.made("web").await;
+    bench.script("vault", Scope::Provider, VAULT.to_owned()).await;
+    let system = &bench.system;
+    system.set_provider_values(&bench.caller, server.id.0, "VAULT", &texts(&[("password", "sesame")])).await.unwrap();
+    assert_eq!(bench.server("web").await.unwrap().provider_values["VAULT"]["password"], "******");
+    let opened = system.invoke_action(&bench.caller, server.id.0, "VAULT", "open", &texts(&[])).await.unwrap();
+    assert_eq!(opened.answer.unwrap().content, "sesame");
+    let job = bench.act(server.id, crate::ServerAction::Delete, "delete").await;
+    bench.ended(job.id).await;
+    let runs = bench.runs_until(|runs| runs.iter().any(|run| run.log.contains("forgot nil"))).await;
+    assert!(runs.iter().all(|run| !run.log.contains("sesame")));
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_billing_method_sees_the_measures_of_its_period_in_every_way_they_add_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = Bench::start_with(folder.path(), Settings { measure_every_ms: 1_000, ..settings() }).await;
+    let server = bench.made("web").await;
+    let source = r#"
+        function register() return { "count", "bill" } end
+        function count(p)
+            if p == nil then
+                return { ref = "count", api = "MEASURE", associatedType = "SERVER", version = 1,
+                    measuredValues = { { key = "n", measureType = "UNIT" } } }
+            end
+            return { { key = "n", value = kv.incr("n") } }
+        end
+        function bill(p)
+            if p == nil then return { ref = "bill", api = "BILLING", version = 1 } end
+            local from, to, said = p.lastBillingTime, p.currentBillingTime, {}
+            for _, way in ipairs({ "MAX", "MIN", "AVERAGE", "SUM", "COUNT" }) do
+                local found = p.measureComp["get" .. way .. "MeasureBetween"](p.measureComp, from, to, "n")
+                table.insert(said, way .. "=" .. found:get("n"):getMeasurement())
+            end
+            table.insert(said, "AT=" .. p.measureComp:getMeasureAt(to, { "n", "m" }):get("n"):getMeasurement())
+            table.insert(said, tostring(p.measureComp:getMeasureAt(to, "m")))
+            return { units = -1, description = table.concat(said, " ") }
+        end
+    "#;
+    let script = bench.script("count", Scope::Provider, source.to_owned()).await;
+    let plan = all::<Plan>(&bench.system).await.remove(0);
+    let charge = PlanCharge {
+        component: "COUNT".into(),
+        resource_type: "SERVER".into(),
+        script_id: Some(script.id),
+        function: None,
+        values: texts(&[]),
+    };
+    let patch = PlanPatch { charges: Some(vec![charge]), ..PlanPatch::default() };
+    bench.system.update_plan(&bench.caller, plan.id, None, patch).await.unwrap();
+    let id = server.id.0;
+    let measured = async || bench.system.measurements(id, Timestamp(0), Timestamp(i64::MAX), 10).await.unwrap().items;
+    bench.until(async || measured().await.len() >= 3).await;
+    let found = measured().await;
+    // Up to just before the fourth measure; the third is in.
+    let to = found[2].at.plus_ms(1);
+    let (from, n) = (Some(found[0].at), found.iter().take(3).map(|m| m.values["n"].value.0 / 1_000_000_000));
+    let n: Vec<i128> = n.collect();
+    let preview = bench.system.preview_invoice(&bench.caller, bench.customer, from, Some(to)).await.unwrap();
+    let sum: i128 = n.iter().sum();
+    let told = format!("MAX={} MIN={} AVERAGE={} SUM={sum} COUNT=3 AT={} nil", n[2], n[0], n[1], n[2]);
+    assert_eq!(preview.charges[0].description, told, "{n:?}");
+    assert_eq!(preview.charges[0].amount, Nanos(1_000_000_000));
+    bench.stop().await;
+}
