@@ -93,7 +93,7 @@ fn call(number: u32, source: &Arc<str>) -> Call {
         .with("endTime", 1_795_386_245_007_i64)
         .with("resourceKey", json!([]));
     Call {
-        block: Block { id: ScriptId::new(1, random), version: 1, source: source.clone() },
+        block: Block { id: ScriptId::new(1, random), version: 1, source: source.clone(), texts: Default::default() },
         function: "f".to_owned(),
         who: Who {
             owner: Scope::Provider,

@@ -92,7 +92,10 @@ async fn records(world: &World) -> BTreeMap<&'static str, String> {
     let method = crate::payments::method(world, Some(&reseller)).await;
     let (instance, transaction) = crate::payments::card(world, &own).await;
     let node = admin.get("/nodes").await.items()[0]["id"].as_str().expect("an id").to_owned();
+    let blob = json!({ "name": "logo", "content": "AA==" });
+    let blob = ada.post("/blobs", blob).await.expect(201).id();
     BTreeMap::from([
+        ("/blobs", blob),
         ("/billing-entities", reseller),
         ("/plans", plan),
         ("/images", image),
@@ -125,6 +128,7 @@ fn fill(path: &str, records: &BTreeMap<&str, String>) -> String {
     let noun = before.trim_start_matches("/api/v1").trim_end_matches("/server");
     let id = match noun {
         "/quarantines" | "/resources" => &records["/servers"],
+        "/rest/open/current/resources/blob" => &records["/blobs"],
         noun => records.get(noun).unwrap_or_else(|| panic!("`records` has nothing for {noun}")),
     };
     let query =
@@ -147,6 +151,7 @@ async fn nothing_but_what_is_marked_works_without_a_credential() {
     let client = program.client();
     let nobody: BTreeMap<&str, String> = [
         "billing-entities",
+        "blobs",
         "plans",
         "images",
         "servers",
@@ -179,7 +184,8 @@ async fn nothing_but_what_is_marked_works_without_a_credential() {
         let reply = call(&client, &operation, &path).await.problem(401, "unauthenticated");
         assert!(reply.header("www-authenticate").starts_with("Bearer"), "{path}");
     }
-    assert_eq!(open, ["/api/v1/openapi.json", "/api/v1/sessions", "/healthz", "/metrics"]);
+    let blob = "/rest/open/current/resources/blob/{id}/download";
+    assert_eq!(open, ["/api/v1/openapi.json", "/api/v1/sessions", "/healthz", "/metrics", blob]);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! The command line, driving the real program against a real server with simulated drivers.
 
+mod packages;
+
 use crate::support::{Program, eventually, program::PASSWORD};
 use serde_json::{Value, json};
 use std::{

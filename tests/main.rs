@@ -3,6 +3,7 @@
 mod access;
 mod api_keys;
 mod bad_input;
+mod blobs;
 mod cli;
 mod conditions;
 mod console;

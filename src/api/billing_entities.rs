@@ -2,8 +2,8 @@
 
 use super::{
     Api, Shared,
-    common::{Answer, folded},
-    extract::{Id, Input, Params, Who},
+    common::{Answer, folded, nullable},
+    extract::{Id, IfMatch, Input, Params, Who},
     once::once,
     page::{Listed, Listing, Paging, Shown, list, show},
     problem::Problem,
@@ -13,8 +13,8 @@ use super::{
 use axum::{extract::State, http::HeaderMap};
 use serde::Deserialize;
 use std::sync::Arc;
-use sutler_actors::NewBillingEntity;
-use sutler_model::{BillingEntity, BillingEntityId, Currency, Noun, Permission, Scope};
+use sutler_actors::{BillingEntityPatch, NewBillingEntity};
+use sutler_model::{BillingEntity, BillingEntityId, Currency, Noun, Permission, ResourceKey, Scope};
 use sutler_store::{Field, Filter};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -23,7 +23,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 pub fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(list_billing_entities, create_billing_entity))
-        .routes(routes!(show_billing_entity))
+        .routes(routes!(show_billing_entity, update_billing_entity))
 }
 
 /// Filters of the list of billing entities.
@@ -48,6 +48,21 @@ pub struct CreateBillingEntity {
     name: String,
     /// What it invoices in.
     currency: Currency,
+}
+
+/// Changes to a billing entity; what is left out stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"language": "de_DE"}))]
+pub struct ChangeBillingEntity {
+    /// New name.
+    name: Option<String>,
+    /// The language of its people and customers, such as `en` or `de_DE`; null: that of the seller above.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>)]
+    language: Option<Option<String>>,
+    /// New keys, replacing all.
+    keys: Option<Vec<ResourceKey>>,
 }
 
 /// List billing entities.
@@ -116,4 +131,21 @@ async fn show_billing_entity(
     let found: Option<BillingEntity> = if within { api.store().get(id).await? } else { None };
     let entity = found.ok_or_else(|| Problem::not_found(Noun::BillingEntity, id))?;
     reply::unless_known(&headers, entity.version, show(entity.version, &view(entity.clone()), shown.fields.as_deref()))
+}
+
+/// Change a billing entity.
+#[utoipa::path(patch, path = "/billing-entities/{id}", tag = "billing entities",
+    params(("id" = BillingEntityId, Path)), request_body = ChangeBillingEntity,
+    responses((status = 200, description = "As it is now.", body = BillingEntity)))]
+async fn update_billing_entity(
+    State(api): State<Arc<Api>>,
+    Who(caller): Who,
+    Id(id): Id<BillingEntityId>,
+    if_match: IfMatch,
+    Input { value: asked, .. }: Input<ChangeBillingEntity>,
+) -> Answer {
+    let patch = BillingEntityPatch { name: asked.name, language: asked.language, keys: asked.keys };
+    let demand = if_match.demand(api.store().index().version(Noun::BillingEntity, id.0));
+    let entity = api.system.update_billing_entity(&caller, id, demand, patch).await.map_err(|e| if_match.problem(e))?;
+    reply::versioned(entity.version, &entity)
 }

@@ -7,7 +7,7 @@ use serde::{
 };
 use sutler_actors::Caller;
 use sutler_model::{
-    ApiKey, BillingEntityId, Customer, CustomerId, Disk, FieldError, Invoice, Job, KeyKind, PaymentInstance,
+    ApiKey, BillingEntityId, Blob, Customer, CustomerId, Disk, FieldError, Invoice, Job, KeyKind, PaymentInstance,
     ResourceKey, Scope, Server, Transaction, User,
 };
 use sutler_store::Record;
@@ -48,6 +48,7 @@ owned! {
     Customer => |r| Some(r.id),
     User => |r| r.customer_id,
     ApiKey => |r| r.customer_id,
+    Blob => |r| r.customer_id,
 }
 
 /// The record `id`, if the caller may see it.

@@ -299,9 +299,9 @@ fn permission(noun: Noun) -> Option<Permission> {
         Noun::BillingEntity | Noun::Customer | Noun::User | Noun::ApiKey => Some(Permission::CustomersRead),
         Noun::Plan | Noun::Interval | Noun::Invoice | Noun::Measurement => Some(Permission::BillingRead),
         Noun::PaymentMethod | Noun::PaymentInstance | Noun::Transaction => Some(Permission::BillingRead),
-        Noun::Script | Noun::ScriptRun => Some(Permission::ScriptsRead),
+        Noun::Script | Noun::ScriptRun | Noun::Blob => Some(Permission::ScriptsRead),
         Noun::Node => Some(Permission::OperatorRead),
-        Noun::Session | Noun::Receipt | Noun::ScriptRevision | Noun::Notice | Noun::Datum => None,
+        Noun::Session | Noun::Receipt | Noun::ScriptRevision | Noun::Notice | Noun::Datum | Noun::BlobContent => None,
     }
 }
 

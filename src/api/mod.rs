@@ -4,6 +4,7 @@ mod api_keys;
 mod auth;
 mod backup;
 mod billing_entities;
+mod blobs;
 mod calls;
 mod common;
 mod console;
@@ -187,6 +188,7 @@ fn open_routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .merge(health::routes())
         .merge(metrics::routes())
+        .merge(blobs::open_routes())
         .nest("/api/v1", OpenApiRouter::new().routes(routes!(show_openapi)))
 }
 
@@ -216,6 +218,7 @@ fn guarded_routes() -> OpenApiRouter<Shared> {
         .merge(invoices::routes())
         .merge(payments::routes())
         .merge(transactions::routes())
+        .merge(blobs::routes())
         .merge(events::routes())
         .merge(operator::routes())
         .merge(backup::routes())
@@ -315,8 +318,9 @@ fn finish(mut response: Response, id: &str, tls: bool) -> Response {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff"));
     headers.insert(header::X_FRAME_OPTIONS, fixed("DENY"));
     headers.insert(header::REFERRER_POLICY, fixed("no-referrer"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, fixed("default-src 'none'; frame-ancestors 'none'"));
-    headers.insert(header::CACHE_CONTROL, fixed("no-store"));
+    // Files that others have brought are stricter with themselves, and may be kept by whoever fetched them.
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(fixed("default-src 'none'; frame-ancestors 'none'"));
+    headers.entry(header::CACHE_CONTROL).or_insert(fixed("no-store"));
     if tls {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, fixed("max-age=31536000"));
     }

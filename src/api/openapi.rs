@@ -37,6 +37,7 @@ use utoipa::{
         (name = "disks", description = "Disks of servers"),
         (name = "jobs", description = "Durable units of work"),
         (name = "triggers", description = "Lua code run at events"),
+        (name = "blobs", description = "Small files that scripts bring along"),
         (name = "billing", description = "Usage and invoices"),
         (name = "payments", description = "How invoices are paid"),
         (name = "events", description = "What changes, as it changes"),

@@ -14,7 +14,9 @@ use axum::{extract::State, http::HeaderMap};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 use sutler_actors::{Caller, NewScript, ScriptPatch};
-use sutler_model::{Customer, Entry, Noun, Permission, Point, Scope, Script, ScriptId, Timestamp};
+use sutler_model::{
+    Customer, Entry, Noun, Permission, Point, Scope, Script, ScriptId, Timestamp, translation::Translations,
+};
 use sutler_store::{Field, Filter, Record, Store};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -57,6 +59,9 @@ pub struct TriggerView {
     points: Vec<Point>,
     /// What its header says of itself (`FDLINFO`).
     info: BTreeMap<String, String>,
+    /// The texts of its package, by language and key; left out of lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    translations: Option<Translations>,
     /// The number of the revision in force; 0 while the first awaits its signature.
     revision: u32,
     /// The number of the newest revision.
@@ -84,6 +89,7 @@ impl From<Script> for TriggerView {
             entries: script.entries,
             points: script.points,
             info: script.info,
+            translations: Some(script.translations),
             revision: script.revision,
             latest_revision: script.latest_revision,
             enabled: script.enabled,
@@ -113,6 +119,9 @@ pub struct CreateTrigger {
     /// A failing PRE entry lets the event pass instead of refusing it.
     #[serde(default)]
     fail_open: bool,
+    /// The texts of its package, by language (`en`, `de_DE`) and key.
+    #[serde(default)]
+    translations: Translations,
 }
 
 /// Changes to a trigger; what is left out stays.
@@ -129,6 +138,8 @@ pub struct ChangeTrigger {
     paused: Option<bool>,
     /// A failing PRE entry lets the event pass instead of refusing it.
     fail_open: Option<bool>,
+    /// The texts of its package, replacing all.
+    translations: Option<Translations>,
 }
 
 /// Narrows a list of scripts or runs to what `caller` may see. `owner` reads a record's owner.
@@ -193,7 +204,7 @@ async fn list_triggers(State(api): State<Arc<Api>>, Who(caller): Who, listing: L
     if let Some(name) = &listing.filter.name {
         filter = filter.is(Field::Name, folded(name));
     }
-    let view = |script, _: &Caller| TriggerView { source: None, ..TriggerView::from(script) };
+    let view = |script, _: &Caller| TriggerView { source: None, translations: None, ..TriggerView::from(script) };
     list(&api, &caller, filter, listing.page, view).await
 }
 
@@ -215,7 +226,7 @@ async fn create_trigger(
         fail_open: asked.fail_open,
     };
     once(&api, &caller, key, async {
-        let script = api.system.create_script(&caller, new).await?;
+        let script = api.system.create_package(&caller, new, asked.translations).await?;
         reply::created(&format!("/api/v1/triggers/{}", script.id), script.version, &TriggerView::from(script))
     })
     .await
@@ -247,8 +258,13 @@ async fn update_trigger(
     if_match: IfMatch,
     Input { value: asked, .. }: Input<ChangeTrigger>,
 ) -> Answer {
-    let patch =
-        ScriptPatch { source: asked.source, enabled: asked.enabled, paused: asked.paused, fail_open: asked.fail_open };
+    let patch = ScriptPatch {
+        source: asked.source,
+        enabled: asked.enabled,
+        paused: asked.paused,
+        fail_open: asked.fail_open,
+        translations: asked.translations,
+    };
     let demand = if_match.demand(api.store().index().version(Noun::Script, id.0));
     let script = api.system.update_script(&caller, id, demand, patch).await.map_err(|e| if_match.problem(e))?;
     reply::versioned(script.version, &TriggerView::from(script))

@@ -144,6 +144,15 @@ impl Client {
         Err(Error::Problem(Problem::read(status.as_u16(), &body, &id).into()))
     }
 
+    /// Sends a request whose answer is no JSON but bytes.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub async fn bytes(&self, request: RequestBuilder) -> Result<Vec<u8>, Error> {
+        let bytes = self.open(request).await?.bytes().await.map_err(|e| self.unreachable(&e))?;
+        Ok(bytes.to_vec())
+    }
+
     /// What `path` holds.
     ///
     /// # Errors

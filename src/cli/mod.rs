@@ -3,6 +3,7 @@
 //! Commands on nouns are made from one table ([`nouns`]); what needs more has a file of its own.
 
 mod backup;
+mod blob;
 mod check;
 mod client;
 mod console;
@@ -17,6 +18,7 @@ mod noun;
 mod nouns;
 mod operator;
 mod output;
+mod package;
 mod profile;
 mod provider;
 mod session;
@@ -164,6 +166,7 @@ fn more(noun: &'static Noun) -> clap::Command {
         "invoice" => invoice::Invoice::augment_subcommands(command),
         "pluggable-resource" => provider::Pluggable::augment_subcommands(command),
         "payment-method" => transaction::MethodMore::augment_subcommands(command),
+        "blob" => blob::Blob::augment_subcommands(command),
         _ => command,
     };
     // Each of these says what its own commands are about.
@@ -239,6 +242,7 @@ async fn on_noun(session: &Session, noun: &'static Noun, given: &ArgMatches) -> 
             provider::pluggable(session, command, id).await
         }
         "payment-method" => transaction::providers(session).await,
+        "blob" => blob::run(session, blob::Blob::from_arg_matches(given).map_err(misread)?).await,
         "invoice" => invoice::run(session, invoice::Invoice::from_arg_matches(given).map_err(misread)?).await,
         other => unreachable!("`{other}` has no command `{verb}`"),
     }

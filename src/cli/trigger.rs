@@ -6,6 +6,7 @@ use super::{
     events,
     field::read_text,
     output::{Column, Format, at, cell, harmless, lines},
+    package,
     session::{Session, Write},
 };
 use reqwest::{Method, header};
@@ -15,9 +16,10 @@ use std::{path::Path, time::Duration};
 /// Commands of `trigger` beside those of the table.
 #[derive(clap::Subcommand, Debug)]
 pub enum Trigger {
-    /// Load a Lua source: a new trigger, or a new source for the one of this name
+    /// Load a Lua source: a new trigger, or a new source for the one of this name; of a folder all its sources (*.lua), their
+    /// translations (translations/*.json) and blobs (_skyline/blobs/*)
     Load {
-        /// The Lua file, `-` for the standard input
+        /// The Lua file, `-` for the standard input, or the folder of a package
         file: String,
         /// Its name; default: the file's, without its ending
         #[arg(long)]
@@ -131,6 +133,24 @@ pub enum Trigger {
         #[arg(long, value_name = "TIME")]
         at: Option<String>,
     },
+    /// Try a dead run again
+    Retry {
+        /// Id of the run
+        run: String,
+    },
+    /// Pass over a run that holds others back
+    Skip {
+        /// Id of the run
+        run: String,
+    },
+    /// Print the texts of a trigger's package
+    Translations {
+        /// Name or id of the trigger
+        trigger: String,
+        /// Only those in this language
+        #[arg(long)]
+        language: Option<String>,
+    },
     /// Show how the runs of a trigger went, and its last error
     Stats {
         /// Name or id of the trigger
@@ -145,6 +165,19 @@ pub enum Trigger {
 pub async fn run(session: &Session, command: Trigger) -> Result<(), Error> {
     match command {
         Trigger::Load { file, name, owner, disabled, fail_open, new } => {
+            if Path::new(&file).is_dir() {
+                if name.is_some() || new {
+                    return Err(Error::Usage(
+                        "--name and --new are for one source; those of a folder have theirs".to_owned(),
+                    ));
+                }
+                let owner = match owner {
+                    Some(owner) => Some(scope(session, &owner).await?),
+                    None => None,
+                };
+                return package::load(session, Path::new(&file), &package::Options { owner, disabled, fail_open })
+                    .await;
+            }
             let source = read_text(&file).map_err(Error::Usage)?;
             let stem = || Path::new(&file).file_stem().map(|s| s.to_string_lossy().into_owned());
             let name = match name.or_else(|| stem().filter(|_| file != "-")) {
@@ -254,6 +287,24 @@ pub async fn run(session: &Session, command: Trigger) -> Result<(), Error> {
             let run = session.client.send(request).await?.body;
             session.format.record(&ended(session, &run["id"]).await?)
         }
+        Trigger::Retry { run } => again(session, &run, "retry").await,
+        Trigger::Skip { run } => again(session, &run, "skip").await,
+        Trigger::Translations { trigger, language } => {
+            let current = current(session, &trigger).await?;
+            let mut texts = current["translations"].clone();
+            if let (Some(language), Value::Object(all)) = (&language, &mut texts) {
+                all.retain(|name, _| name == language);
+            }
+            if session.format != Format::Table {
+                return session.format.value(&texts);
+            }
+            for (language, texts) in texts.as_object().into_iter().flatten() {
+                for (key, text) in texts.as_object().into_iter().flatten() {
+                    lines(&harmless(&format!("{language}  {key}  {}\n", cell(text))))?;
+                }
+            }
+            Ok(())
+        }
         Trigger::Stats { trigger } => {
             let id = session.id_of("trigger", &trigger).await?;
             session.format.record(&session.client.get(&format!("triggers/{id}/statistics")).await?)
@@ -271,6 +322,13 @@ pub async fn run(session: &Session, command: Trigger) -> Result<(), Error> {
             whole.iter().try_for_each(|run| lines(&log(run)))
         }
     }
+}
+
+/// What can be done with a run by its id.
+async fn again(session: &Session, run: &str, what: &str) -> Result<(), Error> {
+    let id = session.id_of("run", run).await?;
+    let request = session.client.request(Method::POST, &format!("runs/{id}/{what}"), &Query::new()).json(&json!({}));
+    session.write(request, &format!("{what}: done"), &Write::default()).await
 }
 
 /// How often a run that goes on is looked at.
@@ -391,7 +449,7 @@ async fn replace(session: &Session, id: &str, source: &str, disabled: bool, fail
 }
 
 /// Says what a source registered; long sources are not printed back.
-fn loaded(session: &Session, trigger: &Value, how: &str) -> Result<(), Error> {
+pub fn loaded(session: &Session, trigger: &Value, how: &str) -> Result<(), Error> {
     if session.format != Format::Table {
         return session.format.record(trigger);
     }

@@ -95,7 +95,7 @@ impl Client {
 
     /// A request to be sent; paths are relative to `/api/v1` unless they name a place outside it.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        let outside = ["/healthz", "/metrics", "/panic", "/api/"].iter().any(|p| path.starts_with(p));
+        let outside = ["/healthz", "/metrics", "/panic", "/api/", "/rest/"].iter().any(|p| path.starts_with(p));
         let prefix = if outside { "" } else { "/api/v1" };
         let request = self.http.request(method, format!("{}{prefix}{path}", self.base));
         match &self.token {

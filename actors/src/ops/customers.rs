@@ -1,7 +1,7 @@
 //! Billing entities and customers.
 
 use super::{
-    CustomerPatch, NewBillingEntity, NewCustomer, NewProvider,
+    BillingEntityPatch, CustomerPatch, NewBillingEntity, NewCustomer, NewProvider,
     reach::{merged_keys, unchanged, valid},
 };
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
 };
 use sutler_model::{
     BillingEntity, BillingEntityId, Cause, Currency, Customer, CustomerId, CustomerStatus, FieldError, Nanos, Noun,
-    Permission, Plan, PlanId, Role, TriggerType, User, UserId, key, validate,
+    Permission, Plan, PlanId, Role, TriggerType, User, UserId, key, translation, validate,
 };
 use sutler_store::{ChangeSet, Field};
 
@@ -48,6 +48,44 @@ impl System {
         set.require(&parent).create(&mut entity);
         self.store().commit(set).await?;
         Ok(entity)
+    }
+
+    /// Changes a seller within the caller's reach.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`], [`Error::Stale`].
+    pub async fn update_billing_entity(
+        &self,
+        caller: &Caller,
+        id: BillingEntityId,
+        if_match: Option<u64>,
+        patch: BillingEntityPatch,
+    ) -> Result<BillingEntity, Error> {
+        caller.must(Permission::CustomersWrite)?;
+        let old = self.entity(caller, id).await?;
+        unchanged(&old, if_match)?;
+        let mut new = old.clone();
+        if let Some(name) = patch.name {
+            valid(validate::name("name", &name).err())?;
+            new.name = name;
+        }
+        if let Some(language) = patch.language {
+            if language.as_ref().is_some_and(|language| !translation::is_language(language)) {
+                return Err(Error::Invalid(vec![FieldError::new("language", "must be one such as `en` or `de_DE`")]));
+            }
+            new.language = language;
+        }
+        if let Some(keys) = patch.keys {
+            valid(key::problems("keys", &keys))?;
+            new.keys = keys;
+        }
+        if new == old {
+            return Ok(old);
+        }
+        let mut set = ChangeSet::new(caller.cause.clone());
+        set.update(&old, &mut new);
+        self.store().commit(set).await?;
+        Ok(new)
     }
 
     /// Creates a customer of a seller within the caller's reach. PRE triggers may change or refuse it.
@@ -207,6 +245,7 @@ impl System {
             parent_id,
             path,
             currency,
+            language: None,
             next_invoice_number: 1,
             provider_values: Default::default(),
             keys: Vec::new(),

@@ -1,6 +1,7 @@
 //! What callers can have done: one file per noun, each method checking permission and scope itself.
 
 mod billing;
+mod blobs;
 mod calls;
 mod charges;
 mod customers;

@@ -46,7 +46,7 @@ impl System {
             Some(source) => source,
             None => self.latest_source(&script).await?,
         };
-        script.entries = self.compile(&source).await?.entries;
+        script.entries = self.compile(&source, script.owner, &script.translations).await?.entries;
         script.source = source;
         Ok(script)
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
 use sutler_model::{
     BillingEntityId, Boot, Currency, CustomerId, CustomerStatus, ImageState, Nanos, Permission, PlanCharge, PlanId,
-    Quota, ResourceKey, Role, Scope, Timestamp,
+    Quota, ResourceKey, Role, Scope, Timestamp, translation::Translations,
 };
 use uuid::Uuid;
 
@@ -62,6 +62,17 @@ pub struct NewBillingEntity {
     pub name: String,
     /// What it invoices in.
     pub currency: Currency,
+}
+
+/// Changes to a billing entity.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BillingEntityPatch {
+    /// New name.
+    pub name: Option<String>,
+    /// New language; the inner none: that of the seller above.
+    pub language: Option<Option<String>>,
+    /// New keys, replacing all.
+    pub keys: Option<Vec<ResourceKey>>,
 }
 
 /// A customer to create.
@@ -207,6 +218,8 @@ pub struct ScriptPatch {
     pub paused: Option<bool>,
     /// A failing PRE entry lets the event pass.
     pub fail_open: Option<bool>,
+    /// The texts of its package, replacing all.
+    pub translations: Option<Translations>,
 }
 
 /// A run of a script over a past event, without effects.
@@ -263,6 +276,36 @@ pub struct ImagePatch {
     pub state: Option<ImageState>,
     /// True: a customer's image is offered to all of its publisher's from now on.
     pub published: Option<bool>,
+}
+
+/// A file to keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewBlob {
+    /// Display name.
+    pub name: String,
+    /// Whose it is where there is no customer.
+    pub billing_entity_id: BillingEntityId,
+    /// Whose it is; none: the seller's own.
+    pub customer_id: Option<CustomerId>,
+    /// What it is: `image/png`.
+    pub media_type: String,
+    /// Whether anybody who knows its id may fetch it.
+    pub public: bool,
+    /// Its bytes.
+    pub content: Vec<u8>,
+}
+
+/// Changes to a blob.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BlobPatch {
+    /// New name.
+    pub name: Option<String>,
+    /// New media type.
+    pub media_type: Option<String>,
+    /// Let everybody fetch it, or only those in whose reach it lies.
+    pub public: Option<bool>,
+    /// New bytes.
+    pub content: Option<Vec<u8>>,
 }
 
 /// A fault to order, in simulated mode: of a driver's call, of a step of a job, or of a job, which is its first step.

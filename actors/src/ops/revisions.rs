@@ -73,7 +73,7 @@ impl System {
 
     /// Compiled anew: what a text may say can have changed since it was uploaded.
     async fn put_in_force(&self, script: &mut Script, revision: &ScriptRevision) -> Result<(), Error> {
-        let registered = self.compile(&revision.source).await?;
+        let registered = self.compile(&revision.source, script.owner, &script.translations).await?;
         self.take(script, revision.number, &revision.source, &registered);
         Ok(())
     }

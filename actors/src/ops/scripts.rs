@@ -5,7 +5,9 @@ use crate::{Caller, Error, NewScript, ScriptCounts, ScriptPatch, System, scripts
 use std::collections::BTreeMap;
 use sutler_lua::Registration;
 use sutler_model::{
-    FieldError, Noun, Permission, RunId, RunState, Scope, Script, ScriptId, ScriptRun, Timestamp, validate,
+    FieldError, Noun, Permission, RunId, RunState, Scope, Script, ScriptId, ScriptRun, Timestamp,
+    translation::{self, Translations},
+    validate,
 };
 use sutler_store::{ChangeSet, Field, Filter, Order, PageRequest};
 use uuid::Uuid;
@@ -22,7 +24,20 @@ impl System {
     /// [`Error::Script`] with the line for a source that does not compile or register; [`Error::Invalid`],
     /// [`Error::NotFound`] for an owner out of reach, [`Error::Forbidden`], [`Error::Taken`].
     pub async fn create_script(&self, caller: &Caller, new: NewScript) -> Result<Script, Error> {
-        self.create_script_as(caller, self.inner.core.new_id(), new).await
+        self.create_script_as(caller, self.inner.core.new_id(), new, Translations::new()).await
+    }
+
+    /// The same with the texts of its package.
+    ///
+    /// # Errors
+    /// As [`System::create_script`].
+    pub async fn create_package(
+        &self,
+        caller: &Caller,
+        new: NewScript,
+        translations: Translations,
+    ) -> Result<Script, Error> {
+        self.create_script_as(caller, self.inner.core.new_id(), new, translations).await
     }
 
     /// The same under an id that the caller has derived, so that asking again cannot make a second one.
@@ -31,11 +46,13 @@ impl System {
         caller: &Caller,
         id: ScriptId,
         new: NewScript,
+        translations: Translations,
     ) -> Result<Script, Error> {
         caller.must(Permission::ScriptsWrite)?;
-        valid(validate::name("name", &new.name).err())?;
+        let texts = translation::problems("translations", &translations);
+        valid(validate::name("name", &new.name).err().into_iter().chain(texts))?;
         self.owner(caller, new.owner).await?;
-        let registered = self.compile(&new.source).await?;
+        let registered = self.compile(&new.source, new.owner, &translations).await?;
         let core = &self.inner.core;
         let at = core.now();
         let mut script = Script {
@@ -47,6 +64,7 @@ impl System {
             entries: Vec::new(),
             points: Vec::new(),
             info: BTreeMap::new(),
+            translations,
             revision: 0,
             latest_revision: 0,
             enabled: new.enabled,
@@ -81,10 +99,14 @@ impl System {
         unchanged(&old, if_match)?;
         let mut new = old.clone();
         let mut revision = None;
+        if let Some(translations) = patch.translations {
+            valid(translation::problems("translations", &translations))?;
+            new.translations = translations;
+        }
         if let Some(source) = patch.source
             && source != self.latest_source(&old).await?
         {
-            let registered = self.compile(&source).await?;
+            let registered = self.compile(&source, new.owner, &new.translations).await?;
             revision = Some(self.next_revision(caller, &mut new, source, registered));
         }
         new.paused = patch.paused.unwrap_or(old.paused);
@@ -220,12 +242,17 @@ impl System {
         }
     }
 
-    pub(super) async fn compile(&self, source: &str) -> Result<Registration, Error> {
+    pub(super) async fn compile(
+        &self,
+        source: &str,
+        owner: Scope,
+        translations: &Translations,
+    ) -> Result<Registration, Error> {
         if source.len() > SOURCE_BYTES {
             let detail = format!("has {} bytes; at most {SOURCE_BYTES} are allowed", source.len());
             return Err(Error::Invalid(vec![FieldError::new("source", detail)]));
         }
-        let registered = self.inner.scripts.register(source).await;
+        let registered = self.inner.scripts.register(source, owner, translations).await;
         registered.map_err(|error| Error::Script { line: error.line, message: error.message })
     }
 

@@ -6,15 +6,16 @@ use super::{
     events::{Event, events, run_id},
     occasion::{Occasion, locate, occasion},
     schedule,
+    schedule::root,
     table::{Armed, spelled},
 };
 use std::{
     sync::{Arc, PoisonError},
     time::Duration,
 };
-use sutler_lua::{Block, Call, Exit, Limits, Outcome, Who};
-use sutler_model::{Cause, Entry, RunId, RunState, Scope, ScriptId, ScriptRun, Timestamp};
-use sutler_store::{ChangeSet, Error as StoreError};
+use sutler_lua::{Block, Call, Exit, Limits, Outcome, Texts, Who};
+use sutler_model::{BillingEntity, Cause, Customer, Entry, RunId, RunState, Scope, ScriptId, ScriptRun, Timestamp};
+use sutler_store::{ChangeSet, Error as StoreError, Store};
 use uuid::Uuid;
 
 /// Runs that set each other off end here: no sensible automation is this deep, and a loop is stopped within a second.
@@ -192,7 +193,14 @@ pub(super) const fn is_live(state: RunState) -> bool {
 }
 
 /// What the Lua runtime is asked to do.
-pub(super) fn call(script: &Armed, run: &ScriptRun, occasion: Occasion, deadline_ms: u64, rehearsal: bool) -> Call {
+pub(super) fn call(
+    script: &Armed,
+    texts: Texts,
+    run: &ScriptRun,
+    occasion: Occasion,
+    deadline_ms: u64,
+    rehearsal: bool,
+) -> Call {
     let mut params = occasion.params;
     if let Some(entry) = script.entries.iter().find(|entry| entry.function == run.function) {
         params.option = spelled(entry, &params.option).to_owned();
@@ -202,7 +210,7 @@ pub(super) fn call(script: &Armed, run: &ScriptRun, occasion: Occasion, deadline
     params.origin.attempt = run.attempts.max(1);
     params.origin.cause = Some(told(&run.cause, script.owner));
     Call {
-        block: Block { id: script.id, version: script.version, source: Arc::clone(&script.source) },
+        block: Block { id: script.id, version: script.version, source: Arc::clone(&script.source), texts },
         function: run.function.clone(),
         who: Who { owner: script.owner, run_id: run.id, depth: occasion.depth, unrecorded: false, rehearsal },
         params,
@@ -224,6 +232,43 @@ fn told(cause: &Cause, owner: Scope) -> serde_json::Value {
     told
 }
 
+/// What `translate` answers in a script's runs. The language is read when it is needed, so that a change counts at once.
+pub(super) async fn texts(env: &Env, script: &Armed) -> Texts {
+    let translations = script.translations.clone();
+    if translations.is_empty() {
+        return Texts::default();
+    }
+    let language = language(&env.core.store, script.owner).await;
+    if let Err(error) = &language {
+        tracing::warn!(%error, script = %script.id, "its owner's language could not be read; it gets English");
+    }
+    Texts { translations, language: language.ok().flatten() }
+}
+
+/// The language of an owner: that of its seller, or of the nearest one above that has one.
+///
+/// # Errors
+/// Those of the store.
+pub(super) async fn language(store: &Store, owner: Scope) -> Result<Option<String>, StoreError> {
+    let read = store.read(move |snapshot| {
+        let seller = match owner {
+            Scope::Provider => root(snapshot)?,
+            Scope::Entity(id) => Some(id),
+            Scope::Customer(id) => snapshot.get::<Customer>(id)?.map(|customer| customer.billing_entity_id),
+        };
+        let mut next = seller;
+        while let Some(id) = next {
+            let Some(entity) = snapshot.get::<BillingEntity>(id)? else { break };
+            if entity.language.is_some() {
+                return Ok(entity.language);
+            }
+            next = entity.parent_id;
+        }
+        Ok(None)
+    });
+    read.await
+}
+
 /// Runs the Lua.
 pub(super) async fn execute(
     env: &Env,
@@ -232,7 +277,7 @@ pub(super) async fn execute(
     occasion: Occasion,
     deadline_ms: u64,
 ) -> Outcome {
-    let mut call = call(script, run, occasion, deadline_ms, false);
+    let mut call = call(script, texts(env, script).await, run, occasion, deadline_ms, false);
     call.who.unrecorded = env.reaching.waits(run.id);
     let behind = match run.cause {
         Cause::Job { job_id } => Some(job_id),

@@ -6,7 +6,7 @@
 
 use super::{
     Env, Scripts,
-    attempt::{DEPTH_MAX, call, draft_of, execute, note, record, result},
+    attempt::{DEPTH_MAX, call, draft_of, execute, note, record, result, texts},
     beans::{Beans, FEW},
     host,
     occasion::{Occasion, sees_user},
@@ -110,7 +110,8 @@ pub(super) async fn invoke(env: &Env, ask: Invocation) -> Result<Outcome, Error>
     run.resource_id = ask.subject.as_ref().map(|subject| subject.id);
     if ask.rehearsal {
         let occasion = Occasion { params: params(env, &ask).await?, resource: Uuid::nil(), depth: ask.depth };
-        return Ok(env.runtime.run(call(&ask.script, &run, occasion, ask.deadline_ms, true)).await);
+        let texts = texts(env, &ask.script).await;
+        return Ok(env.runtime.run(call(&ask.script, texts, &run, occasion, ask.deadline_ms, true)).await);
     }
     // One that a crash cut off, or that was accepted before it began, is taken up under its id.
     let mut stored = env.core.store.get::<ScriptRun>(ask.id).await?;

@@ -58,9 +58,10 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError, RwLock, Weak},
 };
-use sutler_lua::{Limits, Registration, Runtime, ScriptError};
+use sutler_lua::{Limits, Registration, Runtime, ScriptError, Texts};
 use sutler_model::{
     BillingEntityId, Cause, CustomerId, JobId, Noun, RunId, Scope, Script, ScriptId, ScriptRun, Timestamp, TriggerType,
+    translation::Translations,
 };
 use sutler_store::{Error as StoreError, Field, Filter, Order, PageRequest};
 pub(crate) use table::Pointed;
@@ -264,9 +265,17 @@ impl Scripts {
     ///
     /// # Errors
     /// What is wrong and where.
-    pub(crate) async fn register(&self, source: &str) -> Result<Registration, ScriptError> {
+    pub(crate) async fn register(
+        &self,
+        source: &str,
+        owner: Scope,
+        translations: &Translations,
+    ) -> Result<Registration, ScriptError> {
         let limits = Limits { deadline_ms: self.env.core.settings.pre_deadline_ms, ..Limits::default() };
-        self.env.runtime.register(source, limits).await
+        let language = attempt::language(&self.env.core.store, owner).await;
+        let language = language.map_err(|error| ScriptError::new(error.to_string()))?;
+        let texts = Texts { translations: Arc::new(translations.clone()), language };
+        self.env.runtime.register_with(source, texts, limits).await
     }
 
     /// The entry points of enabled scripts that are no triggers.

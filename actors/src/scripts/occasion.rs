@@ -11,8 +11,9 @@ use std::{
 };
 use sutler_lua::{Bean, Input, Params};
 use sutler_model::{
-    BillingEntity, BillingEntityId, Cause, Customer, CustomerId, Disk, Happening, Image, Invoice, Job, Notice, Noun,
-    PaymentInstance, PaymentMethod, PluggableResource, Scope, Server, Session, Transaction, TriggerType, User, UserId,
+    BillingEntity, BillingEntityId, Blob, Cause, Customer, CustomerId, Disk, Happening, Image, Invoice, Job, Notice,
+    Noun, PaymentInstance, PaymentMethod, PluggableResource, Scope, Server, Session, Transaction, TriggerType, User,
+    UserId,
 };
 use sutler_store::{Change, Error, FeedEntry, Op, Snapshot};
 use uuid::Uuid;
@@ -160,6 +161,7 @@ fn subject(
         Noun::Image => told::<Image>(snapshot, change, event, beans)?,
         Noun::Invoice => told::<Invoice>(snapshot, change, event, beans)?,
         Noun::PluggableResource => told::<PluggableResource>(snapshot, change, event, beans)?,
+        Noun::Blob => told::<Blob>(snapshot, change, event, beans)?,
         // No other noun raises events.
         other => Bean::new(other.name()),
     };

@@ -4,7 +4,7 @@
 
 use super::{
     Env,
-    attempt::{call, draft},
+    attempt::{call, draft, texts},
     dispatch::{blocking, each_match},
     events::Event,
     metadata,
@@ -294,7 +294,8 @@ async fn run(env: &Env, script: &Armed, past: Past) -> Rehearsal {
         _ => (None, None),
     };
     let run: ScriptRun = draft(script, &entry, env.core.new_id(), &option, Cause::system("rehearsal"), at);
-    let outcome: Outcome = env.runtime.run(call(script, &run, occasion, deadline, true)).await;
+    let outcome: Outcome =
+        env.runtime.run(call(script, texts(env, script).await, &run, occasion, deadline, true)).await;
     let mut changes = match (before, &outcome.input) {
         (Some(before), Some(after)) if entry.trigger_type.is_pre() => changed(&before, after),
         _ => Vec::new(),

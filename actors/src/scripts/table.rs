@@ -9,7 +9,10 @@ use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
-use sutler_model::{BillingEntityId, CustomerId, Entry, Point, Scope, Script, ScriptId, Timestamp, TriggerType};
+use sutler_model::{
+    BillingEntityId, CustomerId, Entry, Point, Scope, Script, ScriptId, Timestamp, TriggerType,
+    translation::Translations,
+};
 use uuid::Uuid;
 
 /// An enabled script.
@@ -37,6 +40,8 @@ pub(crate) struct Armed {
     pub entries: Vec<Entry>,
     /// What else it registered.
     pub points: Vec<Point>,
+    /// The texts of its package.
+    pub translations: Arc<Translations>,
 }
 
 impl From<Script> for Armed {
@@ -53,6 +58,7 @@ impl From<Script> for Armed {
             since: script.modified_at,
             entries: script.entries,
             points: script.points,
+            translations: Arc::new(script.translations),
         }
     }
 }
@@ -286,6 +292,7 @@ mod tests {
             paused: false,
             from_seq: 0,
             since: Timestamp(0),
+            translations: Arc::default(),
             entries,
             points: Vec::new(),
         }

@@ -8,6 +8,7 @@ mod metadata;
 mod notices;
 mod occasions;
 mod operations;
+mod packages;
 mod payments;
 mod pluggables;
 mod providers;

@@ -17,6 +17,7 @@ pub(crate) const fn resource_type(noun: Noun) -> Option<&'static str> {
         Noun::PaymentMethod => "PAYMENT_METHOD",
         Noun::PaymentInstance => "PAYMENT_METHOD_INSTANCE",
         Noun::Transaction => "TRANSACTION",
+        Noun::Blob => "BLOB",
         _ => return None,
     })
 }

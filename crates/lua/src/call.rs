@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::{collections::BTreeMap, fmt, sync::Arc};
-use sutler_model::{RunId, Scope, ScriptId};
+use sutler_model::{RunId, Scope, ScriptId, translation::Translations};
 use uuid::Uuid;
 
 /// What one run, and all loaded blocks together, may use.
@@ -42,6 +42,17 @@ pub struct Block {
     pub version: u64,
     /// The source.
     pub source: Arc<str>,
+    /// What `translate` answers.
+    pub texts: Texts,
+}
+
+/// The texts of a block's package and the language they are wanted in.
+#[derive(Clone, Debug, Default)]
+pub struct Texts {
+    /// All of them.
+    pub translations: Arc<Translations>,
+    /// The owner's language; none: English.
+    pub language: Option<String>,
 }
 
 /// For whom a run acts. Handed to the [`crate::Host`] with every call.

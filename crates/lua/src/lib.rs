@@ -37,8 +37,8 @@ pub fn date_ms(text: &str) -> Option<i64> {
 
 pub use answer::{Answer, Charge, Dialogue, Measured};
 pub use call::{
-    Bean, Block, Call, Exit, Input, Limit, Limits, Member, Origin, OutboundCall, Outcome, Params, ScriptError, Who,
-    Write,
+    Bean, Block, Call, Exit, Input, Limit, Limits, Member, Origin, OutboundCall, Outcome, Params, ScriptError, Texts,
+    Who, Write,
 };
 pub use data::{Data, DataAction, DataStep, LIST_BYTES};
 pub use descriptor::{Other, Registration};

@@ -3,7 +3,7 @@
 //! A stopped run can catch the error that stops it, but every later loop turn, call and host function raises it again, so
 //! that `pcall` only delays the end by the time it takes to unwind.
 
-use crate::{Limit, Limits, Origin, OutboundCall, Who, Write, helper::Overlay};
+use crate::{Limit, Limits, Origin, OutboundCall, Texts, Who, Write, helper::Overlay};
 use std::{
     cell::{Cell, RefCell},
     future::Future,
@@ -42,6 +42,8 @@ pub(crate) struct Meter {
     pub event: RefCell<Event>,
     /// What a rehearsal wrote of what the script keeps.
     pub kept: RefCell<Overlay>,
+    /// What `translate` answers.
+    pub texts: Texts,
     cpu: Duration,
     deadline: Instant,
     started: Instant,
@@ -64,12 +66,13 @@ thread_local! {
 }
 
 impl Meter {
-    pub fn new(who: Option<Who>, script: ScriptId, limits: &Limits) -> Rc<Self> {
+    pub fn new(who: Option<Who>, script: ScriptId, texts: Texts, limits: &Limits) -> Rc<Self> {
         let started = Instant::now();
         Rc::new(Self {
             who,
             script,
             event: RefCell::default(),
+            texts,
             kept: RefCell::default(),
             cpu: Duration::from_millis(limits.cpu_ms),
             deadline: started + Duration::from_millis(limits.deadline_ms),
@@ -270,7 +273,12 @@ mod tests {
 
     #[test]
     fn a_log_is_cut_at_its_limit_and_says_so() {
-        let meter = Meter::new(None, ScriptId(uuid::Uuid::nil()), &Limits { log_bytes: 100, ..Limits::default() });
+        let meter = Meter::new(
+            None,
+            ScriptId(uuid::Uuid::nil()),
+            Texts::default(),
+            &Limits { log_bytes: 100, ..Limits::default() },
+        );
         meter.log("first");
         meter.log(&"ä".repeat(200));
         meter.log("lost");

@@ -1,7 +1,7 @@
 //! The threads that run Lua, and the handle everyone else holds.
 
 use crate::{
-    Call, Egress, Host, Limits, Outcome, ScriptError,
+    Call, Egress, Host, Limits, Outcome, ScriptError, Texts,
     descriptor::Registration,
     egress::Clients,
     shard::{self, Message, Shard},
@@ -87,10 +87,18 @@ impl Runtime {
     /// # Errors
     /// What is wrong and where.
     pub async fn register(&self, source: &str, limits: Limits) -> Result<Registration, ScriptError> {
+        self.register_with(source, Texts::default(), limits).await
+    }
+
+    /// The same for a block with texts, which its descriptors may ask for.
+    ///
+    /// # Errors
+    /// As [`Runtime::register`].
+    pub async fn register_with(&self, source: &str, texts: Texts, limits: Limits) -> Result<Registration, ScriptError> {
         let (reply, answer) = oneshot::channel();
         let mut hasher = DefaultHasher::new();
         source.hash(&mut hasher);
-        self.send(hasher.finish(), Message::Register { source: source.into(), limits, reply });
+        self.send(hasher.finish(), Message::Register { source: source.into(), texts, limits, reply });
         answer.await.unwrap_or_else(|_| Err(ScriptError::new("the Lua thread ended")))
     }
 

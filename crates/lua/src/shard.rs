@@ -1,7 +1,7 @@
 //! One Lua thread: the blocks loaded on it and the runs in progress.
 
 use crate::{
-    Call, Egress, Exit, Host, Limit, Limits, Outcome, ScriptError,
+    Call, Egress, Exit, Host, Limit, Limits, Outcome, ScriptError, Texts,
     descriptor::{self, Described, Registration},
     egress::{Clients, tls},
     meter::{Event, Meter, Metered},
@@ -26,7 +26,12 @@ pub(crate) enum Message {
     /// Run a function.
     Run { call: Box<Call>, reply: oneshot::Sender<Outcome> },
     /// Load a source on trial.
-    Register { source: Arc<str>, limits: Limits, reply: oneshot::Sender<Result<Registration, ScriptError>> },
+    Register {
+        source: Arc<str>,
+        texts: Texts,
+        limits: Limits,
+        reply: oneshot::Sender<Result<Registration, ScriptError>>,
+    },
 }
 
 /// What the runs of a thread share.
@@ -111,8 +116,8 @@ pub(crate) fn serve(shard: Shard, mut messages: mpsc::UnboundedReceiver<Message>
                         drop(running);
                         let _ = reply.send(outcome);
                     }
-                    Message::Register { source, limits, reply } => {
-                        let _ = reply.send(register(&blocks.shard, &source, limits).await);
+                    Message::Register { source, texts, limits, reply } => {
+                        let _ = reply.send(register(&blocks.shard, &source, texts, limits).await);
                     }
                 }
             });
@@ -122,7 +127,7 @@ pub(crate) fn serve(shard: Shard, mut messages: mpsc::UnboundedReceiver<Message>
 
 impl Blocks {
     async fn run(&self, mut call: Call) -> Outcome {
-        let meter = Meter::new(Some(call.who.clone()), call.block.id, &call.limits);
+        let meter = Meter::new(Some(call.who.clone()), call.block.id, call.block.texts.clone(), &call.limits);
         let block = match if call.who.rehearsal { self.fresh(&call) } else { self.loaded(&call) } {
             Ok(block) => block,
             Err(error) => return outcome::failed(&meter, error),
@@ -250,9 +255,9 @@ async fn drive<T>(meter: &Rc<Meter>, work: impl Future<Output = Result<T, Script
 }
 
 /// Nothing outside can be reached meanwhile: descriptors are read without rights.
-async fn register(shard: &Rc<Shard>, source: &str, limits: Limits) -> Result<Registration, ScriptError> {
+async fn register(shard: &Rc<Shard>, source: &str, texts: Texts, limits: Limits) -> Result<Registration, ScriptError> {
     let vm = Rc::new(Vm::load(source, &limits, shard)?);
-    let meter = Meter::new(None, ScriptId(uuid::Uuid::nil()), &limits);
+    let meter = Meter::new(None, ScriptId(uuid::Uuid::nil()), texts, &limits);
     let described = drive(&meter, describe(vm, meter.clone())).await;
     let mut registration =
         described.map_err(|error| meter.stopped().map_or(error, |limit| ScriptError::new(limit.to_string())))?;

@@ -219,7 +219,7 @@ pub fn block(source: &str) -> Block {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let mut random = [0; 10];
     random[..4].copy_from_slice(&number.to_be_bytes());
-    Block { id: ScriptId::new(1, random), version: 1, source: source.into() }
+    Block { id: ScriptId::new(1, random), version: 1, source: source.into(), texts: Texts::default() }
 }
 
 /// The parameters of an event on a bean.

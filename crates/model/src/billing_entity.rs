@@ -20,6 +20,9 @@ pub struct BillingEntity {
     pub path: Vec<BillingEntityId>,
     /// What it invoices in.
     pub currency: Currency,
+    /// The language of its people and customers, such as `en` or `de_DE`; none: that of the seller above, or English.
+    #[serde(default)]
+    pub language: Option<String>,
     /// The number its next invoice gets, from 1, without gaps.
     pub next_invoice_number: u64,
     /// Keys set by people and scripts.

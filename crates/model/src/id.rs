@@ -46,6 +46,8 @@ pub enum Noun {
     ScriptRevision = 17,
     /// [`crate::Notice`]
     Notice = 18,
+    /// [`crate::Blob`]
+    Blob = 19,
     /// [`crate::Datum`]
     Datum = 20,
     /// [`crate::PluggableResource`]
@@ -58,11 +60,13 @@ pub enum Noun {
     PaymentInstance = 24,
     /// [`crate::Transaction`]
     Transaction = 25,
+    /// [`crate::BlobContent`]
+    BlobContent = 26,
 }
 
 impl Noun {
     /// Every noun, in stored order.
-    pub const ALL: [Noun; 24] = [
+    pub const ALL: [Noun; 26] = [
         Noun::BillingEntity,
         Noun::Customer,
         Noun::User,
@@ -81,12 +85,14 @@ impl Noun {
         Noun::Receipt,
         Noun::ScriptRevision,
         Noun::Notice,
+        Noun::Blob,
         Noun::Datum,
         Noun::PluggableResource,
         Noun::Measurement,
         Noun::PaymentMethod,
         Noun::PaymentInstance,
         Noun::Transaction,
+        Noun::BlobContent,
     ];
 
     /// The largest number a noun is stored under.
@@ -113,12 +119,14 @@ impl Noun {
             Noun::Receipt => "receipt",
             Noun::ScriptRevision => "script_revision",
             Noun::Notice => "notice",
+            Noun::Blob => "blob",
             Noun::Datum => "datum",
             Noun::PluggableResource => "pluggable_resource",
             Noun::Measurement => "measurement",
             Noun::PaymentMethod => "payment_method",
             Noun::PaymentInstance => "payment_instance",
             Noun::Transaction => "transaction",
+            Noun::BlobContent => "blob_content",
         }
     }
 }
@@ -226,4 +234,8 @@ ids! {
     PaymentInstanceId => PaymentInstance,
     /// Something asked of a payment provider.
     TransactionId => Transaction,
+    /// A file that scripts bring along.
+    BlobId => Blob,
+    /// The bytes of one.
+    BlobContentId => BlobContent,
 }

@@ -4,6 +4,7 @@
 
 pub mod api_key;
 pub mod billing_entity;
+pub mod blob;
 pub mod cause;
 pub mod customer;
 pub mod datum;
@@ -29,11 +30,13 @@ mod schema;
 pub mod script;
 pub mod server;
 pub mod time;
+pub mod translation;
 pub mod user;
 pub mod validate;
 
 pub use api_key::{ApiKey, Session};
 pub use billing_entity::BillingEntity;
+pub use blob::{Blob, BlobContent};
 pub use cause::Cause;
 pub use customer::{Customer, CustomerStatus, Quota};
 pub use datum::{DataSpace, DataWrite, Datum};

@@ -1,6 +1,6 @@
 //! Lua code blocks, what they register, and their runs.
 
-use crate::{Cause, Point, RevisionId, RunId, Scope, ScriptId, Timestamp, UserId};
+use crate::{Cause, Point, RevisionId, RunId, Scope, ScriptId, Timestamp, UserId, translation::Translations};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -165,6 +165,9 @@ pub struct Script {
     /// What its header says of itself (`FDLINFO`): `NAME`, `VERSION`.
     #[serde(default)]
     pub info: BTreeMap<String, String>,
+    /// The texts of its package, by language and key.
+    #[serde(default)]
+    pub translations: Translations,
     /// The number of the revision in force; 0 while none is.
     #[serde(default)]
     pub revision: u32,

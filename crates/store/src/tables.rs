@@ -36,6 +36,7 @@ pub(crate) fn closed(noun: Noun) -> Bytes {
         Noun::Invoice => "invoice.closed",
         Noun::ScriptRevision => "script_revision.closed",
         Noun::Datum => "datum.closed",
+        Noun::BlobContent => "blob_content.closed",
         // Nouns whose records are always live; their second table stays absent.
         _ => "none.closed",
     })

@@ -1,7 +1,7 @@
 //! Who sells, buys and signs in.
 
 use super::{
-    Action, BARE, BY_CUSTOMER, BY_ENTITY, BY_NAME, EVERYTHING, KEYS, MAKE, NEW_NAME, Noun, OF_ENTITY, Request, Verb,
+    Action, BARE, BY_CUSTOMER, BY_ENTITY, BY_NAME, CHANGE, EVERYTHING, KEYS, NEW_NAME, Noun, OF_ENTITY, Request, Verb,
     col,
 };
 use crate::cli::field::{Field, Kind};
@@ -106,11 +106,15 @@ pub const BILLING_ENTITY: Noun = Noun {
         col("CREATED", "created_at"),
     ],
     filters: &[BY_NAME],
-    verbs: MAKE,
+    verbs: CHANGE,
     create: &[
         NEW_NAME,
         Field::may("parent", "parent_id", Kind::Ref("billing-entity"), "Who stands above (name or id); default: yours"),
         Field::must("currency", "currency", Kind::Text, "What it invoices in, such as EUR"),
+    ],
+    update: &[
+        Field::may("name", "name", Kind::Text, "Its new name"),
+        Field::may("language", "language", Kind::Text, "The language of its people and customers: en, de_DE"),
     ],
     ..BARE
 };

@@ -106,6 +106,7 @@ pub const NOUNS: &[Noun] = &[
     work::JOB,
     work::TRIGGER,
     work::RUN,
+    work::BLOB,
 ];
 
 const fn col(title: &'static str, at: &'static str) -> Column {

@@ -131,3 +131,28 @@ pub const RUN: Noun = Noun {
     ],
     ..BARE
 };
+
+/// Small files that scripts bring along.
+pub const BLOB: Noun = Noun {
+    name: "blob",
+    path: "blobs",
+    about: "Small files that scripts bring along",
+    named_by: Some("name"),
+    columns: &[
+        col("ID", "id"),
+        col("NAME", "name"),
+        col("TYPE", "media_type"),
+        col("BYTES", "bytes"),
+        col("PUBLIC", "public"),
+        col("MODIFIED", "modified_at"),
+    ],
+    filters: &[BY_NAME, BY_CUSTOMER],
+    verbs: &[Verb::List, Verb::Show, Verb::Update, Verb::Delete("delete")],
+    update: &[
+        Field::may("name", "name", Kind::Text, "Its new name"),
+        Field::may("media-type", "media_type", Kind::Text, "What it is, such as image/png"),
+        Field::may("publish", "public", Kind::Switch("true"), "Let anybody who knows its id fetch it"),
+        Field::may("unpublish", "public", Kind::Switch("false"), "Let only those fetch it who reach its owner"),
+    ],
+    ..BARE
+};

@@ -3,7 +3,7 @@
 use super::{Beans, Described, Property, amount, id, payments::payment_of, whole};
 use serde_json::{Value, json};
 use sutler_model::{
-    BillingEntityId, CustomerId, Disk, DiskState, Image, ImageState, Invoice, InvoiceCharge, InvoiceLine, Nanos,
+    BillingEntityId, Blob, CustomerId, Disk, DiskState, Image, ImageState, Invoice, InvoiceCharge, InvoiceLine, Nanos,
     Server, Timestamp, TransactionState,
 };
 use sutler_store::Error;
@@ -84,6 +84,36 @@ impl Described for Image {
             ImageState::Ready => "ACTIVE",
             ImageState::Retired => "HIDDEN",
         }
+    }
+
+    fn customer(&self) -> Option<CustomerId> {
+        self.customer_id
+    }
+
+    fn billing_entity(&self) -> BillingEntityId {
+        self.billing_entity_id
+    }
+}
+
+impl Described for Blob {
+    const KIND: &'static str = "Blob";
+
+    fn properties() -> &'static [Property<Self>] {
+        type P = Property<Blob>;
+        const PROPERTIES: &[P] = &[
+            P::new("publicResource", |b, _| Ok(b.public.into())),
+            P::new("sha256", |b, _| Ok(b.sha256.as_str().into())),
+            P::new("lastModifiedTime", |b, _| Ok(b.modified_at.0.into())),
+        ];
+        PROPERTIES
+    }
+
+    fn label(&self) -> String {
+        self.name.clone()
+    }
+
+    fn created_at(&self) -> Timestamp {
+        self.created_at
     }
 
     fn customer(&self) -> Option<CustomerId> {

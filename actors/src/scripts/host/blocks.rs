@@ -11,6 +11,7 @@ use crate::{
     scripts::occasion::{Tree, within},
 };
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use sutler_lua::{Bean, HostError};
 use sutler_model::{Customer, Entry, Noun, Scope, Script, ScriptId};
 use sutler_store::{Error as StoreError, Filter, Order, PageRequest, Snapshot};
@@ -31,7 +32,7 @@ pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
                 enabled: true,
                 fail_open: false,
             };
-            ask.platform.system()?.create_script_as(ask.caller, id, new).await.map_err(refusal)?
+            ask.platform.system()?.create_script_as(ask.caller, id, new, BTreeMap::new()).await.map_err(refusal)?
         }
     };
     ask.done(&Done { kind: "CREATE_FDL", noun: Noun::Script, id: id.into(), name: &script.name, customer: None })

@@ -7,7 +7,7 @@ use super::{
     skeleton::{Skeleton, invalid},
 };
 use crate::{
-    CustomerPatch, Error, NewBillingEntity, NewCustomer,
+    BillingEntityPatch, CustomerPatch, Error, NewBillingEntity, NewCustomer,
     scripts::beans::{ALL, Beans, apply},
 };
 use serde_json::{Value, json};
@@ -113,6 +113,29 @@ pub(super) async fn create_entity(ask: &Ask<'_>) -> Result<Value, HostError> {
     };
     ask.done(&Done {
         kind: "CREATE_BILLING_ENTITY",
+        noun: Noun::BillingEntity,
+        id: id.into(),
+        name: &entity.name,
+        customer: None,
+    })
+}
+
+/// `modifyBillingEntity(BillingEntity, when)`: its name and keys.
+pub(super) async fn modify_entity(ask: &Ask<'_>) -> Result<Value, HostError> {
+    ask.at_once(1)?;
+    let skeleton = Skeleton(ask.args.bean(0, "a BillingEntity")?);
+    let id = BillingEntityId(skeleton.own_id()?);
+    let system = ask.platform.system()?;
+    let old = system.entity(ask.caller, id).await.map_err(refusal)?;
+    let keys = skeleton.0.get("resourceKey").map(|_| skeleton.keys(ask.caller.scope)).transpose()?;
+    let patch = BillingEntityPatch {
+        name: skeleton.text("resourceName").filter(|name| *name != old.name).map(str::to_owned),
+        language: None,
+        keys: keys.filter(|keys| *keys != old.keys),
+    };
+    let entity = system.update_billing_entity(ask.caller, id, None, patch).await.map_err(refusal)?;
+    ask.done(&Done {
+        kind: "MODIFY_BILLING_ENTITY",
         noun: Noun::BillingEntity,
         id: id.into(),
         name: &entity.name,

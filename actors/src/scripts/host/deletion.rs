@@ -7,7 +7,7 @@ use crate::{Error, ImagePatch, ServerAction, ops::missing};
 use serde_json::Value;
 use sutler_lua::HostError;
 use sutler_model::{
-    Cause, Customer, CustomerId, CustomerStatus, ImageId, ImageState, Job, JobInput, Noun, PaymentInstanceId,
+    BlobId, Cause, Customer, CustomerId, CustomerStatus, ImageId, ImageState, Job, JobInput, Noun, PaymentInstanceId,
     PaymentMethodId, ScriptId, ScriptRun, ServerId, User, UserId,
 };
 use sutler_store::{Error as StoreError, Field, Filter, Op, Order, PageRequest};
@@ -39,6 +39,10 @@ pub(super) async fn delete(ask: &Ask<'_>) -> Result<Value, HostError> {
         Some(Noun::PluggableResource) => {
             ask.at_once(when)?;
             super::pluggables::delete(ask, sutler_model::PluggableResourceId(id)).await
+        }
+        Some(Noun::Blob) => {
+            ask.at_once(when)?;
+            blob(ask, BlobId(id)).await
         }
         Some(Noun::Customer) => {
             ask.at_once(when)?;
@@ -151,6 +155,16 @@ async fn image(ask: &Ask<'_>, id: ImageId) -> Result<Value, HostError> {
     let patch = ImagePatch { state: Some(ImageState::Retired), ..ImagePatch::default() };
     let image = ask.platform.system()?.update_image(ask.caller, id, None, patch).await.map_err(refusal)?;
     finished(ask, Noun::Image, id.into(), &image.name, image.customer_id)
+}
+
+async fn blob(ask: &Ask<'_>, id: BlobId) -> Result<Value, HostError> {
+    let system = ask.platform.system()?;
+    let blob = system.blob(ask.caller, id).await.map_err(refusal)?;
+    match system.delete_blob(ask.caller, id, None).await {
+        Ok(()) | Err(Error::NotFound { .. }) => {}
+        Err(error) => return Err(refusal(error)),
+    }
+    finished(ask, Noun::Blob, id.into(), &blob.name, blob.customer_id)
 }
 
 async fn script(ask: &Ask<'_>, id: ScriptId) -> Result<Value, HostError> {

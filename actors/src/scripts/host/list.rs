@@ -9,7 +9,7 @@ use crate::scripts::{
 use std::sync::Arc;
 use sutler_lua::{Bean, HostError};
 use sutler_model::{
-    BillingEntity, Customer, Disk, Image, Invoice, Job, JobState, Noun, PaymentInstance, PaymentMethod,
+    BillingEntity, Blob, Customer, Disk, Image, Invoice, Job, JobState, Noun, PaymentInstance, PaymentMethod,
     PluggableResource, Scope, Server, ServerState, Transaction, User,
 };
 use sutler_store::{Error as StoreError, Field, Filter, Order, PageRequest, Snapshot, Store};
@@ -71,6 +71,7 @@ async fn within_scope(
         "PAYMENT_METHOD" => &[Noun::PaymentMethod],
         "PAYMENT_METHOD_INSTANCE" => &[Noun::PaymentInstance],
         "TRANSACTION" => &[Noun::Transaction],
+        "BLOB" => &[Noun::Blob],
         "ANY" | "" => {
             &[Noun::Customer, Noun::BillingEntity, Noun::User, Noun::Image, Noun::Server, Noun::Disk, Noun::Invoice]
         }
@@ -102,6 +103,7 @@ async fn within_scope(
                 Noun::PaymentMethod => search.collect::<PaymentMethod>(&mut beans)?,
                 Noun::PaymentInstance => search.collect::<PaymentInstance>(&mut beans)?,
                 Noun::Transaction => search.collect::<Transaction>(&mut beans)?,
+                Noun::Blob => search.collect::<Blob>(&mut beans)?,
                 _ => search.collect::<Invoice>(&mut beans)?,
             }
         }

@@ -7,6 +7,7 @@
 mod absent;
 mod accounts;
 mod ask;
+mod blobs;
 mod blocks;
 mod customers;
 mod data;
@@ -45,8 +46,8 @@ use serde_json::Value;
 use std::sync::{Arc, Weak};
 use sutler_lua::{Api, Bean, Data, Host, HostError, Who};
 use sutler_model::{
-    BillingEntity, BillingEntityId, Cause, Customer, CustomerId, Disk, Image, Invoice, Job, Noun, PaymentInstance,
-    PaymentMethod, Permission, PluggableResource, Role, Scope, Server, Transaction, User, UserId,
+    BillingEntity, BillingEntityId, Blob, Cause, Customer, CustomerId, Disk, Image, Invoice, Job, Noun,
+    PaymentInstance, PaymentMethod, Permission, PluggableResource, Role, Scope, Server, Transaction, User, UserId,
 };
 use sutler_store::{Error as StoreError, Snapshot, Store};
 use uuid::Uuid;
@@ -251,7 +252,8 @@ pub(super) fn find(
         PaymentMethod,
         PaymentInstance,
         Transaction,
-        PluggableResource
+        PluggableResource,
+        Blob
     );
     blocks::find(snapshot, tree, scope, id)
 }

@@ -2,8 +2,8 @@
 //! same.
 
 use super::{
-    accounts, ask::Ask, blocks, customers, deletion, images, keys, measures, payments, pluggables, reads, servers,
-    settings,
+    accounts, ask::Ask, blobs, blocks, customers, deletion, images, keys, measures, payments, pluggables, reads,
+    servers, settings,
 };
 use serde_json::Value;
 use sutler_lua::HostError;
@@ -44,12 +44,17 @@ pub(super) async fn answer(ask: &Ask<'_>) -> Result<Value, HostError> {
         "cancelTransaction" => payments::cancel(ask).await,
         "resumeTransaction" => payments::resume(ask).await,
         "testPaymentMethod" => payments::test(ask).await,
+        "createBlob" => blobs::create(ask).await,
+        "modifyBlob" | "updateBlob" => blobs::modify(ask).await,
+        "getBlobContent" => blobs::read(ask).await,
+        "modifyBillingEntity" | "updateBillingEntity" => customers::modify_entity(ask).await,
         "modifyResource" | "updateResource" => modify(ask).await,
         "deleteResource" => deletion::delete(ask).await,
         "deleteServer"
         | "deleteUser"
         | "deleteImage"
         | "deleteCustomer"
+        | "deleteBlob"
         | "deleteFDL"
         | "deleteFDLCodeBlock"
         | "deletePluggableResource" => deletion::delete(ask).await,
@@ -80,22 +85,23 @@ async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
         Some(Noun::Script) => blocks::modify(ask).await,
         Some(Noun::PluggableResource) => pluggables::modify(ask).await,
         Some(Noun::PaymentInstance) => payments::modify(ask).await,
-        Some(noun @ (Noun::Disk | Noun::BillingEntity)) => {
-            Err(HostError::Unsupported(format!("modifyResource of a {}", noun.name().replace('_', " "))))
-        }
+        Some(Noun::Blob) => blobs::modify(ask).await,
+        Some(Noun::BillingEntity) => customers::modify_entity(ask).await,
+        Some(Noun::Disk) => Err(HostError::Unsupported("modifyResource of a disk".to_owned())),
         _ => Err(HostError::refused("NO_RESOURCE_FOUND", "there is no such resource")),
     }
 }
 
 /// What kind of record has this id, whoever asks: the operation on it decides who may.
 pub(super) fn noun_of(ask: &Ask<'_>, id: Uuid) -> Option<Noun> {
-    const NOUNS: [Noun; 11] = [
+    const NOUNS: [Noun; 12] = [
         Noun::PluggableResource,
         Noun::Server,
         Noun::Customer,
         Noun::User,
         Noun::Image,
         Noun::Script,
+        Noun::Blob,
         Noun::Disk,
         Noun::BillingEntity,
         Noun::Job,

@@ -1,22 +1,64 @@
-//! `translate`: a key is its own text where no translation is installed.
+//! `translate`: the texts of the block's package in its owner's language, and those of the platform.
 
 use super::{Module, text_of};
+use crate::meter::Meter;
 use mlua::{Error, Lua, Result, Table, Value as Lv, Variadic};
 
 /// Longest text made from a key and its arguments.
 const TEXT_BYTES: usize = 1 << 20;
 
+/// The platform's own texts that scripts ask for (`fdl.md` 3.6). A package may have its own for the same keys.
+const PLATFORM: [(&str, &str); 5] = [
+    ("LBL_NO_CHARGE", "No charge"),
+    ("#__BILLING_KEY_CHARGE_MEASUREMENT_TYPE_NAME", "Charge measurement type"),
+    ("#__BILLING_KEY_CHARGE_MEASUREMENT_TYPE_DESCRIPTION", "The measurement that one unit of the charge is for"),
+    ("#__BILLING_KEY_REPEAT_UNITS_NAME", "Repeat units"),
+    ("#__BILLING_KEY_REPEAT_UNITS_DESCRIPTION", "How many units there are in one charge"),
+];
+
+/// Measure types by what people call one of them.
+const MEASURES: [(&str, &str); 12] = [
+    ("B", "byte"),
+    ("KB", "KB"),
+    ("MB", "MB"),
+    ("GB", "GB"),
+    ("TB", "TB"),
+    ("SECOND", "second"),
+    ("MINUTE", "minute"),
+    ("HOUR", "hour"),
+    ("DAY", "day"),
+    ("MONTH", "month"),
+    ("YEAR", "year"),
+    ("UNIT", "unit"),
+];
+
 pub(super) fn create(lua: &Lua) -> Result<Table> {
     let module = Module::new(lua)?;
-    // The advanced form also translates its arguments, which without translations stay what they are.
-    for name in ["string", "advanced"] {
-        module.function(name, |_, (key, args): (Lv, Variadic<Lv>)| {
-            let args: Vec<Option<String>> = args.iter().map(text_of).collect();
-            text_of(&key).map(|key| fill(&key, &args)).transpose()
-        })?;
-    }
-    module.function("measureType", |_, kind: Lv| Ok(text_of(&kind)))?;
+    module.function("string", |_, (key, args): (Lv, Variadic<Lv>)| {
+        let args: Vec<Option<String>> = args.iter().map(text_of).collect();
+        text_of(&key).map(|key| fill(&translated(&key), &args)).transpose()
+    })?;
+    module.function("advanced", |_, (key, args): (Lv, Variadic<Lv>)| {
+        let args: Vec<Option<String>> = args.iter().map(|arg| text_of(arg).map(|key| translated(&key))).collect();
+        text_of(&key).map(|key| fill(&translated(&key), &args)).transpose()
+    })?;
+    module.function("measureType", |_, kind: Lv| {
+        let Some(kind) = text_of(&kind) else { return Ok(None) };
+        let own = translated(&kind);
+        let known = MEASURES.iter().find(|(name, _)| *name == kind).map(|(_, text)| (*text).to_owned());
+        Ok(Some(if own == kind { known.unwrap_or(own) } else { own }))
+    })?;
     Ok(module.table)
+}
+
+/// The text of a key; a key without one is its own.
+fn translated(key: &str) -> String {
+    let own = Meter::current().and_then(|meter| {
+        let texts = &meter.texts;
+        sutler_model::translation::text(&texts.translations, texts.language.as_deref(), key).map(str::to_owned)
+    });
+    let platform = || PLATFORM.iter().find(|(name, _)| *name == key).map(|(_, text)| (*text).to_owned());
+    own.or_else(platform).unwrap_or_else(|| key.to_owned())
 }
 
 /// Replaces `{0}`, `{1}` and so on, once each occurrence: what is put in is not looked at again.

@@ -2,6 +2,7 @@
 
 mod api_key;
 mod billing_entity;
+mod blob;
 mod customer;
 mod datum;
 mod disk;
@@ -58,8 +59,10 @@ macro_rules! for_noun {
             Noun::Receipt => with!(model::Receipt),
             Noun::ScriptRevision => with!(model::ScriptRevision),
             Noun::Notice => with!(model::Notice),
+            Noun::Blob => with!(model::Blob),
             Noun::Datum => with!(model::Datum),
             Noun::PluggableResource => with!(model::PluggableResource),
+            Noun::BlobContent => with!(model::BlobContent),
             Noun::Measurement => with!(model::Measurement),
             Noun::PaymentMethod => with!(model::PaymentMethod),
             Noun::PaymentInstance => with!(model::PaymentInstance),
