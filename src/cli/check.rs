@@ -22,21 +22,18 @@ pub async fn check(format: Format, file: &str) -> Result<(), Error> {
         Error::Usage(format!("{file}{line}: {}", e.message))
     })?;
     let entries: Vec<Value> = found.entries.iter().filter_map(|e| serde_json::to_value(e).ok()).collect();
-    let others: Vec<Value> = found.others.iter().filter_map(|o| serde_json::to_value(o).ok()).collect();
     let points: Vec<Value> = found.points.iter().filter_map(|p| serde_json::to_value(p).ok()).collect();
     if format != Format::Table {
-        return format.value(&json!({"file": file, "entries": entries, "points": points, "others": others}));
+        return format.value(&json!({"file": file, "entries": entries, "points": points}));
     }
-    if entries.is_empty() && points.is_empty() && others.is_empty() {
+    if entries.is_empty() && points.is_empty() {
         note(&format!("{file}: compiles, and registers nothing"));
         return Ok(());
     }
     let entry =
         |e: &Value| format!("{}  {}  {}\n", cell(&e["function"]), cell(&e["trigger_type"]), cell(&e["options"]));
     let point = |p: &Value| format!("{}  {}\n", cell(&p["function"]), cell(&p["api"]).to_uppercase());
-    let other =
-        |o: &Value| format!("{}  {}  (known, not raised here)\n", cell(&o["function"]), cell(&o["trigger_type"]));
-    let all = entries.iter().map(entry).chain(points.iter().map(point)).chain(others.iter().map(other));
+    let all = entries.iter().map(entry).chain(points.iter().map(point));
     lines(&all.collect::<String>())
 }
 

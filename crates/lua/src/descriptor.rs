@@ -5,7 +5,6 @@ mod point;
 pub(crate) use point::{Belongings, value};
 
 use crate::ScriptError;
-use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use sutler_model::{Entry, Missed, Point, Schedule, TriggerType};
@@ -17,19 +16,8 @@ pub struct Registration {
     pub entries: Vec<Entry>,
     /// Entry points of other kinds: providers, billing methods and so on.
     pub points: Vec<Point>,
-    /// Triggers of types that are not raised here.
-    pub others: Vec<Other>,
     /// The `FDLINFO` header.
     pub info: BTreeMap<String, String>,
-}
-
-/// A trigger of a type that is not raised here.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Other {
-    /// The global function.
-    pub function: String,
-    /// That type.
-    pub trigger_type: String,
 }
 
 /// What one entry point is.
@@ -37,7 +25,6 @@ pub struct Other {
 pub(crate) enum Described {
     Trigger(Entry),
     Point(Point, Belongings),
-    Other(Other),
 }
 
 /// What is known of a block's `init`, which has no descriptor.
@@ -56,37 +43,6 @@ pub(crate) fn init() -> Entry {
 
 /// The global function that runs after a block was loaded.
 pub(crate) const INIT: &str = "init";
-
-/// Every trigger type of the language.
-const TRIGGER_TYPES: [&str; 27] = [
-    "PRE_CREATE",
-    "POST_CREATE",
-    "PRE_MODIFY",
-    "POST_MODIFY",
-    "PRE_DELETE",
-    "POST_DELETE",
-    "PRE_JOB_STATE_CHANGE",
-    "POST_JOB_STATE_CHANGE",
-    "PRE_SERVER_STATE_CHANGE",
-    "POST_SERVER_STATE_CHANGE",
-    "PRE_SERVER_METADATA_UPDATE",
-    "PRE_AUTH",
-    "POST_AUTH",
-    "PRE_USER_API_CALL",
-    "POST_USER_API_CALL",
-    "PRE_ADMIN_API_CALL",
-    "POST_ADMIN_API_CALL",
-    "PRE_PAYMENT",
-    "POST_PAYMENT",
-    "PRE_PURCHASE",
-    "POST_PURCHASE",
-    "POST_UNIT_TRANSACTION",
-    "POST_BILLING",
-    "POST_COLLECTION",
-    "POST_EXCEPTION",
-    "TAX_CALCULATION",
-    "SCHEDULED",
-];
 
 /// The other kinds of entry point.
 const OTHER_APIS: [&str; 6] =
@@ -117,13 +73,11 @@ pub(crate) fn read(function: &str, descriptor: &Value) -> Result<Described, Scri
         };
     }
     let word = trigger_type.unwrap_or_default();
-    if !TRIGGER_TYPES.contains(&word.as_str()) {
-        return Err(wrong(format!("has the unknown `triggerType` \"{word}\"")));
-    }
-    // The list above has no word for `init`, so no descriptor can claim it.
-    let Ok(trigger_type) = serde_json::from_value::<TriggerType>(Value::String(word.clone())) else {
-        return Ok(Described::Other(Other { function: function.to_owned(), trigger_type: word }));
-    };
+    // `init` has a type of its own, which no descriptor may claim.
+    let known = serde_json::from_value::<TriggerType>(Value::String(word.clone())).ok();
+    let trigger_type = known
+        .filter(|known| *known != TriggerType::Init)
+        .ok_or_else(|| wrong(format!("has the unknown `triggerType` \"{word}\"")))?;
     let schedule = match (trigger_type, get(fields, "schedule")) {
         (TriggerType::Scheduled, Some(table)) => Some(schedule(table).map_err(wrong)?),
         (TriggerType::Scheduled, None) => return Err(wrong("is SCHEDULED and has no `schedule`".to_owned())),
@@ -268,6 +222,37 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    /// Every trigger type of the language.
+    const TRIGGER_TYPES: [&str; 27] = [
+        "PRE_CREATE",
+        "POST_CREATE",
+        "PRE_MODIFY",
+        "POST_MODIFY",
+        "PRE_DELETE",
+        "POST_DELETE",
+        "PRE_JOB_STATE_CHANGE",
+        "POST_JOB_STATE_CHANGE",
+        "PRE_SERVER_STATE_CHANGE",
+        "POST_SERVER_STATE_CHANGE",
+        "PRE_SERVER_METADATA_UPDATE",
+        "PRE_AUTH",
+        "POST_AUTH",
+        "PRE_USER_API_CALL",
+        "POST_USER_API_CALL",
+        "PRE_ADMIN_API_CALL",
+        "POST_ADMIN_API_CALL",
+        "PRE_PAYMENT",
+        "POST_PAYMENT",
+        "PRE_PURCHASE",
+        "POST_PURCHASE",
+        "POST_UNIT_TRANSACTION",
+        "POST_BILLING",
+        "POST_COLLECTION",
+        "POST_EXCEPTION",
+        "TAX_CALCULATION",
+        "SCHEDULED",
+    ];
+
     fn entry(descriptor: Value) -> Entry {
         match read("f", &descriptor).unwrap() {
             Described::Trigger(entry) => entry,
@@ -357,20 +342,21 @@ mod tests {
     }
 
     #[test]
-    fn other_kinds_and_types_not_raised_yet_are_reported_and_unknown_ones_refused() {
+    fn every_type_of_the_language_is_known_and_others_are_refused() {
         let api = |d: Value| match read("f", &d).unwrap() {
             Described::Point(point, _) => point.kind.api(),
             other => panic!("{other:?}"),
         };
         assert_eq!(api(json!({"api": "BILLING", "ref": "x"})), "BILLING");
         assert_eq!(api(json!({"api": "report"})), "REPORT");
-        let other = |d: Value| match read("f", &d).unwrap() {
-            Described::Other(other) => other.trigger_type,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(other(json!({"api": "TRIGGER", "triggerType": "TAX_CALCULATION"})), "TAX_CALCULATION");
+        for word in TRIGGER_TYPES {
+            let schedule = json!({"frequency": {"HOUR": 1}});
+            let read = read("f", &json!({"api": "TRIGGER", "triggerType": word, "schedule": schedule}));
+            assert!(matches!(read, Ok(Described::Trigger(_))), "{word}: {read:?}");
+        }
         for (descriptor, word) in [
             (json!({"api": "TRIGGER", "triggerType": "PRE_LUNCH"}), "PRE_LUNCH"),
+            (json!({"api": "TRIGGER", "triggerType": "INIT"}), "INIT"),
             (json!({"api": "LUNCH"}), "LUNCH"),
             (json!({"api": "TRIGGER"}), "no `triggerType`"),
             (json!(null), "not a table"),

@@ -41,7 +41,7 @@ pub use call::{
     Who, Write,
 };
 pub use data::{Data, DataAction, DataStep, LIST_BYTES};
-pub use descriptor::{Other, Registration};
+pub use descriptor::Registration;
 pub use egress::{Egress, Rule};
 pub use host::{Api, Host, HostError};
 pub use runtime::{Runtime, Stats};

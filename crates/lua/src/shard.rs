@@ -294,7 +294,6 @@ async fn describe(vm: Rc<Vm>, meter: Rc<Meter>) -> Result<Registration, ScriptEr
 async fn describe_one(vm: &Vm, env: &mlua::Table, name: &str, into: &mut Registration) -> Result<(), ScriptError> {
     match ask(vm, env, name).await? {
         Described::Trigger(entry) => into.entries.push(entry),
-        Described::Other(other) => into.others.push(other),
         Described::Point(point, own) => {
             let provider = match &point.kind {
                 PointKind::ConfigProvider(provider) => Some(provider.provider_type.clone()),
@@ -305,7 +304,6 @@ async fn describe_one(vm: &Vm, env: &mlua::Table, name: &str, into: &mut Registr
             for function in own.triggers {
                 match ask(vm, env, &function).await? {
                     Described::Trigger(entry) => into.entries.push(entry),
-                    Described::Other(other) => into.others.push(other),
                     Described::Point(..) => {
                         let what =
                             format!("`{function}` is among the `triggerFunctions` of `{name}` and is no trigger");
@@ -314,24 +312,17 @@ async fn describe_one(vm: &Vm, env: &mlua::Table, name: &str, into: &mut Registr
                 }
             }
             for function in own.measures {
-                match ask(vm, env, &function).await? {
-                    Described::Point(mut point, _) => {
-                        let PointKind::Measure(measure) = &mut point.kind else {
-                            let what = format!(
-                                "`{function}` is among the `measurementFunctions` of `{name}` and measures nothing"
-                            );
-                            return Err(ScriptError::new(what));
-                        };
-                        measure.provider_type.clone_from(&provider);
-                        into.points.push(point);
-                    }
-                    _ => {
-                        let what = format!(
-                            "`{function}` is among the `measurementFunctions` of `{name}` and measures nothing"
-                        );
-                        return Err(ScriptError::new(what));
-                    }
-                }
+                let mut measures = match ask(vm, env, &function).await? {
+                    Described::Point(point, _) => Some(point),
+                    Described::Trigger(_) => None,
+                };
+                let Some(PointKind::Measure(measure)) = measures.as_mut().map(|point| &mut point.kind) else {
+                    let what =
+                        format!("`{function}` is among the `measurementFunctions` of `{name}` and measures nothing");
+                    return Err(ScriptError::new(what));
+                };
+                measure.provider_type.clone_from(&provider);
+                into.points.extend(measures);
             }
         }
     }
