@@ -34,6 +34,7 @@ impl MariaDb {
         let port = free_port();
         let mut command = Command::new("mariadbd");
         command.args(["--no-defaults", "--user=root", "--bind-address=127.0.0.1", "--skip-name-resolve", &data]);
+        command.arg(format!("--tmpdir={}", folder.path().display()));
         command.arg(format!("--port={port}")).arg(format!("--socket={}", at("socket").display()));
         command.arg(format!("--init-file={}", at("init.sql").display()));
         command.arg("--general-log=1").arg(format!("--general-log-file={}", at("general.log").display()));
@@ -74,6 +75,8 @@ fn install(data: &Path, log: &Path) {
     let mut server = Command::new("mariadbd")
         .args(["--no-defaults", "--user=root", "--bootstrap"])
         .arg(format!("--datadir={}", data.display()))
+        // A server clears the folder of temporary tables at its start, those of its neighbours too.
+        .arg(format!("--tmpdir={}", data.display()))
         .stdin(Stdio::piped())
         .stdout(output.try_clone().unwrap())
         .stderr(output)
