@@ -138,7 +138,7 @@ pub(crate) fn record(id: Uuid, n: u128) -> Server {
         state_reason: None,
         wanted: Wanted::Running,
         job_id: None,
-        user_data: Some("#cloud-config\n{}\n".to_owned()),
+        user_data: Some("#cloud-config\npackage_upgrade: 1\n".to_owned()),
         ssh_keys: Vec::new(),
         keys: Vec::new(),
         provider_values: Default::default(),
