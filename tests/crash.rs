@@ -21,11 +21,11 @@ const CALLERS: usize = 4;
 type Acknowledged = Arc<Mutex<BTreeMap<String, String>>>;
 
 /// Where a draw is taken from: a small generator with a printed seed, so that a failure can be run again.
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
     /// A number below `n` (xorshift64*, Vigna 2016).
-    fn below(&mut self, n: u64) -> u64 {
+    pub fn below(&mut self, n: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -117,7 +117,8 @@ async fn ask(
     Some(job)
 }
 
-async fn no_job_is_unfinished(client: &Client) {
+/// Nothing is under way any more, and nothing waits for an operator.
+pub async fn no_job_is_unfinished(client: &Client) {
     eventually("every job has ended", async || {
         let page = client.get("/jobs?state=not_started,in_progress,waiting,undoing&limit=1").await.expect(200);
         page.items().is_empty().then_some(())
@@ -128,7 +129,7 @@ async fn no_job_is_unfinished(client: &Client) {
 }
 
 /// Each server runs and has one guest and one disk; nothing else runs. A deleted server's disk stays its grace period.
-async fn records_and_guests_agree(mut program: Program, client: &Client) {
+pub async fn records_and_guests_agree(mut program: Program, client: &Client) {
     let servers = all(client, "/servers?limit=200", |item| assert_eq!(item["state"], "running", "{item}")).await;
     let disks = all(client, "/disks?limit=200", |item| assert_ne!(item["state"], "creating", "{item}")).await;
     let data = program.data();

@@ -1,14 +1,19 @@
 //! From use to invoice: exact, numbered without gaps, each line open to its intervals.
 
-use crate::support::{Reply, World, eventually};
+use crate::support::{Client, Reply, World, eventually};
 use serde_json::json;
 
 /// Closes a customer's period up to now, as soon as late events cannot fall into it any more.
 pub async fn close(world: &World, customer: &str) -> Reply {
+    close_by(&world.admin, customer).await
+}
+
+/// The same, asked for by `admin`.
+pub async fn close_by(admin: &Client, customer: &str) -> Reply {
     let path = format!("/customers/{customer}");
-    let to = world.admin.get(&format!("{path}/invoice-preview")).await.expect(200).body["to"].clone();
+    let to = admin.get(&format!("{path}/invoice-preview")).await.expect(200).body["to"].clone();
     eventually("the period can be closed", async || {
-        let reply = world.admin.post(&format!("{path}/invoices"), json!({ "to": to })).await;
+        let reply = admin.post(&format!("{path}/invoices"), json!({ "to": to })).await;
         if reply.status == 422 {
             assert_eq!(reply.problem(422, "invalid").fields(), ["to"]);
             return None;

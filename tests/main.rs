@@ -14,6 +14,7 @@ mod events;
 mod guide;
 mod idempotency;
 mod invoices;
+mod killed;
 mod limits;
 mod metrics;
 mod pages;
