@@ -1,8 +1,8 @@
 //! Test runs and replays: what a script would have done, and that it did not.
 
 use super::*;
-use crate::{ReplayRequest, TestRequest, Verdict};
-use sutler_model::{Noun, ServerId, Timestamp};
+use crate::{ApiCall, ReplayRequest, TestRequest, Verdict};
+use sutler_model::{Cause, Noun, ServerId, Timestamp, TriggerType};
 
 const POST: &str = r#"
     local key = new("ResourceKey") key:setName("seen") key:setValue("yes")
@@ -109,4 +109,91 @@ async fn a_customers_script_replays_its_own_events_alone() {
     let replay = bench.system.replay_script(&caller, script.id, all).await.unwrap();
     let options: Vec<&str> = replay.items.iter().map(|run| run.option.as_str()).collect();
     assert_eq!(options, ["CUSTOMER"], "its own creation, and nothing of others");
+}
+
+/// The outcome of each block, staged in place of what is stored, over the last event that fits.
+async fn staged(bench: &Bench, script: &Script, source: String) -> crate::Rehearsal {
+    let request = TestRequest { source: Some(source), ..TestRequest::default() };
+    bench.system.test_script(&bench.caller, script.id, request).await.expect("run")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_changes_no_record_is_rehearsed_as_it_was_told() {
+    let bench = Bench::start().await;
+    let ada = bench.user("ada").await;
+    let request = |user: Option<&User>| Cause::Request { request_id: "r-1".into(), user_id: user.map(|user| user.id) };
+    // Sign-ins, calls and exceptions are in the feed for as long as somebody listens.
+    let mut listener = None;
+    for trigger in ["POST_AUTH", "POST_USER_API_CALL", "POST_EXCEPTION"] {
+        listener = Some(bench.script(trigger, Scope::Provider, block(trigger, r#""ANY""#, "")).await);
+    }
+    let listener = listener.unwrap();
+    bench.system.sign_in_failed(&ada, request(None));
+    bench.runs_until(|runs| runs.len() == 1).await;
+    bench.system.open_session(ada.id, "hash".into(), 1_000, request(Some(&ada))).await.expect("signed in");
+    let plan = all::<Plan>(&bench.system).await.remove(0);
+    let mut caller = caller(&plan, Role::CustomerAdmin, Scope::Customer(bench.customer), Some(bench.customer));
+    (caller.user_id, caller.cause) = (Some(ada.id), request(Some(&ada)));
+    let call =
+        ApiCall { operation: "createServer", method: "POST", path: "/api/v1/servers", changes: true, refusable: true };
+    bench.system.begin_call(&caller, call).await.expect("goes on").expect("listened to").ended(201);
+    bench.system.request_broke("GET", "/api/v1/me", "r-2");
+    let runs = bench.runs_until(|runs| runs.len() == 4).await;
+
+    let login = format!("ada@example.org/{}", bench.customer);
+    let say = "print(p.triggerOption, p.input)";
+    let say_call = "print(p.triggerOption, p.input:getMethod(), p.input:getStatus())";
+    let say_error = "print(p.triggerOption, p.input:getErrorCode())";
+    for (trigger, option, body, told) in [
+        ("POST_AUTH", "FAIL", say, format!("FAIL\t{login}")),
+        ("POST_AUTH", "ANY", say, format!("SUCCESS\t{login}")),
+        ("POST_USER_API_CALL", "createServer", say_call, "createServer\tPOST\t201".to_owned()),
+        ("POST_EXCEPTION", "API", say_error, "API\tINTERNAL".to_owned()),
+    ] {
+        let run = staged(&bench, &listener, block(trigger, &format!("\"{option}\""), body)).await;
+        assert_eq!((run.verdict, run.log.trim()), (Verdict::Succeeded, told.as_str()), "{trigger}: {}", run.result);
+    }
+    for (trigger, body) in [
+        ("PRE_AUTH", r#"if string.find(p.input, "ada@") then return { exitState = "FAILURE", reason = "no" } end"#),
+        ("PRE_USER_API_CALL", r#"do return { exitState = "FAILURE", reason = "no" } end"#),
+    ] {
+        let run = staged(&bench, &listener, block(trigger, r#""ANY""#, body)).await;
+        assert_eq!((run.verdict, run.result.as_str()), (Verdict::Refused, "no"), "{trigger}: {}", run.log);
+    }
+    let never =
+        TestRequest { source: Some(block("POST_EXCEPTION", r#""ACTOR""#, say_error)), ..TestRequest::default() };
+    match bench.system.test_script(&bench.caller, listener.id, never).await {
+        Err(Error::Invalid(errors)) => {
+            assert_eq!(errors[0].field, "seq");
+            assert!(errors[0].detail.contains("make one happen"), "{errors:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(bench.runs().await.len(), runs.len(), "nothing is recorded");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_before_a_state_is_rehearsed_with_what_its_trigger_was_shown() {
+    let bench = Bench::start().await;
+    let say = "print(p.triggerOption, p.input:getStatus(), p.input:getItemName())";
+    let options = ["NOT_STARTED", "IN_PROGRESS", "SUCCESSFUL"];
+    let source = |option: &str| block("PRE_JOB_STATE_CHANGE", &format!("\"{option}\""), say);
+    let mut scripts = Vec::new();
+    for option in options {
+        scripts.push(bench.script(option, Scope::Provider, source(option)).await);
+    }
+    made(&bench, "web-1").await;
+    let runs = bench.runs_until(|runs| runs.len() == options.len()).await;
+    for (script, option) in scripts.iter().zip(options) {
+        let real = runs.iter().find(|run| run.script_id == script.id).expect("it was asked");
+        let run = bench.system.test_script(&bench.caller, script.id, TestRequest::default()).await.expect("run");
+        assert_eq!((run.option.as_str(), &run.log), (option, &real.log));
+        assert_eq!((run.verdict, run.trigger_type), (Verdict::Succeeded, TriggerType::PreJobStateChange));
+    }
+    let no = r#"do return { exitState = "FAILURE", reason = "not " .. p.triggerOption } end"#;
+    let no = block("PRE_JOB_STATE_CHANGE", r#""IN_PROGRESS""#, no);
+    let run = staged(&bench, &scripts[1], no).await;
+    assert_eq!((run.verdict, run.result.as_str()), (Verdict::Refused, "not IN_PROGRESS"));
+    bench.stop().await;
 }
