@@ -4,6 +4,10 @@
 //!            open ──► connected ──closed by the other side──► lost ──► (back-off, open) ──► connected
 //!  events:            Connected                               Disconnected                  Connected
 //! ```
+//!
+//! Each call has a connection to the daemon for itself while it runs. The client library lets the first thread that waits on
+//! a connection do the sending for all others, and before version 9.2 it may miss that another has come: beside a call that
+//! a frozen monitor holds up, one after the other waited until the next sign of life ([`KEEP_ALIVE_S`]).
 
 use super::ffi;
 use crate::compute::{GuestState, NodeEvent, SeenGuest};
@@ -31,6 +35,8 @@ const BACK_OFF: [Duration; 5] = [
 /// A silent daemon is given up after this many seconds times [`KEEP_ALIVE_COUNT`].
 const KEEP_ALIVE_S: i32 = 5;
 const KEEP_ALIVE_COUNT: u32 = 3;
+/// Connections kept for calls to come: as many as there are threads for them.
+const SPARE: usize = 8;
 /// Events kept for a slow reader.
 const EVENT_BACKLOG: usize = 1024;
 
@@ -41,6 +47,47 @@ pub(super) struct Live {
     pub(super) number: u64,
     lifecycle: c_int,
     watched: bool,
+    /// Where further connections are made; none for a driver in this process, which has one for all.
+    uri: Option<String>,
+    spare: Mutex<Vec<Connect>>,
+}
+
+impl Live {
+    fn spare(&self) -> MutexGuard<'_, Vec<Connect>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection for one call, which may wait for the daemon.
+    pub(super) fn lease(self: &Arc<Self>) -> Result<Lease, Error> {
+        let spare = self.spare().pop();
+        let connect = match (&self.uri, spare) {
+            (None, _) => self.connect.clone(),
+            (Some(_), Some(spare)) => spare,
+            (Some(uri), None) => {
+                let connect = Connect::open(Some(uri))?;
+                connect.set_keep_alive(KEEP_ALIVE_S, KEEP_ALIVE_COUNT)?;
+                connect
+            }
+        };
+        Ok(Lease { connect, from: self.clone() })
+    }
+}
+
+/// A connection that one call has for itself. Given back when dropped, unless it is dead.
+pub(super) struct Lease {
+    pub(super) connect: Connect,
+    from: Arc<Live>,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.from.uri.is_some() && self.connect.is_alive().unwrap_or(false) {
+            let mut spare = self.from.spare();
+            if spare.len() < SPARE {
+                spare.push(self.connect.clone());
+            }
+        }
+    }
 }
 
 impl Drop for Live {
@@ -113,7 +160,8 @@ impl Link {
         )?;
         static COUNT: AtomicU64 = AtomicU64::new(1);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let mut live = Live { connect, number, lifecycle, watched: false };
+        let uri = self.daemon.then(|| self.uri.clone());
+        let mut live = Live { connect, number, lifecycle, watched: false, uri, spare: Mutex::default() };
         if self.daemon {
             ffi::on_close(&live.connect, Box::new(move |reason| closed(&weak, reason)))?;
             live.watched = true;

@@ -4,7 +4,7 @@ use super::{
     console, embed,
     error::failure,
     ffi,
-    link::{Link, Live},
+    link::{Lease, Link},
     pool::{Lost, Pool},
     process::{self, Alive},
 };
@@ -85,11 +85,11 @@ impl Node {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `work` on the connection.
+    /// Runs `work` on a connection that it has for itself.
     pub(super) async fn call<T: Send + 'static>(
         self: &Arc<Self>,
         call: Call,
-        work: impl FnOnce(&Live) -> Answer<T> + Send + 'static,
+        work: impl FnOnce(&Lease) -> Answer<T> + Send + 'static,
     ) -> Result<T> {
         let Call { attempted, guest, anyway, deadline } = call;
         let Some(live) = self.link.live() else { return Err(Error::Disconnected { attempted }) };
@@ -101,8 +101,12 @@ impl Node {
         let done = self
             .pool
             .run(guest, anyway, deadline, move || {
-                let answer = work(&on);
-                let dead = answer.is_err() && !on.connect.is_alive().unwrap_or(false);
+                let lease = match on.lease() {
+                    Ok(lease) => lease,
+                    Err(error) => return (Err(error), true),
+                };
+                let answer = work(&lease);
+                let dead = answer.is_err() && !lease.connect.is_alive().unwrap_or(false);
                 (answer, dead)
             })
             .await;
@@ -263,7 +267,7 @@ pub(super) fn believed(domain: &Domain) -> Answer<Believed> {
 }
 
 /// The domain of a server; none when absent.
-pub(super) fn find(live: &Live, id: ServerId) -> Answer<Option<Domain>> {
+pub(super) fn find(live: &Lease, id: ServerId) -> Answer<Option<Domain>> {
     match live.connect.lookup_domain_by_uuid(id.0) {
         Ok(domain) => Ok(Some(domain)),
         Err(e) if e.code().is(ErrorNumber::NoDomain) => Ok(None),
