@@ -106,7 +106,7 @@ impl Installation {
         serde_json::from_str(&self.ok(&[args, &["-o", "json"]].concat())).unwrap()
     }
 
-    fn create_server(&self, name: &str, more: &[&str]) -> Said {
+    pub fn create_server(&self, name: &str, more: &[&str]) -> Said {
         let fixed = ["server", "create", name, "--customer", "ada", "--image", "tiny", "--disk", "1GiB"];
         self.say(&[&fixed[..], &["--cpu", "2", "--memory", "512"], more].concat())
     }

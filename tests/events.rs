@@ -113,6 +113,65 @@ async fn nobody_sees_another_customers_changes_or_any_secret() {
 }
 
 #[tokio::test]
+async fn secrets_given_in_forms_are_in_no_event_and_no_answer() {
+    let world = World::new().await;
+    let (admin, ada) = (&world.admin, &world.ada.client);
+    let script = json!({ "name": "support", "source": crate::providers::SUPPORT });
+    let script = admin.post("/triggers", script).await.expect(201).id();
+    let charge = json!({ "component": "SUPPORT_CONTRACT", "resource_type": "SERVER", "script_id": script,
+        "values": { "gold": "9.99" } });
+    admin.patch(&format!("/plans/{}", world.plan), json!({ "charges": [charge] })).await.expect(200);
+    let server = world.running_server(ada, "web-1").await;
+    let settings = format!("/resources/{server}/providers/SUPPORT");
+    for pin in ["first-secret-pin", "second-secret-pin"] {
+        ada.patch(&settings, json!({ "values": { "level": "GOLD", "pin": pin } })).await.expect(200);
+    }
+    let ticket = json!({ "name": "help", "provider_type": "TICKET",
+        "values": { "subject": "disk", "secret": "first-secret-word" } });
+    let ticket = format!("/pluggable-resources/{}", ada.post("/pluggable-resources", ticket).await.expect(201).id());
+    ada.patch(&ticket, json!({ "values": { "secret": "second-secret-word" } })).await.expect(200);
+    // Their secrets are `sk_live_unguessable` and the pin 987654321.
+    let method = crate::payments::method(&world, None).await;
+    let (card, registered) = crate::payments::card(&world, &method).await;
+    let secrets = ["secret-pin", "secret-word", "unguessable", "987654321"];
+    ada.post("/api-keys", json!({ "name": "marker" })).await.expect(201);
+
+    for (client, nouns) in [
+        (admin, &["server", "pluggable_resource", "payment_method", "payment_instance", "transaction"][..]),
+        (ada, &["server", "pluggable_resource", "payment_instance", "transaction"]),
+    ] {
+        let mut stream = Stream::open(client, "?from=1", None).await;
+        let mut told = String::new();
+        loop {
+            let (_, data) = stream.next().await;
+            told.push_str(&data.to_string());
+            if data["changes"][0]["event"] == "api_key.created" {
+                break;
+            }
+        }
+        for noun in nouns {
+            assert!(told.contains(&format!("\"event\":\"{noun}.")), "nothing is told of the {noun}");
+        }
+        for secret in secrets {
+            assert!(!told.contains(secret), "{secret} is told in an event");
+        }
+        assert!(told.contains("\"***\""), "that something was set is told");
+    }
+    let (server, method) = (format!("/servers/{server}"), format!("/payment-methods/{method}"));
+    let (card, registered) = (format!("/payment-instances/{card}"), format!("/transactions/{registered}"));
+    for client in [admin, ada] {
+        for path in [&server, &settings, &ticket, &method, &card, &registered] {
+            let shown = client.get(path).await;
+            assert!(secrets.iter().all(|secret| !shown.text.contains(secret)), "{path}: {}", shown.text);
+        }
+        for list in ["servers", "pluggable-resources", "payment-methods", "payment-instances", "transactions", "jobs"] {
+            let shown = client.get(&format!("/{list}")).await.expect(200);
+            assert!(secrets.iter().all(|secret| !shown.text.contains(secret)), "{list}: {}", shown.text);
+        }
+    }
+}
+
+#[tokio::test]
 async fn nouns_can_be_chosen() {
     let world = World::new().await;
     let mut stream = Stream::open(&world.ada.client, "?from=1&noun=job", None).await;

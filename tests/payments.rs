@@ -223,3 +223,42 @@ async fn what_is_paid_with_is_set_up_from_the_command_line() {
     let list = made.ok(&["transaction", "list", "--customer", "Ada"]);
     assert!(list.contains("register_payment_instance"), "{list}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_invoice_is_paid_once_from_the_command_line() {
+    let it = crate::cli::Installation::with_customer().await;
+    it.ok(&["plan", "update", "Standard", "--cpu-hour", "3600000"]);
+    let provider = it.home.path().join("provider.lua");
+    std::fs::write(&provider, PROVIDER).unwrap();
+    it.ok(&["trigger", "load", provider.to_str().unwrap(), "--name", "cards"]);
+    it.ok(&["payment-method", "create", "Cards", "--trigger", "cards", "--value", "secret=sk_live_unguessable"]);
+    eventually("the method is ready", async || {
+        (it.json(&["payment-method", "show", "Cards"])["state"] == "ready").then_some(())
+    })
+    .await;
+    let made = ["payment-instance", "create"];
+    for (name, card) in [("Visa", "card=4242"), ("Empty", "card=empty")] {
+        it.ok(&[&made[..], &[name, "--customer", "Ada", "--method", "Cards", "--value", card]].concat());
+        eventually("it is ready", async || {
+            (it.json(&["payment-instance", "show", name])["state"] == "ready").then_some(())
+        })
+        .await;
+    }
+    assert_eq!(it.create_server("web-1", &[]).code, 0);
+    let to = it.json(&["invoice", "preview", "Ada"])["to"].as_str().unwrap().to_owned();
+    let closed = eventually("the period may be closed", async || {
+        let said = it.say(&["invoice", "close", "Ada", "--to", &to, "-o", "json"]);
+        (said.code == 0).then(|| serde_json::from_str::<Value>(&said.out).unwrap())
+    })
+    .await;
+    let id = closed["id"].as_str().unwrap();
+    let refused = it.say(&["invoice", "pay", id, "--with", "Empty"]);
+    assert!(refused.code != 0 && refused.err.contains("no funds"), "{} {}", refused.code, refused.err);
+    let pay = ["invoice", "pay", id, "--idempotency-key", "march"];
+    let paid = it.json(&pay);
+    assert_eq!((&paid["state"], &paid["amount"]), (&json!("success"), &closed["due"]), "{paid}");
+    assert_eq!(it.json(&["invoice", "show", id])["status"], "paid");
+    assert_eq!(it.json(&pay)["id"], paid["id"], "the same key pays once");
+    let again = it.say(&["invoice", "pay", id]);
+    assert!(again.code != 0 && again.err.contains(paid["id"].as_str().unwrap()), "{}", again.err);
+}

@@ -4,7 +4,7 @@ use crate::support::World;
 use serde_json::json;
 
 /// A provider of support contracts: a setting on servers, an action, a price, a report, and tickets as resources.
-const SUPPORT: &str = r##"
+pub const SUPPORT: &str = r##"
     function register() return { "support", "price", "tickets", "contracts" } end
 
     function support(p)
