@@ -1,5 +1,6 @@
 //! The command line, driving the real program against a real server with simulated drivers.
 
+mod customers;
 mod packages;
 
 use crate::support::{Program, eventually, program::PASSWORD};

@@ -30,7 +30,10 @@ pub fn command(noun: &'static Noun) -> Command {
                 let sub = sub.about(format!("Change a {word}; what is left out stays")).arg(which(noun));
                 sub.args(noun.update.iter().map(Field::arg)).args(secret_args(noun, false))
             }
-            Verb::Delete(_) => sub.about(format!("Remove a {word} for good")).arg(which(noun)).args(write_args(noun)),
+            Verb::Delete(_) => {
+                let sub = sub.about(format!("Remove a {word} for good")).arg(which(noun)).args(cascade_arg(noun));
+                sub.args(wait_args(makes_jobs(noun) || noun.name == "customer")).arg(key_arg())
+            }
         });
     }
     for action in noun.actions {
@@ -60,7 +63,11 @@ pub async fn run(session: &Session, noun: &'static Noun, verb: &str, given: &Arg
         Verb::Update => update(session, noun, given).await?,
         Verb::Delete(_) => {
             let id = chosen(session, noun, given).await?;
-            let request = session.client.request(Method::DELETE, &format!("{}/{id}", noun.path), &Query::new());
+            let mut query = Query::new();
+            if given.try_get_one::<bool>("cascade").ok().flatten() == Some(&true) {
+                query.push(("cascade".to_owned(), "true".to_owned()));
+            }
+            let request = session.client.request(Method::DELETE, &format!("{}/{id}", noun.path), &query);
             session.write(request, &format!("the {} `{id}` is gone", noun.name), &write(noun, given)).await?;
         }
     }
@@ -133,19 +140,38 @@ pub async fn chosen(session: &Session, noun: &Noun, given: &ArgMatches) -> Resul
 
 /// Options of every write: whether to wait where it makes a job, and how to repeat it safely.
 fn write_args(noun: &Noun) -> Vec<Arg> {
-    let key = Arg::new("idempotency-key")
+    let mut args = wait_args(makes_jobs(noun));
+    args.push(key_arg());
+    args
+}
+
+/// Whether every write of the noun makes a job.
+fn makes_jobs(noun: &Noun) -> bool {
+    matches!(noun.name, "server" | "job")
+}
+
+fn key_arg() -> Arg {
+    Arg::new("idempotency-key")
         .long("idempotency-key")
         .value_name("KEY")
-        .help("Repeating the command with the same key does nothing twice; default: a random one");
-    if !matches!(noun.name, "server" | "job") {
-        return vec![key];
+        .help("Repeating the command with the same key does nothing twice; default: a random one")
+}
+
+/// A customer is deleted with what it has only when that is said.
+fn cascade_arg(noun: &Noun) -> Option<Arg> {
+    let arg = Arg::new("cascade").long("cascade").action(ArgAction::SetTrue);
+    (noun.name == "customer").then(|| arg.help("Delete its servers too; without it a customer that has servers stays"))
+}
+
+fn wait_args(jobs: bool) -> Vec<Arg> {
+    if !jobs {
+        return Vec::new();
     }
     let wait = Arg::new("wait").long("wait").action(ArgAction::SetTrue).overrides_with("no-wait");
     let no_wait = Arg::new("no-wait").long("no-wait").action(ArgAction::SetTrue).overrides_with("wait");
     vec![
         wait.help("Come back when the job has ended (the default)"),
         no_wait.help("Come back at once and print the job"),
-        key,
     ]
 }
 
