@@ -151,6 +151,7 @@ fn server(store: &Store, n: u128) -> Server {
         ssh_keys: Vec::new(),
         keys: Vec::new(),
         provider_values: Default::default(),
+        metadata: None,
         created_at: Timestamp(1_795_386_245_007),
     }
 }

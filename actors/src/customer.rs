@@ -219,6 +219,7 @@ mod tests {
             warning_level: None,
             invoiced_until: Timestamp(0),
             provider_values: Default::default(),
+            metadata: None,
             keys: Vec::new(),
             created_at: Timestamp(0),
         }

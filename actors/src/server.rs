@@ -340,6 +340,7 @@ mod tests {
             ssh_keys: Vec::new(),
             keys: Vec::new(),
             provider_values: std::collections::BTreeMap::new(),
+            metadata: None,
             created_at: Timestamp(0),
         }
     }

@@ -217,6 +217,7 @@ async fn add_image(system: &System, plan: &Plan) -> ImageId {
         boot: Boot::Disk,
         memory_mib_min: 32,
         state: ImageState::Ready,
+        metadata: None,
         created_at: Timestamp(0),
     };
     // The simulated storage clones only what was taken in.

@@ -89,6 +89,7 @@ fn view(mut customer: Customer, caller: &Caller) -> Customer {
     hide_keys(&mut customer.keys, caller);
     // Shown as forms, without their secrets.
     customer.provider_values.clear();
+    customer.metadata = None;
     customer
 }
 

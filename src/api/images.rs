@@ -101,6 +101,7 @@ impl Offered {
 
 /// An image as `caller` sees it: where its files lie is for operators.
 fn view(mut image: Image, caller: &Caller) -> Image {
+    image.metadata = None;
     if caller.scope != Scope::Provider {
         image.storage_key = String::new();
         image.boot = match image.boot {

@@ -158,6 +158,7 @@ pub fn view(mut server: Server, caller: &Caller) -> Server {
     hide_keys(&mut server.keys, caller);
     // Shown as forms, without their secrets.
     server.provider_values.clear();
+    server.metadata = None;
     server
 }
 

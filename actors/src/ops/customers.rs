@@ -119,6 +119,7 @@ impl System {
             warning_level: None,
             invoiced_until: at,
             provider_values: Default::default(),
+            metadata: None,
             keys: new.keys,
             created_at: at,
         };

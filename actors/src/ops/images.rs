@@ -68,6 +68,7 @@ impl System {
             boot,
             memory_mib_min: new.memory_mib_min,
             state: ImageState::Ready,
+            metadata: None,
             created_at: self.inner.core.now(),
         };
         let _decided = match self.inner.scripts.before(caller, TriggerType::PreCreate, &mut image).await {

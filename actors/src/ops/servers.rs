@@ -391,6 +391,7 @@ impl System {
             ssh_keys: new.ssh_keys.clone(),
             keys: merged_keys(caller, &[], &new.keys),
             provider_values: std::collections::BTreeMap::new(),
+            metadata: None,
             created_at: at,
         };
         let disk = Disk {

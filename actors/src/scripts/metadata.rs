@@ -1,7 +1,8 @@
 //! What a server's guest is told when it starts, which PRE triggers may add to.
 //!
-//! The document is as the original's: CONFIG, below it `meta/server/system`, `meta/server/foreignkeys/key[@name]` and
-//! `meta/runtime/system/userdata`. It reaches the guest only where a script was asked about it, and holds nothing that the
+//! The document is as the original's: CONFIG, below it `meta/server/system`, `meta/server/foreignkeys/key[@name]`,
+//! `meta/server/public` and `restricted` (what the owner keeps for the guest) and `meta/runtime/system/userdata`. It reaches
+//! the guest only where a script was asked about it or the owner keeps something for the guest, and holds nothing that the
 //! server's customer may not see.
 
 use super::{
@@ -13,8 +14,10 @@ use super::{
 use crate::{Error, caller::job_cause};
 use serde_json::Value;
 use std::fmt::Write as _;
-use sutler_lua::{Bean, Input, text_at};
-use sutler_model::{BillingEntityId, CustomerId, FieldError, Job, KeyKind, Scope, Server, TriggerType};
+use sutler_lua::{Bean, Input, text_at, xml_content};
+use sutler_model::{
+    BillingEntityId, CustomerId, FieldError, Job, KeyKind, ResourceMetadata, Scope, Server, TriggerType,
+};
 use sutler_store::Error as StoreError;
 use uuid::Uuid;
 
@@ -94,7 +97,8 @@ impl Draft for Boot {
 }
 
 impl Scripts {
-    /// Lets PRE triggers add to what a server's guest is told at its next start. None: nobody was asked.
+    /// Lets PRE triggers add to what a server's guest is told at its next start. None: nobody was asked, and the owner keeps
+    /// nothing for the guest.
     ///
     /// # Errors
     /// [`Error::Refused`]; [`Error::Store`].
@@ -102,7 +106,12 @@ impl Scripts {
         let trigger = TriggerType::PreServerMetadataUpdate;
         let (seller, customer) = (server.billing_entity_id, Some(server.customer_id));
         if self.env.listeners(trigger, "ANY", seller, customer).await?.is_empty() {
-            return Ok(None);
+            let kept = |kept: &&ResourceMetadata| !kept.public.is_empty() || !kept.restricted.is_empty();
+            return Ok(server.metadata.as_deref().filter(kept).map(|_| Metadata {
+                user_data: server.user_data.clone(),
+                additions: Vec::new(),
+                document: document(server),
+            }));
         }
         let cause = job.cause.clone();
         let (depth, _) = self.env.core.store.read(move |snapshot| chain(snapshot, &cause)).await?;
@@ -141,8 +150,16 @@ pub(crate) fn document(server: &Server) -> String {
     for key in server.keys.iter().filter(|key| key.kind == KeyKind::User) {
         let _ = write!(xml, "<key name=\"{}\">{}</key>", escaped(&key.name), escaped(&key.value));
     }
+    xml.push_str("</foreignkeys>");
+    let kept = server.metadata.as_deref();
+    for (name, text) in kept.into_iter().flat_map(|kept| [("public", &kept.public), ("restricted", &kept.restricted)]) {
+        // It was found well formed when it was set.
+        if let Some(content) = xml_content(text).ok().filter(|content| !content.trim().is_empty()) {
+            let _ = write!(xml, "<{name}>{content}</{name}>");
+        }
+    }
     let own = server.user_data.as_deref().map(escaped).unwrap_or_default();
-    let _ = write!(xml, "</foreignkeys></server><runtime><system><userdata>{own}</userdata></system></runtime>");
+    let _ = write!(xml, "</server><runtime><system><userdata>{own}</userdata></system></runtime>");
     xml.push_str("</meta></CONFIG>\n");
     xml
 }

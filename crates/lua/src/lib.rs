@@ -45,4 +45,4 @@ pub use descriptor::Registration;
 pub use egress::{Egress, Rule};
 pub use host::{Api, Host, HostError};
 pub use runtime::{Runtime, Stats};
-pub use xml::text_at;
+pub use xml::{text_at, xml_content};

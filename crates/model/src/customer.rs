@@ -1,6 +1,6 @@
 //! Accounts that own resources and are invoiced.
 
-use crate::{BillingEntityId, CustomerId, Nanos, PlanId, ResourceKey, Timestamp};
+use crate::{BillingEntityId, CustomerId, Nanos, PlanId, ResourceKey, ResourceMetadata, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -65,6 +65,10 @@ pub struct Customer {
     /// Settings of configuration providers, by provider type.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub provider_values: BTreeMap<String, BTreeMap<String, String>>,
+    /// What its owner keeps on it for programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(ignore))]
+    pub metadata: Option<Box<ResourceMetadata>>,
     /// When it came to be.
     pub created_at: Timestamp,
 }

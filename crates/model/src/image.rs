@@ -1,6 +1,6 @@
 //! Guest images.
 
-use crate::{BillingEntityId, CustomerId, ImageId, Timestamp};
+use crate::{BillingEntityId, CustomerId, ImageId, ResourceMetadata, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// How a guest made from the image boots.
@@ -58,6 +58,10 @@ pub struct Image {
     pub memory_mib_min: u64,
     /// Whether it can be used.
     pub state: ImageState,
+    /// What its owner keeps on it for programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(ignore))]
+    pub metadata: Option<Box<ResourceMetadata>>,
     /// When it came to be.
     pub created_at: Timestamp,
 }

@@ -1,7 +1,8 @@
 //! Virtual servers.
 
 use crate::{
-    BillingEntityId, CustomerId, FieldError, ImageId, JobId, NodeId, ResourceKey, ServerId, Timestamp, validate,
+    BillingEntityId, CustomerId, FieldError, ImageId, JobId, NodeId, ResourceKey, ResourceMetadata, ServerId,
+    Timestamp, validate,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -145,6 +146,10 @@ pub struct Server {
     /// Settings of configuration providers, by provider type.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub provider_values: BTreeMap<String, BTreeMap<String, String>>,
+    /// What its owner keeps on it for programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(ignore))]
+    pub metadata: Option<Box<ResourceMetadata>>,
     /// When it came to be.
     pub created_at: Timestamp,
 }

@@ -2,7 +2,9 @@
 
 use super::{Described, Property, amount, id, set_keys, set_name, text, whole};
 use serde_json::{Value, json};
-use sutler_model::{BillingEntityId, Customer, CustomerId, CustomerStatus, Nanos, ResourceKey, Scope, Timestamp, User};
+use sutler_model::{
+    BillingEntityId, Customer, CustomerId, CustomerStatus, Nanos, ResourceKey, ResourceMetadata, Scope, Timestamp, User,
+};
 use sutler_store::Field;
 
 impl Described for Customer {
@@ -66,6 +68,10 @@ impl Described for Customer {
 
     fn keys(&self) -> &[ResourceKey] {
         &self.keys
+    }
+
+    fn metadata(&self) -> Option<&ResourceMetadata> {
+        self.metadata.as_deref()
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Beans, Described, Property, amount, id, payments::payment_of, whole}
 use serde_json::{Value, json};
 use sutler_model::{
     BillingEntityId, Blob, CustomerId, Disk, DiskState, Image, ImageState, Invoice, InvoiceCharge, InvoiceLine, Nanos,
-    Server, Timestamp, TransactionState,
+    ResourceMetadata, Server, Timestamp, TransactionState,
 };
 use sutler_store::Error;
 
@@ -92,6 +92,10 @@ impl Described for Image {
 
     fn billing_entity(&self) -> BillingEntityId {
         self.billing_entity_id
+    }
+
+    fn metadata(&self) -> Option<&ResourceMetadata> {
+        self.metadata.as_deref()
     }
 }
 

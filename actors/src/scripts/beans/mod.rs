@@ -24,7 +24,8 @@ use std::{
 };
 use sutler_lua::Bean;
 use sutler_model::{
-    BillingEntity, BillingEntityId, Customer, CustomerId, FieldError, KeyKind, Nanos, ResourceKey, Scope, Timestamp,
+    BillingEntity, BillingEntityId, Customer, CustomerId, FieldError, KeyKind, Nanos, ResourceKey, ResourceMetadata,
+    Scope, Timestamp,
 };
 use sutler_store::{Error, Field, Filter, Order, PageRequest, Record, Snapshot};
 use uuid::Uuid;
@@ -75,6 +76,10 @@ pub(crate) trait Described: Record {
     /// Its keys.
     fn keys(&self) -> &[ResourceKey] {
         &[]
+    }
+    /// What its owner keeps on it for programs.
+    fn metadata(&self) -> Option<&ResourceMetadata> {
+        None
     }
 }
 
@@ -131,7 +136,24 @@ impl<'a> Beans<'a> {
             properties.insert("customerUUID".to_owned(), Value::from(customer.to_string()));
             properties.insert("customerName".to_owned(), self.name_of::<Customer>(customer.into())?);
         }
+        if let Some(metadata) = record.metadata() {
+            properties.insert("resourceMetadata".to_owned(), self.metadata(record, metadata)?);
+        }
         Ok(properties)
+    }
+
+    /// A record's metadata: all for its owner and the sellers above, what is public for those it is offered to.
+    fn metadata<R: Described>(&self, record: &R, metadata: &ResourceMetadata) -> Result<Value, Error> {
+        let seller = self.snapshot.get::<BillingEntity>(record.billing_entity())?;
+        let owns = seller.is_some_and(|seller| self.viewer.covers(&seller.path, record.customer()));
+        let mut bean = Map::new();
+        bean.insert("resourceUUID".to_owned(), record.id().to_string().into());
+        for (name, text) in metadata.parts() {
+            if !text.is_empty() && (owns || name == "publicMetadata") {
+                bean.insert(name.to_owned(), text.into());
+            }
+        }
+        Ok(bean.into())
     }
 
     /// The keys that the viewer may see.

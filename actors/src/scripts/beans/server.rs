@@ -4,7 +4,9 @@ use super::{Described, Property, id, set_keys, set_name, whole};
 use crate::scripts::words::server_status;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use sutler_model::{BillingEntityId, CustomerId, Disk, Image, Nic, ResourceKey, Server, ServerState, Timestamp};
+use sutler_model::{
+    BillingEntityId, CustomerId, Disk, Image, Nic, ResourceKey, ResourceMetadata, Server, ServerState, Timestamp,
+};
 use sutler_store::Field;
 use uuid::Uuid;
 
@@ -66,6 +68,10 @@ impl Described for Server {
 
     fn keys(&self) -> &[ResourceKey] {
         &self.keys
+    }
+
+    fn metadata(&self) -> Option<&ResourceMetadata> {
+        self.metadata.as_deref()
     }
 }
 

@@ -25,6 +25,7 @@ fn server() -> Server {
         ssh_keys: Vec::new(),
         keys: vec![ResourceKey { name: "plan".into(), value: "gold".into(), kind: KeyKind::BillingEntity }],
         provider_values: Default::default(),
+        metadata: None,
         created_at: Timestamp(0),
     }
 }
@@ -41,6 +42,7 @@ fn customer() -> Customer {
         warning_level: None,
         invoiced_until: Timestamp(0),
         provider_values: Default::default(),
+        metadata: None,
         keys: Vec::new(),
         created_at: Timestamp(0),
     }

@@ -45,6 +45,7 @@ pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
                 warning_level: None,
                 invoiced_until: Timestamp(0),
                 provider_values: Default::default(),
+                metadata: None,
                 keys: Vec::new(),
                 created_at: Timestamp(0),
             };

@@ -17,6 +17,7 @@ mod images;
 mod keys;
 pub(super) mod list;
 mod measures;
+mod metadata;
 mod operations;
 mod payments;
 mod pluggables;

@@ -2,8 +2,8 @@
 //! same.
 
 use super::{
-    accounts, ask::Ask, blobs, blocks, customers, deletion, images, keys, measures, payments, pluggables, reads,
-    servers, settings,
+    accounts, ask::Ask, blobs, blocks, customers, deletion, images, keys, measures, metadata, payments, pluggables,
+    reads, servers, settings,
 };
 use serde_json::Value;
 use sutler_lua::HostError;
@@ -69,6 +69,7 @@ pub(super) async fn answer(ask: &Ask<'_>) -> Result<Value, HostError> {
         "checkPermissions" => reads::check_permissions(ask).await,
         "getResourceTypes" => Ok(reads::resource_types()),
         "listResourceKeysForResource" => reads::keys(ask).await,
+        "updateMetadata" => metadata::update(ask).await,
         "sendEmail" => customers::email(ask).await,
         other => Err(HostError::Unsupported(other.to_owned())),
     }

@@ -169,3 +169,125 @@ async fn a_script_may_write_the_user_data_and_one_that_refuses_keeps_the_server_
     assert_eq!(bench.server("web").await.expect("there").state, ServerState::Stopped);
     bench.stop().await;
 }
+
+/// Sets metadata of a resource, and prints what came of it and what is kept then.
+fn updating(target: &str, parts: &str) -> String {
+    format!(
+        r#"
+        local metadata = new("ResourceMetadata")
+        {parts}
+        local uuid = {target}
+        local ok, problem = pcall(function() return adminAPI:updateMetadata(uuid, metadata) end)
+        print(ok, tostring(problem))
+        local kept = adminAPI:getResource(uuid, false)
+        kept = kept and kept:getResourceMetadata()
+        if kept then print(kept:getPublicMetadata(), kept:getRestrictedMetadata(), kept:getPrivateMetadata()) end
+        "#
+    )
+}
+
+/// The first server, image or customer that the script sees.
+fn first(kind: &str) -> String {
+    format!(r#"adminAPI:listResources(nil, nil, new("ResourceType", "{kind}")):getList():get(0):getResourceUUID()"#)
+}
+
+/// What a script says when a user comes to be.
+async fn said(bench: &Bench, name: &str, owner: Scope, body: &str) -> String {
+    let script = bench.script(name, owner, block("POST_CREATE", r#""USER""#, body)).await;
+    let customer = match owner {
+        Scope::Customer(id) => id,
+        _ => bench.customer,
+    };
+    bench.user_of(customer, name).await;
+    let ended = |run: &ScriptRun| run.script_id == script.id && run.state == RunState::Succeeded;
+    let runs = bench.runs_until(|runs| runs.iter().any(ended)).await;
+    let off = ScriptPatch { enabled: Some(false), ..ScriptPatch::default() };
+    bench.system.update_script(&bench.caller, script.id, None, off).await.expect("disabled");
+    runs.into_iter().find(ended).expect("the run").log
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_script_keeps_on_a_server_reaches_its_guest_but_for_the_private_part() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (root, own) = (folder.path(), "#cloud-config\npackages: [nginx]\n");
+    let bench = bench(root).await;
+    let mut new = bench.new_server("web", false);
+    new.user_data = Some(own.to_owned());
+    let job = bench.system.create_server(&bench.caller, bench.customer, new, None).await.expect("accepted");
+    assert_eq!(bench.ended(job.id).await.state, JobState::Successful);
+    let parts = r#"
+        metadata:setPublicMetadata('<?xml version="1.0"?><site>north</site>')
+        metadata:setRestrictedMetadata("<licence>abc &amp; d</licence>")
+        metadata:setPrivateMetadata("<cost>secret-7</cost>")"#;
+    let server = first("SERVER");
+    let log = said(&bench, "keep", Scope::Customer(bench.customer), &updating(&server, parts)).await;
+    let kept = "<?xml version=\"1.0\"?><site>north</site>\t<licence>abc &amp; d</licence>\t<cost>secret-7</cost>";
+    assert_eq!(log.trim(), format!("true\ttrue\n{kept}"));
+
+    // Without any trigger, and beside the customer's own data.
+    let id = ServerId(job.item_id);
+    let job = bench.act(id, ServerAction::Start, "start").await;
+    assert_eq!(bench.ended(job.id).await.state, JobState::Successful);
+    let image = seed(root);
+    let told =
+        "</foreignkeys><public><site>north</site></public><restricted><licence>abc &amp; d</licence></restricted>";
+    assert!(holds(&image, told) && holds(&image, own), "{}", String::from_utf8_lossy(&image));
+    assert!(!holds(&image, "secret-7"));
+
+    // A trigger finds it in its document.
+    let look = r#"print(new("FDLXMLHelper"):findNode(p.input[2], "CONFIG/meta/server/public/site"):getTextContent())"#;
+    let script = bench.script("look", Scope::Provider, block("PRE_SERVER_METADATA_UPDATE", "", look)).await;
+    let job = bench.act(id, ServerAction::Reboot { force: false }, "again").await;
+    assert_eq!(bench.ended(job.id).await.state, JobState::Successful);
+    let runs = bench.runs_until(|runs| runs.iter().any(|run| run.script_id == script.id)).await;
+    assert_eq!(runs.iter().find(|run| run.script_id == script.id).expect("a run").log.trim(), "north");
+
+    // What is not set stays; what is empty goes.
+    let parts = r#"metadata:setPublicMetadata("") metadata:setRestrictedMetadata("")"#;
+    let log = said(&bench, "drop", Scope::Provider, &updating(&server, parts)).await;
+    assert_eq!(log.trim(), "true\ttrue\nnil\tnil\t<cost>secret-7</cost>");
+    let shown = bench.server("web").await.expect("there").metadata.expect("the private part");
+    assert_eq!((shown.private.as_str(), shown.public.as_str()), ("<cost>secret-7</cost>", ""));
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metadata_that_is_no_xml_or_too_long_or_anothers_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bench = bench(folder.path()).await;
+    let job = bench.create("web", false).await;
+    bench.ended(job.id).await;
+    let (stranger, _) = bench.stranger().await;
+    let server = first("SERVER");
+    let own = Scope::Customer(bench.customer);
+    for (n, (parts, words)) in [
+        ("metadata:setPrivateMetadata('<a><b></a>')", "privateMetadata: is no XML"),
+        ("metadata:setPublicMetadata('</m><system/><m>')", "publicMetadata: is no XML: it closes"),
+        ("metadata:setRestrictedMetadata(string.rep('x', 16385))", "restrictedMetadata: is 16385 bytes; at most 16384"),
+        ("metadata:setSystemMetadata('<a/>')", "systemMetadata: is the platform's own"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let log = said(&bench, &format!("wrong-{n}"), own, &updating(&server, parts)).await;
+        assert!(log.starts_with("false") && log.contains(words) && log.contains("INVALID_INPUT"), "{log}");
+    }
+    assert!(bench.server("web").await.expect("there").metadata.is_none());
+
+    // Another's server is not there.
+    let theirs = format!("'{}'", job.item_id);
+    let log =
+        said(&bench, "spy", Scope::Customer(stranger), &updating(&theirs, "metadata:setPublicMetadata('x')")).await;
+    assert!(log.starts_with("false") && log.contains("NO_SERVER_FOUND"), "{log}");
+
+    // A seller's image shows customers what is public, and takes nothing from them.
+    let parts = "metadata:setPublicMetadata('<os/>') metadata:setPrivateMetadata('<cost/>') \
+        metadata:setRestrictedMetadata('<key/>')";
+    let image = first("IMAGE");
+    let log = said(&bench, "offer", Scope::Provider, &updating(&image, parts)).await;
+    assert_eq!(log.trim(), "true\ttrue\n<os/>\t<key/>\t<cost/>");
+    let log = said(&bench, "take", own, &updating(&image, "metadata:setPublicMetadata('<mine/>')")).await;
+    assert!(log.starts_with("false") && log.contains("NO_IMAGE_FOUND"), "{log}");
+    assert_eq!(log.trim().lines().last(), Some("<os/>\tnil\tnil"), "{log}");
+    bench.stop().await;
+}

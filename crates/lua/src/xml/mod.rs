@@ -30,6 +30,31 @@ pub fn text_at(document: &str, path: &str) -> Option<String> {
     Node::parse(document).ok()?.find(path, 1).first().map(Node::text)
 }
 
+/// The content of an element, without a declaration that may stand before it: text and whole elements, which close what they
+/// open and nothing else.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn xml_content(text: &str) -> std::result::Result<&str, String> {
+    let content = match text.trim_start().strip_prefix("<?xml") {
+        Some(rest) if rest.starts_with(char::is_whitespace) => {
+            rest.split_once("?>").ok_or("the XML declaration is not closed")?.1
+        }
+        _ => text,
+    };
+    // As deep as it is going to lie.
+    let mut around = Node::parse(&format!("<m><m><m><m>{content}</m></m></m></m>"))?;
+    for _ in 0..4 {
+        let mut within = around.elements();
+        around = match (within.next(), within.next()) {
+            (Some(only), None) => only,
+            // What it closes it must have opened again.
+            _ => return Err("it closes an element that it does not open".to_owned()),
+        };
+    }
+    Ok(content)
+}
+
 /// What a node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -386,5 +411,28 @@ pub(crate) fn checked_text(text: &str) -> Result<&str> {
     match text.chars().find(|c| bad(*c)) {
         None => Ok(text),
         Some(c) => Err(Error::runtime(format!("INVALID_INPUT: XML cannot hold the character U+{:04X}", u32::from(c)))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_closes_what_it_opens_and_nothing_else() {
+        for (text, content) in [
+            ("", ""),
+            ("just text &amp; more", "just text &amp; more"),
+            ("<a x=\"1\"/><b>2</b>", "<a x=\"1\"/><b>2</b>"),
+            ("<?xml version=\"1.0\"?>\n<a/>", "\n<a/>"),
+        ] {
+            assert_eq!(xml_content(text), Ok(content), "{text}");
+        }
+        let deep = format!("{}{}", "<a>".repeat(DEPTH), "</a>".repeat(DEPTH));
+        for text in
+            ["<a>", "</m><m>", "</m><evil/><m>", "a & b", "&nbsp;", "<!DOCTYPE a>", "<?xml ", "<![CDATA[", &deep]
+        {
+            assert!(xml_content(text).is_err(), "{text}");
+        }
     }
 }

@@ -28,6 +28,7 @@ fn server(state: ServerState, cpu: u32, memory_mib: u64, state_since: Timestamp)
         ssh_keys: Vec::new(),
         keys: Vec::new(),
         provider_values: BTreeMap::new(),
+        metadata: None,
         created_at: Timestamp(0),
     }
 }

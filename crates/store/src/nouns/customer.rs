@@ -6,8 +6,8 @@ use sutler_model::{Customer, Noun};
 
 impl Record for Customer {
     const NOUN: Noun = Noun::Customer;
-    // Settings may hold passwords.
-    const SECRETS: &'static [&'static str] = &["provider_values"];
+    // Settings and metadata may hold passwords.
+    const SECRETS: &'static [&'static str] = &["provider_values", "metadata"];
 
     identified!();
 

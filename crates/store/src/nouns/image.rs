@@ -6,6 +6,8 @@ use sutler_model::{Image, Noun};
 
 impl Record for Image {
     const NOUN: Noun = Noun::Image;
+    // May hold what those it is offered to do not see.
+    const SECRETS: &'static [&'static str] = &["metadata"];
 
     identified!();
 

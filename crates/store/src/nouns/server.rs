@@ -6,8 +6,8 @@ use sutler_model::{Noun, Server, ServerState};
 
 impl Record for Server {
     const NOUN: Noun = Noun::Server;
-    // Settings may hold passwords.
-    const SECRETS: &'static [&'static str] = &["provider_values"];
+    // Settings and metadata may hold passwords.
+    const SECRETS: &'static [&'static str] = &["provider_values", "metadata"];
 
     identified!();
 

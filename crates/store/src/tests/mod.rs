@@ -57,6 +57,7 @@ fn bare_server(id: Uuid, name: &str, customer: u128) -> Server {
         ssh_keys: Vec::new(),
         keys: Vec::new(),
         provider_values: Default::default(),
+        metadata: None,
         created_at: Timestamp(0),
     }
 }
