@@ -222,7 +222,7 @@ async fn images_are_offered_taken_back_and_renamed() {
     let run = once(&bench, Scope::Provider, &body.replace("IMAGE", &bench.image.to_string())).await;
     let lines: Vec<&str> = run.log.lines().collect();
     assert_eq!(lines[..4], ["true\tHIDDEN", "true\tACTIVE", "MODIFY_IMAGE_TEMPLATE", "renamed"]);
-    assert!(lines[4].contains("images made by scripts are not offered here: createImage"), "{}", lines[4]);
+    assert!(lines[4].contains("`sutler image create`) are not offered here: createImage"), "{}", lines[4]);
     let image = all::<Image>(&bench.system).await.remove(0);
     assert_eq!((image.name.as_str(), image.state), ("renamed", ImageState::Retired));
     bench.stop().await;
