@@ -4,6 +4,7 @@ mod billed;
 mod children;
 mod data;
 mod exceptions;
+mod mail;
 mod metadata;
 mod notices;
 mod occasions;

@@ -196,6 +196,9 @@ async fn changed(ask: &Ask<'_>) -> Result<Customer, HostError> {
     Ok(updated)
 }
 
+/// Details of a mail that say where it goes and how it looks.
+const ENVELOPE: [&str; 6] = ["CC_ADDRESS", "BCC_ADDRESS", "FROM_ADDRESS", "REPLY_TO", "EMAIL_SUBJECT", "EMAIL_FOOTER"];
+
 /// `sendEmail(CustomerEmail)`: to whom it goes and what it says, for the runtime to send. Without addresses it goes to all of
 /// the customer's people. Subject and body are the texts of the bean; there are no templates here.
 pub(super) async fn email(ask: &Ask<'_>) -> Result<Value, HostError> {
@@ -229,7 +232,9 @@ pub(super) async fn email(ask: &Ask<'_>) -> Result<Value, HostError> {
     let about = || format!("{}: {}", customer.name, kind.to_lowercase().replace('_', " "));
     let subject = detail("EMAIL_SUBJECT").unwrap_or_else(about);
     let body = detail("EMAIL_BODY").unwrap_or_else(|| {
-        let lines = details.iter().filter_map(|(name, text)| Some(format!("{name}: {}\n", text.as_str()?)));
+        // Whom it goes to is not for its readers: least of all a blind copy.
+        let told = details.iter().filter(|(name, _)| !ENVELOPE.iter().any(|word| name.eq_ignore_ascii_case(word)));
+        let lines = told.filter_map(|(name, text)| Some(format!("{name}: {}\n", text.as_str()?)));
         lines.collect()
     });
     let footer = detail("EMAIL_FOOTER").map(|footer| format!("\n{footer}")).unwrap_or_default();
