@@ -287,23 +287,38 @@ pub(crate) fn is_whole(block: &[u8]) -> bool {
     block.len() >= HEADER && u32_at(block, 0) == Some(crc32c::crc32c(&block[4..]))
 }
 
-/// Decodes entries of a block from `from` on, at most `max`, onto `out`. None: the block is damaged.
-pub(crate) fn read_block(first: u64, block: &[u8], from: u64, max: usize, out: &mut Vec<FeedEntry>) -> Option<()> {
+/// Decodes entries of a block from `from` on that change a wanted noun, onto `out` until it has `max`. Answers the last
+/// entry that was looked at, none when that was none. None: the block is damaged.
+pub(crate) fn read_block(
+    first: u64,
+    block: &[u8],
+    from: u64,
+    max: usize,
+    wanted: impl Fn(Noun) -> bool,
+    out: &mut Vec<FeedEntry>,
+) -> Option<Option<u64>> {
     let header = header(block).filter(|_| is_whole(block))?;
     let mut rest = Reader(&block[HEADER..]);
+    let mut last = None;
     for seq in first..first + u64::from(header.entries) {
         let mut entry = Reader(rest.sized()?);
         if out.len() >= max {
             break;
         }
-        if seq >= from {
-            let cause = rmp_serde::from_slice(entry.sized()?).ok()?;
-            let count = entry.u32()?;
-            let changes = (0..count).map(|_| raw_change(&mut entry)?.decode()).collect::<Option<_>>()?;
+        if seq < from {
+            continue;
+        }
+        last = Some(seq);
+        let cause = entry.sized()?;
+        let count = entry.u32()?;
+        let changes = (0..count).map(|_| raw_change(&mut entry)).collect::<Option<Vec<_>>>()?;
+        if changes.iter().any(|change| wanted(change.noun)) {
+            let cause = rmp_serde::from_slice(cause).ok()?;
+            let changes = changes.iter().map(RawChange::decode).collect::<Option<_>>()?;
             out.push(FeedEntry { seq, at: header.at, cause, changes });
         }
     }
-    Some(())
+    Some(last)
 }
 
 /// Every change of a block in order, undecoded; for rebuilding. None: the block is damaged.

@@ -1,6 +1,6 @@
 //! Threads that read: redb blocks, so reads never run on threads that actors share.
 
-use crate::queue::Queue;
+use crate::queue::{Hurry, Queue};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -32,7 +32,7 @@ impl Readers {
         let (to, answer) = oneshot::channel();
         let task: Task = Box::new(move || drop(to.send(f())));
         // Without a taker the task is dropped, and its sender with it.
-        drop(self.queue.push(task));
+        drop(self.queue.push(task, Hurry::Now));
         answer.await.ok()
     }
 }

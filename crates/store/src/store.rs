@@ -7,6 +7,7 @@ use crate::{
     ids::Ids,
     marker::Marker,
     open,
+    queue::Hurry,
     readers::Readers,
     shared::Shared,
     tables,
@@ -62,7 +63,7 @@ pub(crate) struct Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         // The last handle is gone: the writer finishes what it has, and the file is closed when this returns.
-        drop(self.shared.queue.push(Command::Close));
+        drop(self.shared.queue.push(Command::Close, Hurry::Now));
         self.db.write().unwrap_or_else(PoisonError::into_inner).take();
         // A panic of the writer was caught and told by the writer itself.
         self.writer.take().map(JoinHandle::join);
@@ -129,8 +130,12 @@ impl Store {
 
     /// Hands a change set to the writer without waiting. Sets submitted one after another commit in that order.
     pub fn submit(&self, set: ChangeSet) -> Pending {
+        self.hand_over(set, Hurry::Now)
+    }
+
+    fn hand_over(&self, set: ChangeSet, hurry: Hurry) -> Pending {
         let (to, answer) = oneshot::channel();
-        if let Err(command) = self.inner.shared.queue.push(Command::Commit(Box::new(set), to)) {
+        if let Err(command) = self.inner.shared.queue.push(Command::Commit(Box::new(set), to), hurry) {
             command.refuse(&|| self.stopped());
         }
         Pending { answer }
@@ -146,7 +151,7 @@ impl Store {
                 (Command::Commit(Box::new(set), to), Pending { answer })
             })
             .unzip();
-        if let Err(commands) = self.inner.shared.queue.push_all(commands.into_iter()) {
+        if let Err(commands) = self.inner.shared.queue.push_all(commands.into_iter(), Hurry::Now) {
             commands.for_each(|command| command.refuse(&|| self.stopped()));
         }
         pending
@@ -159,6 +164,16 @@ impl Store {
     pub async fn commit(&self, set: ChangeSet) -> Result<Committed, Error> {
         self.inner.shared.queue.room().await;
         self.submit(set).await
+    }
+
+    /// The same for a set that nobody waits for: it shares the transaction of the next one, or has its own after about a
+    /// millisecond.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn commit_with_the_next(&self, set: ChangeSet) -> Result<Committed, Error> {
+        self.inner.shared.queue.room().await;
+        self.hand_over(set, Hurry::WithTheNext).await
     }
 
     /// Runs `f` on a snapshot, on a thread where blocking is allowed.
@@ -212,10 +227,25 @@ impl Store {
     /// # Errors
     /// [`Error::Trimmed`] when `from` is older than the oldest entry kept.
     pub fn feed(&self, from: u64, max: usize) -> Result<Vec<FeedEntry>, Error> {
+        self.feed_of(from, max, max, |_| true).map(|(entries, _)| entries)
+    }
+
+    /// Of the next `window` or more feed entries from `from` on (inclusive), those that change a wanted noun, at most `max`
+    /// of them, oldest first; and the last entry looked at, none at the end. Only what is wanted is decoded. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Trimmed`] when `from` is older than the oldest entry kept.
+    pub fn feed_of(
+        &self,
+        from: u64,
+        max: usize,
+        window: usize,
+        wanted: impl Fn(Noun) -> bool,
+    ) -> Result<(Vec<FeedEntry>, Option<u64>), Error> {
         let from = from.max(1);
         let txn = self.db()?.begin_read().attempt("reading the feed")?;
-        let mut out = Vec::new();
-        let Some(table) = tables::read(&txn, tables::FEED)? else { return Ok(out) };
+        let (mut out, mut last) = (Vec::new(), None);
+        let Some(table) = tables::read(&txn, tables::FEED)? else { return Ok((out, last)) };
         let begin = table.range(..=from).attempt("reading the feed")?.next_back().transpose();
         let begin = begin.attempt("reading the feed")?.map(|(first, _)| first.value());
         for row in table.range(begin.unwrap_or(from)..).attempt("reading the feed")? {
@@ -223,13 +253,14 @@ impl Store {
             if begin.is_none() {
                 return Err(Error::Trimmed { asked: from, oldest: first.value() });
             }
-            feed::read_block(first.value(), block.value(), from, max, &mut out)
+            let seen = feed::read_block(first.value(), block.value(), from, max, &wanted, &mut out)
                 .ok_or_else(|| self.damaged(format!("the feed block at {} does not add up", first.value())))?;
-            if out.len() >= max {
+            last = seen.or(last);
+            if out.len() >= max || last.is_some_and(|last| last - from >= window as u64) {
                 break;
             }
         }
-        Ok(out)
+        Ok((out, last))
     }
 
     /// Changes whenever the feed grows; the value is the last position.
@@ -254,7 +285,7 @@ impl Store {
         };
         let consumer = match known.await? {
             Some(consumer) => consumer,
-            None => self.ask(|answer| Command::Consumer { name, start, answer }).await?,
+            None => self.ask(|answer| Command::Consumer { name, start, answer }, Hurry::Now).await?,
         };
         Ok((consumer.next, consumer.lost.is_some()))
     }
@@ -265,7 +296,7 @@ impl Store {
     /// [`Error::Stopped`].
     pub async fn advance(&self, name: &str, next: u64) -> Result<(), Error> {
         let name = name.to_owned();
-        self.ask(|answer| Command::Advance { name, next, answer }).await
+        self.ask(|answer| Command::Advance { name, next, answer }, Hurry::WithTheNext).await
     }
 
     /// All consumers of the feed, by name. Blocks.
@@ -307,7 +338,7 @@ impl Store {
     /// Waits for the writer to finish what it has and closes the file.
     pub async fn close(&self) {
         let mut closed = self.inner.shared.closed.subscribe();
-        drop(self.inner.shared.queue.push(Command::Close));
+        drop(self.inner.shared.queue.push(Command::Close, Hurry::Now));
         // The sender lives as long as this handle.
         drop(closed.wait_for(|closed| *closed).await);
         self.inner.db.write().unwrap_or_else(PoisonError::into_inner).take();
@@ -330,9 +361,13 @@ impl Store {
         Error::Corrupt { path: self.inner.shared.path.clone(), detail }
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Command) -> Result<T, Error> {
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Command,
+        hurry: Hurry,
+    ) -> Result<T, Error> {
         let (to, answer) = oneshot::channel();
-        if self.inner.shared.queue.push(command(to)).is_err() {
+        if self.inner.shared.queue.push(command(to), hurry).is_err() {
             return Err(self.stopped());
         }
         answer.await.unwrap_or_else(|_| Err(gone()))

@@ -91,7 +91,7 @@ pub(crate) struct Writer {
     pub(crate) tail: Tail,
     pub(crate) trimmed_at: Instant,
     pub(crate) blocks: BlockWriter,
-    /// How many sets the next turn can expect: those that wait, and one from each giver just answered.
+    /// How many sets that cannot wait the next turn can expect: those there, and one from each giver just answered.
     pub(crate) company: usize,
 }
 
@@ -120,10 +120,10 @@ impl Writer {
     /// Runs until told to close, or until the storage fails.
     pub(crate) fn run(mut self) {
         loop {
-            let batch = self.shared.queue.take(SETS_MAX, BYTES_MAX, Command::bytes, IDLE, self.company);
+            let (batch, urgent) = self.shared.queue.take(SETS_MAX, BYTES_MAX, Command::bytes, IDLE, self.company);
             self.company = 0;
             let closing = batch.iter().any(|c| matches!(c, Command::Close));
-            let outcome = catch_unwind(AssertUnwindSafe(|| self.turn(batch)));
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.turn(batch, urgent)));
             let failure = match outcome {
                 Ok(Ok(())) => None,
                 Ok(Err(error)) => Some(chain(&error)),
@@ -146,8 +146,8 @@ impl Writer {
         shared.closed.send_replace(true);
     }
 
-    /// One batch. An error means that the store can no longer be trusted.
-    fn turn(&mut self, batch: Vec<Command>) -> Result<(), Error> {
+    /// One batch, of which so many could not wait. An error means that the store can no longer be trusted.
+    fn turn(&mut self, batch: Vec<Command>, urgent: usize) -> Result<(), Error> {
         let trim_due = self.trimmed_at.elapsed() >= trim::EVERY;
         if batch.is_empty() && !(trim_due && trim::is_due(&self.db, &self.shared)?) {
             return Ok(());
@@ -170,7 +170,7 @@ impl Writer {
             self.tail = batch.tail;
             self.shared.committed(batch.tail.seq, oldest, batch.dirty, count, began.elapsed());
         });
-        self.company = self.shared.queue.len() + batch.sets.len();
+        self.company = self.shared.queue.urgent() + urgent;
         batch.answer(done.as_ref().err());
         done
     }

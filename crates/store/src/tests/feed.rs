@@ -141,3 +141,43 @@ fn writes_are_refused_below_the_reserve_and_reads_go_on() {
     create(&store, &mut server(&store, "later", 1)).unwrap();
     assert_eq!(store.health(), Health::Ok);
 }
+
+#[test]
+fn what_nobody_waits_for_shares_the_next_commit_or_has_its_own_soon() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let create = |name: &str| {
+        let mut changes = set();
+        changes.create(&mut server(&store, name, 7));
+        changes
+    };
+    let alone = run(store.commit_with_the_next(create("alone"))).unwrap();
+    let commits = store.stats().commits;
+    let (patient, urgent) = run(async {
+        let patient = store.commit_with_the_next(create("patient"));
+        let urgent = store.commit(create("urgent"));
+        tokio::join!(patient, urgent)
+    });
+    assert_eq!((alone.seq, patient.unwrap().seq, urgent.unwrap().seq), (1, 2, 3), "they keep their order");
+    assert_eq!(store.stats().commits, commits + 1);
+}
+
+#[test]
+fn a_follower_reads_only_what_it_wants_and_knows_how_far_it_looked() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    for n in 0..3 {
+        create(&store, &mut server(&store, &format!("s{n}"), 7)).unwrap();
+        create(&store, &mut user(&store, &format!("u{n}@example.org"))).unwrap();
+    }
+    let users = |from, max, window| {
+        let (entries, last) = store.feed_of(from, max, window, |noun| noun == Noun::User).unwrap();
+        (entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), last)
+    };
+    assert_eq!(users(1, 10, 100), (vec![2, 4, 6], Some(6)));
+    assert_eq!(users(1, 2, 100), (vec![2, 4], Some(4)), "no further than it took");
+    assert_eq!(users(6, 10, 100), (vec![6], Some(6)));
+    assert_eq!(users(7, 10, 100), (vec![], None));
+    let (first, last) = users(1, 10, 1);
+    assert!(first.len() < 3 && last.is_some_and(|last| last < 6), "{first:?} {last:?}");
+}
