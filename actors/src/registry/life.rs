@@ -58,6 +58,11 @@ impl Ticket {
         life.pending.fetch_add(1, Ordering::Relaxed);
         Self(life.clone())
     }
+
+    /// One more for the same activation.
+    pub(super) fn another(&self) -> Self {
+        Self::new(&self.0)
+    }
 }
 
 impl Drop for Ticket {

@@ -156,6 +156,26 @@ impl Handles<AddBehind> for Tally {
     }
 }
 
+/// Adds all in the background, each once its gate opens; zero panics.
+struct AddAll(Vec<(Arc<Semaphore>, u64)>);
+impl Message for AddAll {
+    type Result = ();
+}
+
+impl Handles<AddAll> for Tally {
+    async fn handle(&mut self, AddAll(all): AddAll, ctx: &Ctx<Self>) {
+        let works = all.into_iter().map(|(gate, n)| async move {
+            gate.acquire().await.expect("the gate is never closed").forget();
+            assert!(n > 0, "nothing to add");
+            n
+        });
+        ctx.spawn_all(works, |entity, added: Vec<u64>, _| {
+            entity.total += added.into_iter().sum::<u64>();
+            entity.records.totals.lock().unwrap().insert(entity.id, entity.total);
+        });
+    }
+}
+
 struct Fixture {
     pool: ArbiterPool,
     records: Arc<Records>,
@@ -237,6 +257,28 @@ async fn simultaneous_asks_load_an_entity_once() {
     totals.sort_unstable();
     assert_eq!(totals, [1, 2, 3, 4]);
     assert_eq!((f.loads(), f.registry.awake()), (1, 1));
+}
+
+#[tokio::test]
+async fn of_works_begun_together_each_comes_back_when_it_ends() {
+    let f = fixture(|_| {});
+    let id = f.record();
+    let (open, shut) = (Arc::new(Semaphore::new(2)), Arc::new(Semaphore::new(0)));
+    f.registry.ask(id, AddAll(vec![(shut.clone(), 4), (open.clone(), 1), (open, 2)])).await.unwrap();
+    until("the two that need not wait are added", || f.total(id) == 3).await;
+    shut.add_permits(1);
+    until("the last one is added", || f.total(id) == 7).await;
+    assert_eq!(f.loads(), 1);
+}
+
+#[tokio::test]
+async fn a_panic_in_one_of_several_works_crashes_the_entity() {
+    let f = fixture(|_| {});
+    let (id, gate) = (f.record(), Arc::new(Semaphore::new(1)));
+    f.registry.ask(id, AddAll(vec![(gate, 0), (Arc::new(Semaphore::new(0)), 1)])).await.unwrap();
+    until("it is awake no more", || f.registry.awake() == 0).await;
+    assert_eq!(f.registry.ask(id, Add(1)).await.unwrap(), 1);
+    assert_eq!(f.loads(), 2);
 }
 
 #[tokio::test]

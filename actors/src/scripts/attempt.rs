@@ -40,6 +40,8 @@ pub(super) struct Item {
     pub queues: bool,
     /// What it is told; none: read again from the feed.
     pub occasion: Option<Box<Occasion>>,
+    /// Whether another run waits until this one is recorded.
+    pub awaited: bool,
     /// Tells the dispatcher that the run is recorded.
     pub receipt: Option<Receipt>,
 }
@@ -47,7 +49,7 @@ pub(super) struct Item {
 impl Item {
     /// A run that the store knows.
     pub(super) fn stored(run: ScriptRun) -> Self {
-        Self { run, stored: true, check: false, queues: false, occasion: None, receipt: None }
+        Self { run, stored: true, check: false, queues: false, occasion: None, awaited: false, receipt: None }
     }
 
     /// Says that nothing of this item can be lost any more.
@@ -134,7 +136,7 @@ pub(super) async fn attempt(env: Env, script: ScriptId, mut item: Item) -> Ended
         None => recall(&env, &armed, &item.run).await,
     };
     let max = if item.run.seq.is_none() { 1 } else { env.core.settings.run_tries_max.max(1) };
-    let old = item.run.clone();
+    let old = item.stored.then(|| item.run.clone());
     let run = &mut item.run;
     run.attempts += 1;
     let mut depth = 0;
@@ -168,7 +170,7 @@ pub(super) async fn attempt(env: Env, script: ScriptId, mut item: Item) -> Ended
     }
     env.tally.note(run);
     let cause = Cause::Run { run_id: id, depth };
-    match record(&env, &cause, item.stored.then_some(&old), &mut item.run).await {
+    match record_for(&env, &cause, old.as_ref(), &mut item.run, item.awaited).await {
         Ok(()) => {}
         // Another hand was on it: an operator skipped it, or it was recorded before a crash.
         Err(StoreError::Conflict { .. }) => {
@@ -362,13 +364,26 @@ pub(super) async fn record(
     old: Option<&ScriptRun>,
     run: &mut ScriptRun,
 ) -> Result<(), StoreError> {
+    record_for(env, cause, old, run, true).await
+}
+
+/// The same; what is not `awaited` shares the transaction of what comes next.
+async fn record_for(
+    env: &Env,
+    cause: &Cause,
+    old: Option<&ScriptRun>,
+    run: &mut ScriptRun,
+    awaited: bool,
+) -> Result<(), StoreError> {
     loop {
         let mut set = ChangeSet::new(cause.clone());
         match old {
             Some(old) => set.update(old, run),
             None => set.create(run),
         };
-        match env.core.store.commit(set).await {
+        let store = &env.core.store;
+        let committed = if awaited { store.commit(set).await } else { store.commit_with_the_next(set).await };
+        match committed {
             Ok(_) => return Ok(()),
             Err(StoreError::DiskFull { .. }) => tokio::time::sleep(Duration::from_millis(DISK_FULL_MS)).await,
             Err(error) => return Err(error),

@@ -8,7 +8,7 @@
 use super::{
     Env,
     attempt::{Item, draft, record_pending},
-    events::{Event, events, run_id},
+    events::{Event, events, raises, run_id},
     occasion::{locate, occasion},
     table::{Hook, Table},
     trigger::{Deliver, TriggerActor, Wake},
@@ -204,7 +204,8 @@ impl Dispatcher {
     /// Reads a batch and hands on what matches.
     async fn step(&mut self) -> Result<(), StoreError> {
         let (store, from) = (self.env.core.store.clone(), self.next);
-        let entries = match blocking(move || store.feed(from, BATCH)).await {
+        let read = move || store.feed_of(from, BATCH, 4 * BATCH, raises);
+        let (entries, last) = match blocking(read).await {
             Err(StoreError::Trimmed { oldest, .. }) => {
                 tracing::error!(from, oldest, "feed entries were trimmed before the triggers had seen them");
                 metrics::counter!("sutler_trigger_gaps_total").increment(1);
@@ -213,7 +214,7 @@ impl Dispatcher {
             }
             entries => entries?,
         };
-        let Some(last) = entries.last().map(|entry| entry.seq) else { return Ok(()) };
+        let Some(last) = last else { return Ok(()) };
         // Scripts that changed are known before the entries after their change are matched, whoever changed them.
         let changes = entries.iter().flat_map(|entry| &entry.changes);
         let scripts: HashSet<ScriptId> =
@@ -305,6 +306,7 @@ fn matched(
             check: entry.seq <= horizon,
             queues: false,
             occasion: occasion.map(Box::new),
+            awaited: false,
             receipt: Some(Receipt { seq: entry.seq, to: Some(to.clone()) }),
         });
         Ok(())

@@ -36,6 +36,11 @@ pub(crate) struct Event {
     pub billing_entity: Option<BillingEntityId>,
 }
 
+/// Whether changes of such a record raise events, or matter to what raises them. Half of all entries tell of runs.
+pub(crate) fn raises(noun: Noun) -> bool {
+    noun != Noun::ScriptRun
+}
+
 /// The events in an entry, in the order of its changes.
 pub(crate) fn events(entry: &FeedEntry) -> Vec<Event> {
     let mut events = Vec::new();

@@ -297,7 +297,7 @@ impl Decided {
     /// Records the runs.
     async fn record(&mut self) -> Result<(), StoreError> {
         match self.on.take() {
-            Some((env, cause)) => commit(&env, cause, std::mem::take(&mut self.runs)).await,
+            Some((env, cause)) => env.core.store.commit(recorded(cause, &mut self.runs)).await.map(drop),
             None => Ok(()),
         }
     }
@@ -305,26 +305,27 @@ impl Decided {
 
 impl Drop for Decided {
     fn drop(&mut self) {
-        let (Some((env, cause)), runs) = (self.on.take(), std::mem::take(&mut self.runs)) else { return };
+        let (Some((env, cause)), mut runs) = (self.on.take(), std::mem::take(&mut self.runs)) else { return };
         if runs.is_empty() {
             return;
         }
         let recording = env.recording.clone().try_read_owned();
         env.core.runtime.clone().spawn(async move {
             let _recording = recording;
-            if let Err(error) = commit(&env, cause, runs).await {
+            // Nobody waits for it.
+            if let Err(error) = env.core.store.commit_with_the_next(recorded(cause, &mut runs)).await {
                 tracing::warn!(%error, "runs of PRE triggers could not be recorded");
             }
         });
     }
 }
 
-async fn commit(env: &Env, cause: Cause, mut runs: Vec<ScriptRun>) -> Result<(), StoreError> {
+fn recorded(cause: Cause, runs: &mut [ScriptRun]) -> ChangeSet {
     let mut set = ChangeSet::new(cause);
-    for run in &mut runs {
+    for run in runs {
         set.create(run);
     }
-    env.core.store.commit(set).await.map(drop)
+    set
 }
 
 /// How a PRE run ended.

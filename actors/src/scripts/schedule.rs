@@ -133,7 +133,7 @@ fn item(hook: &Hook, due: Timestamp, queues: bool) -> Item {
     let id = run_id(script.id, &entry.function, due);
     let run = draft(script, entry, id, "ANY", Cause::system(SCHEDULE), due);
     // A run of this time may have been recorded before a restart; who a customer's entry acts for is read when it runs.
-    Item { run, stored: false, check: true, queues, occasion: None, receipt: None }
+    Item { run, stored: false, check: true, queues, occasion: None, awaited: false, receipt: None }
 }
 
 /// What a scheduled run is told, now or when it is retried later: its own due time, and the present; of a run that somebody

@@ -36,7 +36,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 /// Runs of one script at the same time: most wait for an answer from outside, and one script must not take all memory.
-const RUNS_AT_ONCE: usize = 64;
+const RUNS_AT_ONCE: usize = 256;
 /// When the unrecorded runs of a script are likely to take longer than this, further ones are recorded as pending at
 /// once, so that a slow script holds up the dispatcher for nobody else. Quick scripts never pay for the extra record.
 const BACKLOG: Duration = Duration::from_secs(1);
@@ -422,14 +422,16 @@ impl TriggerActor {
 
     /// Starts runs as far as the budget goes.
     fn pump(&mut self, ctx: &Ctx<Self>) {
+        let mut tries = Vec::new();
         while self.running < RUNS_AT_ONCE {
-            let Some(pair) = self.ready.pop_front() else { return };
+            let Some(pair) = self.ready.pop_front() else { break };
             let Some(lane) = self.lanes.get_mut(&pair) else { continue };
-            let Some(item) = lane.queue.pop_front() else {
+            let Some(mut item) = lane.queue.pop_front() else {
                 self.lanes.remove(&pair);
                 continue;
             };
             lane.phase = Phase::Running(item.run.id, item.run.version);
+            item.awaited = !lane.queue.is_empty();
             if self.running == 0 {
                 self.moved = Instant::now();
             }
@@ -437,17 +439,26 @@ impl TriggerActor {
             if !item.stored {
                 self.unrecorded -= 1;
             }
+            let attempt = attempt(self.env.clone(), self.id, item);
             let begun = Instant::now();
-            ctx.spawn(attempt(self.env.clone(), self.id, item), move |actor, ended, ctx| {
-                actor.moved = Instant::now();
-                actor.pace = (actor.pace * 7 + (actor.moved - begun)) / 8;
-                actor.ended(pair, ended, ctx);
-            });
+            tries.push(async move { (pair, begun, attempt.await) });
+        }
+        if !tries.is_empty() {
+            ctx.spawn_all(tries, |actor, ended, ctx| actor.ended(ended, ctx));
         }
     }
 
-    fn ended(&mut self, pair: Pair, ended: Ended, ctx: &Ctx<Self>) {
-        self.running -= 1;
+    fn ended(&mut self, tries: Vec<(Pair, Instant, Ended)>, ctx: &Ctx<Self>) {
+        self.moved = Instant::now();
+        for (pair, begun, ended) in tries {
+            self.pace = (self.pace * 7 + (self.moved - begun)) / 8;
+            self.running -= 1;
+            self.take_end(pair, ended, ctx);
+        }
+        self.pump(ctx);
+    }
+
+    fn take_end(&mut self, pair: Pair, ended: Ended, ctx: &Ctx<Self>) {
         match ended {
             Ended::Over(id) => {
                 self.nudged.remove(&id);
@@ -475,7 +486,6 @@ impl TriggerActor {
                 }
             }
         }
-        self.pump(ctx);
     }
 
     /// Keeps a lane until its script goes on. What stands in it unrecorded is recorded when the script is paused; nothing
