@@ -13,6 +13,11 @@ mod store_load;
 mod store_writes;
 mod triggers;
 
+/// Records and answers are made on one thread and freed on another, by the thousand; with the C library's allocator that
+/// takes a seventh of all time and a third of the pace of triggers.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use std::io::Write;

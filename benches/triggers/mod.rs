@@ -12,6 +12,8 @@ mod redis;
 use crate::{Measure, store_writes};
 use anyhow::Result;
 use std::time::Instant;
+use sutler_model::{Cause, RunId, RunState, Scope, ScriptId, ScriptRun, Timestamp};
+use uuid::Uuid;
 
 /// How events come.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +32,15 @@ const LOADS: [Load; 3] = [
     Load { producers: 1, batch: 100, events: 60_000 },
 ];
 const ROUNDS: usize = 3;
+
+const EVENTS: redb::TableDefinition<&[u8], &[u8]> = redb::TableDefinition::new("server");
+const RUNS: redb::TableDefinition<&[u8], &[u8]> = redb::TableDefinition::new("run");
+const FOUND: redb::TableDefinition<&[u8], &[u8]> = redb::TableDefinition::new("found");
+const FEED: redb::TableDefinition<u64, &[u8]> = redb::TableDefinition::new("feed");
+/// Fields that a finished run is found by on disk: its script, its resource, its state.
+const FOUND_BY: u8 = 3;
+/// Bytes of a block of the feed.
+const FEED_BLOCK: usize = 16 << 10;
 
 pub fn run() -> Result<Vec<Measure>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -51,6 +62,7 @@ pub fn run() -> Result<Vec<Measure>> {
             };
             take("ours", &|load| runtime.block_on(ours::events_per_s(load)))?;
             take("raw", &raw_commits_per_s)?;
+            take("redb_limit", &raw_pairs_per_s)?;
             take("redis", &redis::events_per_s)?;
             take("postgres", &postgres::events_per_s)?;
         }
@@ -65,7 +77,7 @@ pub fn run() -> Result<Vec<Measure>> {
                 unit: "events/s",
                 reference: *reference,
                 ratio: value / reference,
-                target: if *name == "raw" { 0.9 } else { 1.0 },
+                target: if *name == "raw" || *name == "redb_limit" { 0.9 } else { 1.0 },
             });
         }
         if rates.len() == 1 {
@@ -83,4 +95,68 @@ fn raw_commits_per_s(load: Load) -> Result<f64> {
     let begun = Instant::now();
     store_writes::write_raw(&raw, size, load.events / size)?;
     Ok(load.events as f64 / begun.elapsed().as_secs_f64())
+}
+
+/// Raw redb writing all that an event and its run come to and nothing else: both records, what finds the run again, and
+/// both in the feed. Without matching, Lua or anybody who waits, this is what any pace of ours ends at on this disk.
+fn raw_pairs_per_s(load: Load) -> Result<f64> {
+    let folder = tempfile::tempdir()?;
+    let raw = redb::Builder::new().set_cache_size(store_writes::CACHE).create(folder.path().join("raw.redb"))?;
+    let size = load.producers * load.batch;
+    let begun = Instant::now();
+    for commit in 0..load.events / size {
+        let mut txn = raw.begin_write()?;
+        txn.set_durability(redb::Durability::Immediate)?;
+        txn.set_two_phase_commit(true);
+        txn.set_quick_repair(true);
+        {
+            let mut events = txn.open_table(EVENTS)?;
+            let mut runs = txn.open_table(RUNS)?;
+            let mut found = txn.open_table(FOUND)?;
+            let mut feed = Vec::new();
+            for n in 0..size {
+                let event =
+                    rmp_serde::to_vec_named(&store_writes::record(Uuid::now_v7(), (commit * size + n) as u128))?;
+                let (id, run) = (Uuid::now_v7(), rmp_serde::to_vec_named(&finished_run())?);
+                events.insert(id.as_bytes().as_slice(), event.as_slice())?;
+                runs.insert(id.as_bytes().as_slice(), run.as_slice())?;
+                for field in 0..FOUND_BY {
+                    found.insert(
+                        [&[field], Uuid::nil().as_bytes().as_slice(), id.as_bytes()].concat().as_slice(),
+                        &[][..],
+                    )?;
+                }
+                feed.extend([event, run].concat());
+            }
+            let mut blocks = txn.open_table(FEED)?;
+            for (n, block) in feed.chunks(FEED_BLOCK).enumerate() {
+                blocks.insert((commit * size * 2 + n) as u64, block)?;
+            }
+        }
+        txn.commit()?;
+    }
+    Ok(load.events as f64 / begun.elapsed().as_secs_f64())
+}
+
+/// A run's record as the event leaves it.
+fn finished_run() -> ScriptRun {
+    ScriptRun {
+        id: RunId(Uuid::now_v7()),
+        version: 1,
+        script_id: ScriptId(Uuid::now_v7()),
+        function: "watch".to_owned(),
+        owner: Scope::Provider,
+        seq: Some(1),
+        option: "SERVER".to_owned(),
+        resource_id: Some(Uuid::now_v7()),
+        cause: Cause::system("bench"),
+        state: RunState::Succeeded,
+        attempts: 1,
+        next_at: None,
+        duration_us: 100,
+        log: String::new(),
+        result: String::new(),
+        created_at: Timestamp(1_795_386_245_007),
+        finished_at: Some(Timestamp(1_795_386_245_008)),
+    }
 }

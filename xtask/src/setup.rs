@@ -21,6 +21,7 @@ pub enum Scope {
 /// Package, since when it is needed, why.
 const NEEDS: &[(&str, Scope, &str)] = &[
     ("g++", Scope::Run, "compiles the Lua runtime"),
+    ("make", Scope::Run, "builds the memory allocator"),
     ("pkg-config", Scope::Run, "finds libvirt's headers"),
     ("libvirt-dev", Scope::Run, "libvirt's headers"),
     ("libvirt-daemon", Scope::Run, "libvirt's drivers; no daemon of it runs"),
