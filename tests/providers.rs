@@ -84,6 +84,19 @@ async fn a_provider_is_loaded_sold_set_used_and_charged_for() {
     assert!(!set.text.contains("open sesame"), "a password is never told: {}", set.text);
     let shown = admin.get(&format!("/servers/{server}")).await.expect(200);
     assert!(!shown.text.contains("sesame"), "{}", shown.text);
+    // A new server has its settings from the start; what does not fit makes no server.
+    let mut new = world.server("web-2");
+    new["provider_values"] = json!({ "SUPPORT": { "level": "LEAD" }, "OTHER": {} });
+    let reply = ada.post("/servers", new.clone()).await.problem(422, "invalid");
+    assert_eq!(reply.fields(), ["provider_values.OTHER", "provider_values.SUPPORT.level"]);
+    new["provider_values"] = json!({ "SUPPORT": { "pin": "sesame too" } });
+    let job = ada.post("/servers", new).await.expect(202);
+    let form = ada.get(&format!("/resources/{}/providers", job.body["item_id"].as_str().unwrap())).await.expect(200);
+    assert_eq!(form.items()[0]["values"][0]["value"], "BRONZE", "{}", form.text);
+    assert!(!form.text.contains("sesame"), "{}", form.text);
+    assert_eq!(ada.finished(&job.id()).await["state"], "successful");
+    let gone = ada.delete(&format!("/servers/{}", job.body["item_id"].as_str().unwrap())).await.expect(202);
+    assert_eq!(ada.finished(&gone.id()).await["state"], "successful");
     let reply = ada.post(&format!("{place}/actions/call"), json!({})).await;
     assert_eq!((reply.status, &reply.body["errors"][0]["field"]), (422, &json!("parameters.number")));
     let called =

@@ -102,6 +102,7 @@ impl Bench {
             user_data: None,
             ssh_keys: Vec::new(),
             keys: Vec::new(),
+            provider_values: Default::default(),
         }
     }
 

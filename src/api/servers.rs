@@ -12,7 +12,7 @@ use super::{
 };
 use axum::{extract::State, http::HeaderMap};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 use sutler_actors::{Caller, Error, ServerAction, ServerPatch};
 use sutler_model::{
     BillingEntityId, CustomerId, ImageId, NodeId, Noun, Permission, ResourceKey, Server, ServerId, ServerState,
@@ -85,6 +85,9 @@ pub struct CreateServer {
     /// Keys to set.
     #[serde(default)]
     keys: Vec<ResourceKey>,
+    /// Settings of configuration providers, by provider type.
+    #[serde(default)]
+    provider_values: BTreeMap<String, BTreeMap<String, String>>,
     /// Build it at this time, at most a year ahead; at once unless given. Its name and quota are taken at once.
     start_at: Option<Timestamp>,
 }
@@ -213,6 +216,7 @@ async fn create_server(State(api): State<Arc<Api>>, Who(caller): Who, input: Inp
         user_data: asked.user_data,
         ssh_keys: asked.ssh_keys,
         keys: asked.keys,
+        provider_values: asked.provider_values,
     };
     let job = api.system.create_server_at(&caller, customer, new, asked.start_at, key).await?;
     reply::accepted(&job, &JobView::of(job.clone(), &caller))

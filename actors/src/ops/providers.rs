@@ -129,6 +129,48 @@ impl System {
         for_record!(self, caller, id, R => self.set_values::<R>(caller, id, provider_type, given).await)
     }
 
+    /// The settings that a record is given as it comes to be, by provider type, with the defaults of each provider named.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming each value, and providers that the record does not have.
+    pub(super) async fn first_values<R: Provided>(
+        &self,
+        caller: &Caller,
+        record: &R,
+        given: &BTreeMap<String, BTreeMap<String, String>>,
+    ) -> Result<BTreeMap<String, BTreeMap<String, String>>, Error> {
+        if given.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let place = self.place(record).await?;
+        let providers = self.providers(&place);
+        let (mut values, mut problems) = (BTreeMap::new(), Vec::new());
+        for (name, given) in given {
+            let field = format!("provider_values.{name}");
+            let wanted = name.to_uppercase();
+            let Some((_, provider)) = providers.iter().find(|(_, provider)| provider.provider_type == wanted) else {
+                let detail = format!("a {} of this customer has no such provider", place.kind.to_lowercase());
+                problems.push(FieldError::new(field, detail));
+                continue;
+            };
+            let definitions = definitions(provider_config(provider, &place));
+            match fill(&definitions, &BTreeMap::new(), given, &field) {
+                Ok(filled) => {
+                    match self.resources_there(caller, &definitions, given, &field).await {
+                        Err(Error::Invalid(wrong)) => problems.extend(wrong),
+                        other => other?,
+                    }
+                    if values.insert(wanted, filled).is_some() {
+                        problems.push(FieldError::new(field, "is given twice, in different letter case"));
+                    }
+                }
+                Err(wrong) => problems.extend(wrong),
+            }
+        }
+        valid(problems)?;
+        Ok(values)
+    }
+
     async fn set_values<R: Provided>(
         &self,
         caller: &Caller,

@@ -61,6 +61,7 @@ impl System {
         fits_image(&new, &image)?;
 
         let (mut server, mut disk) = self.draft(caller, &customer, &new);
+        server.provider_values = self.first_values(caller, &server, &new.provider_values).await?;
         let _decided = self.inner.scripts.before_server(caller, &mut server, &mut disk).await?;
         // A trigger's changes are held to the same rules as the caller's.
         let changed = NewServer {
@@ -241,6 +242,7 @@ impl System {
                 user_data: new.user_data.clone(),
                 ssh_keys: new.ssh_keys.clone(),
                 keys: new.keys.clone(),
+                provider_values: Default::default(),
             };
             valid(as_new.problems())?;
             let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;

@@ -158,6 +158,7 @@ impl Draft for (Server, Disk) {
             user_data: server.user_data.clone(),
             ssh_keys: server.ssh_keys.clone(),
             keys: server.keys.clone(),
+            provider_values: Default::default(),
         };
         new.problems()
     }

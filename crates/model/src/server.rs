@@ -184,6 +184,8 @@ pub struct NewServer {
     pub ssh_keys: Vec<String>,
     /// Keys to set.
     pub keys: Vec<ResourceKey>,
+    /// Settings of configuration providers, by provider type.
+    pub provider_values: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl NewServer {

@@ -6,8 +6,12 @@ use super::{
     failed, list, refusal,
     skeleton::{Skeleton, invalid},
 };
-use crate::{ServerAction, ServerPatch, scripts::beans::apply};
+use crate::{
+    ServerAction, ServerPatch,
+    scripts::beans::{apply, providers},
+};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use sutler_lua::HostError;
 use sutler_model::{CustomerId, Image, ImageId, Job, JobId, NewServer, Noun, Server, ServerId};
 use uuid::Uuid;
@@ -43,6 +47,10 @@ pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
         user_data: user_data(&skeleton),
         ssh_keys: ssh_keys(ask, &skeleton)?,
         keys: skeleton.keys(ask.caller.scope)?,
+        provider_values: match skeleton.0.get("providers") {
+            Some(values) => providers(values).map_err(|detail| invalid("providers", &detail))?,
+            None => BTreeMap::new(),
+        },
     };
     let job = ask.platform.system()?.create_server_at(ask.caller, customer, new, start_at, Some(ask.key())).await;
     ask.answer(job.map_err(refusal)?).await

@@ -170,6 +170,61 @@ async fn a_provider_shows_its_settings_where_the_plan_sells_them_and_takes_what_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_given_with_a_new_server_are_checked_and_there_from_the_first_commit_on() {
+    let bench = Bench::start().await;
+    bench.backup().await;
+    let create = |name: &str, provider: &str, given: &[(&str, &str)]| {
+        let mut new = bench.new_server(name, false);
+        new.provider_values = [(provider.to_owned(), texts(given))].into();
+        let (system, caller, customer) = (bench.system.clone(), bench.caller.clone(), bench.customer);
+        async move { system.create_server(&caller, customer, new, None).await }
+    };
+    for (provider, given, words) in [
+        ("BACKUP", [("every", "3")], "provider_values.BACKUP.every"),
+        ("BACKUP", [("account", "mine")], "provider_values.BACKUP.account"),
+        ("BACKUP", [("colour", "red")], "provider_values.BACKUP.colour"),
+        ("VAULT", [("every", "2")], "provider_values.VAULT"),
+    ] {
+        let error = create("web", provider, &given).await.unwrap_err();
+        assert!(matches!(error, Error::Invalid(_)) && error.to_string().contains(words), "{error}");
+    }
+    assert!(bench.server("web").await.is_none());
+
+    let job = create("web", "backup", &[("enabled", "TRUE"), ("password", "sesame")]).await.unwrap();
+    let kept = bench.server("web").await.expect("accepted").provider_values;
+    assert_eq!(
+        kept,
+        [("BACKUP".to_owned(), texts(&[("enabled", "TRUE"), ("every", "24"), ("password", "sesame")]))].into()
+    );
+    bench.ended(job.id).await;
+
+    // The same from a script.
+    let body = r#"
+        local function create(every)
+            local server, values = new("Server"), new("Map")
+            server:setResourceName("db")
+            server:setCustomerUUID(p.input:getCustomerUUID())
+            server:setImageUUID(adminAPI:listResources(nil, nil, new("ResourceType", "IMAGE")):getList():get(0):getResourceUUID())
+            server:setRam(64)
+            values:put("every", every)
+            local providers = new("Map")
+            providers:put("BACKUP", values)
+            server:setProviders(providers)
+            return adminAPI:createServer(server, nil, nil)
+        end
+        print(pcall(create, "3"))
+        adminAPI:waitForJob(create("12"):getResourceUUID(), true)
+    "#;
+    bench.script("create", Scope::Provider, block("POST_CREATE", r#""USER""#, body)).await;
+    bench.user("ada").await;
+    let runs = bench.runs_until(|runs| states(runs) == [RunState::Succeeded]).await;
+    assert!(runs[0].log.contains("INVALID_INPUT") && runs[0].log.contains("provider_values.BACKUP.every"), "{runs:#?}");
+    let kept = bench.server("db").await.expect("there").provider_values;
+    assert_eq!(kept, [("BACKUP".to_owned(), texts(&[("enabled", "FALSE"), ("every", "12")]))].into());
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_action_gets_its_parameters_and_answers_with_content_or_a_reason() {
     let bench = Bench::start().await;
     let server = bench.made("web").await;
