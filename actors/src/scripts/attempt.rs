@@ -16,6 +16,7 @@ use std::{
 use sutler_lua::{Block, Call, Exit, Limits, Outcome, Texts, Who};
 use sutler_model::{BillingEntity, Cause, Customer, Entry, RunId, RunState, Scope, ScriptId, ScriptRun, Timestamp};
 use sutler_store::{ChangeSet, Error as StoreError, Store};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 /// Runs that set each other off end here: no sensible automation is this deep, and a loop is stopped within a second.
@@ -107,9 +108,11 @@ pub(super) fn draft_of(
     }
 }
 
-/// Tries a run once and records how it went.
-pub(super) async fn attempt(env: Env, script: ScriptId, mut item: Item) -> Ended {
+/// Tries a run once, in one of its script's places, and records how it went.
+pub(super) async fn attempt(env: Env, script: ScriptId, mut item: Item, places: Arc<Semaphore>) -> Ended {
     let id = item.run.id;
+    // Before anything is looked at, for it may have changed meanwhile. They are never closed.
+    let mut place = places.acquire().await.ok();
     if item.stored {
         // Someone may have skipped it while it waited.
         match env.core.store.get::<ScriptRun>(id).await {
@@ -151,6 +154,12 @@ pub(super) async fn attempt(env: Env, script: ScriptId, mut item: Item) -> Ended
             run.resource_id.get_or_insert(occasion.resource);
             env.budgets.turn(armed.owner).await;
             let outcome = execute(&env, &armed, run, occasion, env.core.settings.post_deadline_ms).await;
+            // What was done outside is done again if the record is lost: it is not put off, and keeps its place until then.
+            if outcome.calls.is_empty() {
+                place = None;
+            } else {
+                item.awaited = true;
+            }
             let state = verdict(&outcome.exit, run.attempts, max);
             note(run, &outcome);
             conclude(run, state, result(&outcome));
@@ -179,6 +188,7 @@ pub(super) async fn attempt(env: Env, script: ScriptId, mut item: Item) -> Ended
         }
         Err(error) => return stopped(&error),
     }
+    drop(place);
     item.stored = true;
     item.settle();
     if item.run.state == RunState::Retrying { Ended::Again(item) } else { Ended::Over(id) }

@@ -32,11 +32,16 @@ use std::{
 };
 use sutler_model::{Cause, FieldError, Noun, RunId, RunState, Script, ScriptId, ScriptRun, Timestamp, TriggerType};
 use sutler_store::{Field, Filter, Order, PageRequest};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
 
-/// Runs of one script at the same time: most wait for an answer from outside, and one script must not take all memory.
-const RUNS_AT_ONCE: usize = 256;
+/// Runs of one script at the same time: most wait for an answer from outside, and one script must not take all memory. It
+/// is also how many a crash can cut off between a request of theirs and their record.
+const RUNS_AT_ONCE: usize = 64;
+/// Runs of one quick script on their way at the same time: most of these wait for their record.
+const ON_THEIR_WAY: usize = 256;
+/// A script whose tries take longer is not quick.
+const QUICK: Duration = Duration::from_millis(50);
 /// When the unrecorded runs of a script are likely to take longer than this, further ones are recorded as pending at
 /// once, so that a slow script holds up the dispatcher for nobody else. Quick scripts never pay for the extra record.
 const BACKLOG: Duration = Duration::from_secs(1);
@@ -123,6 +128,8 @@ pub(crate) struct TriggerActor {
     lanes: HashMap<Pair, Lane>,
     ready: VecDeque<Pair>,
     running: usize,
+    /// Where runs take place; see [`RUNS_AT_ONCE`].
+    places: Arc<Semaphore>,
     /// Queued runs that the store does not have.
     unrecorded: usize,
     /// Unfinished runs that the store has and this actor knows.
@@ -152,6 +159,7 @@ impl Entity for TriggerActor {
             lanes: HashMap::new(),
             ready: VecDeque::new(),
             running: 0,
+            places: Arc::new(Semaphore::new(RUNS_AT_ONCE)),
             unrecorded: 0,
             known: HashSet::new(),
             nudged: HashSet::new(),
@@ -423,7 +431,9 @@ impl TriggerActor {
     /// Starts runs as far as the budget goes.
     fn pump(&mut self, ctx: &Ctx<Self>) {
         let mut tries = Vec::new();
-        while self.running < RUNS_AT_ONCE {
+        let slow = self.running > 0 && self.pace.max(self.moved.elapsed()) > QUICK;
+        let most = if slow { RUNS_AT_ONCE } else { ON_THEIR_WAY };
+        while self.running < most {
             let Some(pair) = self.ready.pop_front() else { break };
             let Some(lane) = self.lanes.get_mut(&pair) else { continue };
             let Some(mut item) = lane.queue.pop_front() else {
@@ -439,7 +449,7 @@ impl TriggerActor {
             if !item.stored {
                 self.unrecorded -= 1;
             }
-            let attempt = attempt(self.env.clone(), self.id, item);
+            let attempt = attempt(self.env.clone(), self.id, item, self.places.clone());
             let begun = Instant::now();
             tries.push(async move { (pair, begun, attempt.await) });
         }
