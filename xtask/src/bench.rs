@@ -13,7 +13,7 @@ pub struct Options {
 
 /// Builds the benchmarks for release and runs them; each measure is a line of JSON.
 pub fn bench(options: &Options) -> Result<()> {
-    setup::setup(setup::Scope::Test)?;
+    setup::setup(setup::Scope::Bench)?;
     shell::run(
         Command::new("cargo")
             .args(["build", "--quiet", "--release", "--package", "sutler", "--package", "sutler-benches"])

@@ -16,6 +16,8 @@ pub enum Scope {
     Run,
     /// Its tests besides.
     Test,
+    /// Its benchmarks besides.
+    Bench,
 }
 
 /// Package, since when it is needed, why.
@@ -44,6 +46,8 @@ const NEEDS: &[(&str, Scope, &str)] = &[
     ("prosody", Scope::Test, "the XMPP server that scripts send notices through"),
     ("python3-aiosmtpd", Scope::Test, "the mail server that scripts send mail through"),
     ("rsyslog", Scope::Test, "the log server that scripts write to"),
+    ("redis-server", Scope::Bench, "what triggers are measured against"),
+    ("postgresql", Scope::Bench, "what triggers are measured against"),
 ];
 
 /// Debian's release that we build on.
