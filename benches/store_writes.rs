@@ -72,12 +72,18 @@ pub fn run() -> Result<Vec<Measure>> {
     Ok(measures)
 }
 
+/// A transaction with the store's own settings.
+pub(crate) fn begin(db: &Database) -> Result<redb::WriteTransaction> {
+    let mut txn = db.begin_write()?;
+    txn.set_durability(Durability::Immediate)?;
+    txn.set_two_phase_commit(true);
+    txn.set_quick_repair(true);
+    Ok(txn)
+}
+
 pub(crate) fn write_raw(db: &Database, batch: usize, commits: usize) -> Result<()> {
     for commit in 0..commits {
-        let mut txn = db.begin_write()?;
-        txn.set_durability(Durability::Immediate)?;
-        txn.set_two_phase_commit(true);
-        txn.set_quick_repair(true);
+        let txn = begin(db)?;
         {
             let mut table = txn.open_table(TABLE)?;
             for i in 0..batch {

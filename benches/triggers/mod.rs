@@ -105,10 +105,7 @@ fn raw_pairs_per_s(load: Load) -> Result<f64> {
     let size = load.producers * load.batch;
     let begun = Instant::now();
     for commit in 0..load.events / size {
-        let mut txn = raw.begin_write()?;
-        txn.set_durability(redb::Durability::Immediate)?;
-        txn.set_two_phase_commit(true);
-        txn.set_quick_repair(true);
+        let txn = store_writes::begin(&raw)?;
         {
             let mut events = txn.open_table(EVENTS)?;
             let mut runs = txn.open_table(RUNS)?;
