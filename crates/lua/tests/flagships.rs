@@ -2,6 +2,7 @@
 
 use crate::{
     databases,
+    described::{assert_stripe, assert_twilio, form},
     http::Server,
     library::script_with,
     peers::mail_policy,
@@ -11,12 +12,6 @@ use crate::{
 };
 use serde_json::{Value, json};
 use sutler_lua::{Bean, Exit, Input, Member, Outcome, Params};
-
-/// Twilio's description of its requests, cut to those that the scripts make.
-const TWILIO: &str = include_str!("library/twilio.json");
-
-/// Stripe's description of its requests, cut likewise.
-const STRIPE: &str = include_str!("library/stripe.json");
 
 /// A failed job of a customer.
 pub fn failed_job(kind: &str, code: &str) -> Params {
@@ -70,39 +65,6 @@ async fn a_failed_job_is_a_ticket_at_zendesk_with_the_customers_level() {
     assert!(!format!("{outcome:?}").contains("the-token"));
 }
 
-/// Holds a form against a description of the request that takes it.
-fn assert_described(path: &str, form: &[(String, String)]) {
-    let described: Value = serde_json::from_str(TWILIO).unwrap();
-    let (template, post) = (described["paths"].as_object().unwrap().iter())
-        .find(|(template, _)| {
-            let (start, end) = template.split_once("{AccountSid}").unwrap();
-            path.starts_with(start) && path.ends_with(end)
-        })
-        .unwrap_or_else(|| panic!("{path} is not described"));
-    let (start, end) = template.split_once("{AccountSid}").unwrap();
-    let account = path.strip_prefix(start).unwrap().strip_suffix(end).unwrap();
-    let hex = account.strip_prefix("AC").unwrap_or_default();
-    assert_eq!(post["post"]["parameters"][0]["schema"]["pattern"], "^AC[0-9a-fA-F]{32}$");
-    assert!(hex.len() == 32 && hex.bytes().all(|b| b.is_ascii_hexdigit()), "{account}");
-    let schema = &post["post"]["requestBody"]["content"]["application/x-www-form-urlencoded"]["schema"];
-    for required in schema["required"].as_array().unwrap() {
-        assert!(form.iter().any(|(name, _)| name == required.as_str().unwrap()), "{required} is missing");
-    }
-    for (name, value) in form {
-        let property = &schema["properties"][name];
-        assert_eq!(property["type"], "string", "{name} is not described as a text");
-        match property["format"].as_str() {
-            Some("phone-number" | "endpoint") => {
-                let digits = value.strip_prefix('+').unwrap_or_default();
-                assert!((8..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()), "{value}");
-            }
-            Some("twiml") => assert!(value.starts_with("<Response>") && value.ends_with("</Response>"), "{value}"),
-            None => {}
-            Some(other) => panic!("{name} has the format {other}, which this test does not know"),
-        }
-    }
-}
-
 #[tokio::test]
 async fn messages_and_calls_are_as_twilio_describes_them() {
     // The calling hours are put around the clock or away, so that the test does not depend on the time of day.
@@ -124,10 +86,9 @@ async fn messages_and_calls_are_as_twilio_describes_them() {
         assert!(header(&request, "authorization").starts_with("Basic "));
         let path = request.split(' ').nth(1).unwrap();
         assert!(path.contains(what), "{path}");
-        let form = reqwest::Url::parse(&format!("form:?{}", body(&request))).unwrap();
-        let form: Vec<(String, String)> = form.query_pairs().into_owned().collect();
+        let form = form(body(&request));
         assert_eq!(form.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), names);
-        assert_described(path, &form);
+        assert_twilio(path, &form);
         assert!(!format!("{outcome:?}").contains("the-token"));
     }
 }
@@ -243,43 +204,6 @@ async fn a_failed_job_is_a_message_over_xmpp() {
     }
 }
 
-/// Holds a form against Stripe's description of the request at a path.
-fn assert_stripe(path: &str, form: &[(String, String)]) {
-    let described: Value = serde_json::from_str(STRIPE).unwrap();
-    let fits = |template: &str| {
-        let (template, path) = (template.split('/'), path.split('/'));
-        template.clone().count() == path.clone().count()
-            && template.zip(path).all(|(a, b)| a == b || (a.starts_with('{') && b.starts_with("p")))
-    };
-    let (_, post) = (described["paths"].as_object().unwrap().iter())
-        .find(|(template, _)| fits(template))
-        .unwrap_or_else(|| panic!("{path} is not described"));
-    let schema = &post["post"]["requestBody"]["content"]["application/x-www-form-urlencoded"]["schema"];
-    for required in schema["required"].as_array().unwrap() {
-        assert!(form.iter().any(|(name, _)| name == required.as_str().unwrap()), "{required} is missing");
-    }
-    for (name, value) in form {
-        let (outer, inner) = name.split_once('[').unwrap_or((name, ""));
-        let property = &schema["properties"][outer];
-        let kinds: Vec<&Value> = match property["anyOf"].as_array() {
-            Some(any) => any.iter().collect(),
-            None => vec![property],
-        };
-        let one_fits = kinds.into_iter().any(|kind| match kind["type"].as_str() {
-            Some("integer") => value.parse::<u64>().is_ok(),
-            Some("boolean") => matches!(value.as_str(), "true" | "false"),
-            Some("object") => !inner.is_empty(),
-            Some("string") => {
-                let long = kind["maxLength"].as_u64().is_some_and(|max| value.len() as u64 > max);
-                let listed = kind["enum"].as_array().is_none_or(|words| words.iter().any(|word| word == value));
-                !long && listed
-            }
-            _ => false,
-        });
-        assert!(one_fits, "{path}: {name}={value} is not as described: {property}");
-    }
-}
-
 #[tokio::test]
 async fn payments_and_refunds_are_as_stripe_describes_them() {
     let stripe = Server::start().await;
@@ -322,8 +246,7 @@ async fn payments_and_refunds_are_as_stripe_describes_them() {
         assert!(request.starts_with(&format!("POST {path} HTTP/1.1\r\n")), "{function}: {outcome:?} {request}");
         assert_eq!(header(&request, "authorization"), "Bearer sk_live_the_secret");
         assert_eq!(header(&request, "idempotency-key"), format!("t-1-0{path}"));
-        let form = reqwest::Url::parse(&format!("form:?{}", body(&request))).unwrap();
-        let form: Vec<(String, String)> = form.query_pairs().into_owned().collect();
+        let form = form(body(&request));
         assert_stripe(path, &form);
     }
 }

@@ -3,6 +3,7 @@
 mod api;
 mod data;
 mod databases;
+mod described;
 mod dialect;
 mod filters;
 mod flagships;

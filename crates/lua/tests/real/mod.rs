@@ -96,7 +96,7 @@ impl MailServer {
         let made = rcgen::generate_simple_self_signed([Self::NAME.to_owned()]).unwrap();
         fs::write(at("cert.pem"), made.cert.pem()).unwrap();
         fs::write(at("key.pem"), made.signing_key.serialize_pem()).unwrap();
-        fs::write(at("server.py"), include_str!("real/mail.py")).unwrap();
+        fs::write(at("server.py"), include_str!("mail.py")).unwrap();
         let mut command = Command::new("/usr/bin/python3");
         command.args(["-u", "server.py"]).current_dir(folder.path());
         let mut process = Process::start(command, &at("log"));
