@@ -11,6 +11,7 @@ mod copies;
 mod crash;
 mod customers;
 mod events;
+mod flagships;
 mod guide;
 mod idempotency;
 mod invoices;
