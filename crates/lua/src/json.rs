@@ -1,6 +1,6 @@
 //! JSON from and to Lua values.
 
-use crate::{meter::Meter, object::JSON_BYTES};
+use crate::{dialect::number_text, meter::Meter, object::JSON_BYTES};
 use mlua::{Lua, Result, Table, Value as Lv};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -81,7 +81,7 @@ impl Converter {
             let key = match &key {
                 Lv::String(text) => text.to_string_lossy(),
                 Lv::Integer(n) => n.to_string(),
-                Lv::Number(n) => crate::dialect::number_text(*n),
+                Lv::Number(n) => number_text(*n),
                 Lv::Boolean(b) => b.to_string(),
                 _ => continue,
             };
@@ -110,6 +110,20 @@ pub(crate) fn number(n: f64) -> Value {
         return Value::from(n as i64);
     }
     Number::from_f64(n).map_or(Value::Null, Value::Number)
+}
+
+/// The value with its fractions as Lua writes them, which is how a JSON library written in Lua does it: a sum of amounts
+/// shows no more digits there than in any other text of the script.
+pub(crate) fn rounded(value: Value) -> Value {
+    match value {
+        Value::Number(n) => match n.as_f64().filter(|n| n.fract() != 0.0) {
+            Some(fraction) => number_text(fraction).parse().map_or(Value::Number(n), number),
+            None => Value::Number(n),
+        },
+        Value::Array(items) => Value::Array(items.into_iter().map(rounded).collect()),
+        Value::Object(fields) => Value::Object(fields.into_iter().map(|(key, item)| (key, rounded(item))).collect()),
+        other => other,
+    }
 }
 
 /// About how much memory a JSON value takes.

@@ -135,14 +135,35 @@ async fn host_calls_wait_inside_pcall_and_coroutines() {
             "local outer = coroutine.wrap(function() local inner = coroutine.wrap(function() return userAPI:waitForJob('j', true):getStatus():name() end) return inner() end) return outer()",
             json!("SUCCESSFUL"),
         ),
+        (
+            "return (string.gsub('{a} {b}', '{(%w)}', function(c) return c .. userAPI:waitForJob(c, true):getStatus():name() end))",
+            json!("aSUCCESSFUL bSUCCESSFUL"),
+        ),
+        (
+            "local t = {3, 1, 2} table.sort(t, function(a, b) userAPI:waitForJob('j', true) return a < b end) return t",
+            json!([1, 2, 3]),
+        ),
+        (
+            "local n = 0 table.foreach({5, 6}, function(_, v) userAPI:waitForJob('j', true) n = n + v end) return n",
+            json!(11),
+        ),
+        (
+            "local n = 0 for v in function() if n < 2 then userAPI:waitForJob('j', true) return 1 end end do n = n + v end return n",
+            json!(2),
+        ),
+        (
+            "local t = setmetatable({}, { __call = function(_, id) return userAPI:waitForJob(id, true) end }) return t('j'):getStatus():name()",
+            json!("SUCCESSFUL"),
+        ),
+        ("return loadstring('return userAPI:waitForJob(\\'j\\', true):getStatus():name()')()", json!("SUCCESSFUL")),
     ] {
         assert_eq!(fixture.eval(body).await, value, "{body}");
     }
-    // Where Luau cannot wait, the error says so.
+    // Inside a metamethod Luau cannot wait, and the error says so.
     let fixture = self::fixture();
     for body in [
-        "string.gsub('a', 'a', function() userAPI:waitForJob('j', true) end)",
-        "table.sort({1, 2}, function(a, b) userAPI:waitForJob('j', true) return a < b end)",
+        "local t = setmetatable({}, { __index = function(_, id) return userAPI:waitForJob(id, true) end }) return t.j",
+        "return tostring(setmetatable({}, { __tostring = function() return userAPI:waitForJob('j', true) end }))",
     ] {
         let error = fixture.eval(body).await;
         assert!(error.as_str().unwrap().contains("attempt to yield across"), "{error}");

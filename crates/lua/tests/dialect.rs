@@ -31,6 +31,123 @@ async fn numbers_join_to_texts_without_a_fraction() {
 }
 
 #[tokio::test]
+async fn numbers_join_to_texts_as_lua_writes_them() {
+    expect(&[
+        ("return 0.1 + 0.2 .. ' ' .. 19.99 * 3 .. ' ' .. 100 * 1.1", json!("0.3 59.97 110")),
+        ("return tostring(1234567.891 * 3) .. ' ' .. tostring(2 / 3)", json!("3703703.673 0.66666666666667")),
+        ("return table.concat({ 1, 2.5, 0.1 + 0.2 }, ',') .. string.format(' %s', 0.7 + 0.1)", json!("1,2.5,0.3 0.8")),
+        ("local s = '' for i = 0.1, 0.5, 0.1 do s = s .. i .. ' ' end return s", json!("0.1 0.2 0.3 0.4 0.5 ")),
+        (
+            "return tostring(12345678901234) .. ' ' .. 1e15 .. ' ' .. 2^53 .. ' ' .. 123456789012345.5",
+            json!("12345678901234 1000000000000000 9007199254740992 123456789012345.5"),
+        ),
+        ("return 1e21 .. ' ' .. 1e-5 .. ' ' .. -1 / 0 .. ' ' .. 1e100", json!("1e+21 1e-05 -inf 1e+100")),
+        ("return tonumber(tostring(0.1)) == 0.1 and 0.1 + 0.2 ~= 0.3", json!(true)),
+        (
+            "local t = { sum = 0.1 + 0.2, n = 4 / 2, big = 1e15 } return new('JSON'):encode(t) .. json.encode(t)",
+            json!(
+                "{\"big\":1000000000000000,\"n\":2,\"sum\":0.3}{\"big\":1000000000000000,\"n\":2,\"sum\":0.30000000000000004}"
+            ),
+        ),
+        ("local k = new('ResourceKey') k:setValue(0.1 + 0.2) return k:getValue()", json!("0.3")),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn what_5_2_added_to_texts_and_tables_is_there() {
+    expect(&[
+        ("return ('ab'):rep(3, '-') .. ('x'):rep(1, ',') .. ('y'):rep(0, ',') .. ('z'):rep(2)", json!("ab-ab-abxzz")),
+        ("return string.format('%s|%s|%5s|%d', true, nil, {} ~= nil, 3.7)", json!("true|nil| true|3")),
+        ("return ('%s'):format(new('ServerStatus', 'RUNNING'))", json!("RUNNING")),
+        (
+            "local t = {} for k, v in pairs(setmetatable({}, { __pairs = function(t)
+                local n = 0 return function() n = n + 1 if n < 3 then return n, n * 2 end end, t, nil end })) do t[k] = v end return t",
+            json!([2, 4]),
+        ),
+        (
+            "local t = {} for i, v in ipairs(setmetatable({}, { __ipairs = function(t) return next, { 'a' }, nil end })) do t[i] = v end return t",
+            json!(["a"]),
+        ),
+        ("return string.dump == nil and string.pack == nil", json!(true)),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn lists_and_maps_of_the_language_are_walked_through_like_tables() {
+    expect(&[
+        (
+            "local l = new('List') l:add('x') l:add('y') local s = '' for i, v in pairs(l) do s = s .. i .. v end
+            for i, v in ipairs(l) do s = s .. i .. v end return s .. #l .. l:toArray()[2]",
+            json!("1x2y1x2y2y"),
+        ),
+        ("local m = new('Map') m:put('b', 2) m:put('a', 1) local s = '' for k, v in pairs(m) do s = s .. k .. v end return s", json!("a1b2")),
+        (
+            "local m = new('Map') m:put('k', 'v') local it = m:entrySet():iterator() local e = it:next() return e:getKey() .. e:getValue()",
+            json!("kv"),
+        ),
+        (
+            "local ok, e = pcall(pairs, new('Server')) return e",
+            json!("script:1: a Server has no method `iterator`"),
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn replacements_by_functions_are_as_in_5_1() {
+    expect(&[
+        ("return { ('hello world'):gsub('o', function(c) return '0' end, 1) }", json!(["hell0 world", 1])),
+        ("return { ('abc'):gsub('', function(c) return '-' end) }", json!(["-a-b-c-", 4])),
+        ("return { ('abc abc'):gsub('^a', function(c) return 'X' end) }", json!(["Xbc abc", 1])),
+        (
+            "return { ('k=v, a=b'):gsub('(%w+)=(%w+)', function(k, v) return v .. '=' .. k end) }",
+            json!(["v=k, b=a", 2]),
+        ),
+        ("return { ('abc'):gsub('()b', function(n) return n end) }", json!(["a2c", 1])),
+        ("return { ('abc'):gsub('.', function(c) return c ~= 'b' and c:upper() end) }", json!(["AbC", 3])),
+        ("return { ('THE (quick) fox'):gsub('%f[%a]%a+', function(w) return #w end) }", json!(["3 (5) 3", 3])),
+        (
+            "return { pcall(string.gsub, 'abc', 'b', function() return {} end) }",
+            json!([false, "invalid replacement value (a table)"]),
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn sorting_by_a_function_sorts_and_survives_one_that_makes_no_sense() {
+    expect(&[
+        (
+            "local t = {} for i = 1, 500 do t[i] = (i * 7919) % 500 end table.sort(t, function(a, b) return a > b end)
+            for i = 2, 500 do if t[i - 1] < t[i] then return i end end return #t",
+            json!(500),
+        ),
+        ("local t = { 3, 1, 2 } table.sort(t, function() return true end) table.sort(t) return t", json!([1, 2, 3])),
+        (
+            "local t = { 3, 1, 2 } local ok = pcall(table.sort, t, function() error('x') end) return { ok, #t, t[1] }",
+            json!([false, 3, 3]),
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn files_may_hold_what_ends_no_statement() {
+    expect(&[
+        (";;; local x = 1; ; if x then; x = 2; end; return x;", json!(2)),
+        ("do ::here:: end return 1", json!(1)),
+    ])
+    .await;
+    let fixture = Fixture::new();
+    for head in ["\u{feff}", "#!/usr/bin/lua\n", "\u{feff}-- a comment\r\n"] {
+        let source = format!("{head}function f(p)\r\n return 7;\r\nend\r\n");
+        assert_eq!(fixture.run(&block(&source), "f", Params::default()).await.result, "7", "{head:?}");
+    }
+}
+
+#[tokio::test]
 async fn functions_that_later_versions_dropped_are_there() {
     expect(&[
         ("return table.maxn({1, 2, [10] = 3})", json!(10)),

@@ -42,12 +42,12 @@ enum Target {
 /// # Errors
 /// The first jump that goes anywhere else.
 pub(super) fn rewrite(source: &str) -> Result<Cow<'_, str>, Refused> {
-    if !source.contains("goto") {
+    if !source.contains("goto") && !source.contains("::") {
         return Ok(Cow::Borrowed(source));
     }
     let tokens = tokens(source);
     let (loops, jumps) = outline(&tokens);
-    if jumps.is_empty() {
+    if jumps.is_empty() && labels(&tokens).is_empty() {
         return Ok(Cow::Borrowed(source));
     }
     let mut edits: Vec<(usize, usize, String)> = Vec::new();

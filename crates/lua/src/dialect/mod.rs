@@ -3,10 +3,12 @@
 mod env;
 mod jump;
 mod lexer;
+mod number;
 mod rewrite;
+mod statement;
 mod text;
 
-pub(crate) use text::number_text;
+pub(crate) use number::number_text;
 
 use crate::{ScriptError, meter::Meter};
 use mlua::{Function, Lua, Result, Table, Value, chunk::Compiler};
@@ -18,7 +20,11 @@ use std::{borrow::Cow, sync::LazyLock};
 /// What the compiler has no words for, with its line.
 pub(crate) fn rewrite(source: &str) -> std::result::Result<Cow<'_, str>, ScriptError> {
     let refused = |refused: jump::Refused| ScriptError { line: Some(refused.line), message: refused.message };
-    let jumped = jump::rewrite(source).map_err(refused)?;
+    let plain = statement::rewrite(source);
+    let jumped = match plain {
+        Cow::Borrowed(source) => jump::rewrite(source).map_err(refused)?,
+        Cow::Owned(source) => Cow::Owned(jump::rewrite(&source).map_err(refused)?.into_owned()),
+    };
     let packed = then(jumped, rewrite::rewrite);
     Ok(then(packed, env::rewrite))
 }

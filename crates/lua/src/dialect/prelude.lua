@@ -4,7 +4,7 @@ local g, base, host = ...
 local pending, text, find_plain, load_text, log, env_of_run =
 	host.pending, host.text, host.find_plain, host.load_text, host.log, host.env
 local type, select, tostring, error, next = g.type, g.select, g.tostring, g.error, g.next
-local concat = g.table.concat
+local concat, unpack = g.table.concat, g.unpack
 
 for _, name in
 	{
@@ -39,6 +39,39 @@ base.xpcall = function(f, handler, ...)
 		return handler(raised)
 	end, ...))
 end
+
+-- `__pairs` and `__ipairs` of 5.2; and lists, maps and iterators of the language, from 1 as Lua counts.
+local getmetatable, rawget, pairs, ipairs = g.getmetatable, g.rawget, g.pairs, g.ipairs
+local function walk(object)
+	local iterator, count = object:iterator(), 0
+	local map = object.containsKey ~= nil
+	return function()
+		if not iterator:hasNext() then
+			return nil
+		end
+		local item = iterator:next()
+		count += 1
+		if map then
+			return item, object:get(item)
+		end
+		return count, item
+	end
+end
+local function over(name, plain)
+	return function(t)
+		if type(t) == "userdata" then
+			return walk(t)
+		end
+		local meta = getmetatable(t)
+		local own = type(meta) == "table" and rawget(meta, name)
+		if own then
+			local step, state, first = own(t)
+			return step, state, first
+		end
+		return plain(t)
+	end
+end
+base.pairs, base.ipairs = over("__pairs", pairs), over("__ipairs", ipairs)
 
 -- A host call that waits inside a script's own coroutine hands its sign of waiting up to whoever resumed it, and so on to
 -- the run, instead of showing it to the script.
@@ -95,13 +128,88 @@ local function escape(c)
 	end
 	return c
 end
+-- With a function for a replacement it runs here rather than in C, so that the function may wait.
+local sub, find_safely = string.sub, string.find
+local huge = g.math.huge
+local function gsub_by(s, pattern, f, most)
+	local from, to
+	local function value(first, last, ...)
+		from, to = first, last
+		if not first then
+			return nil
+		end
+		local whole = sub(s, first, last)
+		local put
+		if select("#", ...) > 0 then
+			put = f(...)
+		else
+			put = f(whole)
+		end
+		if not put then
+			return whole
+		end
+		if type(put) ~= "string" and type(put) ~= "number" then
+			error("invalid replacement value (a " .. type(put) .. ")", 0)
+		end
+		return put
+	end
+	local parts, at, count = {}, 1, 0
+	while count < most and at <= #s + 1 do
+		local put = value(find_safely(s, pattern, at))
+		if put == nil then
+			break
+		end
+		count += 1
+		parts[#parts + 1] = sub(s, at, from - 1)
+		parts[#parts + 1] = put
+		at = to + 1
+		if to < from then
+			-- Nothing was matched: the character there stays.
+			parts[#parts + 1] = sub(s, from, from)
+			at = from + 1
+		end
+		if sub(pattern, 1, 1) == "^" then
+			break
+		end
+	end
+	parts[#parts + 1] = sub(s, at)
+	return concat(parts), count
+end
 string.gsub = function(s, pattern, replacement, most)
+	if type(replacement) == "function" and type(pattern) == "string" and (type(s) == "string" or type(s) == "number") then
+		return gsub_by(tostring(s), pattern, replacement, most or huge)
+	end
 	if type(replacement) == "string" and find(replacement, "%%[^%d%%]") then
 		replacement = gsub(replacement, "%%(.)", escape)
 	end
 	return gsub(s, pattern, replacement, most)
 end
 string.gfind = gmatch
+local rep, format = string.rep, string.format
+string.rep = function(s, n, separator)
+	if separator == nil or separator == "" or n < 2 then
+		return rep(s, n)
+	end
+	return rep(s .. separator, n - 1) .. s
+end
+-- `%s` takes anything, as in 5.2.
+string.format = function(pattern, ...)
+	local count = select("#", ...)
+	for i = 1, count do
+		local kind = type((select(i, ...)))
+		if kind ~= "string" and kind ~= "number" then
+			local values = { ... }
+			for j = i, count do
+				kind = type(values[j])
+				if kind ~= "string" and kind ~= "number" then
+					values[j] = tostring(values[j])
+				end
+			end
+			return format(pattern, unpack(values, 1, count))
+		end
+	end
+	return format(pattern, ...)
+end
 string.pack, string.unpack, string.packsize = nil, nil, nil
 
 local math = g.math
@@ -124,6 +232,55 @@ table.getn = function(t)
 	return #t
 end
 table.setn = function() end
+table.foreach = function(t, f)
+	for key, value in next, t do
+		local found = f(key, value)
+		if found ~= nil then
+			return found
+		end
+	end
+	return nil
+end
+table.foreachi = function(t, f)
+	for i = 1, #t do
+		local found = f(i, t[i])
+		if found ~= nil then
+			return found
+		end
+	end
+	return nil
+end
+-- By a function it sorts here rather than in C, so that the function may wait; a merge asks no more often than it must.
+local sort, min = table.sort, math.min
+table.sort = function(t, before)
+	if before == nil then
+		return sort(t)
+	end
+	local from, to, count, width = {}, {}, #t, 1
+	for i = 1, count do
+		from[i] = t[i]
+	end
+	while width < count do
+		for low = 1, count, 2 * width do
+			local middle, high = min(low + width, count + 1), min(low + 2 * width, count + 1)
+			local i, j = low, middle
+			for k = low, high - 1 do
+				if i < middle and (j >= high or not before(from[j], from[i])) then
+					to[k] = from[i]
+					i += 1
+				else
+					to[k] = from[j]
+					j += 1
+				end
+			end
+		end
+		from, to = to, from
+		width *= 2
+	end
+	for i = 1, count do
+		t[i] = from[i]
+	end
+end
 table.unpack = g.unpack
 -- Luau's own additions are not of the language, and some loop long where nothing can interrupt them.
 for _, name in { "move", "create", "clear", "clone", "find", "freeze", "isfrozen" } do

@@ -1,20 +1,35 @@
-//! The `JSON` helper.
+//! The `JSON` helper of the language, and `json` for new scripts.
 
 use super::Module;
 use crate::json;
 use mlua::{Lua, LuaString, Result, Table, Value as Lv};
 
+/// `JSON`: fractions are written as the script would write them.
 pub(super) fn create(lua: &Lua) -> Result<Table> {
     let module = Module::new(lua)?;
-    module.function("encode", |lua, value: Lv| lua.create_string(json::from_lua(&value)?.to_string()))?;
-    module.function("decode", |lua, text: Option<LuaString>| {
-        let Some(text) = text else { return Ok(Lv::Nil) };
-        let bytes = text.as_bytes();
-        if bytes.trim_ascii().is_empty() {
-            // The body of an answer may be empty; reading it must not end a trigger whose request was sent.
-            return Ok(Lv::Nil);
-        }
-        json::decode(lua, &bytes)
+    module
+        .function("encode", |lua, value: Lv| lua.create_string(json::rounded(json::from_lua(&value)?).to_string()))?;
+    module.function("encode_pretty", |lua, value: Lv| {
+        lua.create_string(format!("{:#}", json::rounded(json::from_lua(&value)?)))
     })?;
+    module.function("decode", decode)?;
     Ok(module.table)
+}
+
+/// `json`: every digit counts.
+pub(super) fn modern(lua: &Lua) -> Result<Table> {
+    let module = Module::new(lua)?;
+    module.function("encode", |lua, value: Lv| lua.create_string(json::from_lua(&value)?.to_string()))?;
+    module.function("decode", decode)?;
+    Ok(module.table)
+}
+
+fn decode(lua: &Lua, text: Option<LuaString>) -> Result<Lv> {
+    let Some(text) = text else { return Ok(Lv::Nil) };
+    let bytes = text.as_bytes();
+    if bytes.trim_ascii().is_empty() {
+        // The body of an answer may be empty; reading it must not end a trigger whose request was sent.
+        return Ok(Lv::Nil);
+    }
+    json::decode(lua, &bytes)
 }

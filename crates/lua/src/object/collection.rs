@@ -1,7 +1,7 @@
 //! Lists, maps and iterators as Java has them: zero-based, live, shared.
 
 use super::{
-    Val,
+    BeanRef, Val,
     charge::Charge,
     graph::{self, Identity, Writer},
 };
@@ -309,6 +309,18 @@ impl MapRef {
 
     pub fn keys(&self) -> ListRef {
         ListRef::new(Type::Any, self.0.borrow().entries.keys().cloned().map(Val::Text).collect())
+    }
+
+    /// Beans with `getKey` and `getValue`; lists and maps in them are live.
+    pub fn entries(&self) -> ListRef {
+        let data = self.0.borrow();
+        let entries = data.entries.iter().map(|(key, value)| {
+            let entry = BeanRef::from_json("Entry", Map::new());
+            entry.put("key", Val::Text(key.clone()));
+            entry.put("value", value.clone());
+            Val::Bean(entry)
+        });
+        ListRef::new(Type::Any, entries.collect())
     }
 
     pub fn values(&self) -> ListRef {

@@ -67,11 +67,11 @@ pub(super) fn exists(object: &Object, name: &str) -> bool {
     }
 }
 
-const LIST: [&str; 15] = [
+const LIST: [&str; 16] = [
     "size", "get", "iterator", "add", "addAll", "set", "remove", "contains", "indexOf", "isEmpty", "clear", "toString",
-    "equals", "getFirst", "getLast",
+    "equals", "getFirst", "getLast", "toArray",
 ];
-const MAP: [&str; 14] = [
+const MAP: [&str; 15] = [
     "get",
     "put",
     "remove",
@@ -80,6 +80,7 @@ const MAP: [&str; 14] = [
     "size",
     "isEmpty",
     "keySet",
+    "entrySet",
     "values",
     "putAll",
     "clear",
@@ -200,6 +201,7 @@ fn list(lua: &Lua, list: &ListRef, name: &str, a: &Lv, b: &Lv) -> Result<Option<
         "remove" => list.remove(a)?,
         "contains" => Val::Bool(list.index_of(a).is_some()),
         "indexOf" => list.index_of(a).map_or(Val::Num(-1.0), number),
+        "toArray" => Val::Lua(Lv::Table(lua.create_sequence_from(list.items())?)),
         "clear" => {
             list.clear();
             Val::Nil
@@ -218,6 +220,11 @@ fn map(lua: &Lua, map: &super::MapRef, name: &str, a: &Lv, b: &Lv) -> Result<Opt
         "size" => number(map.len()),
         "isEmpty" => Val::Bool(map.len() == 0),
         "keySet" => Val::List(map.keys()),
+        "entrySet" => {
+            let entries = map.entries();
+            entries.charge(lua, entries.len() * 128)?;
+            Val::List(entries)
+        }
         "values" => Val::List(map.values()),
         "putAll" => {
             match super::with(a, Clone::clone) {

@@ -32,7 +32,7 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>, name: &str) -> Result<Option<
         "crypto" => crypto::create(lua)?,
         "event" => event::create(lua)?,
         "http" => http::create(lua, shard)?,
-        "json" => json::create(lua)?,
+        "json" => json::modern(lua)?,
         "kv" => kv::create(lua, shard)?,
         "log" => log::create(lua)?,
         "mysql" => mysql::create(lua, shard)?,
