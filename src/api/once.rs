@@ -2,8 +2,8 @@
 //! after a restart. (Jobs remember their own keys.)
 //!
 //! A receipt is committed before the work and completed after it. If the program dies in between, the feed tells by the
-//! first request's id whether the work had its effect: if not, the repeat does it; if so, the repeat is told what came
-//! to be rather than doing it twice.
+//! first request's id whether the work had its effect: if not, the repeat does it; if so, the repeat is answered by the
+//! record that came to be, as it is now, rather than doing it twice.
 
 use super::{Api, common::Answer, problem::Problem};
 use axum::{
@@ -11,10 +11,14 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::Response,
 };
-use std::{future::Future, time::Duration};
+use serde::Serialize;
+use std::{
+    future::{Future, Ready},
+    time::Duration,
+};
 use sutler_actors::{Caller, Error, Idempotency};
 use sutler_model::{Cause, Noun, Receipt, Reply, Timestamp};
-use sutler_store::{ChangeSet, Error as StoreError, Op, Store};
+use sutler_store::{ChangeSet, Error as StoreError, FeedEntry, Op, Record, Store};
 use uuid::Uuid;
 
 /// How long a key is remembered, milliseconds: a day outlives every sensible retry.
@@ -36,7 +40,66 @@ pub async fn once(
     key: Option<Idempotency>,
     work: impl Future<Output = Answer> + Send,
 ) -> Answer {
-    keyed(api, caller, key, true, work).await
+    keyed(Desk::of(api), caller, key, true, TOLD, work).await
+}
+
+/// Like [`once`], for work that makes a record or takes one a step on, which `show` makes the answer of: a repeat whose
+/// first request was cut off in between is answered by the record.
+///
+/// # Errors
+/// Those of `work`; a key that was used with another request.
+pub async fn once_for<R: Record, E: Into<Problem>>(
+    api: &Api,
+    caller: &Caller,
+    key: Option<Idempotency>,
+    work: impl Future<Output = Result<R, E>> + Send,
+    show: impl Fn(R) -> Answer + Send + Sync,
+) -> Answer {
+    let show = &show;
+    let again = move |id| async move { show(there::<R>(api, id).await?) };
+    once_or(api, caller, key, (R::NOUN, again), async move { show(work.await.map_err(Into::into)?) }).await
+}
+
+/// Like [`once`]: a repeat whose first request was cut off after it had made a record of a noun, or taken one a step on, is
+/// answered by `again` from that record's id.
+///
+/// # Errors
+/// Those of `work`; a key that was used with another request.
+pub async fn once_or<A: Future<Output = Answer> + Send>(
+    api: &Api,
+    caller: &Caller,
+    key: Option<Idempotency>,
+    again: (Noun, impl FnOnce(Uuid) -> A + Send),
+    work: impl Future<Output = Answer> + Send,
+) -> Answer {
+    keyed(Desk::of(api), caller, key, true, Some(again), work).await
+}
+
+/// A record that an earlier request made: who asked for it then may be told again.
+///
+/// # Errors
+/// Not found, when it has gone since.
+pub async fn there<R: Record>(api: &Api, id: Uuid) -> Result<R, Problem> {
+    api.store().get::<R>(id).await?.ok_or_else(|| Problem::not_found(R::NOUN, id))
+}
+
+/// Creates a record of the collection at `place`, once for its key, and answers with it and where it is.
+///
+/// # Errors
+/// Those of `work`; a key that was used with another request.
+pub async fn create<R: Record, E: Into<Problem>, V: Serialize>(
+    api: &Api,
+    caller: &Caller,
+    key: Option<Idempotency>,
+    place: &str,
+    work: impl Future<Output = Result<R, E>> + Send,
+    view: impl Fn(R) -> V + Send + Sync,
+) -> Answer {
+    once_for(api, caller, key, work, |record: R| {
+        let (place, version) = (format!("/api/v1/{place}/{}", record.id()), record.version());
+        super::reply::created(&place, version, &view(record))
+    })
+    .await
 }
 
 /// Like [`once`], for answers that hold a secret: they are not kept, so a repeat is told that it is one.
@@ -49,23 +112,43 @@ pub async fn once_with_secret(
     key: Option<Idempotency>,
     work: impl Future<Output = Answer> + Send,
 ) -> Answer {
-    keyed(api, caller, key, false, work).await
+    keyed(Desk::of(api), caller, key, false, TOLD, work).await
 }
 
-async fn keyed(
-    api: &Api,
+/// How a repeat is answered whose first request was cut off after it had its effect: which noun that was on, and what makes
+/// the answer of the record's id.
+type Again<F> = Option<(Noun, F)>;
+
+/// It is told what there is, for want of an answer.
+const TOLD: Again<fn(Uuid) -> Ready<Answer>> = None;
+
+/// What telling repeats takes of the API.
+#[derive(Clone, Copy)]
+struct Desk<'a> {
+    store: &'a Store,
+    working: &'a Working,
+}
+
+impl<'a> Desk<'a> {
+    fn of(api: &'a Api) -> Self {
+        Self { store: api.store(), working: &api.working }
+    }
+}
+
+async fn keyed<A: Future<Output = Answer> + Send>(
+    Desk { store, working }: Desk<'_>,
     caller: &Caller,
     key: Option<Idempotency>,
     keep_body: bool,
+    again: Again<impl FnOnce(Uuid) -> A + Send>,
     work: impl Future<Output = Answer> + Send,
 ) -> Answer {
     let (Some(key), Some(user_id), Cause::Request { request_id, .. }) = (key, caller.user_id, &caller.cause) else {
         return work.await;
     };
-    let store = api.store();
     let id = Uuid::new_v5(&user_id.0, key.key.as_bytes());
     // Before anything is read: who finds an unfinished receipt from here on knows that nobody is at work on it.
-    let working = api.working.enter(id);
+    let entered = working.enter(id);
     let mut receipt = Receipt {
         id: id.into(),
         version: 0,
@@ -77,17 +160,30 @@ async fn keyed(
         created_at: store.now(),
     };
     let earlier = store.get::<Receipt>(id).await?;
-    let Some(_working) = working else {
+    let Some(_entered) = entered else {
         return match earlier {
             Some(earlier) if earlier.request_hash != receipt.request_hash => Err(Error::KeyReused.into()),
             _ => Err(at_work()),
         };
     };
     if let Some(earlier) = earlier {
-        if !expired(&earlier, store.now())
-            && let Some(answer) = repeat(api, &earlier, &receipt).await?
-        {
-            return Ok(answer);
+        if !expired(&earlier, store.now()) {
+            match repeat(store, &earlier, &receipt, again.as_ref().map(|(noun, _)| *noun)).await? {
+                Repeat::Done(answer) => return Ok(answer),
+                Repeat::CutOff(noun, id) => {
+                    let told = already_done(format!(
+                        "The first request with this Idempotency-Key was cut off after it had made the {noun} `{id}`."
+                    ));
+                    let Some((_, again)) = again else { return Err(told) };
+                    // What has gone since has no answer, and is not made again.
+                    let gone = |problem: Problem| if problem.status == 404 { told } else { problem };
+                    let answer = again(id).await.map_err(gone)?;
+                    let mut answer = finish(store, earlier, keep_body, Ok(answer)).await?;
+                    mark(&mut answer);
+                    return Ok(answer);
+                }
+                Repeat::NoEffect => {}
+            }
         }
         commit(store, |set| {
             set.update(&earlier, &mut receipt);
@@ -103,45 +199,55 @@ async fn keyed(
     finish(store, receipt, keep_body, answer).await
 }
 
-/// The answer to a repeat of `earlier`; none when the first had no effect and the work is to be done now.
-async fn repeat(api: &Api, earlier: &Receipt, now: &Receipt) -> Result<Option<Response>, Problem> {
+/// What a repeat meets.
+enum Repeat {
+    /// The answer that the first one got.
+    Done(Response),
+    /// What the first one did before it was cut off.
+    CutOff(Noun, Uuid),
+    /// Nothing: the work is to be done now.
+    NoEffect,
+}
+
+async fn repeat(store: &Store, earlier: &Receipt, now: &Receipt, noun: Option<Noun>) -> Result<Repeat, Problem> {
     if earlier.request_hash != now.request_hash {
         return Err(Error::KeyReused.into());
     }
     if let Some(reply) = &earlier.reply {
-        return replay(reply).map(Some);
+        return replay(reply).map(Repeat::Done);
     }
-    match effect(api.store(), earlier).await? {
-        None => Ok(None),
-        Some((noun, id)) => Err(Problem::conflict(
-            "already_done",
-            format!("The first request with this Idempotency-Key was cut off after it had made the {noun} `{id}`."),
-        )),
-    }
+    Ok(match effect(store, earlier, noun).await? {
+        None => Repeat::NoEffect,
+        Some((noun, id)) => Repeat::CutOff(noun, id),
+    })
 }
 
-/// What the first request committed, if anything, besides its receipt.
-async fn effect(store: &Store, earlier: &Receipt) -> Result<Option<(Noun, Uuid)>, Problem> {
+/// What the first request committed, if anything, besides its receipt; of one noun, if that is given.
+async fn effect(store: &Store, earlier: &Receipt, noun: Option<Noun>) -> Result<Option<(Noun, Uuid)>, Problem> {
     let (store, began) = (store.clone(), earlier.began_at_seq);
-    let (first, user) = (earlier.request_id.clone(), earlier.user_id);
+    let cause = Cause::Request { request_id: earlier.request_id.clone(), user_id: Some(earlier.user_id) };
     let search = move || {
         let mut from = began + 1;
         loop {
             let entries = store.feed(from, FEED_BATCH)?;
             let Some(last) = entries.last() else { return Ok::<_, StoreError>(None) };
             from = last.seq + 1;
-            for entry in &entries {
-                let cause = Cause::Request { request_id: first.clone(), user_id: Some(user) };
-                let ours = entry.cause == cause;
-                let aside = |noun| matches!(noun, Noun::Receipt | Noun::ScriptRun | Noun::Notice);
-                let made = entry.changes.iter().find(|c| !aside(c.noun) && c.op == Op::Created);
-                if let (true, Some(change)) = (ours, made) {
-                    return Ok(Some((change.noun, change.id)));
-                }
+            let mut ours = entries.iter().filter(|entry| entry.cause == cause);
+            if let Some(found) = ours.find_map(|entry| made(entry, noun)) {
+                return Ok(Some(found));
             }
         }
     };
     tokio::task::spawn_blocking(search).await.map_err(|e| Problem::internal(&e))?.map_err(Problem::from)
+}
+
+/// What came to be by a change set; of the noun that is asked for also what it took a step on.
+fn made(entry: &FeedEntry, noun: Option<Noun>) -> Option<(Noun, Uuid)> {
+    let aside = |noun| matches!(noun, Noun::Receipt | Noun::ScriptRun | Noun::Notice);
+    let fits = |changed: Noun| noun.map_or(!aside(changed), |noun| noun == changed);
+    let by = |op| entry.changes.iter().find(|change| fits(change.noun) && change.op == op);
+    let found = by(Op::Created).or_else(|| by(Op::Updated).filter(|_| noun.is_some()));
+    found.map(|change| (change.noun, change.id))
 }
 
 /// Remembers a success; a refusal changed nothing, so its receipt goes and the request may be mended and sent again.
@@ -170,18 +276,26 @@ async fn finish(store: &Store, receipt: Receipt, keep_body: bool, answer: Answer
 fn replay(reply: &Reply) -> Answer {
     let Some(body) = &reply.body else {
         let place = reply.location.as_deref().unwrap_or("its list");
-        return Err(Problem::conflict(
-            "already_done",
-            format!("This was done before, see {place}. Its secret is shown once only: delete it and make another."),
-        ));
+        return Err(already_done(format!(
+            "This was done before, see {place}. Its secret is shown once only: delete it and make another."
+        )));
     };
     let mut response = super::reply::json(body.clone().into_bytes());
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
     let headers = [(header::LOCATION, &reply.location), (header::ETAG, &reply.etag)];
     let headers = headers.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?.parse().ok()?)));
     response.headers_mut().extend(headers);
-    response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+    mark(&mut response);
     Ok(response)
+}
+
+/// Says that an answer is a repeated one.
+fn mark(response: &mut Response) {
+    response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+}
+
+fn already_done(detail: String) -> Problem {
+    Problem::conflict("already_done", detail)
 }
 
 async fn commit(store: &Store, change: impl FnOnce(&mut ChangeSet)) -> Result<(), Problem> {
@@ -246,3 +360,6 @@ impl Drop for Entered<'_> {
         self.0.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&self.1);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use super::{
     Api, Shared,
     common::{Answer, find, folded},
     extract::{Id, IfMatch, Input, Key, Params, Who},
-    once::once,
+    once::{create, once_for, once_or, there},
     page::{Listed, Listing, Paging, Shown, list, show},
     problem::Problem,
     reach::{Reach, key},
@@ -22,10 +22,10 @@ use sutler_actors::{
     PaymentProvider,
 };
 use sutler_model::{
-    BillingEntityId, CustomerId, Noun, PaymentInstance, PaymentInstanceId, PaymentMethod, PaymentMethodId,
-    PaymentSetup, Permission, ScriptId, Timestamp, ValueDef,
+    BillingEntityId, CustomerId, Noun, PaymentFunction, PaymentInstance, PaymentInstanceId, PaymentMethod,
+    PaymentMethodId, PaymentSetup, Permission, ScriptId, Timestamp, Transaction, ValueDef,
 };
-use sutler_store::{Field, Filter, Store};
+use sutler_store::{Field, Filter, Order, PageRequest, Store};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -319,12 +319,8 @@ async fn create_payment_method(
         provider: asked.provider,
         values: asked.values,
     };
-    once(&api, &caller, key, async {
-        let method = api.system.create_payment_method(&caller, new).await?;
-        let place = format!("/api/v1/payment-methods/{}", method.id);
-        reply::created(&place, method.version, &PaymentMethodView::of(method, &caller))
-    })
-    .await
+    let work = api.system.create_payment_method(&caller, new);
+    create(&api, &caller, key, "payment-methods", work, |method| PaymentMethodView::of(method, &caller)).await
 }
 
 /// Show a payment method.
@@ -390,8 +386,8 @@ async fn test_payment_method(
     Id(id): Id<PaymentMethodId>,
     Key(key): Key,
 ) -> Answer {
-    once(&api, &caller, key, async { accepted(api.system.test_payment_method(&caller, id, None).await?, &caller) })
-        .await
+    let work = api.system.test_payment_method(&caller, id, None);
+    once_for(&api, &caller, key, work, |transaction| accepted(transaction, &caller)).await
 }
 
 /// List what customers pay with.
@@ -436,17 +432,31 @@ async fn create_payment_instance(
         is_default: asked.is_default,
         interaction: Interaction { allowed: asked.allow_interactive, return_url: asked.return_url },
     };
-    once(&api, &caller, key, async {
-        let (instance, transaction) = api.system.create_payment_instance(&caller, new).await?;
+    let show = |(instance, transaction): (PaymentInstance, Option<Transaction>)| {
         let (place, version) = (format!("/api/v1/payment-instances/{}", instance.id), instance.version);
-        let transaction = Some(TransactionView::of(transaction, &caller));
-        reply::created(
-            &place,
-            version,
-            &PaymentInstanceView { transaction, ..PaymentInstanceView::of(instance, &caller) },
-        )
+        let transaction = transaction.map(|transaction| TransactionView::of(transaction, &caller));
+        let view = PaymentInstanceView { transaction, ..PaymentInstanceView::of(instance, &caller) };
+        reply::created(&place, version, &view)
+    };
+    let again = async |id| {
+        let instance: PaymentInstance = there(&api, id).await?;
+        let registered = registration(&api, instance.id).await?;
+        show((instance, registered))
+    };
+    once_or(&api, &caller, key, (Noun::PaymentInstance, again), async {
+        let (instance, transaction) = api.system.create_payment_instance(&caller, new).await?;
+        show((instance, Some(transaction)))
     })
     .await
+}
+
+/// The transaction by which something to pay with was taken in.
+async fn registration(api: &Api, id: PaymentInstanceId) -> Result<Option<Transaction>, Problem> {
+    let filter = Filter::<Transaction>::new()
+        .is(Field::Subject, key(id))
+        .when(|transaction| transaction.function == PaymentFunction::RegisterPaymentInstance);
+    let first = PageRequest { cursor: None, limit: 1, order: Order::Ascending };
+    Ok(api.store().read(move |snapshot| Ok(snapshot.page(&filter, &first)?.items.pop())).await?)
 }
 
 /// Show something that a customer pays with.

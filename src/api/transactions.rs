@@ -4,7 +4,7 @@ use super::{
     Api, Shared,
     common::{Answer, find, words},
     extract::{Id, Input, Key, Params, Who},
-    once::once,
+    once::once_for,
     page::{Listed, Listing, Paging, Shown, list, show},
     reach::{Reach, key},
     reply,
@@ -252,10 +252,8 @@ async fn resume_transaction(
     Id(id): Id<TransactionId>,
     Input { value: asked, key }: Input<ResumeTransaction>,
 ) -> Answer {
-    once(&api, &caller, key, async {
-        accepted(api.system.resume_transaction(&caller, id, asked.parameters).await?, &caller)
-    })
-    .await
+    let work = api.system.resume_transaction(&caller, id, asked.parameters);
+    once_for(&api, &caller, key, work, |transaction| accepted(transaction, &caller)).await
 }
 
 /// Give up a transaction that waits for its customer.
@@ -267,7 +265,8 @@ async fn cancel_transaction(
     Id(id): Id<TransactionId>,
     Key(key): Key,
 ) -> Answer {
-    once(&api, &caller, key, async { accepted(api.system.cancel_transaction(&caller, id, None).await?, &caller) }).await
+    let work = api.system.cancel_transaction(&caller, id, None);
+    once_for(&api, &caller, key, work, |transaction| accepted(transaction, &caller)).await
 }
 
 /// Give a payment back.
@@ -280,8 +279,8 @@ async fn refund_transaction(
     Id(id): Id<TransactionId>,
     Input { value: asked, key }: Input<RefundTransaction>,
 ) -> Answer {
-    once(&api, &caller, key, async { accepted(api.system.refund(&caller, id, asked.amount, None).await?, &caller) })
-        .await
+    let work = api.system.refund(&caller, id, asked.amount, None);
+    once_for(&api, &caller, key, work, |transaction| accepted(transaction, &caller)).await
 }
 
 /// Pay an invoice.
@@ -301,5 +300,6 @@ async fn pay_invoice(
         payment_instance_id: asked.payment_instance_id,
         interaction: Interaction { allowed: asked.allow_interactive, return_url: asked.return_url },
     };
-    once(&api, &caller, key, async { accepted(api.system.pay_invoice(&caller, id, how).await?, &caller) }).await
+    let work = api.system.pay_invoice(&caller, id, how);
+    once_for(&api, &caller, key, work, |transaction| accepted(transaction, &caller)).await
 }
