@@ -4,7 +4,7 @@ use super::{
     Api, Shared,
     common::{Answer, folded, nullable},
     extract::{Id, IfMatch, Input, Params, Who},
-    once::once,
+    once::create,
     page::{Listed, Listing, Paging, Shown, list, show},
     problem::Problem,
     reach::{Reach, key},
@@ -107,11 +107,7 @@ async fn create_billing_entity(
 ) -> Answer {
     let parent_id = asked.parent_id.unwrap_or(caller.billing_entity_id);
     let new = NewBillingEntity { parent_id, name: asked.name, currency: asked.currency };
-    once(&api, &caller, key, async {
-        let entity = api.system.create_billing_entity(&caller, new).await?;
-        reply::created(&format!("/api/v1/billing-entities/{}", entity.id), entity.version, &view(entity.clone()))
-    })
-    .await
+    create(&api, &caller, key, "billing-entities", api.system.create_billing_entity(&caller, new), view).await
 }
 
 /// Show a billing entity.

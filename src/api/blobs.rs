@@ -5,7 +5,7 @@ use super::{
     Api, Shared,
     common::{Answer, find, folded, wrong},
     extract::{Id, IfMatch, Input, Params, Who},
-    once::once,
+    once::create,
     page::{Listed, Listing, Paging, Shown, list, show},
     problem::Problem,
     reach::{Reach, key},
@@ -154,11 +154,7 @@ async fn create_blob(
     Input { value: asked, key }: Input<CreateBlob>,
 ) -> Answer {
     let new = new(&caller, asked)?;
-    once(&api, &caller, key, async {
-        let blob = api.system.create_blob(&caller, new).await?;
-        reply::created(&format!("/api/v1/blobs/{}", blob.id), blob.version, &blob)
-    })
-    .await
+    create(&api, &caller, key, "blobs", api.system.create_blob(&caller, new), |blob| blob).await
 }
 
 /// Keep a package's file.

@@ -5,7 +5,7 @@ use super::{
     common::{Answer, find, folded, hide_keys, nullable, words},
     extract::{Id, IfMatch, Input, Key, Params, Who},
     jobs::JobView,
-    once::once,
+    once::create,
     page::{Listed, Listing, Paging, Shown, list, show},
     reach::{Reach, key},
     reply,
@@ -138,12 +138,8 @@ async fn create_customer(
         quota: asked.quota,
         keys: asked.keys,
     };
-    once(&api, &caller, key, async {
-        let customer = api.system.create_customer(&caller, new).await?;
-        let place = format!("/api/v1/customers/{}", customer.id);
-        reply::created(&place, customer.version, &view(customer, &caller))
-    })
-    .await
+    let work = api.system.create_customer(&caller, new);
+    create(&api, &caller, key, "customers", work, |customer| view(customer, &caller)).await
 }
 
 /// Show a customer.

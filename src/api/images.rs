@@ -4,7 +4,7 @@ use super::{
     Api, Shared,
     common::{Answer, folded, words},
     extract::{Id, Input, Params, Who},
-    once::once,
+    once::create,
     page::{Listed, Listing, Paging, Shown, list, show},
     problem::Problem,
     reach::{Reach, above, key},
@@ -155,11 +155,8 @@ async fn create_image(
         boot: asked.boot.unwrap_or(Boot::Disk),
         memory_mib_min: asked.memory_mib_min,
     };
-    once(&api, &caller, key, async {
-        let image = api.system.import_image(&caller, new).await?;
-        reply::created(&format!("/api/v1/images/{}", image.id), image.version, &view(image, &caller))
-    })
-    .await
+    let work = api.system.import_image(&caller, new);
+    create(&api, &caller, key, "images", work, |image| view(image, &caller)).await
 }
 
 /// Show an image.

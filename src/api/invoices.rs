@@ -4,7 +4,7 @@ use super::{
     Api, Shared,
     common::{Answer, find},
     extract::{Id, Input, Params, Who},
-    once::once,
+    once::create,
     page::{Listed, Listing, Paging, Shown, list_with, show},
     problem::Problem,
     reach::{Reach, key},
@@ -359,12 +359,8 @@ async fn create_invoice(
     Id(id): Id<CustomerId>,
     Input { value: asked, key }: Input<CreateInvoice>,
 ) -> Answer {
-    once(&api, &caller, key, async {
-        let invoice = api.system.close_invoice(&caller, id, asked.to).await?;
-        let place = format!("/api/v1/invoices/{}", invoice.id);
-        reply::created(&place, invoice.version, &InvoiceView::of(invoice, None))
-    })
-    .await
+    let work = api.system.close_invoice(&caller, id, asked.to);
+    create(&api, &caller, key, "invoices", work, |invoice| InvoiceView::of(invoice, None)).await
 }
 
 /// List the intervals behind an invoice line.

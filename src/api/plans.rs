@@ -4,7 +4,7 @@ use super::{
     Api, Shared,
     common::{Answer, folded},
     extract::{Id, IfMatch, Input, Params, Who},
-    once::once,
+    once::create,
     page::{Listed, Listing, Paging, Shown, list, show},
     problem::Problem,
     reach::{Reach, key},
@@ -129,11 +129,7 @@ async fn create_plan(
         unit_price: asked.unit_price.unwrap_or(Nanos(sutler_model::money::ONE)),
         charges: asked.charges,
     };
-    once(&api, &caller, key, async {
-        let plan = api.system.create_plan(&caller, new).await?;
-        reply::created(&format!("/api/v1/plans/{}", plan.id), plan.version, &plan)
-    })
-    .await
+    create(&api, &caller, key, "plans", api.system.create_plan(&caller, new), |plan| plan).await
 }
 
 /// Show a plan.

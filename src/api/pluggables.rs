@@ -4,7 +4,7 @@ use super::{
     Api, Shared,
     common::{Answer, folded, hide_keys},
     extract::{Id, IfMatch, Input, Who},
-    once::once,
+    once::{create, once},
     page::{Listed, Listing, Paging, Shown, list, show},
     problem::Problem,
     providers::{ActionView, InvokeAction},
@@ -214,12 +214,8 @@ async fn create_pluggable_resource(
         values: asked.values,
         keys: asked.keys,
     };
-    once(&api, &caller, key, async {
-        let made = api.system.create_pluggable(&caller, new).await?;
-        let (place, version) = (format!("/api/v1/pluggable-resources/{}", made.id), made.version);
-        reply::created(&place, version, &view(&api, made, &caller))
-    })
-    .await
+    let work = api.system.create_pluggable(&caller, new);
+    create(&api, &caller, key, "pluggable-resources", work, |made| view(&api, made, &caller)).await
 }
 
 /// Show a pluggable resource.

@@ -4,7 +4,7 @@ use super::{
     Api, Shared,
     common::{Answer, folded, yes},
     extract::{Id, IfMatch, Input, Params, Who},
-    once::once,
+    once::create,
     page::{Listed, Listing, Paging, Shown, list, show},
     problem::Problem,
     reach::Reach,
@@ -225,11 +225,8 @@ async fn create_trigger(
         enabled: asked.enabled,
         fail_open: asked.fail_open,
     };
-    once(&api, &caller, key, async {
-        let script = api.system.create_package(&caller, new, asked.translations).await?;
-        reply::created(&format!("/api/v1/triggers/{}", script.id), script.version, &TriggerView::from(script))
-    })
-    .await
+    let work = api.system.create_package(&caller, new, asked.translations);
+    create(&api, &caller, key, "triggers", work, TriggerView::from).await
 }
 
 /// Show a trigger.

@@ -4,7 +4,7 @@ use super::{
     Api, Shared,
     common::{Answer, find},
     extract::{Id, IfMatch, Input, Params, Who},
-    once::once,
+    once::create,
     page::{Listed, Listing, Paging, Shown, list, show},
     problem::Problem,
     reach::{Reach, key},
@@ -156,7 +156,7 @@ async fn create_user(
         (None, Some(id)) => find::<Customer>(&api, &caller, id).await?.billing_entity_id,
         (None, None) => caller.billing_entity_id,
     };
-    once(&api, &caller, key, async {
+    let work = async {
         let new = NewUser {
             email: asked.email.to_lowercase(),
             first_name: asked.first_name,
@@ -166,10 +166,9 @@ async fn create_user(
             role: asked.role,
             password_hash: api.passwords.hash(asked.password).await?,
         };
-        let user = api.system.create_user(&caller, new).await?;
-        reply::created(&format!("/api/v1/users/{}", user.id), user.version, &UserView::from(user))
-    })
-    .await
+        api.system.create_user(&caller, new).await.map_err(Problem::from)
+    };
+    create(&api, &caller, key, "users", work, UserView::from).await
 }
 
 /// Show a user.
