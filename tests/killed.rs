@@ -1,71 +1,37 @@
 //! Killed while money moves and customers go: nothing is lost, paid twice or left behind.
 
+mod bank;
+mod setups;
+
 use crate::{
     crash::{Dice, no_job_is_unfinished, records_and_guests_agree},
     support::{Client, World, eventually},
 };
-use axum::{Json, Router, extract::State, http::HeaderMap, routing::post};
+use bank::{Bank, Mood};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::task::JoinSet;
 
 /// Customers that pay and are deleted, at least one kill for each.
 const CUSTOMERS: usize = 24;
 /// Servers of each.
 const SERVERS: usize = 2;
 
-/// A bank that books each key once, as real ones do, and remembers who asked what how often.
-#[derive(Clone, Default)]
-struct Bank {
-    /// What was asked for under a key, each time.
-    asked: Arc<Mutex<BTreeMap<String, Vec<Value>>>>,
-    /// Takes requests and never answers them.
-    silent: Arc<AtomicBool>,
-}
-
-impl Bank {
-    async fn open() -> (String, Self) {
-        let bank = Self::default();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new().route("/", post(Self::book)).with_state(bank.clone());
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        (base, bank)
-    }
-
-    async fn book(State(bank): State<Self>, headers: HeaderMap, Json(order): Json<Value>) {
-        let key = headers["idempotency-key"].to_str().unwrap().to_owned();
-        bank.asked.lock().unwrap().entry(key).or_default().push(order);
-        if bank.silent.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
-        }
-        // Slow enough that some are always on their way.
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-
-    fn asked(&self) -> BTreeMap<String, Vec<Value>> {
-        self.asked.lock().unwrap().clone()
-    }
-}
-
-/// A world with prices, where Lua may speak with the bank.
-async fn world() -> (World, Bank) {
+/// A world with prices, where Lua may speak with the bank and asks it for some of the functions of a payment provider.
+async fn world(functions: &str, more: &[(&str, &str)]) -> (World, Bank) {
     let (base, bank) = Bank::open().await;
-    let world = World::with(&[
+    let settings = [
         ("SUTLER_EGRESS_EXCEPTIONS", r#"["127.0.0.0/8"]"#),
         ("SUTLER_LIMITS_REQUESTS_PER_SECOND", "100000"),
         ("SUTLER_LIMITS_REQUEST_BURST", "100000"),
         ("SUTLER_COMPUTE_POLL_MS", "200"),
-    ])
-    .await;
+    ];
+    let world = World::with(&[&settings, more].concat()).await;
     let prices = json!({ "cpu_hour": "3600000", "memory_gib_hour": "3600000" });
     world.admin.patch(&format!("/plans/{}", world.plan), prices).await.expect(200);
     let source = format!(
@@ -74,22 +40,29 @@ function register() return {{ "bank" }} end
 function bank(p)
   return {{
     ref = "bank", name = "Bank", description = "Asks a bank", api = "PAYMENT_PROVIDER", version = 1,
-    pmConfigurableList = {{}}, pmiConfigurableList = {{}},
-    paymentFunctions = {{ MAKE_PAYMENT = "book", REFUND_TRANSACTION = "book" }},
+    pmConfigurableList = {{ {{ key = "account" }} }}, pmiConfigurableList = {{}},
+    paymentFunctions = {{ {functions} }},
   }}
 end
 function book(p)
   local answer = http.post("{base}", {{
     headers = {{ ["Idempotency-Key"] = p.idempotencyKey }},
-    json = {{ amount = p.amount, what = p.paymentFunction, invoice = p.invoice:getResourceUUID() }},
+    json = {{
+      amount = p.amount, what = p.paymentFunction, invoice = p.invoice and p.invoice:getResourceUUID(),
+      of = p.linkedTransaction and p.linkedTransaction:getResourceUUID(), account = p.methodValues.account,
+    }},
   }})
-  if not answer.ok then return {{ state = "FAILURE" }} end
+  if not answer.ok then error("the bank answered " .. answer.status) end
 end
+function wait(p) return {{ state = "AWAITINGINTERACTIVEINPUT" }} end
 "#
     );
     world.admin.post("/triggers", json!({ "name": "bank", "source": source })).await.expect(201);
     (world, bank)
 }
+
+/// What a provider must be able to do for payments alone.
+const PAYMENTS: &str = r#"MAKE_PAYMENT = "book", REFUND_TRANSACTION = "book""#;
 
 async fn method(world: &World) -> String {
     let script = world.admin.get("/triggers").await.items()[0]["id"].clone();
@@ -131,7 +104,7 @@ async fn settled(admin: &Client, id: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_provider_was_doing_when_the_program_was_killed_is_done_once() {
-    let (world, bank) = world().await;
+    let (world, bank) = world(PAYMENTS, &[]).await;
     let (token, ada) = (world.admin.token.clone().unwrap(), world.ada.id.clone());
     card(&world.admin, &method(&world).await, &ada).await;
     world.running_server(&world.ada.client, "web-1").await;
@@ -145,13 +118,13 @@ async fn what_a_provider_was_doing_when_the_program_was_killed_is_done_once() {
             _ => format!("/transactions/{paid}/refund"),
         };
         let known = bank.asked().len();
-        bank.silent.store(true, Ordering::Relaxed);
+        bank.turn(Mood::Silent);
         let asked = admin.post_keyed(&path, turn, json!({})).await.expect(202).id();
         eventually("the bank is asked", async || (bank.asked().len() > known).then_some(())).await;
         program = program.kill_and_restart().await;
         // Asked again and as silent as before: cut off a second time.
         eventually("the bank is asked again", async || bank.asked().values().any(|o| o.len() == 2).then_some(())).await;
-        bank.silent.store(false, Ordering::Relaxed);
+        bank.turn(Mood::Well);
         program = program.kill_and_restart().await;
         admin = program.client().with_token(&token);
         let done = settled(&admin, &asked).await;
@@ -164,7 +137,7 @@ async fn what_a_provider_was_doing_when_the_program_was_killed_is_done_once() {
         assert_eq!(admin.post_keyed(&path, turn, json!({})).await.expect(202).id(), asked);
         let status = if turn == "pay" { "paid" } else { "unpaid" };
         assert_eq!(admin.get(&format!("/invoices/{}", invoice.id())).await.body["status"], status);
-        bank.asked.lock().unwrap().get_mut(&format!("{asked}-0")).unwrap().truncate(1);
+        bank.forget_repeats();
         paid = asked;
     }
     let all = admin.get(&format!("/transactions?invoice_id={}", invoice.id())).await.expect(200);
@@ -221,7 +194,7 @@ async fn killed_while_customers_pay_and_are_deleted_it_pays_and_deletes_each_onc
     let seed = std::time::UNIX_EPOCH.elapsed().map_or(1, |t| u64::from(t.subsec_nanos())) | 1;
     eprintln!("seed {seed}");
     let mut dice = Dice(seed);
-    let (world, bank) = world().await;
+    let (world, bank) = world(PAYMENTS, &[]).await;
     let method = method(&world).await;
     let making = (0..CUSTOMERS).map(|n| debtor(&world, &method, n));
     let debtors = futures_util::future::join_all(making).await;

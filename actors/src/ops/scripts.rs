@@ -132,10 +132,16 @@ impl System {
     /// Deletes a script; its unfinished runs are passed over, and the finished ones stay for the record.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`].
+    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`], [`Error::State`] while somebody is paid through it.
     pub async fn delete_script(&self, caller: &Caller, id: ScriptId, if_match: Option<u64>) -> Result<(), Error> {
         caller.must(Permission::ScriptsWrite)?;
         unchanged(&self.script(caller, id).await?, if_match)?;
+        // Without it nobody could end what its provider has not answered for.
+        let methods = self.store().index().count(Noun::PaymentMethod, Field::Script, id.0.as_bytes());
+        if methods > 0 {
+            let detail = format!("{methods} payment methods are paid through it; delete them first, or disable it");
+            return Err(Error::State { noun: Noun::Script, id: id.into(), detail });
+        }
         // First, so that a crash leaves nothing of what it kept without an owner.
         purge(self.store(), id, |_| true).await?;
         let mut lost = 0;

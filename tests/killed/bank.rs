@@ -1,0 +1,77 @@
+//! A bank for payment providers to ask.
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    routing::post,
+};
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::net::TcpListener;
+
+/// What a bank does with a request once it has noted it.
+#[derive(Clone, Copy, Default, PartialEq)]
+pub enum Mood {
+    /// Books it and says so.
+    #[default]
+    Well,
+    /// Never answers.
+    Silent,
+    /// Says that something went wrong, and not whether it was booked.
+    Broken,
+}
+
+/// A bank that books each key once, as real ones do, and remembers who asked what how often.
+#[derive(Clone, Default)]
+pub struct Bank {
+    /// What was asked for under a key, each time.
+    asked: Arc<Mutex<BTreeMap<String, Vec<Value>>>>,
+    mood: Arc<Mutex<Mood>>,
+}
+
+impl Bank {
+    /// Opens it; answers where it is.
+    pub async fn open() -> (String, Self) {
+        let bank = Self::default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().route("/", post(Self::book)).with_state(bank.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        (base, bank)
+    }
+
+    async fn book(State(bank): State<Self>, headers: HeaderMap, Json(order): Json<Value>) -> StatusCode {
+        let key = headers["idempotency-key"].to_str().unwrap().to_owned();
+        bank.asked.lock().unwrap().entry(key).or_default().push(order);
+        let mood = *bank.mood.lock().unwrap();
+        match mood {
+            Mood::Silent => std::future::pending().await,
+            Mood::Broken => StatusCode::INTERNAL_SERVER_ERROR,
+            Mood::Well => {
+                // Slow enough that some are always on their way.
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                StatusCode::OK
+            }
+        }
+    }
+
+    /// Makes it behave otherwise from now on.
+    pub fn turn(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
+    }
+
+    /// What it was asked, by key.
+    pub fn asked(&self) -> BTreeMap<String, Vec<Value>> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// Takes each key as asked for once.
+    pub fn forget_repeats(&self) {
+        self.asked.lock().unwrap().values_mut().for_each(|orders| orders.truncate(1));
+    }
+}
