@@ -36,6 +36,8 @@ pub async fn events_per_s(load: Load) -> Result<f64> {
     let all = before + 2 * load.events as u64;
     head.wait_for(|seq| *seq >= all).await?;
     let took = begun.elapsed();
+    let stats = system.store().stats();
+    eprintln!("{load:?}: {:.1} sets a commit", stats.change_sets as f64 / stats.commits as f64);
     while recorded(system.store(), script).await? < load.events {
         head.changed().await?;
     }

@@ -377,7 +377,7 @@ pub(super) async fn record(
     record_for(env, cause, old, run, true).await
 }
 
-/// The same; what is not `awaited` shares the transaction of what comes next.
+/// The same; what is not `awaited` shares a transaction with others of its like.
 async fn record_for(
     env: &Env,
     cause: &Cause,
@@ -392,7 +392,7 @@ async fn record_for(
             None => set.create(run),
         };
         let store = &env.core.store;
-        let committed = if awaited { store.commit(set).await } else { store.commit_with_the_next(set).await };
+        let committed = if awaited { store.commit(set).await } else { store.commit_soon(set).await };
         match committed {
             Ok(_) => return Ok(()),
             Err(StoreError::DiskFull { .. }) => tokio::time::sleep(Duration::from_millis(DISK_FULL_MS)).await,

@@ -314,7 +314,7 @@ impl Drop for Decided {
         env.core.runtime.clone().spawn(async move {
             let _recording = recording;
             // Nobody waits for it.
-            if let Err(error) = env.core.store.commit_with_the_next(recorded(cause, &mut runs)).await {
+            if let Err(error) = env.core.store.commit_soon(recorded(cause, &mut runs)).await {
                 tracing::warn!(%error, "runs of PRE triggers could not be recorded");
             }
         });

@@ -39,7 +39,7 @@ use uuid::Uuid;
 /// is also how many a crash can cut off between a request of theirs and their record.
 const RUNS_AT_ONCE: usize = 64;
 /// Runs of one quick script on their way at the same time: most of these wait for their record.
-const ON_THEIR_WAY: usize = 256;
+const ON_THEIR_WAY: usize = 512;
 /// A script whose tries take longer is not quick.
 const QUICK: Duration = Duration::from_millis(50);
 /// When the unrecorded runs of a script are likely to take longer than this, further ones are recorded as pending at
@@ -451,7 +451,8 @@ impl TriggerActor {
             }
             let attempt = attempt(self.env.clone(), self.id, item, self.places.clone());
             let begun = Instant::now();
-            tries.push(async move { (pair, begun, attempt.await) });
+            // Boxed once, for it is large and handed on several times.
+            tries.push(Box::pin(async move { (pair, begun, attempt.await) }));
         }
         if !tries.is_empty() {
             ctx.spawn_all(tries, |actor, ended, ctx| actor.ended(ended, ctx));

@@ -63,7 +63,7 @@ pub(crate) struct Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         // The last handle is gone: the writer finishes what it has, and the file is closed when this returns.
-        drop(self.shared.queue.push(Command::Close, Hurry::Now));
+        self.shared.queue.finish();
         self.db.write().unwrap_or_else(PoisonError::into_inner).take();
         // A panic of the writer was caught and told by the writer itself.
         self.writer.take().map(JoinHandle::join);
@@ -166,14 +166,14 @@ impl Store {
         self.submit(set).await
     }
 
-    /// The same for a set that nobody waits for: it shares the transaction of the next one, or has its own after about a
-    /// millisecond.
+    /// The same for a set that nobody waits for: it shares a transaction with many of its like, at most some eight
+    /// milliseconds later.
     ///
     /// # Errors
     /// As [`Store::commit`].
-    pub async fn commit_with_the_next(&self, set: ChangeSet) -> Result<Committed, Error> {
+    pub async fn commit_soon(&self, set: ChangeSet) -> Result<Committed, Error> {
         self.inner.shared.queue.room().await;
-        self.hand_over(set, Hurry::WithTheNext).await
+        self.hand_over(set, Hurry::Soon).await
     }
 
     /// Runs `f` on a snapshot, on a thread where blocking is allowed.
@@ -296,7 +296,7 @@ impl Store {
     /// [`Error::Stopped`].
     pub async fn advance(&self, name: &str, next: u64) -> Result<(), Error> {
         let name = name.to_owned();
-        self.ask(|answer| Command::Advance { name, next, answer }, Hurry::WithTheNext).await
+        self.ask(|answer| Command::Advance { name, next, answer }, Hurry::Now).await
     }
 
     /// All consumers of the feed, by name. Blocks.
@@ -338,7 +338,7 @@ impl Store {
     /// Waits for the writer to finish what it has and closes the file.
     pub async fn close(&self) {
         let mut closed = self.inner.shared.closed.subscribe();
-        drop(self.inner.shared.queue.push(Command::Close, Hurry::Now));
+        self.inner.shared.queue.finish();
         // The sender lives as long as this handle.
         drop(closed.wait_for(|closed| *closed).await);
         self.inner.db.write().unwrap_or_else(PoisonError::into_inner).take();
@@ -376,7 +376,7 @@ impl Store {
     fn stopped(&self) -> Error {
         match self.health() {
             crate::Health::Stopped(reason) => Error::Stopped(reason),
-            _ => gone(),
+            _ => Error::Stopped("it is being closed".to_owned()),
         }
     }
 }

@@ -38,8 +38,6 @@ pub(crate) enum Command {
     Consumer { name: String, start: u64, answer: oneshot::Sender<Result<Consumer, Error>> },
     /// Move a consumer.
     Advance { name: String, next: u64, answer: oneshot::Sender<Result<(), Error>> },
-    /// Finish.
-    Close,
 }
 
 /// The answer to a change set. It brings the set back, so that its memory is freed by the thread that made it rather
@@ -69,7 +67,6 @@ impl Command {
             Self::Commit(_, answer) => drop(answer.send(Reply::refused(error()))),
             Self::Consumer { answer, .. } => drop(answer.send(Err(error()))),
             Self::Advance { answer, .. } => drop(answer.send(Err(error()))),
-            Self::Close => {}
         }
     }
 }
@@ -117,12 +114,11 @@ enum Answer {
 }
 
 impl Writer {
-    /// Runs until told to close, or until the storage fails.
+    /// Runs until the queue is finished, or until the storage fails.
     pub(crate) fn run(mut self) {
         loop {
             let (batch, urgent) = self.shared.queue.take(SETS_MAX, BYTES_MAX, Command::bytes, IDLE, self.company);
             self.company = 0;
-            let closing = batch.iter().any(|c| matches!(c, Command::Close));
             let outcome = catch_unwind(AssertUnwindSafe(|| self.turn(batch, urgent)));
             let failure = match outcome {
                 Ok(Ok(())) => None,
@@ -133,7 +129,7 @@ impl Writer {
                 tracing::error!(reason, "the store has stopped");
                 self.shared.set_health(Health::Stopped(reason.clone()));
             }
-            if closing || failure.is_some() {
+            if failure.is_some() || self.shared.queue.is_finished() {
                 let reason = failure.unwrap_or_else(|| "it was closed".to_owned());
                 self.shared.set_health(Health::Stopped(reason.clone()));
                 self.shared.queue.close(|command| command.refuse(&|| Error::Stopped(reason.clone())));
@@ -259,7 +255,6 @@ impl Batch {
         for command in commands {
             match command {
                 Command::Commit(set, to) => batch.sets.push(Submitted { set, to, outcome: Ok(0) }),
-                Command::Close => {}
                 other => batch.moves.push(other),
             }
         }
@@ -284,7 +279,7 @@ impl Batch {
                     self.dirty = true;
                     self.answers.push(Answer::Advance(answer));
                 }
-                Command::Commit(..) | Command::Close => {}
+                Command::Commit(..) => {}
             }
         }
         Ok(())

@@ -143,23 +143,47 @@ fn writes_are_refused_below_the_reserve_and_reads_go_on() {
 }
 
 #[test]
-fn what_nobody_waits_for_shares_the_next_commit_or_has_its_own_soon() {
+fn what_nobody_waits_for_shares_a_commit_soon() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
-    let create = |name: &str| {
+    let create = |n: usize| {
         let mut changes = set();
-        changes.create(&mut server(&store, name, 7));
+        changes.create(&mut server(&store, &format!("s{n}"), 7));
         changes
     };
-    let alone = run(store.commit_with_the_next(create("alone"))).unwrap();
+    assert_eq!(run(store.commit_soon(create(0))).unwrap().seq, 1, "one alone has its own commit");
     let commits = store.stats().commits;
+    let together = run(futures_util::future::join_all((1..=3).map(|n| store.commit_soon(create(n)))));
+    assert_eq!(together.into_iter().map(|set| set.unwrap().seq).collect::<Vec<_>>(), [2, 3, 4]);
+    assert_eq!(store.stats().commits, commits + 1);
+
+    // What somebody waits for does not wait for them; in the end both are there.
     let (patient, urgent) = run(async {
-        let patient = store.commit_with_the_next(create("patient"));
-        let urgent = store.commit(create("urgent"));
+        let patient = store.commit_soon(create(4));
+        let urgent = store.commit(create(5));
         tokio::join!(patient, urgent)
     });
-    assert_eq!((alone.seq, patient.unwrap().seq, urgent.unwrap().seq), (1, 2, 3), "they keep their order");
-    assert_eq!(store.stats().commits, commits + 1);
+    let mut order = [patient.unwrap().seq, urgent.unwrap().seq];
+    order.sort_unstable();
+    assert_eq!(order, [5, 6]);
+    assert_eq!(store.stats().change_sets, 6);
+}
+
+#[test]
+fn what_can_wait_is_in_the_store_when_it_is_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let mut last = server(&store, "last", 7);
+    let mut changes = set();
+    changes.create(&mut last);
+    run(async {
+        // Polled once, so that it is on its way; then the store is told to close.
+        let mut soon = std::pin::pin!(store.commit_soon(changes));
+        assert!(futures_util::poll!(soon.as_mut()).is_pending());
+        store.close().await;
+        soon.await.unwrap();
+    });
+    assert_eq!(run(open(folder.path()).get::<Server>(last.id)).unwrap(), Some(last));
 }
 
 #[test]
