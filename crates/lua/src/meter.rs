@@ -56,6 +56,7 @@ pub(crate) struct Meter {
     writes: RefCell<Vec<Write>>,
     secrets: RefCell<Vec<String>>,
     call_no: Cell<u32>,
+    mail_no: Cell<u32>,
     reached_out: Cell<bool>,
     env: RefCell<Option<mlua::Table>>,
     session: RefCell<Option<String>>,
@@ -86,6 +87,7 @@ impl Meter {
             writes: RefCell::default(),
             secrets: RefCell::default(),
             call_no: Cell::default(),
+            mail_no: Cell::default(),
             reached_out: Cell::default(),
             env: RefCell::default(),
             session: RefCell::default(),
@@ -238,6 +240,12 @@ impl Meter {
     pub fn next_call_no(&self) -> u32 {
         self.call_no.set(self.call_no.get() + 1);
         self.call_no.get()
+    }
+
+    /// The number of the next mail, from 1.
+    pub fn next_mail_no(&self) -> u32 {
+        self.mail_no.set(self.mail_no.get() + 1);
+        self.mail_no.get()
     }
 }
 

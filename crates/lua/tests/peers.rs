@@ -55,6 +55,34 @@ async fn mail_goes_through_the_relay_inside_tls_and_signed_in() {
     assert!(html.contains("Content-Type: text/html") && html.contains("From: me@provider.test"), "{html}");
 }
 
+/// The Message-ID of a mail.
+fn id_of(mail: &str) -> &str {
+    mail.lines().find_map(|line| line.strip_prefix("Message-ID: ")).unwrap_or_else(|| panic!("no Message-ID: {mail}"))
+}
+
+#[tokio::test]
+async fn a_mail_of_a_repeated_run_has_the_same_message_id() {
+    let mut server = MailServer::start().await;
+    let fixture = on(mail_policy(&server, "robot:p%C3%A4ss%20word@"));
+    let body = r#"
+        smtp.send{to = "ada@example.org", subject = "first", body = "x"}
+        new("FDLEmailHelper"):sendEmail("ada@example.org", nil, nil, nil, nil, "second", "x", nil)"#;
+    // Each under the same run id, as the fixture's runs all are.
+    for _ in 0..2 {
+        let outcome = fixture.body(body, Params::default()).await;
+        assert_eq!(outcome.exit, Exit::Success, "{outcome:?}");
+    }
+    let mails = server.mails(4).await;
+    let ids = |subject: &str| -> Vec<&str> {
+        let subject = format!("Subject: {subject}");
+        mails.iter().filter(|mail| mail.contains(&subject)).map(|mail| id_of(mail)).collect()
+    };
+    let (first, second) = (ids("first"), ids("second"));
+    assert_eq!((first.len(), second.len()), (2, 2), "{mails:?}");
+    assert!(first[0] == first[1] && second[0] == second[1] && first[0] != second[0], "{first:?} {second:?}");
+    assert!(first[0].ends_with("@provider.test>"), "{first:?}");
+}
+
 #[tokio::test]
 async fn what_a_mail_server_refuses_is_told_without_the_password() {
     let server = MailServer::start().await;

@@ -156,3 +156,32 @@ async fn nobody_is_written_to_across_a_border_or_where_there_is_nobody() {
     assert!(mails.try_recv().is_err());
     bench.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeated_run_writes_under_the_message_id_it_had() {
+    let folder = tempfile::tempdir().unwrap();
+    let (url, mut mails) = relay().await;
+    let bench = mailing(folder.path(), &url).await;
+    let sending = r#"
+        mail:getSendToEmail():add("carol@elsewhere.test")
+        adminAPI:sendEmail(mail)
+        smtp.send{to = "dora@elsewhere.test", subject = "x", body = "y"}
+        if event.attempt == 1 then error("cut off") end"#;
+    let body = writing(bench.customer, sending);
+    bench.script("cut off", Scope::Provider, block("POST_CREATE", r#""USER""#, &body)).await;
+    bench.user("ada").await;
+    bench.user("bob").await;
+    let mut ids: std::collections::BTreeMap<String, Vec<Vec<String>>> = Default::default();
+    // For each user the two mails, and then all three again: what `writing` sends at last goes out in the second try.
+    for _ in 0..10 {
+        let (to, text) = mails.recv().await.expect("a mail");
+        let id = text.lines().find_map(|line| line.strip_prefix("Message-ID: ")).expect("a Message-ID").to_owned();
+        ids.entry(id).or_default().push(to);
+    }
+    // Of each of the two runs: two mails twice, one once.
+    let mut times: Vec<usize> = ids.values().map(Vec::len).collect();
+    times.sort_unstable();
+    assert_eq!(times, [1, 1, 2, 2, 2, 2], "{ids:?}");
+    assert!(ids.values().all(|to| to.iter().all(|one| *one == to[0])), "{ids:?}");
+    bench.stop().await;
+}

@@ -1,7 +1,7 @@
 //! `smtp`: mail through the provider's relay or a server of the script's own.
 
 use crate::{
-    helper::{Module, text_of},
+    helper::{Module, acting, text_of},
     peer::{self, Errand, smtp},
     shard::Shard,
 };
@@ -11,6 +11,7 @@ use lettre::{
 };
 use mlua::{Error, Lua, LuaString, Result, Table, Value as Lv};
 use std::rc::Rc;
+use uuid::Uuid;
 
 /// Most recipients of a message.
 const RECIPIENTS: usize = 100;
@@ -73,10 +74,10 @@ impl Mail {
         })
     }
 
-    /// The message, from `sender` unless it says from whom.
-    fn message(self, sender: &str) -> std::result::Result<Message, String> {
+    /// The message, from `sender` unless it says from whom. `id` is the part of its own that its Message-ID has.
+    fn message(self, sender: &str, id: Uuid) -> std::result::Result<Message, String> {
         let from: Mailbox = mailbox(self.from.as_deref().unwrap_or(sender))?;
-        let id = format!("<{}@{}>", uuid::Uuid::new_v4(), from.email.domain());
+        let id = format!("<{id}@{}>", from.email.domain());
         // A line end in it would begin a header of the script's input.
         let subject: String = self.subject.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let mut builder = Message::builder().from(from).message_id(Some(id)).subject(subject);
@@ -127,7 +128,10 @@ pub(in crate::helper) async fn deliver(shard: &Shard, mail: Mail, server: Option
         (None, Some(relay)) => relay.clone(),
         (None, None) => return Err(Error::runtime("smtp: give a `server`, for the provider has no mail relay set")),
     };
-    let message = mail.message(&egress.mail_from).map_err(|e| Error::runtime(format!("smtp: {e}")))?;
+    let (meter, who) = acting()?;
+    // A repeated run sends the same mails in the same order: by this their receivers can tell.
+    let id = Uuid::new_v5(&who.run_id.0, format!("mail {}", meter.next_mail_no()).as_bytes());
+    let message = mail.message(&egress.mail_from, id).map_err(|e| Error::runtime(format!("smtp: {e}")))?;
     let errand = Errand {
         helper: "smtp",
         method: "SEND",
