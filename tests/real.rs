@@ -52,8 +52,12 @@ impl Real {
     }
 
     async fn create(&self, name: &str, memory_mib: u64, disk_gib: u64) -> String {
+        self.create_with(name, memory_mib, disk_gib, true).await
+    }
+
+    async fn create_with(&self, name: &str, memory_mib: u64, disk_gib: u64, start: bool) -> String {
         let new = json!({ "customer_id": self.customer, "name": name, "cpu": 1, "memory_mib": memory_mib,
-                          "disk_gib": disk_gib, "image_id": self.image });
+                          "disk_gib": disk_gib, "image_id": self.image, "start": start });
         let job = self.admin.post("/servers", new).await.expect(202);
         let done = self.admin.finished(&job.id()).await;
         assert_eq!(done["state"], "successful", "{done}\n{}", self.program.log());
@@ -208,8 +212,45 @@ async fn on_a_daemon_what_happens_behind_our_back_is_taken_in() {
     real.delete(&server).await;
 }
 
+/// Keeps metadata on each server that is made.
+const KEEPING: &str = r#"
+function register() return { "keep" } end
+function keep(p)
+  if p == nil then
+    return { ref = "keep", name = "keep", description = "keeps metadata", priority = 0, triggerType = "POST_CREATE",
+      triggerOptions = { "SERVER" }, api = "TRIGGER", version = 1 }
+  end
+  local metadata = new("ResourceMetadata")
+  metadata:setPublicMetadata("<rack>kept-for-the-guest</rack>")
+  metadata:setPrivateMetadata("<note>not-for-the-guest</note>")
+  adminAPI:updateMetadata(p.input:getResourceUUID(), metadata)
+  return { exitState = "SUCCESS" }
+end
+"#;
+
+/// Adds to what a guest is told at its start, and has it say on its console what it found.
+const TELLING: &str = r##"
+function register() return { "tell" } end
+function tell(p)
+  if p == nil then
+    return { ref = "tell", name = "tell", description = "tells guests", priority = 0, triggerType = "PRE_SERVER_METADATA_UPDATE",
+      triggerOptions = { "ANY" }, api = "TRIGGER", version = 1 }
+  end
+  local server, document = p.input[1], p.input[2]
+  local xml = new("FDLXMLHelper")
+  xml:addTextNode(document, xml:findNode(document, "CONFIG/meta/server/system"), "zone", "added-at-the-start")
+  -- The console's own words have none of the marks that are looked for.
+  server:addCloudInitData([[#!/bin/sh
+for mark in kept-for not-for added-at; do
+  found=$(grep -o "$mark-the-[a-z]*" /run/sutler/metadata.xml) || found=nothing
+  echo "GUEST $mark: <$found>" > /dev/ttyS0
+done]])
+  return { exitState = "SUCCESS" }
+end
+"##;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn debian_boots_and_cloud_init_gives_it_its_name_and_address() {
+async fn debian_boots_and_cloud_init_gives_it_its_name_and_address_and_what_scripts_have_for_it() {
     let Some(folder) = made_image("SUTLER_TEST_DEBIAN") else { return };
     let text = std::fs::read(folder.join("manifest.json")).expect("the image's manifest");
     let manifest: Value = serde_json::from_slice(&text).expect("JSON");
@@ -219,10 +260,22 @@ async fn debian_boots_and_cloud_init_gives_it_its_name_and_address() {
     let root = tempfile::tempdir().expect("a folder");
     let real = Real::start(&format!("qemu:///embed?root={}", root.path().display()), image).await;
     let size = manifest["size_gib"].as_u64().expect("a size");
-    let server = real.create("debian-web-1", 512, size + 1).await;
+    for (name, source) in [("keep", KEEPING), ("tell", TELLING)] {
+        real.admin.post("/triggers", json!({ "name": name, "source": source })).await.expect(201);
+    }
+    let server = real.create_with("debian-web-1", 512, size + 1, false).await;
     let _reap = Reap(server.clone());
+    eventually("a script has kept metadata", async || {
+        let runs = real.admin.get("/runs?state=succeeded").await.expect(200);
+        runs.items().iter().any(|run| run["function"] == "keep").then_some(())
+    })
+    .await;
+    real.act(&server, json!({ "action": "start" })).await;
     real.console_shows(&server, "debian-web-1").await;
     real.console_shows(&server, "10.0.2.15").await;
+    real.console_shows(&server, "GUEST kept-for: <kept-for-the-guest>").await;
+    real.console_shows(&server, "GUEST not-for: <nothing>").await;
+    real.console_shows(&server, "GUEST added-at: <added-at-the-start>").await;
     // It heeds the power button.
     real.act(&server, json!({ "action": "stop", "force": false })).await;
     let stopped = real.admin.server_in(&server, "stopped").await;
