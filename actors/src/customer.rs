@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use sutler_model::{
     Cause, Customer, CustomerId, CustomerStatus, Disk, DiskState, Evidence, Job, Noun, Server, ServerId,
 };
-use sutler_store::{ChangeSet, Committed, Field, Filter, Order, PageRequest, Snapshot};
+use sutler_store::{ChangeSet, Committed, Field, Filter, Snapshot};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -92,15 +92,10 @@ fn each<R: sutler_store::Record>(
     mut f: impl FnMut(&R),
 ) -> Result<(), sutler_store::Error> {
     let filter = Filter::<R>::new().is(Field::Customer, id.0.as_bytes());
-    let mut page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
-    loop {
-        let found = snapshot.page(&filter, &page)?;
-        found.items.iter().for_each(&mut f);
-        if found.next.is_none() {
-            return Ok(());
-        }
-        page.cursor = found.next;
+    for record in snapshot.records(filter) {
+        f(&record?);
     }
+    Ok(())
 }
 
 /// Whether `more` fits beside `held`.

@@ -5,7 +5,7 @@
 
 use sutler_model::{Cause, Disk, DiskId, Evidence, Interval, Server, ServerId, ServerState, Timestamp};
 use sutler_rating::meters::{self, Turn};
-use sutler_store::{ChangeSet, Field, Filter, Order, PageRequest, Snapshot};
+use sutler_store::{ChangeSet, Field, Filter, Snapshot};
 
 /// A server, its disks and its open intervals, as of one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,9 +18,6 @@ pub struct Family {
     pub open: Vec<Interval>,
 }
 
-/// Disks of one server and meters of one resource are few; one page holds them all.
-const ALL: PageRequest = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
-
 impl Family {
     /// Reads the family of a server.
     ///
@@ -30,9 +27,9 @@ impl Family {
         let server = snapshot.get::<Server>(id)?;
         let of = |resource: uuid::Uuid| {
             let filter = Filter::<Interval>::new().is(Field::Subject, resource.as_bytes()).is(Field::Pending, b"1");
-            snapshot.page(&filter, &ALL).map(|page| page.items)
+            snapshot.all(filter)
         };
-        let mut disks = snapshot.page(&Filter::<Disk>::new().is(Field::Subject, id.0.as_bytes()), &ALL)?.items;
+        let mut disks = snapshot.all(Filter::<Disk>::new().is(Field::Subject, id.0.as_bytes()))?;
         disks.sort_by_key(|disk| disk.index);
         let mut open = of(id.into())?;
         for disk in &disks {

@@ -13,7 +13,7 @@ use sutler_model::{
     Plan, Tax, Timestamp, time::DAY_MS,
 };
 use sutler_rating::{Bill, Period, meters};
-use sutler_store::{ChangeSet, Field, Filter, Order, PageRequest, Snapshot, interval_prefix};
+use sutler_store::{ChangeSet, Field, Filter, Snapshot, interval_prefix};
 use uuid::Uuid;
 
 /// A period can be closed this long after its end, milliseconds: changes that were decided before the end are
@@ -166,16 +166,7 @@ pub(crate) fn intervals(s: &Snapshot, id: CustomerId, period: Period) -> Result<
 
 fn open_intervals(s: &Snapshot, id: CustomerId) -> Result<Vec<Interval>, sutler_store::Error> {
     let filter = Filter::<Interval>::new().is(Field::Customer, id.0.as_bytes()).is(Field::Pending, b"1");
-    let mut page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
-    let mut open = Vec::new();
-    loop {
-        let found = s.page(&filter, &page)?;
-        open.extend(found.items);
-        if found.next.is_none() {
-            return Ok(open);
-        }
-        page.cursor = found.next;
-    }
+    s.all(filter)
 }
 
 /// The invoice of a period, without a number.

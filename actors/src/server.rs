@@ -23,7 +23,7 @@ use sutler_model::{
     BillingEntityId, Cause, Customer, CustomerId, CustomerStatus, Evidence, Job, JobId, JobInput, JobState, Noun,
     Server, ServerId, ServerState, StepState, Timestamp, Wanted,
 };
-use sutler_store::{ChangeSet, Field, Filter, Order, PageRequest};
+use sutler_store::{ChangeSet, Field, Filter};
 use uuid::Uuid;
 
 /// A crash counts against [`crate::Settings::crash_restarts_max`] for this long, milliseconds.
@@ -84,11 +84,10 @@ impl Entity for ServerActor {
             .store
             .read(move |s| {
                 let filter = Filter::<Job>::new().is(Field::Subject, id.as_bytes()).is(Field::Pending, b"1");
-                s.page(&filter, &PageRequest { cursor: None, limit: 1000, order: Order::Ascending })
+                s.records(filter).map(|job| Ok(job?.id)).collect()
             })
-            .await
-            .map_err(LoadError::unavailable)?;
-        let queue: VecDeque<JobId> = unfinished.items.iter().map(|job| job.id).collect();
+            .await;
+        let queue: VecDeque<JobId> = unfinished.map_err(LoadError::unavailable)?;
         // A server whose last job just deleted it has no record and needs no actor.
         if queue.is_empty() && env.core.store.index().version(Noun::Server, id).is_none() {
             return Ok(None);

@@ -10,7 +10,7 @@ use sutler_model::{
     Boot, Cause, Customer, CustomerId, Disk, Image, ImageId, ImageState, Interval, Job, JobId, NewServer, Permission,
     Plan, Quota, Role, Scope, Server, ServerId, Timestamp,
 };
-use sutler_store::{ChangeSet, Filter, Options, Order, PageRequest, Record, Store};
+use sutler_store::{ChangeSet, Filter, Options, Record, Store};
 use tempfile::TempDir;
 
 /// Longer than any state takes to be reached, also on a busy machine.
@@ -178,8 +178,7 @@ impl Bench {
 
 /// Every record of a noun.
 pub(crate) async fn all<R: Record>(system: &System) -> Vec<R> {
-    let page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
-    system.store().read(move |s| s.page(&Filter::new(), &page)).await.expect("the records are read").items
+    system.store().read(|s| s.all(Filter::new())).await.expect("the records are read")
 }
 
 /// A caller of the provider's entity.

@@ -14,7 +14,7 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge,
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use std::{sync::Arc, time::Duration};
 use sutler_model::{JobState, Kvm, Node, Noun, Permission, ServerState};
-use sutler_store::{Field, Filter, Order, PageRequest, Store};
+use sutler_store::{Field, Filter, Store};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// Half a millisecond to ten seconds: from an in-memory page to a slow driver.
@@ -121,8 +121,7 @@ async fn states(store: &Store) -> Result<(), Problem> {
         gauge!("sutler_jobs_unfinished", "state" => state.name()).set(count as f64);
     }
     gauge!("sutler_trigger_runs_pending").set(index.count(Noun::ScriptRun, Field::Pending, b"1") as f64);
-    let page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
-    let nodes = store.read(move |s| s.page::<Node>(&Filter::new(), &page)).await?.items;
+    let nodes = store.read(|s| s.all(Filter::<Node>::new())).await?;
     for node in nodes {
         let guests = index.count(Noun::Server, Field::Node, node.id.0.as_bytes());
         let up = node.state != sutler_model::NodeState::Unresponsive;

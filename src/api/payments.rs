@@ -25,7 +25,7 @@ use sutler_model::{
     BillingEntityId, CustomerId, Noun, PaymentFunction, PaymentInstance, PaymentInstanceId, PaymentMethod,
     PaymentMethodId, PaymentSetup, Permission, ScriptId, Timestamp, Transaction, ValueDef,
 };
-use sutler_store::{Field, Filter, Order, PageRequest, Store};
+use sutler_store::{Field, Filter, Order, Store};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -455,8 +455,7 @@ async fn registration(api: &Api, id: PaymentInstanceId) -> Result<Option<Transac
     let filter = Filter::<Transaction>::new()
         .is(Field::Subject, key(id))
         .when(|transaction| transaction.function == PaymentFunction::RegisterPaymentInstance);
-    let first = PageRequest { cursor: None, limit: 1, order: Order::Ascending };
-    Ok(api.store().read(move |snapshot| Ok(snapshot.page(&filter, &first)?.items.pop())).await?)
+    Ok(api.store().read(move |snapshot| snapshot.first(filter, Order::Ascending)).await?)
 }
 
 /// Show something that a customer pays with.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 use sutler_actors::Caller;
 use sutler_model::{Entry, Noun, Permission, Point, ScriptId, ScriptRevision, Signature, Timestamp, UserId};
-use sutler_store::{Field, Filter, Order, PageRequest};
+use sutler_store::{Field, Filter, Order};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -106,9 +106,8 @@ async fn find(api: &Api, caller: &Caller, id: ScriptId, number: u32) -> Result<S
     caller.must(Permission::ScriptsRead)?;
     find_script(api, caller, id).await?;
     let filter = of(id).when(move |revision| revision.number == number);
-    let page = PageRequest { cursor: None, limit: 1, order: Order::Descending };
-    let found = api.store().read(move |s| s.page(&filter, &page)).await?;
-    found.items.into_iter().next().ok_or_else(|| Problem::not_found(Noun::ScriptRevision, number))
+    let found = api.store().read(move |s| s.first(filter, Order::Descending)).await?;
+    found.ok_or_else(|| Problem::not_found(Noun::ScriptRevision, number))
 }
 
 /// List the revisions of a trigger.

@@ -17,7 +17,7 @@ use sutler_model::{
     PointKind, ScriptId, Server, Timestamp, money::ONE, point::fill, time::month_ms,
 };
 use sutler_rating::Period;
-use sutler_store::{Field, Filter, Order, PageRequest, Record, Snapshot};
+use sutler_store::{Field, Filter, Record, Snapshot};
 use uuid::Uuid;
 
 /// Billing methods of one customer that run at the same time.
@@ -285,14 +285,5 @@ fn named<R: Record>(
     read: fn(&R) -> (Uuid, String, Timestamp),
 ) -> Result<Named, sutler_store::Error> {
     let filter = Filter::<R>::new().is(Field::Customer, customer.0.as_bytes());
-    let mut page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
-    let mut all = Vec::new();
-    loop {
-        let found = s.page(&filter, &page)?;
-        all.extend(found.items.iter().map(read));
-        match found.next {
-            Some(next) => page.cursor = Some(next),
-            None => return Ok(all),
-        }
-    }
+    s.records(filter).map(|record| Ok(read(&record?))).collect()
 }

@@ -22,7 +22,7 @@ use sutler_model::{
     point::{Action, Execution, PluggablePoint, fill},
     validate,
 };
-use sutler_store::{ChangeSet, Field, Filter, Order, PageRequest};
+use sutler_store::{ChangeSet, Field, Filter};
 use uuid::Uuid;
 
 /// Most pluggable resources of one customer, or of a seller's own.
@@ -264,16 +264,7 @@ impl System {
     pub(crate) async fn resume_pluggables(&self) -> Result<(), Error> {
         let read = self.store().read(|snapshot| {
             let filter = Filter::<PluggableResource>::new().is(Field::Pending, b"1");
-            let mut page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
-            let mut all = Vec::new();
-            loop {
-                let found = snapshot.page(&filter, &page)?;
-                all.extend(found.items);
-                match found.next {
-                    Some(next) => page.cursor = Some(next),
-                    None => return Ok(all),
-                }
-            }
+            snapshot.all(filter)
         });
         for resource in read.await? {
             let system = self.clone();

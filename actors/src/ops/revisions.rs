@@ -6,7 +6,7 @@
 use crate::{Caller, Error, System};
 use sutler_lua::Registration;
 use sutler_model::{Noun, Permission, Scope, Script, ScriptId, ScriptRevision, Signature};
-use sutler_store::{ChangeSet, Field, Filter, Order, PageRequest};
+use sutler_store::{ChangeSet, Field, Filter};
 
 impl System {
     /// Vouches for a text. Where signatures are required and it is the newest one, it takes effect.
@@ -133,16 +133,7 @@ impl System {
     pub(super) async fn revisions(&self, id: ScriptId) -> Result<Vec<ScriptRevision>, Error> {
         let read = self.store().read(move |snapshot| {
             let filter = Filter::<ScriptRevision>::new().is(Field::Script, id.0.as_bytes());
-            let mut page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
-            let mut revisions = Vec::new();
-            loop {
-                let found = snapshot.page(&filter, &page)?;
-                revisions.extend(found.items);
-                match found.next {
-                    Some(next) => page.cursor = Some(next),
-                    None => return Ok(revisions),
-                }
-            }
+            snapshot.all(filter)
         });
         Ok(read.await?)
     }

@@ -9,7 +9,7 @@ use sutler_model::{
     translation::{self, Translations},
     validate,
 };
-use sutler_store::{ChangeSet, Field, Filter, Order, PageRequest};
+use sutler_store::{ChangeSet, Field, Filter};
 use uuid::Uuid;
 
 /// Longest source. The largest published scripts have 100 KB.
@@ -265,16 +265,7 @@ impl System {
     async fn unfinished_runs(&self, id: ScriptId) -> Result<Vec<ScriptRun>, Error> {
         let read = self.store().read(move |snapshot| {
             let filter = Filter::<ScriptRun>::new().is(Field::Script, id.0.as_bytes()).is(Field::Pending, b"1");
-            let mut page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
-            let mut runs = Vec::new();
-            loop {
-                let found = snapshot.page(&filter, &page)?;
-                runs.extend(found.items);
-                match found.next {
-                    Some(next) => page.cursor = Some(next),
-                    None => return Ok(runs),
-                }
-            }
+            snapshot.all(filter)
         });
         Ok(read.await?)
     }

@@ -11,7 +11,7 @@ use sutler_model::{
     PaymentMethod, PaymentSetup, Permission, Transaction, TransactionId, TransactionState, TriggerType,
     payment::TEXT_BYTES,
 };
-use sutler_store::{ChangeSet, Field, Filter, Order, PageRequest};
+use sutler_store::{ChangeSet, Field, Filter, Order};
 
 /// Most values that a browser may come back with.
 const PARAMETERS_MAX: usize = 100;
@@ -110,8 +110,7 @@ impl System {
                     let filter = Filter::<PaymentInstance>::new()
                         .is(Field::Customer, customer.0.as_bytes())
                         .when(|instance| instance.is_default && instance.state == PaymentSetup::Ready);
-                    let page = PageRequest { cursor: None, limit: 1, order: Order::Ascending };
-                    Ok(snapshot.page(&filter, &page)?.items.pop())
+                    snapshot.first(filter, Order::Ascending)
                 });
                 return read.await?.ok_or_else(|| {
                     wrong("must be given, for the customer has not said what it pays with unless told otherwise")

@@ -8,7 +8,7 @@ use crate::{Caller, Error, System};
 use sutler_model::{
     Cause, FieldError, Noun, Permission, Role, Scope, Session, SessionId, TriggerType, User, UserId, validate,
 };
-use sutler_store::{ChangeSet, Field, Filter, Order, PageRequest};
+use sutler_store::{ChangeSet, Field, Filter};
 
 impl System {
     /// Creates a user of a customer, or staff of a seller, within the caller's reach.
@@ -205,9 +205,8 @@ impl System {
     }
 
     async fn of_user<R: sutler_store::Record>(&self, id: UserId) -> Result<Vec<R>, Error> {
-        let page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
         let filter = Filter::<R>::new().is(Field::User, id.0.as_bytes());
-        Ok(self.store().read(move |s| s.page(&filter, &page)).await?.items)
+        Ok(self.store().read(move |s| s.all(filter)).await?)
     }
 }
 

@@ -7,7 +7,7 @@ use sutler_model::{
     Nanos, PaymentFunction as Function, PaymentInstance, PaymentMethod, PaymentSetup, Transaction,
     TransactionState as State, ValueDef,
 };
-use sutler_store::{ChangeSet, Error as StoreError, Field, Filter, Order, PageRequest, Snapshot};
+use sutler_store::{ChangeSet, Error as StoreError, Field, Filter, Snapshot};
 
 impl System {
     /// Records how a step of a transaction ended. `values` are what the provider set, of those that `forms` has.
@@ -182,8 +182,7 @@ pub(crate) fn of_customer(snapshot: &Snapshot, but: &PaymentInstance) -> Result<
     let filter = Filter::<PaymentInstance>::new()
         .is(Field::Customer, but.customer_id.0.as_bytes())
         .when(move |other| other.id != id);
-    let page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
-    Ok(snapshot.page(&filter, &page)?.items)
+    snapshot.all(filter)
 }
 
 /// Those of the values that may be shown: the ones that a form has, but secrets.

@@ -28,7 +28,7 @@ use std::{
 use sutler_model::{
     BillingEntity, Cause, PaymentMethod, Transaction, TransactionId, TransactionState, payment::TEXT_BYTES,
 };
-use sutler_store::{ChangeSet, Error as StoreError, Field, Filter, Order, PageRequest};
+use sutler_store::{ChangeSet, Error as StoreError, Field, Filter};
 use tokio::task::JoinSet;
 use verdict::{Verdict, verdict};
 
@@ -66,16 +66,7 @@ impl System {
     pub(crate) async fn resume_payments(&self) -> Result<(), Error> {
         let read = self.store().read(|snapshot| {
             let due = Filter::<Transaction>::new().is(Field::Pending, b"1").when(|transaction| !transaction.unclear);
-            let mut page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
-            let mut ids = Vec::new();
-            loop {
-                let found = snapshot.page(&due, &page)?;
-                ids.extend(found.items.iter().map(|transaction| transaction.id));
-                match found.next {
-                    Some(next) => page.cursor = Some(next),
-                    None => return Ok(ids),
-                }
-            }
+            snapshot.records(due).map(|transaction| Ok(transaction?.id)).collect::<Result<Vec<_>, _>>()
         });
         for id in read.await? {
             self.drive(id);

@@ -63,7 +63,7 @@ use sutler_model::{
     BillingEntityId, Cause, CustomerId, JobId, Noun, RunId, Scope, Script, ScriptId, ScriptRun, Timestamp, TriggerType,
     translation::Translations,
 };
-use sutler_store::{Error as StoreError, Field, Filter, Order, PageRequest};
+use sutler_store::{Error as StoreError, Field, Filter};
 pub(crate) use table::Pointed;
 use table::{Armed, Hook, Table};
 use tally::Tally;
@@ -377,16 +377,7 @@ impl Scripts {
     async fn fill(&self) -> Result<(), Error> {
         let read = self.env.core.store.read(|snapshot| {
             let filter = Filter::<Script>::new().when(|script| script.enabled);
-            let mut page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
-            let mut scripts = Vec::new();
-            loop {
-                let found = snapshot.page(&filter, &page)?;
-                scripts.extend(found.items);
-                match found.next {
-                    Some(next) => page.cursor = Some(next),
-                    None => return Ok(scripts),
-                }
-            }
+            snapshot.all(filter)
         });
         let scripts = read.await?;
         let mut table = self.env.table.write().unwrap_or_else(PoisonError::into_inner);
@@ -399,16 +390,7 @@ impl Scripts {
     async fn with_unfinished_runs(&self) -> Result<HashSet<ScriptId>, Error> {
         let read = self.env.core.store.read(|snapshot| {
             let filter = Filter::<ScriptRun>::new().is(Field::Pending, b"1");
-            let mut page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
-            let mut scripts = HashSet::new();
-            loop {
-                let found = snapshot.page(&filter, &page)?;
-                scripts.extend(found.items.iter().map(|run| run.script_id));
-                match found.next {
-                    Some(next) => page.cursor = Some(next),
-                    None => return Ok(scripts),
-                }
-            }
+            snapshot.records(filter).map(|run| Ok(run?.script_id)).collect()
         });
         Ok(read.await?)
     }

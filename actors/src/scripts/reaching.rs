@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 use sutler_model::{Cause, RunId, RunState, ScriptRun};
-use sutler_store::{ChangeSet, Error as StoreError, Field, Filter, Order, PageRequest, Store};
+use sutler_store::{ChangeSet, Error as StoreError, Field, Filter, Store};
 
 /// PRE runs in progress, as they are in the store or would be.
 #[derive(Default)]
@@ -96,16 +96,7 @@ pub(super) async fn close(env: &Env, old: &ScriptRun, run: &mut ScriptRun) -> Re
 pub(super) async fn close_cut_off(env: &Env) -> Result<(), StoreError> {
     let read = env.core.store.read(|snapshot| {
         let running = Filter::<ScriptRun>::new().is(Field::Pending, b"1").when(|run| run.state == RunState::Running);
-        let mut page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
-        let mut runs = Vec::new();
-        loop {
-            let found = snapshot.page(&running, &page)?;
-            runs.extend(found.items);
-            match found.next {
-                Some(next) => page.cursor = Some(next),
-                None => return Ok(runs),
-            }
-        }
+        snapshot.all(running)
     });
     for old in read.await? {
         cut_off(env, &old, "the program ended while this ran; its request was not carried out").await?;

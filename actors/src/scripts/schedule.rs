@@ -24,7 +24,7 @@ use sutler_lua::{Input, Params};
 use sutler_model::{
     BillingEntity, Cause, Customer, Missed, RunId, Schedule, Scope, ScriptId, ScriptRun, Timestamp, time::DAY_MS,
 };
-use sutler_store::{Error as StoreError, Filter, Order, PageRequest};
+use sutler_store::{Error as StoreError, Filter, Order};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -182,8 +182,7 @@ async fn seller(env: &Env, owner: Scope) -> Result<String, StoreError> {
 /// The provider: the one billing entity with nobody above it, and the oldest.
 pub(super) fn root(snapshot: &sutler_store::Snapshot) -> Result<Option<sutler_model::BillingEntityId>, StoreError> {
     let filter = Filter::<BillingEntity>::new().when(|entity| entity.parent_id.is_none());
-    let page = snapshot.page(&filter, &PageRequest { cursor: None, limit: 1, order: Order::Ascending })?;
-    Ok(page.items.first().map(|entity| entity.id))
+    Ok(snapshot.first(filter, Order::Ascending)?.map(|entity| entity.id))
 }
 
 #[cfg(test)]

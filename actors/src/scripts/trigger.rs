@@ -31,7 +31,7 @@ use std::{
     time::{Duration, Instant},
 };
 use sutler_model::{Cause, FieldError, Noun, RunId, RunState, Script, ScriptId, ScriptRun, Timestamp, TriggerType};
-use sutler_store::{Field, Filter, Order, PageRequest};
+use sutler_store::{Field, Filter};
 use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
 
@@ -183,16 +183,7 @@ impl Entity for TriggerActor {
 async fn unfinished(env: &Env, id: ScriptId) -> Result<Vec<ScriptRun>, sutler_store::Error> {
     let found = env.core.store.read(move |snapshot| {
         let filter = Filter::<ScriptRun>::new().is(Field::Script, id.0.as_bytes()).is(Field::Pending, b"1");
-        let mut page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
-        let mut runs = Vec::new();
-        loop {
-            let found = snapshot.page(&filter, &page)?;
-            runs.extend(found.items);
-            match found.next {
-                Some(next) => page.cursor = Some(next),
-                None => return Ok(runs),
-            }
-        }
+        snapshot.all(filter)
     });
     let mut runs = found.await?;
     // A PRE run is its request's.

@@ -49,6 +49,7 @@ pub use filter::{Filter, Order, Page, PageRequest};
 pub use follower::{Follower, FollowerStatus};
 pub use index::Index;
 pub use nouns::{interval_key, interval_prefix, measurement_prefix};
+pub use page::Records;
 pub use rebuild::{Verified, rebuild, verify};
 pub use record::{Field, IndexKeys, Record};
 pub use shared::describe_metrics;

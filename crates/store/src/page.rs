@@ -33,6 +33,27 @@ const SELECTIVE: [Field; 11] = [
 ];
 
 impl Snapshot {
+    /// All records that fit, the oldest first, read a page at a time.
+    pub fn records<R: Record>(&self, filter: Filter<R>) -> Records<'_, R> {
+        Records::new(self, filter, PageRequest { cursor: None, limit: *LIMIT.end(), order: Order::Ascending })
+    }
+
+    /// The same at once, for those that are few enough.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn all<R: Record>(&self, filter: Filter<R>) -> Result<Vec<R>, Error> {
+        self.records(filter).collect()
+    }
+
+    /// The first record that fits, in an order.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn first<R: Record>(&self, filter: Filter<R>, order: Order) -> Result<Option<R>, Error> {
+        Records::new(self, filter, PageRequest { cursor: None, limit: 1, order }).next().transpose()
+    }
+
     /// A page of records. It may be short, even empty, with more behind its cursor, when few of very many match.
     ///
     /// # Errors
@@ -121,6 +142,46 @@ impl Snapshot {
             }
         }
         Ok(Source::Both(memory, History { rows: Rows::new(ranges, order), head: None, last: None }))
+    }
+}
+
+/// Records that fit a filter, one after the other.
+pub struct Records<'s, R: Record> {
+    snapshot: &'s Snapshot,
+    filter: Filter<R>,
+    page: PageRequest,
+    read: std::vec::IntoIter<R>,
+    ended: bool,
+}
+
+impl<'s, R: Record> Records<'s, R> {
+    fn new(snapshot: &'s Snapshot, filter: Filter<R>, page: PageRequest) -> Self {
+        Self { snapshot, filter, page, read: Vec::new().into_iter(), ended: false }
+    }
+}
+
+impl<R: Record> Iterator for Records<'_, R> {
+    type Item = Result<R, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(record) = self.read.next() {
+                return Some(Ok(record));
+            }
+            if self.ended {
+                return None;
+            }
+            match self.snapshot.page(&self.filter, &self.page) {
+                Ok(found) => {
+                    self.ended = found.next.is_none();
+                    (self.read, self.page.cursor) = (found.items.into_iter(), found.next);
+                }
+                Err(error) => {
+                    self.ended = true;
+                    return Some(Err(error));
+                }
+            }
+        }
     }
 }
 

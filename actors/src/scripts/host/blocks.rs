@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use sutler_lua::{Bean, HostError};
 use sutler_model::{Customer, Entry, Noun, Scope, Script, ScriptId};
-use sutler_store::{Error as StoreError, Filter, Order, PageRequest, Snapshot};
+use sutler_store::{Error as StoreError, Filter, Snapshot};
 use uuid::Uuid;
 
 /// `createFDLCodeBlock(FDLCodeBlock, when)`: a script of the caller's own, named as the bean or its header says.
@@ -59,25 +59,19 @@ fn source(skeleton: &Skeleton<'_>) -> Result<Option<String>, HostError> {
 
 /// The code blocks (or with `methods` what they register) of all owners within a scope.
 pub(super) fn list(snapshot: &Snapshot, tree: &Tree, scope: Scope, methods: bool) -> Result<Vec<Bean>, StoreError> {
-    let mut page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
     let mut beans = Vec::new();
-    loop {
-        let found = snapshot.page(&Filter::<Script>::new(), &page)?;
-        for script in &found.items {
-            if !owned_within(snapshot, tree, scope, script.owner)? {
-                continue;
-            }
-            if methods {
-                beans.extend(script.entries.iter().map(|entry| method(script, entry)));
-            } else {
-                beans.push(bean(script));
-            }
+    for script in snapshot.records(Filter::<Script>::new()) {
+        let script = script?;
+        if !owned_within(snapshot, tree, scope, script.owner)? {
+            continue;
         }
-        match found.next {
-            Some(next) => page.cursor = Some(next),
-            None => return Ok(beans),
+        if methods {
+            beans.extend(script.entries.iter().map(|entry| method(&script, entry)));
+        } else {
+            beans.push(bean(&script));
         }
     }
+    Ok(beans)
 }
 
 /// The code block with an id, within a scope.

@@ -15,7 +15,7 @@ use sutler_lua::{Bean, HostError};
 use sutler_model::{
     BillingEntity, BillingEntityId, Customer, CustomerId, CustomerStatus, Noun, Plan, PlanId, Quota, Timestamp, User,
 };
-use sutler_store::{Field, Filter, Order, PageRequest};
+use sutler_store::{Field, Filter, Order};
 
 /// `createCustomer(Customer, when)`: of the script's seller and its first plan, unless the bean says otherwise.
 pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
@@ -86,8 +86,7 @@ pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
 async fn first_plan(ask: &Ask<'_>, seller: BillingEntityId) -> Result<PlanId, HostError> {
     let read = ask.platform.store.read(move |snapshot| {
         let filter = Filter::<Plan>::new().is(Field::BillingEntity, seller.0.as_bytes());
-        let page = PageRequest { cursor: None, limit: 1, order: Order::Ascending };
-        Ok(snapshot.page(&filter, &page)?.items.pop())
+        snapshot.first(filter, Order::Ascending)
     });
     let plan = read.await.map_err(failed)?;
     plan.map(|plan| plan.id).ok_or_else(|| invalid("productOfferUUID", "must be set: the seller has no price plan"))
@@ -247,7 +246,7 @@ pub(super) async fn email(ask: &Ask<'_>) -> Result<Value, HostError> {
 async fn users_of(ask: &Ask<'_>, customer: CustomerId) -> Result<Vec<User>, HostError> {
     let read = ask.platform.store.read(move |snapshot| {
         let filter = Filter::<User>::new().is(Field::Customer, customer.0.as_bytes());
-        Ok(snapshot.page(&filter, &PageRequest { cursor: None, limit: 1000, order: Order::Ascending })?.items)
+        snapshot.all(filter)
     });
     read.await.map_err(failed)
 }

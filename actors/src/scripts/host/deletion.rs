@@ -10,7 +10,7 @@ use sutler_model::{
     BlobId, Cause, Customer, CustomerId, CustomerStatus, ImageId, ImageState, Job, JobInput, Noun, PaymentInstanceId,
     PaymentMethodId, ScriptId, ScriptRun, ServerId, User, UserId,
 };
-use sutler_store::{Error as StoreError, Field, Filter, Op, Order, PageRequest};
+use sutler_store::{Error as StoreError, Field, Filter, Op, Order};
 use uuid::Uuid;
 
 /// How far back a run without an event of its own is looked for, and any run at most, in entries of the feed.
@@ -91,8 +91,7 @@ async fn deleted_by(ask: &Ask<'_>, id: Uuid) -> Result<Option<Job>, HostError> {
         let filter = Filter::<Job>::new()
             .is(Field::Subject, id.as_bytes())
             .when(|job| matches!(job.input, JobInput::DeleteServer { .. }));
-        let page = PageRequest { cursor: None, limit: 1, order: Order::Descending };
-        let Some(job) = snapshot.page(&filter, &page)?.items.pop() else { return Ok(None) };
+        let Some(job) = snapshot.first(filter, Order::Descending)? else { return Ok(None) };
         Ok(sees(snapshot, &tree, scope, &job)?.then_some(job))
     });
     read.await.map_err(failed)

@@ -12,7 +12,7 @@ use sutler_model::{
     BillingEntity, Blob, Customer, Disk, Image, Invoice, Job, JobState, Noun, PaymentInstance, PaymentMethod,
     PluggableResource, Scope, Server, ServerState, Transaction, User,
 };
-use sutler_store::{Error as StoreError, Field, Filter, Order, PageRequest, Snapshot, Store};
+use sutler_store::{Error as StoreError, Field, Filter, Snapshot, Store};
 use uuid::Uuid;
 
 /// Most beans one list answers: what a script's memory limit holds anyway.
@@ -137,20 +137,16 @@ impl Search<'_> {
             }
             return Ok(());
         }
-        let filter = self.filter::<R>();
-        let mut page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
-        loop {
-            let found = self.snapshot.page(&filter, &page)?;
-            for record in &found.items {
-                if sees(self.snapshot, self.tree, self.scope, record)? {
-                    beans.push(maker.bean(record)?);
-                }
+        for record in self.snapshot.records(self.filter::<R>()) {
+            let record = record?;
+            if sees(self.snapshot, self.tree, self.scope, &record)? {
+                beans.push(maker.bean(&record)?);
             }
-            match found.next {
-                Some(next) if beans.len() <= BEANS_MAX => page.cursor = Some(next),
-                _ => return Ok(()),
+            if beans.len() > BEANS_MAX {
+                break;
             }
         }
+        Ok(())
     }
 
     fn values(&self, field: &str) -> Option<&[String]> {

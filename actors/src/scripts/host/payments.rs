@@ -28,7 +28,7 @@ use sutler_model::{
     BillingEntityId, CustomerId, InvoiceId, Noun, PaymentFunction, PaymentInstanceId, PaymentMethodId, PointKind,
     Scope, Script, Transaction, TransactionId, TransactionState,
 };
-use sutler_store::{Error as StoreError, Filter, Order, PageRequest, Snapshot};
+use sutler_store::{Error as StoreError, Filter, Snapshot};
 use uuid::Uuid;
 
 /// `payInvoice(invoice UUID, payment method instance UUID, allow interactive, return URL, when)`.
@@ -271,32 +271,26 @@ pub(super) fn providers(snapshot: &Snapshot, tree: &Tree, scope: Scope) -> Resul
             }
     };
     let filter = Filter::<Script>::new().when(usable);
-    let mut page = PageRequest { cursor: None, limit: 1000, order: Order::Ascending };
     let mut beans = Vec::new();
-    loop {
-        let found = snapshot.page(&filter, &page)?;
-        for script in &found.items {
-            for point in &script.points {
-                let PointKind::PaymentProvider(provider) = &point.kind else { continue };
-                beans.push(
-                    Bean::new("PaymentProvider")
-                        .with("resourceUUID", provider_id(script.id.into(), &point.reference).to_string())
-                        .with("resourceName", point.name.as_str())
-                        .with("resourceType", "PAYMENT_PROVIDER")
-                        .with("resourceState", "ACTIVE")
-                        .with("resourceCreateDate", script.created_at.0)
-                        .with("description", point.description.as_str())
-                        .with("fdlName", script.name.as_str())
-                        .with("fdlPaymentRef", point.reference.as_str())
-                        .with("fdlUUID", script.id.to_string())
-                        .with("pmConfigurableList", forms(&provider.method_values))
-                        .with("pmiConfigurableList", forms(&provider.instance_values)),
-                );
-            }
-        }
-        match found.next {
-            Some(next) => page.cursor = Some(next),
-            None => return Ok(beans),
+    for script in snapshot.records(filter) {
+        let script = script?;
+        for point in &script.points {
+            let PointKind::PaymentProvider(provider) = &point.kind else { continue };
+            beans.push(
+                Bean::new("PaymentProvider")
+                    .with("resourceUUID", provider_id(script.id.into(), &point.reference).to_string())
+                    .with("resourceName", point.name.as_str())
+                    .with("resourceType", "PAYMENT_PROVIDER")
+                    .with("resourceState", "ACTIVE")
+                    .with("resourceCreateDate", script.created_at.0)
+                    .with("description", point.description.as_str())
+                    .with("fdlName", script.name.as_str())
+                    .with("fdlPaymentRef", point.reference.as_str())
+                    .with("fdlUUID", script.id.to_string())
+                    .with("pmConfigurableList", forms(&provider.method_values))
+                    .with("pmiConfigurableList", forms(&provider.instance_values)),
+            );
         }
     }
+    Ok(beans)
 }

@@ -5,7 +5,7 @@ use crate::scripts::beans::Beans;
 use serde_json::Value;
 use sutler_lua::{HostError, Who};
 use sutler_model::{Job, JobId, Noun, Scope, TransactionId};
-use sutler_store::{Error as StoreError, Field, Filter, Order, PageRequest};
+use sutler_store::{Error as StoreError, Field, Filter};
 
 /// `waitForJob(job UUID, noWaitForChildren)`: the job in its final state.
 ///
@@ -94,8 +94,7 @@ async fn refuse_behind(platform: &Platform, who: &Who, job: &Job) -> Result<(), 
 async fn children(platform: &Platform, id: JobId) -> Result<Vec<JobId>, HostError> {
     let read = platform.store.read(move |snapshot| -> Result<Vec<JobId>, StoreError> {
         let filter = Filter::<Job>::new().is(Field::Parent, id.0.as_bytes());
-        let page = snapshot.page(&filter, &PageRequest { cursor: None, limit: 1000, order: Order::Ascending })?;
-        Ok(page.items.iter().map(|job| job.id).collect())
+        snapshot.records(filter).map(|job| Ok(job?.id)).collect()
     });
     read.await.map_err(failed)
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use sutler_model::{DataSpace, Datum, Noun, ScriptId, Timestamp};
-use sutler_store::{Field, Filter, Order, PageRequest};
+use sutler_store::{Field, Filter};
 
 /// What a script's log says once its runs are over.
 async fn logs(bench: &Bench, count: usize) -> Vec<String> {
@@ -12,8 +12,7 @@ async fn logs(bench: &Bench, count: usize) -> Vec<String> {
 
 async fn data(bench: &Bench, script: ScriptId) -> Vec<Datum> {
     let filter = Filter::<Datum>::new().is(Field::Script, script.0.as_bytes());
-    let page = PageRequest { cursor: None, limit: 1_000, order: Order::Ascending };
-    bench.system.store().read(move |snapshot| snapshot.page(&filter, &page)).await.expect("read").items
+    bench.system.store().read(move |snapshot| snapshot.all(filter)).await.expect("read")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -222,6 +222,33 @@ fn pages_follow_one_another_in_both_orders_with_and_without_an_index() {
 }
 
 #[test]
+fn all_records_are_read_and_the_first_that_fits_is_found_behind_very_many_that_do_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    // More than a page holds, and more than are looked at for one page.
+    const MANY: u128 = 21_000;
+    let mut changes = set();
+    for n in 1..=MANY {
+        changes.create(&mut bare_server(Uuid::from_u128(n), &format!("web-{n}"), 7));
+    }
+    run(store.commit(changes)).unwrap();
+    run(store.read(|s| {
+        let named = |name: String| Filter::<Server>::new().when(move |server| server.name == name);
+        let ids: Vec<u128> = s.all(Filter::<Server>::new())?.iter().map(|server| server.id.0.as_u128()).collect();
+        assert!(ids.into_iter().eq(1..=MANY));
+        for (order, last) in [(Order::Ascending, MANY), (Order::Descending, 1)] {
+            let found = s.first(named(format!("web-{last}")), order)?;
+            assert_eq!(found.map(|server| server.id.0.as_u128()), Some(last));
+        }
+        assert!(s.first(named("none".into()), Order::Ascending)?.is_none());
+        assert_eq!(s.records(Filter::<Server>::new()).take(3).count(), 3);
+        Ok(())
+    }))
+    .unwrap();
+    run(store.close());
+}
+
+#[test]
 fn a_cursor_of_another_listing_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
