@@ -1,7 +1,7 @@
 //! The one `actix` actor there is: it hosts an entity, gives it its turns, and survives nothing it does not have to.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::VecDeque,
     future::Future,
     mem,
@@ -57,18 +57,12 @@ impl<E: Entity> Ctx<E> {
         work: impl Future<Output = T> + 'static,
         done: impl FnOnce(&mut E, T, &Ctx<E>) + 'static,
     ) {
-        let ticket = Ticket::new(&self.life);
-        // Its own task, since actix polls an actor's futures only between turns.
-        let work = AbortOnDrop(actix::spawn(guard::wrap(work)));
-        let adopted = actix::fut::wrap_future::<_, Host<E>>(work).map(|ended, host, actix| match ended {
-            Some(Ok(result)) => {
-                let act = move |entity: &mut E, ctx: &Ctx<E>| done(entity, result, ctx);
-                host.step_when_free(Due { act: Box::new(act), ticket }, actix);
+        let done = Cell::new(Some(done));
+        self.spawn_all([work], move |entity, results, ctx| {
+            if let (Some(done), Some(result)) = (done.take(), results.into_iter().next()) {
+                done(entity, result, ctx);
             }
-            Some(Err(panic)) => host.crash(panic, actix),
-            None => {}
         });
-        self.begun.borrow_mut().push(adopted.boxed_local());
     }
 }
 
@@ -90,6 +84,7 @@ impl<E: Entity> Ctx<E> {
                 }
             }
         };
+        // Its own task, since actix polls an actor's futures only between turns.
         let task = AbortOnDrop(actix::spawn(guard::wrap(work)));
         let ended = stream::unfold((ended, Some(task)), |(mut ended, mut task)| async {
             let item = match ended.recv().await {
