@@ -13,6 +13,7 @@ mod operator;
 mod payments;
 mod pluggable;
 mod providers;
+mod race;
 mod reach;
 mod rehearsals;
 mod reports;

@@ -16,9 +16,6 @@ use sutler_model::{
 use sutler_store::{ChangeSet, Record};
 use uuid::Uuid;
 
-/// Tries of a change whose record others change at the same time.
-const LOST_RACES_MAX: u32 = 20;
-
 /// What a configuration provider shows on a record.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProviderForm {
@@ -178,30 +175,26 @@ impl System {
         provider_type: &str,
         given: &BTreeMap<String, String>,
     ) -> Result<ProviderForm, Error> {
-        let mut lost = 0;
-        loop {
-            let old: R = self.provided(caller, id, 1).await?;
-            let place = self.place(&old).await?;
-            let (pointed, provider) = self.provider(&place, provider_type)?;
-            let definitions = definitions(provider_config(&provider, &place));
-            let empty = BTreeMap::new();
-            let before = place.values.get(&provider.provider_type).unwrap_or(&empty);
-            let filled = fill(&definitions, before, given, "values").map_err(Error::Invalid)?;
-            self.resources_there(caller, &definitions, given, "values").await?;
-            let mut new = old.clone();
-            new.settings().insert(provider.provider_type.clone(), filled);
-            let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
-            let mut set = ChangeSet::new(caller.cause.clone());
-            set.update(&old, &mut new);
-            match self.store().commit(set).await {
-                Ok(_) => {
-                    let place = self.place(&new).await?;
-                    return Ok(form(caller, &place, &pointed, &provider));
-                }
-                Err(sutler_store::Error::Conflict { .. }) if lost < LOST_RACES_MAX => lost += 1,
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let (new, pointed, provider, _decided) = self
+            .decided(None, async || {
+                let old: R = self.provided(caller, id, 1).await?;
+                let place = self.place(&old).await?;
+                let (pointed, provider) = self.provider(&place, provider_type)?;
+                let definitions = definitions(provider_config(&provider, &place));
+                let empty = BTreeMap::new();
+                let before = place.values.get(&provider.provider_type).unwrap_or(&empty);
+                let filled = fill(&definitions, before, given, "values").map_err(Error::Invalid)?;
+                self.resources_there(caller, &definitions, given, "values").await?;
+                let mut new = old.clone();
+                new.settings().insert(provider.provider_type.clone(), filled);
+                let decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
+                let mut set = ChangeSet::new(caller.cause.clone());
+                set.update(&old, &mut new);
+                Ok((set, (new, pointed, provider, decided)))
+            })
+            .await?;
+        let place = self.place(&new).await?;
+        Ok(form(caller, &place, &pointed, &provider))
     }
 
     /// Has a provider do something with a record, and answers what it says.

@@ -214,46 +214,45 @@ impl System {
         patch: ServerPatch,
     ) -> Result<Server, Error> {
         caller.must(Permission::ServersWrite)?;
-        let mut lost = 0;
-        loop {
-            let old: Server = self.find(id).await?;
-            self.reach(caller, old.billing_entity_id, Some(old.customer_id), (Noun::Server, id.into())).await?;
-            unchanged(&old, if_match)?;
-            let mut new = old.clone();
-            if let Some(keys) = &patch.ssh_keys {
-                new.ssh_keys.clone_from(keys);
-            }
-            if let Some(data) = &patch.user_data {
-                new.user_data = (!data.is_empty()).then(|| data.clone());
-            }
-            if let Some(keys) = &patch.keys {
-                new.keys = merged_keys(caller, &old.keys, keys);
-            }
-            if let Some(values) = &patch.provider_values {
-                new.provider_values.clone_from(values);
-            }
-            let as_new = NewServer {
-                name: new.name.clone(),
-                cpu: new.cpu,
-                memory_mib: new.memory_mib,
-                disk_gib: *sutler_model::server::DISK_GIB.start(),
-                image_id: new.image_id,
-                start: false,
-                user_data: new.user_data.clone(),
-                ssh_keys: new.ssh_keys.clone(),
-                keys: new.keys.clone(),
-                provider_values: Default::default(),
-            };
-            valid(as_new.problems())?;
-            let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
-            let mut set = ChangeSet::new(caller.cause.clone());
-            set.update(&old, &mut new);
-            match self.store().commit(set).await {
-                Ok(_) => return Ok(new),
-                Err(sutler_store::Error::Conflict { .. }) if if_match.is_none() && lost < LOST_RACES_MAX => lost += 1,
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let patch = &patch;
+        let (new, _decided) = self
+            .decided(if_match, async || {
+                let old: Server = self.find(id).await?;
+                self.reach(caller, old.billing_entity_id, Some(old.customer_id), (Noun::Server, id.into())).await?;
+                unchanged(&old, if_match)?;
+                let mut new = old.clone();
+                if let Some(keys) = &patch.ssh_keys {
+                    new.ssh_keys.clone_from(keys);
+                }
+                if let Some(data) = &patch.user_data {
+                    new.user_data = (!data.is_empty()).then(|| data.clone());
+                }
+                if let Some(keys) = &patch.keys {
+                    new.keys = merged_keys(caller, &old.keys, keys);
+                }
+                if let Some(values) = &patch.provider_values {
+                    new.provider_values.clone_from(values);
+                }
+                let as_new = NewServer {
+                    name: new.name.clone(),
+                    cpu: new.cpu,
+                    memory_mib: new.memory_mib,
+                    disk_gib: *sutler_model::server::DISK_GIB.start(),
+                    image_id: new.image_id,
+                    start: false,
+                    user_data: new.user_data.clone(),
+                    ssh_keys: new.ssh_keys.clone(),
+                    keys: new.keys.clone(),
+                    provider_values: Default::default(),
+                };
+                valid(as_new.problems())?;
+                let decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
+                let mut set = ChangeSet::new(caller.cause.clone());
+                set.update(&old, &mut new);
+                Ok((set, (new, decided)))
+            })
+            .await?;
+        Ok(new)
     }
 
     /// Asks a job to stop and undo what it did. Takes hold between two steps.

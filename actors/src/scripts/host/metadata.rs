@@ -2,7 +2,7 @@
 
 use super::{
     ask::Ask,
-    failed, refusal,
+    refusal,
     skeleton::{Skeleton, invalid},
 };
 use crate::{
@@ -13,11 +13,8 @@ use crate::{
 use serde_json::{Map, Value};
 use sutler_lua::{HostError, xml_content};
 use sutler_model::{Customer, FieldError, Image, Noun, Permission, ResourceMetadata, Server};
-use sutler_store::{ChangeSet, Error as StoreError};
+use sutler_store::ChangeSet;
 use uuid::Uuid;
-
-/// Tries against others who change the same record.
-const TRIES: usize = 20;
 
 /// A record that keeps metadata.
 trait Keeper: Described {
@@ -53,35 +50,31 @@ pub(super) async fn update(ask: &Ask<'_>) -> Result<Value, HostError> {
 }
 
 async fn apply<R: Keeper>(ask: &Ask<'_>, id: Uuid, bean: &Map<String, Value>) -> Result<Value, HostError> {
-    let store = &ask.platform.store;
-    for _ in 0..TRIES {
+    let system = ask.platform.system()?;
+    let decide = async || {
         let (scope, tree) = (ask.caller.scope, ask.platform.tree.clone());
-        let read = store.read(move |snapshot| {
+        let read = system.store().read(move |snapshot| {
             let Some(record) = snapshot.get::<R>(id)? else { return Ok(None) };
             let owned = within(snapshot, &tree, scope, record.billing_entity(), record.customer())?;
             Ok(owned.then_some(record))
         });
-        let old = read.await.map_err(failed)?.ok_or_else(|| refusal(missing(R::NOUN, id)))?;
-        ask.caller.must(R::PERMISSION).map_err(refusal)?;
+        let old = read.await?.ok_or_else(|| missing(R::NOUN, id))?;
+        ask.caller.must(R::PERMISSION)?;
         let metadata = changed(old.metadata().cloned().unwrap_or_default(), bean)?;
+        let mut set = ChangeSet::new(ask.caller.cause.clone());
         if old.metadata().is_none_or(|old| *old != metadata) {
             let mut new = old.clone();
             *new.metadata_mut() = (!metadata.is_empty()).then(|| Box::new(metadata));
-            let mut set = ChangeSet::new(ask.caller.cause.clone());
             set.update(&old, &mut new);
-            match store.commit(set).await {
-                Ok(_) => {}
-                Err(StoreError::Conflict { .. }) => continue,
-                Err(error) => return Err(failed(error)),
-            }
         }
-        return Ok(Value::Bool(true));
-    }
-    Err(HostError::Failed("others keep changing this resource; try again".to_owned()))
+        Ok((set, ()))
+    };
+    system.decided(None, decide).await.map_err(refusal)?;
+    Ok(Value::Bool(true))
 }
 
 /// Metadata with the parts that a bean sets.
-fn changed(mut metadata: ResourceMetadata, bean: &Map<String, Value>) -> Result<ResourceMetadata, HostError> {
+fn changed(mut metadata: ResourceMetadata, bean: &Map<String, Value>) -> Result<ResourceMetadata, Error> {
     for (name, part) in [
         ("publicMetadata", &mut metadata.public),
         ("restrictedMetadata", &mut metadata.restricted),
@@ -90,7 +83,7 @@ fn changed(mut metadata: ResourceMetadata, bean: &Map<String, Value>) -> Result<
         match bean.get(name) {
             None | Some(Value::Null) => {}
             Some(Value::String(text)) => part.clone_from(text),
-            Some(_) => return Err(invalid(name, "must be a text")),
+            Some(_) => return Err(Error::Invalid(vec![FieldError::new(name, "must be a text")])),
         }
     }
     let mut problems = metadata.problems();
@@ -99,5 +92,5 @@ fn changed(mut metadata: ResourceMetadata, bean: &Map<String, Value>) -> Result<
         let wrong = |(name, text)| Some(FieldError::new(name, format!("is no XML: {}", xml_content(text).err()?)));
         problems.extend(metadata.parts().into_iter().filter_map(wrong));
     }
-    if problems.is_empty() { Ok(metadata) } else { Err(refusal(Error::Invalid(problems))) }
+    if problems.is_empty() { Ok(metadata) } else { Err(Error::Invalid(problems)) }
 }
