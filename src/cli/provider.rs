@@ -3,7 +3,7 @@
 use super::{
     client::Query,
     error::Error,
-    output::{Column, lines, note},
+    output::{Column, Format, harmless, lines, note},
     session::Session,
 };
 use reqwest::Method;
@@ -41,9 +41,8 @@ pub enum Provider {
         provider: String,
         /// The action
         action: String,
-        /// What the action asks for
-        #[arg(value_name = "KEY=VALUE", value_parser = pair)]
-        parameters: Vec<(String, String)>,
+        #[command(flatten)]
+        asked: Asked,
     },
     /// List what was measured of a resource
     Measurements {
@@ -63,9 +62,8 @@ pub enum Report {
         script: Uuid,
         /// Its function
         function: String,
-        /// What the report asks for
-        #[arg(value_name = "KEY=VALUE", value_parser = pair)]
-        values: Vec<(String, String)>,
+        #[command(flatten)]
+        asked: Asked,
     },
 }
 
@@ -80,10 +78,43 @@ pub enum Pluggable {
         resource: String,
         /// The action
         action: String,
-        /// What the action asks for
-        #[arg(value_name = "KEY=VALUE", value_parser = pair)]
-        parameters: Vec<(String, String)>,
+        #[command(flatten)]
+        asked: Asked,
     },
+}
+
+/// What an action or a report is asked with.
+#[derive(clap::Args, Debug)]
+pub struct Asked {
+    /// What it asks for
+    #[arg(value_name = "KEY=VALUE", value_parser = pair)]
+    values: Vec<(String, String)>,
+}
+
+impl Asked {
+    /// Sends it to a function below `path` under the name that the values have there, and prints what came back.
+    async fn send(self, session: &Session, path: &str, function: &str, name: &str) -> Result<(), Error> {
+        let path = format!("{path}/{}", word(function)?);
+        let request =
+            session.client.request(Method::POST, &path, &Query::new()).json(&json!({ name: map(self.values) }));
+        let answer = session.client.send(request).await?.body;
+        if session.format != Format::Table {
+            return session.format.record(&answer);
+        }
+        if answer["return_type"].is_null() {
+            let run = answer["run_id"].as_str().unwrap_or("");
+            note(&format!("it goes on; `sutler run show {run}` tells how it went"));
+            return Ok(());
+        }
+        match &answer["content"] {
+            Value::String(text) => lines(&format!("{}\n", harmless(text))),
+            Value::Null => {
+                note("done");
+                Ok(())
+            }
+            content => session.format.record(content),
+        }
+    }
 }
 
 const VALUES: &[Column] = &[
@@ -132,9 +163,9 @@ pub async fn provider(session: &Session, command: Provider) -> Result<(), Error>
             note(&format!("the settings of {provider} are set"));
             Ok(())
         }
-        Provider::Act { resource, provider, action, parameters } => {
-            let path = format!("resources/{resource}/providers/{}/actions/{}", word(&provider)?, word(&action)?);
-            act(session, &path, &json!({ "parameters": map(parameters) })).await
+        Provider::Act { resource, provider, action, asked } => {
+            let path = format!("resources/{resource}/providers/{}/actions", word(&provider)?);
+            asked.send(session, &path, &action, "parameters").await
         }
         Provider::Measurements { resource } => {
             let path = format!("resources/{resource}/measurements");
@@ -154,9 +185,8 @@ pub async fn report(session: &Session, command: Report) -> Result<(), Error> {
             let body = session.client.get("reports").await?;
             session.format.list(REPORTS, items(&body))
         }
-        Report::Make { script, function, values } => {
-            let path = format!("reports/{script}/{}", word(&function)?);
-            act(session, &path, &json!({ "values": map(values) })).await
+        Report::Make { script, function, asked } => {
+            asked.send(session, &format!("reports/{script}"), &function, "values").await
         }
     }
 }
@@ -167,35 +197,13 @@ pub async fn report(session: &Session, command: Report) -> Result<(), Error> {
 /// Those of the request.
 pub async fn pluggable(session: &Session, command: Pluggable, id: Option<String>) -> Result<(), Error> {
     match (command, id) {
-        (Pluggable::Act { action, parameters, .. }, Some(id)) => {
-            let path = format!("pluggable-resources/{id}/actions/{}", word(&action)?);
-            act(session, &path, &json!({ "parameters": map(parameters) })).await
+        (Pluggable::Act { action, asked, .. }, Some(id)) => {
+            asked.send(session, &format!("pluggable-resources/{id}/actions"), &action, "parameters").await
         }
         _ => {
             let body = session.client.get("pluggable-providers").await?;
             session.format.list(KINDS, items(&body))
         }
-    }
-}
-
-/// Sends what an action or a report is asked with, and prints what came back.
-async fn act(session: &Session, path: &str, body: &Value) -> Result<(), Error> {
-    let request = session.client.request(Method::POST, path, &Query::new()).json(body);
-    let answer = session.client.send(request).await?.body;
-    if session.format != super::output::Format::Table {
-        return session.format.record(&answer);
-    }
-    if answer["return_type"].is_null() {
-        note(&format!("it goes on; `sutler run show {}` tells how it went", answer["run_id"].as_str().unwrap_or("")));
-        return Ok(());
-    }
-    match &answer["content"] {
-        Value::String(text) => lines(&format!("{}\n", super::output::harmless(text))),
-        Value::Null => {
-            note("done");
-            Ok(())
-        }
-        content => session.format.record(content),
     }
 }
 
