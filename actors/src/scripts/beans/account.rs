@@ -1,8 +1,8 @@
 //! Users and billing entities.
 
-use super::{Described, Property, id};
+use super::{Described, Property, described, id};
 use serde_json::{Value, json};
-use sutler_model::{BillingEntity, BillingEntityId, CustomerId, ResourceKey, Role, Timestamp, User};
+use sutler_model::{BillingEntity, Role, User};
 
 impl Described for User {
     const KIND: &'static str = "User";
@@ -22,24 +22,12 @@ impl Described for User {
         PROPERTIES
     }
 
-    fn label(&self) -> String {
-        format!("{} {}", self.first_name, self.last_name).trim().to_owned()
-    }
-
-    fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
-
-    fn resource_state(&self) -> &'static str {
-        if self.locked { "LOCKED" } else { "ACTIVE" }
-    }
-
-    fn customer(&self) -> Option<CustomerId> {
-        self.customer_id
-    }
-
-    fn billing_entity(&self) -> BillingEntityId {
-        self.billing_entity_id
+    described! {
+        label: |u| format!("{} {}", u.first_name, u.last_name).trim().to_owned();
+        created_at: |u| u.created_at;
+        resource_state: |u| if u.locked { "LOCKED" } else { "ACTIVE" };
+        customer: |u| u.customer_id;
+        billing_entity: |u| u.billing_entity_id;
     }
 }
 
@@ -68,23 +56,11 @@ impl Described for BillingEntity {
         PROPERTIES
     }
 
-    fn label(&self) -> String {
-        self.name.clone()
-    }
-
-    fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
-
-    fn customer(&self) -> Option<CustomerId> {
-        None
-    }
-
-    fn billing_entity(&self) -> BillingEntityId {
-        self.id
-    }
-
-    fn keys(&self) -> &[ResourceKey] {
-        &self.keys
+    described! {
+        label: |b| b.name.clone();
+        created_at: |b| b.created_at;
+        customer: |_| None;
+        billing_entity: |b| b.id;
+        keys: |b| &b.keys;
     }
 }

@@ -1,10 +1,8 @@
 //! Customers.
 
-use super::{Described, Property, amount, id, set_keys, set_name, text, whole};
+use super::{Described, Property, amount, described, id, set_keys, set_name, text, whole};
 use serde_json::{Value, json};
-use sutler_model::{
-    BillingEntityId, Customer, CustomerId, CustomerStatus, Nanos, ResourceKey, ResourceMetadata, Scope, Timestamp, User,
-};
+use sutler_model::{Customer, CustomerStatus, Nanos, Scope, User};
 use sutler_store::Field;
 
 impl Described for Customer {
@@ -46,32 +44,14 @@ impl Described for Customer {
         PROPERTIES
     }
 
-    fn label(&self) -> String {
-        self.name.clone()
-    }
-
-    fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
-
-    fn resource_state(&self) -> &'static str {
-        if self.status == CustomerStatus::Closed { "DELETED" } else { "ACTIVE" }
-    }
-
-    fn customer(&self) -> Option<CustomerId> {
-        Some(self.id)
-    }
-
-    fn billing_entity(&self) -> BillingEntityId {
-        self.billing_entity_id
-    }
-
-    fn keys(&self) -> &[ResourceKey] {
-        &self.keys
-    }
-
-    fn metadata(&self) -> Option<&ResourceMetadata> {
-        self.metadata.as_deref()
+    described! {
+        label: |c| c.name.clone();
+        created_at: |c| c.created_at;
+        resource_state: |c| if c.status == CustomerStatus::Closed { "DELETED" } else { "ACTIVE" };
+        customer: |c| Some(c.id);
+        billing_entity: |c| c.billing_entity_id;
+        keys: |c| &c.keys;
+        metadata: |c| c.metadata.as_deref();
     }
 }
 

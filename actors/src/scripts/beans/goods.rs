@@ -1,10 +1,9 @@
 //! Disks, images and invoices.
 
-use super::{Beans, Described, Property, amount, id, payments::payment_of, whole};
+use super::{Beans, Described, Property, amount, described, id, payments::payment_of, whole};
 use serde_json::{Value, json};
 use sutler_model::{
-    BillingEntityId, Blob, CustomerId, Disk, DiskState, Image, ImageState, Invoice, InvoiceCharge, InvoiceLine, Nanos,
-    ResourceMetadata, Server, Timestamp, TransactionState,
+    Blob, Disk, DiskState, Image, ImageState, Invoice, InvoiceCharge, InvoiceLine, Nanos, Server, TransactionState,
 };
 use sutler_store::Error;
 
@@ -32,28 +31,16 @@ impl Described for Disk {
         PROPERTIES
     }
 
-    fn label(&self) -> String {
-        self.name.clone()
-    }
-
-    fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
-
-    fn resource_state(&self) -> &'static str {
-        match self.state {
+    described! {
+        label: |d| d.name.clone();
+        created_at: |d| d.created_at;
+        resource_state: |d| match d.state {
             DiskState::Creating => "CREATING",
             DiskState::Ready => "ACTIVE",
             DiskState::Deleting => "TO_BE_DELETED",
-        }
-    }
-
-    fn customer(&self) -> Option<CustomerId> {
-        Some(self.customer_id)
-    }
-
-    fn billing_entity(&self) -> BillingEntityId {
-        self.billing_entity_id
+        };
+        customer: |d| Some(d.customer_id);
+        billing_entity: |d| d.billing_entity_id;
     }
 }
 
@@ -71,31 +58,16 @@ impl Described for Image {
         PROPERTIES
     }
 
-    fn label(&self) -> String {
-        self.name.clone()
-    }
-
-    fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
-
-    fn resource_state(&self) -> &'static str {
-        match self.state {
+    described! {
+        label: |i| i.name.clone();
+        created_at: |i| i.created_at;
+        resource_state: |i| match i.state {
             ImageState::Ready => "ACTIVE",
             ImageState::Retired => "HIDDEN",
-        }
-    }
-
-    fn customer(&self) -> Option<CustomerId> {
-        self.customer_id
-    }
-
-    fn billing_entity(&self) -> BillingEntityId {
-        self.billing_entity_id
-    }
-
-    fn metadata(&self) -> Option<&ResourceMetadata> {
-        self.metadata.as_deref()
+        };
+        customer: |i| i.customer_id;
+        billing_entity: |i| i.billing_entity_id;
+        metadata: |i| i.metadata.as_deref();
     }
 }
 
@@ -112,20 +84,11 @@ impl Described for Blob {
         PROPERTIES
     }
 
-    fn label(&self) -> String {
-        self.name.clone()
-    }
-
-    fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
-
-    fn customer(&self) -> Option<CustomerId> {
-        self.customer_id
-    }
-
-    fn billing_entity(&self) -> BillingEntityId {
-        self.billing_entity_id
+    described! {
+        label: |b| b.name.clone();
+        created_at: |b| b.created_at;
+        customer: |b| b.customer_id;
+        billing_entity: |b| b.billing_entity_id;
     }
 }
 
@@ -161,20 +124,11 @@ impl Described for Invoice {
         PROPERTIES
     }
 
-    fn label(&self) -> String {
-        self.number.map_or_else(String::new, |number| number.to_string())
-    }
-
-    fn created_at(&self) -> Timestamp {
-        self.issued_at
-    }
-
-    fn customer(&self) -> Option<CustomerId> {
-        Some(self.customer_id)
-    }
-
-    fn billing_entity(&self) -> BillingEntityId {
-        self.billing_entity_id
+    described! {
+        label: |i| i.number.map_or_else(String::new, |number| number.to_string());
+        created_at: |i| i.issued_at;
+        customer: |i| Some(i.customer_id);
+        billing_entity: |i| i.billing_entity_id;
     }
 }
 

@@ -1,9 +1,9 @@
 //! Jobs.
 
-use super::{Described, Property, date, id};
+use super::{Described, Property, date, described, id};
 use crate::scripts::words::{job_status, job_type, resource_type};
 use serde_json::Value;
-use sutler_model::{BillingEntityId, CustomerId, Job, Timestamp, User};
+use sutler_model::{Job, User};
 
 impl Described for Job {
     const KIND: &'static str = "Job";
@@ -32,19 +32,10 @@ impl Described for Job {
         PROPERTIES
     }
 
-    fn label(&self) -> String {
-        job_type(&self.input).to_owned()
-    }
-
-    fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
-
-    fn customer(&self) -> Option<CustomerId> {
-        Some(self.customer_id)
-    }
-
-    fn billing_entity(&self) -> BillingEntityId {
-        self.billing_entity_id
+    described! {
+        label: |j| job_type(&j.input).to_owned();
+        created_at: |j| j.created_at;
+        customer: |j| Some(j.customer_id);
+        billing_entity: |j| j.billing_entity_id;
     }
 }

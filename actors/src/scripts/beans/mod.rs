@@ -83,6 +83,33 @@ pub(crate) trait Described: Record {
     }
 }
 
+/// The methods of [`Described`] that say something of a record, each as an expression of it.
+macro_rules! described {
+    ($($method:ident: |$record:tt| $value:expr;)*) => {$(described!(@$method $record $value);)*};
+    (@label $record:tt $value:expr) => {described!(@as (label: String) $record $value);};
+    (@created_at $record:tt $value:expr) => {
+        described!(@as (created_at: sutler_model::Timestamp) $record $value);
+    };
+    (@resource_state $record:tt $value:expr) => {described!(@as (resource_state: &'static str) $record $value);};
+    (@customer $record:tt $value:expr) => {
+        described!(@as (customer: Option<sutler_model::CustomerId>) $record $value);
+    };
+    (@billing_entity $record:tt $value:expr) => {
+        described!(@as (billing_entity: sutler_model::BillingEntityId) $record $value);
+    };
+    (@keys $record:tt $value:expr) => {described!(@as (keys: &[sutler_model::ResourceKey]) $record $value);};
+    (@metadata $record:tt $value:expr) => {
+        described!(@as (metadata: Option<&sutler_model::ResourceMetadata>) $record $value);
+    };
+    (@as ($method:ident: $type:ty) $record:tt $value:expr) => {
+        fn $method(&self) -> $type {
+            let $record = self;
+            $value
+        }
+    };
+}
+use described;
+
 /// With what a script asks for comes all that stands within it.
 pub(crate) const ALL: usize = 1000;
 /// With every event come only the first few, usually all, so that a customer of a thousand users does not make each of

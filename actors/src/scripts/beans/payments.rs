@@ -1,6 +1,6 @@
 //! How invoices are paid, what was bought, and what was charged.
 
-use super::{Described, Property, amount, id, text};
+use super::{Described, Property, amount, described, id, text};
 use serde_json::{Value, json};
 use sutler_lua::Bean;
 use sutler_model::{
@@ -76,24 +76,12 @@ impl Described for PaymentMethod {
         PROPERTIES
     }
 
-    fn label(&self) -> String {
-        self.name.clone()
-    }
-
-    fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
-
-    fn resource_state(&self) -> &'static str {
-        resource_state(self.state)
-    }
-
-    fn customer(&self) -> Option<CustomerId> {
-        None
-    }
-
-    fn billing_entity(&self) -> BillingEntityId {
-        self.billing_entity_id
+    described! {
+        label: |m| m.name.clone();
+        created_at: |m| m.created_at;
+        resource_state: |m| resource_state(m.state);
+        customer: |_| None;
+        billing_entity: |m| m.billing_entity_id;
     }
 }
 
@@ -117,24 +105,12 @@ impl Described for PaymentInstance {
         PROPERTIES
     }
 
-    fn label(&self) -> String {
-        self.name.clone()
-    }
-
-    fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
-
-    fn resource_state(&self) -> &'static str {
-        resource_state(self.state)
-    }
-
-    fn customer(&self) -> Option<CustomerId> {
-        Some(self.customer_id)
-    }
-
-    fn billing_entity(&self) -> BillingEntityId {
-        self.billing_entity_id
+    described! {
+        label: |i| i.name.clone();
+        created_at: |i| i.created_at;
+        resource_state: |i| resource_state(i.state);
+        customer: |i| Some(i.customer_id);
+        billing_entity: |i| i.billing_entity_id;
     }
 }
 
@@ -181,20 +157,11 @@ impl Described for Transaction {
         PROPERTIES
     }
 
-    fn label(&self) -> String {
-        self.function.word().to_owned()
-    }
-
-    fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
-
-    fn customer(&self) -> Option<CustomerId> {
-        self.customer_id
-    }
-
-    fn billing_entity(&self) -> BillingEntityId {
-        self.billing_entity_id
+    described! {
+        label: |t| t.function.word().to_owned();
+        created_at: |t| t.created_at;
+        customer: |t| t.customer_id;
+        billing_entity: |t| t.billing_entity_id;
     }
 }
 

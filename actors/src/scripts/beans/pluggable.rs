@@ -1,9 +1,9 @@
 //! Pluggable resources.
 
-use super::{Described, Property, id, set_keys, set_name, text};
+use super::{Described, Property, described, id, set_keys, set_name, text};
 use serde_json::{Value, json};
 use sutler_lua::Bean;
-use sutler_model::{BillingEntityId, CustomerId, PluggableResource, ResourceKey, Timestamp, pluggable::PluggableState};
+use sutler_model::{PluggableResource, pluggable::PluggableState};
 
 impl Described for PluggableResource {
     const KIND: &'static str = "PluggableResource";
@@ -25,32 +25,17 @@ impl Described for PluggableResource {
         PROPERTIES
     }
 
-    fn label(&self) -> String {
-        self.name.clone()
-    }
-
-    fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
-
-    fn resource_state(&self) -> &'static str {
-        match self.state {
+    described! {
+        label: |r| r.name.clone();
+        created_at: |r| r.created_at;
+        resource_state: |r| match r.state {
             PluggableState::Creating => "CREATING",
             PluggableState::Active | PluggableState::Modifying => "ACTIVE",
             PluggableState::Deleting => "TO_BE_DELETED",
-        }
-    }
-
-    fn customer(&self) -> Option<CustomerId> {
-        self.customer_id
-    }
-
-    fn billing_entity(&self) -> BillingEntityId {
-        self.billing_entity_id
-    }
-
-    fn keys(&self) -> &[ResourceKey] {
-        &self.keys
+        };
+        customer: |r| r.customer_id;
+        billing_entity: |r| r.billing_entity_id;
+        keys: |r| &r.keys;
     }
 }
 

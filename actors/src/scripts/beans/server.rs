@@ -1,12 +1,10 @@
 //! Servers, with their interfaces.
 
-use super::{Described, Property, id, set_keys, set_name, whole};
+use super::{Described, Property, described, id, set_keys, set_name, whole};
 use crate::scripts::words::server_status;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use sutler_model::{
-    BillingEntityId, CustomerId, Disk, Image, Nic, ResourceKey, ResourceMetadata, Server, ServerState, Timestamp,
-};
+use sutler_model::{Disk, Image, Nic, Server, ServerState};
 use sutler_store::Field;
 use uuid::Uuid;
 
@@ -42,36 +40,18 @@ impl Described for Server {
         PROPERTIES
     }
 
-    fn label(&self) -> String {
-        self.name.clone()
-    }
-
-    fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
-
-    fn resource_state(&self) -> &'static str {
-        match self.state {
+    described! {
+        label: |s| s.name.clone();
+        created_at: |s| s.created_at;
+        resource_state: |s| match s.state {
             ServerState::Building => "CREATING",
             ServerState::Deleting => "TO_BE_DELETED",
             _ => "ACTIVE",
-        }
-    }
-
-    fn customer(&self) -> Option<CustomerId> {
-        Some(self.customer_id)
-    }
-
-    fn billing_entity(&self) -> BillingEntityId {
-        self.billing_entity_id
-    }
-
-    fn keys(&self) -> &[ResourceKey] {
-        &self.keys
-    }
-
-    fn metadata(&self) -> Option<&ResourceMetadata> {
-        self.metadata.as_deref()
+        };
+        customer: |s| Some(s.customer_id);
+        billing_entity: |s| s.billing_entity_id;
+        keys: |s| &s.keys;
+        metadata: |s| s.metadata.as_deref();
     }
 }
 
