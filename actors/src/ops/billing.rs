@@ -112,33 +112,33 @@ impl System {
         let customer = self.customer(caller, customer).await?;
         let now = self.inner.core.now();
         let period = Period { from: from.unwrap_or(customer.invoiced_until), to: to.unwrap_or(now).min(now) };
-        let mut lost = 0;
-        loop {
-            let adjustments = self.adjustments(caller, &customer, period, true).await?;
-            let preview = Preview { from: Some(period.from), to: Some(period.to), adjustments };
-            match self.ask_meter(customer.id, preview).await {
-                Err(Error::Stale { noun: Noun::Customer, .. }) if lost < LOST_RACES_MAX => lost += 1,
-                answer => return answer,
-            }
+        let adjustments = self.charges(&customer, period, true).await?;
+        let mut drawn = self.drawn(customer.id, period, adjustments).await?;
+        if self.taxed(period) {
+            drawn.tax = self.inner.scripts.tax(&caller.into(), &drawn, true).await?;
         }
+        Ok(drawn)
     }
 
-    /// What scripts add to a period: charges, and the tax of what they and the use come to.
-    async fn adjustments(
-        &self,
-        caller: &Caller,
-        customer: &Customer,
-        period: Period,
-        rehearsal: bool,
-    ) -> Result<Adjustments, Error> {
-        let mut adjustments = self.charges(customer, period, rehearsal).await?;
-        if self.inner.scripts.taxes() && period.to > period.from {
-            let (from, to) = (Some(period.from), Some(period.to));
-            let drawn = self.ask_meter(customer.id, Preview { from, to, adjustments: adjustments.clone() }).await?;
-            let tax = self.inner.scripts.tax(&caller.into(), &drawn, rehearsal).await?;
+    /// What scripts add to a period that is to be closed: charges, and the tax of what they and the use come to.
+    async fn adjustments(&self, caller: &Caller, customer: &Customer, period: Period) -> Result<Adjustments, Error> {
+        let mut adjustments = self.charges(customer, period, false).await?;
+        if self.taxed(period) {
+            let drawn = self.drawn(customer.id, period, adjustments.clone()).await?;
+            let tax = self.inner.scripts.tax(&caller.into(), &drawn, false).await?;
             adjustments.taxed = tax.map(|tax| (drawn.total, tax));
         }
         Ok(adjustments)
+    }
+
+    /// The invoice of a period, drawn up and not kept.
+    async fn drawn(&self, id: CustomerId, period: Period, adjustments: Adjustments) -> Result<Invoice, Error> {
+        self.ask_meter(id, Preview { from: Some(period.from), to: Some(period.to), adjustments }).await
+    }
+
+    /// Whether scripts are asked about the tax of a period.
+    fn taxed(&self, period: Period) -> bool {
+        self.inner.scripts.taxes() && period.to > period.from
     }
 
     /// Closes a customer's period from the last invoice up to `to`, and numbers the invoice.
@@ -153,7 +153,7 @@ impl System {
             // Before any script is asked.
             settled(to, self.inner.core.now())?;
             let period = Period { from: customer.invoiced_until, to };
-            let adjustments = self.adjustments(caller, &customer, period, false).await?;
+            let adjustments = self.adjustments(caller, &customer, period).await?;
             let close = Close { to, adjustments, cause: caller.cause.clone() };
             match self.ask_meter(customer.id, close).await {
                 // Another invoice was closed, or the customer changed, while the scripts worked.
