@@ -360,7 +360,8 @@ fn view(change: &Change, customer_only: bool) -> ChangeView {
         }
         Some(value)
     };
-    let fields = change.fields.iter().filter(|f| !hidden(change.noun, &f.name, customer_only)).map(|f| FieldView {
+    let fields = change.fields();
+    let fields = fields.iter().filter(|f| !hidden(change.noun, &f.name, customer_only)).map(|f| FieldView {
         old: shown(&f.name, change.old_value(&f.name)),
         new: shown(&f.name, change.new_value(&f.name)),
         name: f.name.clone(),

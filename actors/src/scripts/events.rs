@@ -105,7 +105,7 @@ fn occurrences(change: &Change) -> Occurrences {
         (Noun::Script, Op::Created) => one(Some(loaded())),
         (Noun::Script, Op::Updated) => {
             let loads = |field: &FieldChange| matches!(field.name.as_str(), "source" | "enabled");
-            one(change.fields.iter().any(loads).then(loaded))
+            one(change.fields().iter().any(loads).then(loaded))
         }
         // Whoever signs in has a session from then on.
         (Noun::Session, Op::Created) => one(Some((TriggerType::PostAuth, "SUCCESS".into()))),
@@ -132,12 +132,12 @@ fn occurrences(change: &Change) -> Occurrences {
             let turned = match noun {
                 Noun::Server => turned(TriggerType::PostServerStateChange, change, status),
                 Noun::Customer => {
-                    let takes = change.fields.iter().any(|field| field.name == "plan_id");
+                    let takes = change.fields().iter().any(|field| field.name == "plan_id");
                     any(TriggerType::PostPurchase).filter(|_| takes)
                 }
                 _ => None,
             };
-            let modified = change.fields.iter().any(|field| !KEPT_BY_US.contains(&field.name.as_str()));
+            let modified = change.fields().iter().any(|field| !KEPT_BY_US.contains(&field.name.as_str()));
             [turned, kind.filter(|_| modified).map(|kind| (TriggerType::PostModify, kind)), None, None]
         }
     }
@@ -189,6 +189,7 @@ pub(crate) fn derived(script: ScriptId, at: Timestamp, text: &str) -> RunId {
 mod tests {
     use super::*;
     use sutler_model::Cause;
+    use sutler_store::Content;
 
     fn text(word: &str) -> FieldChange {
         serde_json::from_value(serde_json::json!({"name": "state", "old": null, "new": word})).unwrap()
@@ -201,7 +202,7 @@ mod tests {
             key: Vec::new(),
             version: 1,
             op,
-            fields,
+            content: Content::Fields(fields),
             customer_id: Some(Uuid::from_u128(1)),
             billing_entity_id: Some(Uuid::from_u128(2)),
         }

@@ -398,12 +398,18 @@ impl TriggerActor {
         }
     }
 
+    /// How many runs may be on their way now.
+    fn most(&self) -> usize {
+        let slow = self.running > 0 && self.pace.max(self.moved.elapsed()) > QUICK;
+        if slow { RUNS_AT_ONCE } else { ON_THEIR_WAY }
+    }
+
     /// Whether what waits unrecorded is likely to wait long.
     fn is_slow(&self) -> bool {
         if self.running < RUNS_AT_ONCE && self.pace < BACKLOG && self.unrecorded < RUNS_AT_ONCE {
             return false;
         }
-        let waiting = u32::try_from(self.unrecorded.div_ceil(RUNS_AT_ONCE)).unwrap_or(u32::MAX);
+        let waiting = u32::try_from(self.unrecorded.div_ceil(self.most())).unwrap_or(u32::MAX);
         self.pace.max(self.moved.elapsed()).saturating_mul(waiting) > BACKLOG
     }
 
@@ -422,8 +428,7 @@ impl TriggerActor {
     /// Starts runs as far as the budget goes.
     fn pump(&mut self, ctx: &Ctx<Self>) {
         let mut tries = Vec::new();
-        let slow = self.running > 0 && self.pace.max(self.moved.elapsed()) > QUICK;
-        let most = if slow { RUNS_AT_ONCE } else { ON_THEIR_WAY };
+        let most = self.most();
         while self.running < most {
             let Some(pair) = self.ready.pop_front() else { break };
             let Some(lane) = self.lanes.get_mut(&pair) else { continue };

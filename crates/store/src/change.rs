@@ -1,6 +1,6 @@
 //! Change sets: encoded, compared and indexed on the caller's thread, so that the writer only copies bytes.
 
-use crate::{Field, IndexKeys, Op, Record, feed, key::Key, msgpack};
+use crate::{IndexKeys, Op, Record, feed, history::Rule, key::Key, msgpack};
 use std::ops::Range;
 use sutler_model::{Cause, Noun};
 
@@ -25,7 +25,7 @@ pub(crate) struct PreparedChange {
     pub(crate) was_live: bool,
     pub(crate) is_live: bool,
     /// Fields by which records of this noun are found once they are no longer live; empty: they always are.
-    pub(crate) history: &'static [Field],
+    pub(crate) history: Rule,
     /// Index keys that go and come; those of a live record in memory, of others on disk.
     pub(crate) removed: IndexKeys,
     pub(crate) added: IndexKeys,
@@ -139,7 +139,7 @@ impl ChangeSet {
             removed.drop_common(&mut added);
         }
         let noun = R::NOUN;
-        let history = R::HISTORY;
+        let history = Rule::of::<R>();
         self.changes.push(PreparedChange {
             noun,
             key,

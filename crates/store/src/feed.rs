@@ -14,12 +14,12 @@
 
 use crate::{Error, Field, IndexKeys, Record, key::Key, msgpack, nouns};
 use serde::{Deserialize, Serialize};
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 use sutler_model::{Cause, Noun, Timestamp};
 use uuid::Uuid;
 
 /// A committed change set, as the feed keeps it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FeedEntry {
     /// Its place: 1, 2, 3 … without gaps.
     pub seq: u64,
@@ -32,7 +32,7 @@ pub struct FeedEntry {
 }
 
 /// One record's change.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Change {
     /// Kind of record.
     pub noun: Noun,
@@ -44,13 +44,22 @@ pub struct Change {
     pub version: u64,
     /// What happened.
     pub op: Op,
-    /// Changed top-level fields; `version` only where all are there: all for a creation (no old values) and a
-    /// deletion (no new values).
-    pub fields: Vec<FieldChange>,
+    /// What it was or is.
+    pub content: Content,
     /// Index fields of the record (after; of a deletion: before) that scope it: customer and billing entity.
     pub customer_id: Option<Uuid>,
     /// See `customer_id`.
     pub billing_entity_id: Option<Uuid>,
+}
+
+/// What a change tells of its record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// The whole record, encoded: of a creation or a deletion. Most readers want it decoded or not at all, so its fields are
+    /// taken apart only when they are asked for.
+    Record(Vec<u8>),
+    /// Top-level fields.
+    Fields(Vec<FieldChange>),
 }
 
 /// What happened to a record.
@@ -88,51 +97,88 @@ impl FeedEntry {
     pub fn masked(mut self) -> Self {
         for change in &mut self.changes {
             let secrets = nouns::secrets(change.noun);
-            for field in change.fields.iter_mut().filter(|f| secrets.contains(&f.name.as_str())) {
+            let mut fields = change.fields().into_owned();
+            for field in fields.iter_mut().filter(|f| secrets.contains(&f.name.as_str())) {
                 field.old = field.old.take().map(|_| MASK.into());
                 field.new = field.new.take().map(|_| MASK.into());
             }
             if change.noun == Noun::Interval {
-                change.fields.retain(|f| INTERVAL_SUMMARY.contains(&f.name.as_str()));
+                fields.retain(|f| INTERVAL_SUMMARY.contains(&f.name.as_str()));
             }
+            change.content = Content::Fields(fields);
         }
         self
     }
 }
 
 impl Change {
+    /// Changed top-level fields; `version` only where all are there: all for a creation (no old values) and a deletion (no
+    /// new values).
+    pub fn fields(&self) -> Cow<'_, [FieldChange]> {
+        match &self.content {
+            Content::Fields(fields) => Cow::Borrowed(fields),
+            Content::Record(record) => {
+                let fields = msgpack::fields(record).unwrap_or_default().into_iter();
+                let fields = fields.map(|(name, value)| {
+                    let (value, name) = (msgpack::value(value), name.to_owned());
+                    match self.op {
+                        Op::Deleted => FieldChange { name, old: value, new: None },
+                        Op::Created | Op::Updated => FieldChange { name, old: None, new: value },
+                    }
+                });
+                Cow::Owned(fields.collect())
+            }
+        }
+    }
+
     /// The record as it was after this change, for creations.
     ///
     /// # Errors
-    /// [`crate::Error::Io`] when the fields are not such a record.
+    /// [`crate::Error::Io`] when this is no creation, or the record is not such a one.
     pub fn created<R: Record>(&self) -> Result<R, Error> {
-        self.whole(|field| field.new.clone())
+        self.whole(Op::Created)
     }
 
     /// The record as it was when it was deleted, secrets as the feed keeps them.
     ///
     /// # Errors
-    /// As [`Change::created`].
+    /// As [`Change::created`], of a deletion.
     pub fn deleted<R: Record>(&self) -> Result<R, Error> {
-        self.whole(|field| field.old.clone())
+        self.whole(Op::Deleted)
     }
 
-    fn whole<R: Record>(&self, side: impl Fn(&FieldChange) -> Option<rmpv::Value>) -> Result<R, Error> {
-        let fields = self.fields.iter().filter_map(|f| Some((f.name.as_str().into(), side(f)?))).collect();
-        let mut bytes = Vec::new();
-        rmpv::encode::write_value(&mut bytes, &rmpv::Value::Map(fields))
-            .map_err(|e| Error::io("encoding a feed entry's fields", e))?;
-        msgpack::read(&bytes, R::NOUN.name())
+    fn whole<R: Record>(&self, op: Op) -> Result<R, Error> {
+        match &self.content {
+            Content::Record(record) if self.op == op => msgpack::read(record, R::NOUN.name()),
+            _ => Err(Error::io("decoding a feed entry", "it does not have the whole record")),
+        }
     }
 
     /// The value of a field after the change, as JSON; ids as text. None when the field did not change.
     pub fn new_value(&self, field: &str) -> Option<serde_json::Value> {
-        self.fields.iter().find(|f| f.name == field)?.new.as_ref().map(|v| msgpack::json(field, v))
+        self.value(field, |op| op != Op::Deleted, |change| change.new.as_ref())
     }
 
     /// The value of a field before the change, as JSON.
     pub fn old_value(&self, field: &str) -> Option<serde_json::Value> {
-        self.fields.iter().find(|f| f.name == field)?.old.as_ref().map(|v| msgpack::json(field, v))
+        self.value(field, |op| op == Op::Deleted, |change| change.old.as_ref())
+    }
+
+    /// A value of a field: that of the record where the record alone is there and `has` it, or that `of` its change.
+    fn value(
+        &self,
+        field: &str,
+        has: impl Fn(Op) -> bool,
+        of: impl Fn(&FieldChange) -> Option<&rmpv::Value>,
+    ) -> Option<serde_json::Value> {
+        match &self.content {
+            Content::Fields(fields) => of(fields.iter().find(|f| f.name == field)?).map(|v| msgpack::json(field, v)),
+            Content::Record(record) if has(self.op) => {
+                let (_, value) = msgpack::fields(record)?.into_iter().find(|(name, _)| *name == field)?;
+                msgpack::value(value).map(|v| msgpack::json(field, &v))
+            }
+            Content::Record(_) => None,
+        }
     }
 }
 
@@ -366,25 +412,20 @@ impl<'a> RawChange<'a> {
             let decode = |bytes: Option<&[u8]>| bytes.map(|b| msgpack::value(b).ok_or(())).transpose().ok();
             Some(FieldChange { name: name.to_owned(), old: decode(old)?, new: decode(new)? })
         };
-        let fields = match self.op {
+        let content = match self.op {
             Op::Updated => {
-                self.differences()?.into_iter().map(|(name, old, new)| field(name, old, new)).collect::<Option<_>>()
+                let fields = self.differences()?.into_iter().map(|(name, old, new)| field(name, old, new));
+                Content::Fields(fields.collect::<Option<_>>()?)
             }
-            op => msgpack::fields(self.payload)?
-                .into_iter()
-                .map(|(name, value)| match op {
-                    Op::Deleted => field(name, Some(value), None),
-                    _ => field(name, None, Some(value)),
-                })
-                .collect::<Option<_>>(),
-        }?;
+            Op::Created | Op::Deleted => Content::Record(self.payload.to_vec()),
+        };
         Some(Change {
             noun: self.noun,
             id: Key::new(self.key).id(),
             key: self.key.to_vec(),
             version: self.version,
             op: self.op,
-            fields,
+            content,
             customer_id: self.scopes[0],
             billing_entity_id: self.scopes[1],
         })

@@ -44,7 +44,7 @@ pub use backup::restore;
 pub use change::ChangeSet;
 pub use consumers::ConsumerPlace;
 pub use error::Error;
-pub use feed::{Change, FeedEntry, FieldChange, Op};
+pub use feed::{Change, Content, FeedEntry, FieldChange, Op};
 pub use filter::{Filter, Order, Page, PageRequest};
 pub use follower::{Follower, FollowerStatus};
 pub use index::Index;

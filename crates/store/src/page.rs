@@ -112,7 +112,11 @@ impl Snapshot {
             return Ok(Source::Memory(memory));
         }
         let by = |wanted: &Field| filter.fields.iter().find(|(f, _)| f == wanted);
-        let chosen = SELECTIVE.iter().find(|f| R::HISTORY.contains(f) && by(f).is_some()).and_then(by);
+        let rule = history::Rule::of::<R>();
+        let finds = |(field, values): &&(Field, Vec<Vec<u8>>)| {
+            R::HISTORY.contains(field) && values.iter().all(|value| rule.holds(*field, value))
+        };
+        let chosen = SELECTIVE.iter().filter_map(by).find(finds);
         let Some((field, values)) = chosen else {
             return match R::CLUSTERED.as_ref().and_then(by).map(|(_, values)| values.as_slice()) {
                 Some([prefix]) => {

@@ -20,8 +20,10 @@ const AWAKE: Duration = Duration::from_micros(50);
 const RIDE_AFTER: Duration = Duration::from_millis(4);
 /// Where nothing is going on they wait no longer than this.
 const PATIENCE: Duration = Duration::from_millis(8);
-/// So many items that can wait are company enough for each other.
+/// So many items that can wait ride along at once.
 const CROWD: usize = 128;
+/// So many are company enough for each other.
+const FLOOD: usize = 256;
 
 /// A queue whose takers are threads and whose givers never block.
 pub(crate) struct Queue<T> {
@@ -56,7 +58,7 @@ impl<T> State<T> {
 
     /// How much longer what can wait does so.
     fn patience(&self) -> Duration {
-        if self.patient.len() >= CROWD { Duration::ZERO } else { PATIENCE.saturating_sub(self.since.elapsed()) }
+        if self.patient.len() >= FLOOD { Duration::ZERO } else { PATIENCE.saturating_sub(self.since.elapsed()) }
     }
 
     /// Whether a taker has waited for long enough.
@@ -98,14 +100,14 @@ impl<T> Queue<T> {
                 state.urgent.extend(items);
                 true
             }
-            // A taker must know the first, for its time, and the one that makes a crowd.
+            // A taker must know the first, for its time, and the one that makes a flood.
             Hurry::Soon => {
                 let before = state.patient.len();
                 if before == 0 {
                     state.since = Instant::now();
                 }
                 state.patient.extend(items);
-                before == 0 || (before < CROWD && state.patient.len() >= CROWD)
+                before == 0 || (before < FLOOD && state.patient.len() >= FLOOD)
             }
         };
         if worth_waking && state.takers_waiting > 0 {
@@ -136,8 +138,9 @@ impl<T> Queue<T> {
     /// Takes what is there, at most `max` items of together about `max_size`; waits for it, at most `patience`. Also answers
     /// how many of them were urgent. Once finished it does not wait, and takes nothing only when nothing is left.
     ///
-    /// Items that can wait are taken when they are a crowd, after [`RIDE_AFTER`] along with one that is urgent, and after
-    /// [`PATIENCE`] without; they then have up to half the places, so that neither kind starves the other. Urgent ones are
+    /// Items that can wait are taken along with an urgent one when they are a [`CROWD`] or after [`RIDE_AFTER`], without one
+    /// when they are a [`FLOOD`] or after [`PATIENCE`]; they then have up to half the places, so that neither kind starves the
+    /// other. Urgent ones are
     /// not taken before there are as many as `company`, or [`LINGER`] is over: givers who were just answered are likely to
     /// come back at once, and would else never share a turn with those who came meanwhile.
     pub(crate) fn take(

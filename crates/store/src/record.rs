@@ -127,6 +127,9 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     /// Fields by which its records can still be found once they are no longer live. Each costs a write to the
     /// on-disk index when that happens. Empty: its records are always live.
     const HISTORY: &'static [Field] = &[];
+    /// Values of those fields that most such records have: not worth an entry each, because looking at all records finds
+    /// them as fast.
+    const COMMON: &'static [(Field, &'static [u8])] = &[];
     /// The field whose value every key begins with, if there is one: found by range, live or not.
     const CLUSTERED: Option<Field> = None;
 

@@ -96,7 +96,7 @@ pub(crate) fn place(noun: Noun, bytes: &[u8]) -> Result<(bool, Vec<Vec<u8>>), Er
         if record.live() {
             return Ok((true, Vec::new()));
         }
-        let entries = history::entries(noun, R::HISTORY, &record.key(), &record.index()).collect();
+        let entries = history::entries(noun, history::Rule::of::<R>(), &record.key(), &record.index()).collect();
         Ok((false, entries))
     })
 }

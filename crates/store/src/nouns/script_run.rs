@@ -8,6 +8,7 @@ impl Record for ScriptRun {
     const NOUN: Noun = Noun::ScriptRun;
     const HISTORY: &'static [Field] =
         &[Field::Subject, Field::Script, Field::Customer, Field::BillingEntity, Field::State];
+    const COMMON: &'static [(Field, &'static [u8])] = &[(Field::State, b"succeeded")];
 
     identified!();
 

@@ -50,6 +50,53 @@ fn a_finished_job_leaves_memory_and_is_still_found() {
 }
 
 #[test]
+fn what_most_have_is_found_without_an_entry_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let states = [RunState::Succeeded, RunState::Dead, RunState::Pending, RunState::Succeeded];
+    let mut runs = states.map(|state| script_run(store.new_uuid(), state));
+    for run in &mut runs {
+        create(&store, run).unwrap();
+    }
+    let [succeeded, dead, pending, again] = runs;
+    let of = |words: &[&str]| {
+        let filter = Filter::<ScriptRun>::new().any(Field::State, words.iter().copied());
+        listed(&store, &filter, 1, Order::Ascending)
+    };
+    assert_eq!(of(&["succeeded"]), [succeeded.clone(), again.clone()]);
+    assert_eq!(of(&["dead"]), std::slice::from_ref(&dead));
+    assert_eq!(of(&["dead", "succeeded"]), [succeeded.clone(), dead, again.clone()]);
+    assert_eq!(of(&["pending"]), std::slice::from_ref(&pending));
+
+    let mut done = ScriptRun { state: RunState::Succeeded, ..pending.clone() };
+    update(&store, &pending, &mut done).unwrap();
+    assert_eq!(of(&["succeeded"]), [succeeded, done, again]);
+    assert!(of(&["pending"]).is_empty());
+}
+
+fn script_run(id: Uuid, state: RunState) -> ScriptRun {
+    ScriptRun {
+        id: RunId(id),
+        version: 0,
+        script_id: ScriptId(Uuid::from_u128(3)),
+        function: "watch".to_owned(),
+        owner: Scope::Provider,
+        seq: Some(1),
+        option: "SERVER".to_owned(),
+        resource_id: Some(Uuid::from_u128(4)),
+        cause: Cause::system("test"),
+        state,
+        attempts: 1,
+        next_at: None,
+        duration_us: 1,
+        log: String::new(),
+        result: String::new(),
+        created_at: Timestamp(1),
+        finished_at: None,
+    }
+}
+
+#[test]
 fn a_snapshot_still_finds_what_has_moved_since() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());

@@ -325,7 +325,7 @@ fn the_feed_tells_every_change_once_and_in_order() {
         assert_eq!(change(0).created::<Server>().unwrap(), web);
         assert_eq!(change(0).customer_id, Some(web.customer_id.0));
         assert_eq!(change(0).new_value("id"), Some(web.id.to_string().into()));
-        assert_eq!((change(1).op, change(1).fields.len()), (Op::Updated, 1));
+        assert_eq!((change(1).op, change(1).fields().len()), (Op::Updated, 1));
         assert_eq!(change(1).old_value("state"), Some("building".into()));
         assert_eq!(change(1).new_value("state"), Some("running".into()));
         assert_eq!((change(2).op, change(2).old_value("name")), (Op::Deleted, Some("web".into())));

@@ -205,7 +205,7 @@ fn replayed(store: &Store) -> Model {
                         let mut bytes = Vec::new();
                         crate::msgpack::write(&mut bytes, &map[&change.id]);
                         let encoded: Vec<_> = change
-                            .fields
+                            .fields()
                             .iter()
                             .map(|f| {
                                 let mut value = Vec::new();
