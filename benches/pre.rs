@@ -68,6 +68,7 @@ impl Provider {
             plan_id: seller.plan.id,
             quota: None,
             keys: Vec::new(),
+            contact: Default::default(),
         };
         let begun = Instant::now();
         self.system.create_customer(&self.caller, new).await?;

@@ -216,6 +216,7 @@ mod tests {
             provider_values: Default::default(),
             metadata: None,
             keys: Vec::new(),
+            contact: Default::default(),
             created_at: Timestamp(0),
         }
     }

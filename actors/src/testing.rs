@@ -201,6 +201,7 @@ pub(crate) fn new_customer(name: &str, plan: &Plan) -> NewCustomer {
         plan_id: plan.id,
         quota: Some(Quota { servers: 1000, cpus: 10_000, memory_mib: 1 << 30, disk_gib: 1 << 20 }),
         keys: Vec::new(),
+        contact: Default::default(),
     }
 }
 

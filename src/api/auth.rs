@@ -229,6 +229,7 @@ mod tests {
             role: Role::CustomerViewer,
             password_hash: String::new(),
             locked: false,
+            contact: Default::default(),
             created_at: Timestamp(0),
         }
     }

@@ -14,7 +14,7 @@ use axum::{extract::State, http::HeaderMap};
 use serde::Deserialize;
 use std::sync::Arc;
 use sutler_actors::{BillingEntityPatch, NewBillingEntity};
-use sutler_model::{BillingEntity, BillingEntityId, Currency, Noun, Permission, ResourceKey, Scope};
+use sutler_model::{BillingEntity, BillingEntityId, ContactPatch, Currency, Noun, Permission, ResourceKey, Scope};
 use sutler_store::{Field, Filter};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -63,6 +63,8 @@ pub struct ChangeBillingEntity {
     language: Option<Option<String>>,
     /// New keys, replacing all.
     keys: Option<Vec<ResourceKey>>,
+    /// How it is reached, and where its control panel is; what is left out stays.
+    contact: Option<ContactPatch>,
 }
 
 /// List billing entities.
@@ -140,7 +142,8 @@ async fn update_billing_entity(
     if_match: IfMatch,
     Input { value: asked, .. }: Input<ChangeBillingEntity>,
 ) -> Answer {
-    let patch = BillingEntityPatch { name: asked.name, language: asked.language, keys: asked.keys };
+    let patch =
+        BillingEntityPatch { name: asked.name, language: asked.language, keys: asked.keys, contact: asked.contact };
     let demand = if_match.demand(api.store().index().version(Noun::BillingEntity, id.0));
     let entity = api.system.update_billing_entity(&caller, id, demand, patch).await.map_err(|e| if_match.problem(e))?;
     reply::versioned(entity.version, &entity)

@@ -15,7 +15,8 @@ use serde::Deserialize;
 use std::sync::Arc;
 use sutler_actors::{Caller, CustomerPatch, NewCustomer};
 use sutler_model::{
-    BillingEntityId, Customer, CustomerId, CustomerStatus, Nanos, Noun, Permission, PlanId, Quota, ResourceKey,
+    BillingEntityId, Contact, ContactPatch, Customer, CustomerId, CustomerStatus, Nanos, Noun, Permission, PlanId,
+    Quota, ResourceKey,
 };
 use sutler_store::{Field, Filter};
 use utoipa::{IntoParams, ToSchema};
@@ -61,6 +62,9 @@ pub struct CreateCustomer {
     /// Keys to set.
     #[serde(default)]
     keys: Vec<ResourceKey>,
+    /// How it is reached.
+    #[serde(default)]
+    contact: ContactPatch,
 }
 
 /// Changes to a customer; what is left out stays.
@@ -82,6 +86,8 @@ pub struct ChangeCustomer {
     warning_level: Option<Option<Nanos>>,
     /// New keys, replacing all.
     keys: Option<Vec<ResourceKey>>,
+    /// How it is reached; what is left out stays.
+    contact: Option<ContactPatch>,
 }
 
 /// A customer as `caller` sees it.
@@ -131,12 +137,15 @@ async fn create_customer(
     Who(caller): Who,
     Input { value: asked, key }: Input<CreateCustomer>,
 ) -> Answer {
+    let mut contact = Contact::default();
+    asked.contact.apply(&mut contact);
     let new = NewCustomer {
         name: asked.name,
         billing_entity_id: asked.billing_entity_id.unwrap_or(caller.billing_entity_id),
         plan_id: asked.plan_id,
         quota: asked.quota,
         keys: asked.keys,
+        contact,
     };
     let work = api.system.create_customer(&caller, new);
     create(&api, &caller, key, "customers", work, |customer| view(customer, &caller)).await
@@ -204,6 +213,7 @@ async fn update_customer(
         quota: asked.quota,
         warning_level: asked.warning_level,
         keys: asked.keys,
+        contact: asked.contact,
     };
     let demand = if_match.demand(api.store().index().version(Noun::Customer, id.0));
     let customer = api.system.update_customer(&caller, id, demand, patch).await.map_err(|e| if_match.problem(e))?;

@@ -14,7 +14,10 @@ use axum::{extract::State, http::HeaderMap};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use sutler_actors::{NewUser, UserPatch};
-use sutler_model::{BillingEntityId, Customer, CustomerId, Noun, Permission, Role, Timestamp, User, UserId, validate};
+use sutler_model::{
+    BillingEntityId, Contact, ContactPatch, Customer, CustomerId, Noun, Permission, Role, Timestamp, User, UserId,
+    validate,
+};
 use sutler_store::{Field, Filter};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -58,6 +61,10 @@ pub struct UserView {
     role: Role,
     /// True: cannot sign in.
     locked: bool,
+    /// How they are reached.
+    #[serde(skip_serializing_if = "Contact::is_empty")]
+    #[schema(required = false)]
+    contact: Contact,
     /// When they came to be.
     created_at: Timestamp,
 }
@@ -75,6 +82,7 @@ impl From<User> for UserView {
             customer_id: user.customer_id,
             role: user.role,
             locked: user.locked,
+            contact: user.contact,
             created_at: user.created_at,
         }
     }
@@ -102,6 +110,9 @@ pub struct CreateUser {
     role: Role,
     /// First password: 10 characters to 256 bytes.
     password: String,
+    /// How they are reached.
+    #[serde(default)]
+    contact: ContactPatch,
 }
 
 /// Changes to a user; what is left out stays.
@@ -119,6 +130,8 @@ pub struct ChangeUser {
     locked: Option<bool>,
     /// New password.
     password: Option<String>,
+    /// How they are reached; what is left out stays.
+    contact: Option<ContactPatch>,
 }
 
 /// List users.
@@ -156,6 +169,8 @@ async fn create_user(
         (None, Some(id)) => find::<Customer>(&api, &caller, id).await?.billing_entity_id,
         (None, None) => caller.billing_entity_id,
     };
+    let mut contact = Contact::default();
+    asked.contact.apply(&mut contact);
     let work = async {
         let new = NewUser {
             email: asked.email.to_lowercase(),
@@ -165,6 +180,7 @@ async fn create_user(
             customer_id,
             role: asked.role,
             password_hash: api.passwords.hash(asked.password).await?,
+            contact,
         };
         api.system.create_user(&caller, new).await.map_err(Problem::from)
     };
@@ -210,6 +226,7 @@ async fn update_user(
         role: asked.role,
         locked: asked.locked,
         password_hash,
+        contact: asked.contact,
     };
     let demand = if_match.demand(api.store().index().version(Noun::User, id.0));
     let user = api.system.update_user(&caller, id, demand, patch).await.map_err(|e| if_match.problem(e))?;

@@ -75,6 +75,10 @@ impl System {
             }
             new.language = language;
         }
+        if let Some(contact) = patch.contact {
+            contact.apply(&mut new.contact);
+            valid(new.contact.problems("contact"))?;
+        }
         if let Some(keys) = patch.keys {
             valid(key::problems("keys", &keys))?;
             new.keys = keys;
@@ -105,6 +109,7 @@ impl System {
     ) -> Result<Customer, Error> {
         caller.must(Permission::CustomersWrite)?;
         valid(validate::name("name", &new.name).err().into_iter().chain(key::problems("keys", &new.keys)))?;
+        valid(new.contact.problems("contact"))?;
         let entity = self.entity(caller, new.billing_entity_id).await?;
         self.plan_of(entity.id, new.plan_id).await?;
         let at = self.inner.core.now();
@@ -121,6 +126,7 @@ impl System {
             provider_values: Default::default(),
             metadata: None,
             keys: new.keys,
+            contact: new.contact,
             created_at: at,
         };
         let _decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut customer).await?;
@@ -159,6 +165,10 @@ impl System {
         if let Some(keys) = patch.keys {
             valid(key::problems("keys", &keys))?;
             new.keys = merged_keys(caller, &old.keys, &keys);
+        }
+        if let Some(contact) = patch.contact {
+            contact.apply(&mut new.contact);
+            valid(new.contact.problems("contact"))?;
         }
         if let Some(plan) = patch.plan_id {
             self.plan_of(old.billing_entity_id, plan).await?;
@@ -223,6 +233,7 @@ impl System {
             role: Role::ProviderAdmin,
             password_hash: new.password_hash,
             locked: false,
+            contact: Default::default(),
             created_at: core.now(),
         };
         let mut set = ChangeSet::new(Cause::system("first start"));
@@ -250,6 +261,7 @@ impl System {
             next_invoice_number: 1,
             provider_values: Default::default(),
             keys: Vec::new(),
+            contact: Default::default(),
             created_at: self.inner.core.now(),
         }
     }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
 use sutler_model::{
-    BillingEntityId, Boot, Currency, CustomerId, CustomerStatus, ImageState, Nanos, Permission, PlanCharge, PlanId,
-    Quota, ResourceKey, Role, Scope, Timestamp, translation::Translations,
+    BillingEntityId, Boot, Contact, ContactPatch, Currency, CustomerId, CustomerStatus, ImageState, Nanos, Permission,
+    PlanCharge, PlanId, Quota, ResourceKey, Role, Scope, Timestamp, translation::Translations,
 };
 use uuid::Uuid;
 
@@ -73,6 +73,8 @@ pub struct BillingEntityPatch {
     pub language: Option<Option<String>>,
     /// New keys, replacing all.
     pub keys: Option<Vec<ResourceKey>>,
+    /// Changes to how it is reached.
+    pub contact: Option<ContactPatch>,
 }
 
 /// A customer to create.
@@ -88,6 +90,9 @@ pub struct NewCustomer {
     pub quota: Option<Quota>,
     /// Keys to set.
     pub keys: Vec<ResourceKey>,
+    /// How it is reached.
+    #[serde(default)]
+    pub contact: Contact,
 }
 
 /// Changes to a customer.
@@ -105,6 +110,9 @@ pub struct CustomerPatch {
     pub warning_level: Option<Option<Nanos>>,
     /// New keys, replacing all.
     pub keys: Option<Vec<ResourceKey>>,
+    /// Changes to how it is reached.
+    #[serde(default)]
+    pub contact: Option<ContactPatch>,
 }
 
 /// A user to create.
@@ -124,6 +132,8 @@ pub struct NewUser {
     pub role: Role,
     /// argon2id, PHC text form.
     pub password_hash: String,
+    /// How they are reached.
+    pub contact: Contact,
 }
 
 /// Changes to a user.
@@ -139,6 +149,8 @@ pub struct UserPatch {
     pub locked: Option<bool>,
     /// New password, hashed.
     pub password_hash: Option<String>,
+    /// Changes to how they are reached.
+    pub contact: Option<ContactPatch>,
 }
 
 /// An API key to create, for the caller.

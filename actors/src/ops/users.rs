@@ -37,6 +37,7 @@ impl System {
                 FieldError::new("customer_id", "must be left out: this role belongs to a seller's staff")
             });
         }
+        problems.extend(new.contact.problems("contact"));
         valid(problems)?;
         let entity = match new.customer_id {
             Some(customer) => {
@@ -60,6 +61,7 @@ impl System {
             role: new.role,
             password_hash: new.password_hash,
             locked: false,
+            contact: new.contact,
             created_at: self.inner.core.now(),
         };
         let _decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut user).await?;
@@ -106,8 +108,11 @@ impl System {
         new.last_name = patch.last_name.unwrap_or(new.last_name);
         new.locked = patch.locked.unwrap_or(new.locked);
         new.password_hash = patch.password_hash.unwrap_or(new.password_hash);
+        if let Some(contact) = patch.contact {
+            contact.apply(&mut new.contact);
+        }
         let names = [validate::name("first_name", &new.first_name), validate::name("last_name", &new.last_name)];
-        valid(names.into_iter().filter_map(Result::err))?;
+        valid(names.into_iter().filter_map(Result::err).chain(new.contact.problems("contact")))?;
         let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
         set.update(&old, &mut new);

@@ -173,6 +173,7 @@ async fn nobody_grants_more_than_they_have() {
         customer_id: customer,
         role,
         password_hash: "none".into(),
+        contact: Default::default(),
     };
     let own_user = new(Role::CustomerAdmin, Some(bench.customer));
     bench.system.create_user(&own, own_user.clone()).await.expect("their own team");

@@ -1,6 +1,6 @@
 //! Who sells.
 
-use crate::{BillingEntityId, Currency, ResourceKey, Timestamp};
+use crate::{BillingEntityId, Contact, Currency, ResourceKey, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -30,6 +30,9 @@ pub struct BillingEntity {
     /// Settings of configuration providers, by provider type.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub provider_values: BTreeMap<String, BTreeMap<String, String>>,
+    /// Where it is and how it is reached.
+    #[serde(default, skip_serializing_if = "Contact::is_empty")]
+    pub contact: Contact,
     /// When it came to be.
     pub created_at: Timestamp,
 }

@@ -1,6 +1,6 @@
 //! Accounts that own resources and are invoiced.
 
-use crate::{BillingEntityId, CustomerId, Nanos, PlanId, ResourceKey, ResourceMetadata, Timestamp};
+use crate::{BillingEntityId, Contact, CustomerId, Nanos, PlanId, ResourceKey, ResourceMetadata, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -69,6 +69,9 @@ pub struct Customer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(ignore))]
     pub metadata: Option<Box<ResourceMetadata>>,
+    /// Where it is and how it is reached.
+    #[serde(default, skip_serializing_if = "Contact::is_empty")]
+    pub contact: Contact,
     /// When it came to be.
     pub created_at: Timestamp,
 }

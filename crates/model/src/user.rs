@@ -1,6 +1,6 @@
 //! People who sign in.
 
-use crate::{BillingEntityId, CustomerId, Role, Timestamp, UserId};
+use crate::{BillingEntityId, Contact, CustomerId, Role, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 /// A person. Belongs to a customer, or to the staff of a billing entity when `customer_id` is none.
@@ -26,6 +26,9 @@ pub struct User {
     pub password_hash: String,
     /// True: cannot sign in.
     pub locked: bool,
+    /// Where they are and how they are reached.
+    #[serde(default, skip_serializing_if = "Contact::is_empty")]
+    pub contact: Contact,
     /// When they came to be.
     pub created_at: Timestamp,
 }

@@ -30,6 +30,20 @@ pub const PERMISSIONS: &[&str] = &[
     "operator_write",
 ];
 
+const ADDRESS: Field = Field::may(
+    "address",
+    "contact.address",
+    Kind::Texts,
+    "A line of the address: street, more, town, region, postcode, country",
+);
+const VAT: Field = Field::may("vat-number", "contact.vat_number", Kind::Text, "Number for value added tax");
+const NUMBERS: [Field; 4] = [
+    Field::may("mobile-number", "contact.mobile_number", Kind::Text, "Mobile telephone"),
+    Field::may("day-number", "contact.day_time_number", Kind::Text, "Telephone by day"),
+    Field::may("evening-number", "contact.evening_number", Kind::Text, "Telephone in the evening"),
+    Field::may("organisation", "contact.organisation", Kind::Text, "Their company"),
+];
+
 const QUOTA: [Field; 4] = [
     Field::may("quota-servers", "quota.servers", Kind::Number, "Most servers"),
     Field::may("quota-cpus", "quota.cpus", Kind::Number, "Most vCPUs over all servers"),
@@ -62,6 +76,8 @@ pub const CUSTOMER: Noun = Noun {
         QUOTA[2],
         QUOTA[3],
         KEYS,
+        ADDRESS,
+        VAT,
     ],
     create_base: || json!({"keys": [], "quota": Quota::default()}),
     update: &[
@@ -74,6 +90,8 @@ pub const CUSTOMER: Noun = Noun {
         QUOTA[2],
         QUOTA[3],
         KEYS,
+        ADDRESS,
+        VAT,
     ],
     actions: &[
         Action {
@@ -115,6 +133,9 @@ pub const BILLING_ENTITY: Noun = Noun {
     update: &[
         Field::may("name", "name", Kind::Text, "Its new name"),
         Field::may("language", "language", Kind::Text, "The language of its people and customers: en, de_DE"),
+        Field::may("control-panel", "contact.control_panel_url", Kind::Text, "Web address of its control panel"),
+        ADDRESS,
+        VAT,
     ],
     ..BARE
 };
@@ -143,11 +164,21 @@ pub const USER: Noun = Noun {
         Field::must("role", "role", Kind::Choice(ROLES), "What they may do"),
         OF_ENTITY,
         Field::may("customer", "customer_id", Kind::Ref("customer"), "Whose user it is (name or id); none: staff"),
+        NUMBERS[0],
+        NUMBERS[1],
+        NUMBERS[2],
+        NUMBERS[3],
+        ADDRESS,
     ],
     update: &[
         Field::may("first-name", "first_name", Kind::Text, "Given name"),
         Field::may("last-name", "last_name", Kind::Text, "Family name"),
         Field::may("role", "role", Kind::Choice(ROLES), "What they may do"),
+        NUMBERS[0],
+        NUMBERS[1],
+        NUMBERS[2],
+        NUMBERS[3],
+        ADDRESS,
     ],
     actions: &[
         Action {

@@ -1,8 +1,9 @@
 //! Users and billing entities.
 
-use super::{Described, Property, described, id};
+use super::{Beans, Described, Property, contact, described, id};
 use serde_json::{Value, json};
 use sutler_model::{BillingEntity, Role, User};
+use sutler_store::Error;
 
 impl Described for User {
     const KIND: &'static str = "User";
@@ -18,6 +19,18 @@ impl Described for User {
             P::new("admin", |u, _| {
                 Ok(matches!(u.role, Role::ProviderAdmin | Role::ResellerAdmin | Role::CustomerAdmin).into())
             }),
+            P::new("address", |u, _| Ok(contact::address(&u.contact)))
+                .or_set(|u, v, _| contact::set_address(&mut u.contact, v)),
+            P::new("organisation", |u, _| Ok(contact::known(&u.contact.organisation)))
+                .or_set(|u, v, _| contact::set(&mut u.contact, |c| &mut c.organisation, v)),
+            P::new("dayTimeNumber", |u, _| Ok(contact::known(&u.contact.day_time_number)))
+                .or_set(|u, v, _| contact::set(&mut u.contact, |c| &mut c.day_time_number, v)),
+            P::new("eveningNumber", |u, _| Ok(contact::known(&u.contact.evening_number)))
+                .or_set(|u, v, _| contact::set(&mut u.contact, |c| &mut c.evening_number, v)),
+            P::new("mobileNumber", |u, _| Ok(contact::known(&u.contact.mobile_number)))
+                .or_set(|u, v, _| contact::set(&mut u.contact, |c| &mut c.mobile_number, v)),
+            P::new("faxNumber", |u, _| Ok(contact::known(&u.contact.fax_number)))
+                .or_set(|u, v, _| contact::set(&mut u.contact, |c| &mut c.fax_number, v)),
         ];
         PROPERTIES
     }
@@ -29,6 +42,20 @@ impl Described for User {
         customer: |u| u.customer_id;
         billing_entity: |u| u.billing_entity_id;
     }
+}
+
+/// Where a seller's control panel is: its own, or that of the nearest seller above that has one.
+fn control_panel(entity: &BillingEntity, beans: &Beans<'_>) -> Result<Value, Error> {
+    if !entity.contact.control_panel_url.is_empty() {
+        return Ok(contact::known(&entity.contact.control_panel_url));
+    }
+    for id in entity.path.iter().rev().filter(|id| **id != entity.id) {
+        let above = beans.snapshot.get::<BillingEntity>(*id)?;
+        if let Some(above) = above.filter(|above| !above.contact.control_panel_url.is_empty()) {
+            return Ok(contact::known(&above.contact.control_panel_url));
+        }
+    }
+    Ok(Value::Null)
 }
 
 impl Described for BillingEntity {
@@ -46,6 +73,12 @@ impl Described for BillingEntity {
                 e.provider_values = super::providers(v)?;
                 Ok(())
             }),
+            P::new("address", |e, _| Ok(contact::address(&e.contact)))
+                .or_set(|e, v, _| contact::set_address(&mut e.contact, v)),
+            P::new("vatNumber", |e, _| Ok(contact::known(&e.contact.vat_number)))
+                .or_set(|e, v, _| contact::set(&mut e.contact, |c| &mut c.vat_number, v)),
+            P::new("controlPanelURL", control_panel),
+            P::new("adminControlPanelURL", control_panel),
             P::new("billingType", |e, _| Ok(if e.parent_id.is_none() { "MASTERBILL" } else { "REGULARBILL" }.into())),
             P::new("currency", |e, _| {
                 Ok(

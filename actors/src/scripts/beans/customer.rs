@@ -1,8 +1,8 @@
 //! Customers.
 
-use super::{Described, Property, amount, described, id, set_keys, set_name, text, whole};
+use super::{Described, Property, amount, contact, described, id, set_keys, set_name, text, whole};
 use serde_json::{Value, json};
-use sutler_model::{Customer, CustomerStatus, Nanos, Scope, User};
+use sutler_model::{Customer, CustomerStatus, Nanos, Plan, Scope, User};
 use sutler_store::Field;
 
 impl Described for Customer {
@@ -36,6 +36,14 @@ impl Described for Customer {
             P::new("providers", |c, _| Ok(json!(c.provider_values))).or_set(|c, v, _| {
                 c.provider_values = super::providers(v)?;
                 Ok(())
+            }),
+            P::new("address", |c, _| Ok(contact::address(&c.contact)))
+                .or_set(|c, v, _| contact::set_address(&mut c.contact, v)),
+            P::new("vatNumber", |c, _| Ok(contact::known(&c.contact.vat_number)))
+                .or_set(|c, v, _| contact::set(&mut c.contact, |c| &mut c.vat_number, v)),
+            P::new("customerId", |c, _| Ok(id(Some(c.id)))),
+            P::new("productOfferName", |c, b| {
+                Ok(b.snapshot.get::<Plan>(c.plan_id)?.map_or(Value::Null, |p| p.name.into()))
             }),
             P::new("timeZone", |_, _| Ok("UTC".into())),
             P::new("warningSent", |_, _| Ok(false.into())),

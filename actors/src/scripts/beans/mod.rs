@@ -5,6 +5,7 @@
 //! Keys of billing entities, of the system and of placement are shown to sellers only.
 
 mod account;
+mod contact;
 mod customer;
 mod goods;
 mod job;
@@ -12,6 +13,7 @@ mod payments;
 mod pluggable;
 mod server;
 
+pub(crate) use contact::take as take_contact;
 pub(crate) use payments::{charged, forms, moved, payment_of, provider_id, purchase};
 
 use super::words;

@@ -44,6 +44,7 @@ fn customer() -> Customer {
         provider_values: Default::default(),
         metadata: None,
         keys: Vec::new(),
+        contact: Default::default(),
         created_at: Timestamp(0),
     }
 }

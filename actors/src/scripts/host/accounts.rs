@@ -9,7 +9,7 @@ use super::{
 use crate::{NewUser, UserPatch, password};
 use serde_json::Value;
 use sutler_lua::HostError;
-use sutler_model::{CustomerId, Noun, Role, User, UserId, validate};
+use sutler_model::{Contact, CustomerId, Noun, Role, User, UserId, validate};
 
 /// `createUser(User, password, when)` and `createAPIKeyUser`, whose arguments may stand in any order: a user of a customer. A
 /// user for programs needs no address of their own.
@@ -50,6 +50,7 @@ pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
                     Role::CustomerAdmin
                 },
                 password_hash: password_hash(ask, ask.args.any_text(), ask.args.any_flag()).await?,
+                contact: skeleton.contact(&Contact::default())?,
             };
             system.create_user_as(ask.caller, id, new).await.map_err(refusal)?
         }
@@ -124,12 +125,14 @@ async fn changed(ask: &Ask<'_>, password_hash: Option<String>) -> Result<User, H
         (Role::CustomerAdmin, Some(false)) => Some(Role::CustomerMember),
         _ => None,
     };
+    let contact = skeleton.contact(&old.contact)?;
     let patch = UserPatch {
         first_name: other("firstName", &old.first_name),
         last_name: other("lastName", &old.last_name),
         role,
         locked: None,
         password_hash,
+        contact: (contact != old.contact).then(|| contact.into()),
     };
     if patch == UserPatch::default() {
         return Ok(old);

@@ -47,6 +47,7 @@ pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
                 provider_values: Default::default(),
                 metadata: None,
                 keys: Vec::new(),
+                contact: Default::default(),
                 created_at: Timestamp(0),
             };
             let mut asked = skeleton.bean("Customer");
@@ -59,6 +60,7 @@ pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
                 plan_id,
                 quota: Some(draft.quota),
                 keys: draft.keys.clone(),
+                contact: draft.contact.clone(),
             };
             let made = system.create_customer_as(ask.caller, id, new).await.map_err(refusal)?;
             let patch = CustomerPatch {
@@ -120,7 +122,7 @@ pub(super) async fn create_entity(ask: &Ask<'_>) -> Result<Value, HostError> {
     })
 }
 
-/// `modifyBillingEntity(BillingEntity, when)`: its name and keys.
+/// `modifyBillingEntity(BillingEntity, when)`: its name, keys and address.
 pub(super) async fn modify_entity(ask: &Ask<'_>) -> Result<Value, HostError> {
     ask.at_once(1)?;
     let skeleton = Skeleton(ask.args.bean(0, "a BillingEntity")?);
@@ -128,10 +130,12 @@ pub(super) async fn modify_entity(ask: &Ask<'_>) -> Result<Value, HostError> {
     let system = ask.platform.system()?;
     let old = system.entity(ask.caller, id).await.map_err(refusal)?;
     let keys = skeleton.0.get("resourceKey").map(|_| skeleton.keys(ask.caller.scope)).transpose()?;
+    let contact = skeleton.contact(&old.contact)?;
     let patch = BillingEntityPatch {
         name: skeleton.text("resourceName").filter(|name| *name != old.name).map(str::to_owned),
         language: None,
         keys: keys.filter(|keys| *keys != old.keys),
+        contact: (contact != old.contact).then(|| contact.into()),
     };
     let entity = system.update_billing_entity(ask.caller, id, None, patch).await.map_err(refusal)?;
     ask.done(&Done {
@@ -186,6 +190,7 @@ async fn changed(ask: &Ask<'_>) -> Result<Customer, HostError> {
         quota: (old.quota != customer.quota).then_some(customer.quota),
         warning_level: (old.warning_level != customer.warning_level).then_some(customer.warning_level),
         keys: (old.keys != customer.keys).then(|| customer.keys.clone()),
+        contact: (old.contact != customer.contact).then(|| customer.contact.clone().into()),
     };
     let updated: Customer = if changed == CustomerPatch::default() {
         old

@@ -1,9 +1,9 @@
 //! A bean that a script filled in for what it wants created or changed.
 
-use crate::scripts::beans::key;
+use crate::scripts::beans::{key, take_contact};
 use serde_json::{Map, Value};
 use sutler_lua::{Bean, HostError};
-use sutler_model::{FieldError, ResourceKey, Scope};
+use sutler_model::{Contact, FieldError, ResourceKey, Scope};
 use uuid::Uuid;
 
 use super::refusal;
@@ -54,6 +54,13 @@ impl Skeleton<'_> {
         let items = self.0.get("resourceKey").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let keys: Result<Vec<_>, _> = items.iter().map(|item| key(item, viewer)).collect();
         keys.map_err(|detail| HostError::refused("CANNOT_CHANGE_SYSTEM_OR_BILLING_KEYS", detail))
+    }
+
+    /// How somebody is reached: what the bean says, and otherwise what is known.
+    pub fn contact(&self, known: &Contact) -> Result<Contact, HostError> {
+        let mut contact = known.clone();
+        take_contact(&mut contact, self.0).map_err(|(property, detail)| invalid(property, &detail))?;
+        Ok(contact)
     }
 
     /// The same as a bean of the platform's.

@@ -1,7 +1,11 @@
 //! What goes wrong inside, and what is billed.
 
-use super::*;
-use crate::{TestRequest, Verdict, customer::CustomerActor};
+use super::{crashes::Boom, *};
+use crate::{
+    TestRequest, Verdict,
+    customer::CustomerActor,
+    registry::{Ctx, Handles},
+};
 use sutler_drivers::simulated::{Fault, FaultError};
 use sutler_model::{JobState, Noun};
 

@@ -59,6 +59,7 @@ async fn a_pre_trigger_refuses_to_create_change_and_delete_and_nothing_happens()
         customer_id: Some(bench.customer),
         role: Role::CustomerAdmin,
         password_hash: "none".into(),
+        contact: Default::default(),
     };
     refused(system.create_user(caller, new).await, "USER");
     let patch = UserPatch { first_name: Some("Other".into()), ..UserPatch::default() };

@@ -104,6 +104,7 @@ fn user(store: &Store, email: &str) -> User {
         role: Role::ProviderAdmin,
         password_hash: "$argon2id$secret".to_owned(),
         locked: false,
+        contact: Default::default(),
         created_at: Timestamp(0),
     }
 }
