@@ -100,19 +100,22 @@ impl Work for CreateServer {
             }
             CreateStep::StartDomain => {
                 ctx.drivers()?.compute.start(ctx.server()?.id).await?;
-                Ok(Box::new(|family: &mut Family, at| family.enter(ServerState::Running, at, None)))
-            }
-            CreateStep::Publish => {
-                let (disk_id, start) = (self.disk_id, self.start);
-                let addresses = if start { self.guest.addresses(ctx).await? } else { Vec::new() };
+                let addresses = self.guest.addresses(ctx).await?;
+                // With the state: what is told that it runs looks for its addresses.
                 Ok(Box::new(move |family: &mut Family, at| {
-                    if let Some(disk) = family.disk_mut(disk_id) {
-                        disk.state = DiskState::Ready;
-                    }
                     if let Some(server) = &mut family.server {
                         for (nic, addresses) in server.nics.iter_mut().zip(&addresses) {
                             nic.addresses.clone_from(addresses);
                         }
+                    }
+                    family.enter(ServerState::Running, at, None);
+                }))
+            }
+            CreateStep::Publish => {
+                let (disk_id, start) = (self.disk_id, self.start);
+                Ok(Box::new(move |family: &mut Family, at| {
+                    if let Some(disk) = family.disk_mut(disk_id) {
+                        disk.state = DiskState::Ready;
                     }
                     if !start {
                         family.enter(ServerState::Stopped, at, None);

@@ -14,6 +14,7 @@ mod packages;
 mod payments;
 mod pluggables;
 mod providers;
+mod published;
 mod reaching;
 mod rehearsals;
 mod resources;

@@ -77,7 +77,8 @@ const SETTINGS_MAX: usize = 200;
 pub(crate) fn providers(value: &Value) -> Result<BTreeMap<String, BTreeMap<String, String>>, String> {
     let mut providers = BTreeMap::new();
     let empty = serde_json::Map::new();
-    for (provider, settings) in value.as_object().unwrap_or(&empty) {
+    // Nil for all of a provider's settings is as good as none of them.
+    for (provider, settings) in value.as_object().unwrap_or(&empty).iter().filter(|(_, settings)| !settings.is_null()) {
         let settings = settings.as_object().ok_or("must be a map of maps of texts")?;
         let mut kept = BTreeMap::new();
         for (name, setting) in settings.iter().filter(|(_, setting)| !setting.is_null()) {

@@ -197,7 +197,7 @@ impl Search<'_> {
             filter = filter.any(Field::Key, values);
         }
         if let Some(values) = self.values("status") {
-            let wanted = |status: &str| values.iter().any(|value| value == status);
+            let wanted = |status: &str| values.iter().any(|value| value.eq_ignore_ascii_case(status));
             filter = match R::NOUN {
                 Noun::Server => {
                     let states = ServerState::ALL.into_iter().filter(|state| wanted(words::server_status(*state)));

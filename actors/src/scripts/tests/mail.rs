@@ -12,7 +12,7 @@ use tokio::{
 type Mail = (Vec<String>, String);
 
 /// A relay that takes every message and tells of it.
-async fn relay() -> (String, mpsc::UnboundedReceiver<Mail>) {
+pub(super) async fn relay() -> (String, mpsc::UnboundedReceiver<Mail>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("smtp://{}", listener.local_addr().unwrap());
     let (to, mails) = mpsc::unbounded_channel();

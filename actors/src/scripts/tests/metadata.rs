@@ -291,3 +291,26 @@ async fn metadata_that_is_no_xml_or_too_long_or_anothers_is_refused() {
     assert_eq!(log.trim().lines().last(), Some("<os/>\tnil\tnil"), "{log}");
     bench.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_agent_of_those_who_pay_for_it_comes_with_their_servers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bench = bench(folder.path()).await;
+    bench.script("agent", Scope::Provider, include_str!("published/cloud_init.lua").to_owned()).await;
+    let keys = vec![sutler_model::ResourceKey {
+        name: "MONITORING".into(),
+        value: "gold".into(),
+        kind: sutler_model::KeyKind::BillingEntity,
+    }];
+    let patch = crate::CustomerPatch { keys: Some(keys), ..crate::CustomerPatch::default() };
+    bench.system.update_customer(&bench.caller, bench.customer, None, patch).await.unwrap();
+    let job = bench.create("web", true).await;
+    bench.ended(job.id).await;
+    let seed = seed(folder.path());
+    let added = STANDARD.encode("#cloud-config\nruncmd:\n  - [ monitoring-agent, --plan, gold ]\n");
+    assert!(holds(&seed, &added[..76]), "{}", String::from_utf8_lossy(&seed));
+    // The document is told by the run.
+    let runs = bench.runs_until(|runs| runs.len() == 1).await;
+    assert_eq!(runs[0].log.trim(), "<plan>gold</plan>");
+    bench.stop().await;
+}

@@ -1,0 +1,12 @@
+//! Scripts in the manner of those that providers wrote for the original, each loaded as it is over a running system, and held
+//! against what its author meant.
+
+mod accounts;
+mod chores;
+mod money;
+mod notices;
+mod rules;
+mod services;
+mod stage;
+
+use stage::Stage;

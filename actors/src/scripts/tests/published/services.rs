@@ -1,0 +1,116 @@
+//! Providers of settings and of kinds of resource, with a service behind them.
+
+use super::{super::*, Stage};
+use crate::{NewPluggable, PluggablePatch, ServerAction};
+use serde_json::json;
+use std::collections::BTreeMap;
+use sutler_model::PluggableResource;
+
+fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_are_monitored_as_their_settings_say() {
+    let stage = Stage::answering(|asked| {
+        if asked.header("authorization") != "Bearer t0ken" {
+            return (401, String::new());
+        }
+        match asked.line.as_str() {
+            "GET /account" => (200, r#"{"id": "ACC-1"}"#.into()),
+            "POST /checks" => (201, r#"{"id": "CHK-1"}"#.into()),
+            "GET /checks/CHK-1" => (200, r#"{"state": "up", "uptime": 0.999, "since": 1425168000}"#.into()),
+            "DELETE /checks/CHK-1" => (204, String::new()),
+            _ => (404, String::new()),
+        }
+    })
+    .await;
+    let bench = &stage.bench;
+    let (system, caller) = (&bench.system, &bench.caller);
+    stage.load("monitoring", include_str!("monitoring_provider.lua")).await;
+    let seller = caller.billing_entity_id.0;
+    let server = stage.server("web", false).await;
+    let error = system.invoke_action(caller, server.id.0, "MONITORING", "SIGN_IN", &texts(&[])).await.unwrap_err();
+    assert!(error.to_string().contains("No account is linked (404)"), "{error}");
+    let link = |url: &str, token: &str| texts(&[("url", url), ("token", token)]);
+    let error = system.invoke_action(caller, seller, "MONITORING", "LINK", &link("ftp://x", "y")).await.unwrap_err();
+    assert!(error.to_string().contains("A web address is needed"), "{error}");
+    let error = system.invoke_action(caller, seller, "MONITORING", "LINK", &link(&stage.url, "bad")).await.unwrap_err();
+    assert!(error.to_string().contains("did not take the token (401)"), "{error}");
+    let linked = system.invoke_action(caller, seller, "MONITORING", "LINK", &link(&stage.url, "t0ken")).await.unwrap();
+    assert_eq!(linked.answer.unwrap().content["message"], "Linked to account ACC-1");
+    let set = async |values: &[(&str, &str)]| {
+        system.set_provider_values(caller, server.id.0, "MONITORING", &texts(values)).await
+    };
+    assert!(set(&[("enabled", "TRUE"), ("interval", "5")]).await.is_err(), "30 seconds at least");
+    set(&[("enabled", "TRUE"), ("interval", "300")]).await.unwrap();
+    let asked = stage.asked().pop().unwrap();
+    assert_eq!((asked.line.as_str(), asked.json()), ("POST /checks", json!({"host": "web", "interval": 300})));
+    let now: Server = system.store().get(server.id).await.unwrap().unwrap();
+    assert_eq!(now.provider_values["MONITORING"]["check"], "CHK-1");
+
+    let details = system.invoke_action(caller, server.id.0, "MONITORING", "DETAILS", &texts(&[])).await.unwrap();
+    let content = details.answer.unwrap().content;
+    assert_eq!(content["values"][1]["value"], "99.9 %");
+    assert_eq!(content["values"][2]["value"], "2015/03/01 00:00:00");
+    let sign_in = system.invoke_action(caller, server.id.0, "MONITORING", "SIGN_IN", &texts(&[])).await.unwrap();
+    let content = sign_in.answer.unwrap().content;
+    assert_eq!((&content["method"], &content["url"]), (&json!("POST"), &json!(format!("{}/login", stage.url))));
+    assert_eq!(content["params"]["headers"]["X-Server"], json!(server.id.to_string()));
+
+    let job = bench.act(server.id, ServerAction::Delete, "gone").await;
+    bench.ended(job.id).await;
+    stage.logs("monitoring_delete_trigger", 1).await;
+    assert_eq!(stage.asked().pop().unwrap().line, "DELETE /checks/CHK-1");
+    let unlink =
+        system.invoke_action(caller, seller, "MONITORING", "UNLINK", &texts(&[("CONFIRM", "TRUE")])).await.unwrap();
+    assert_eq!(unlink.answer.unwrap().content["refresh"], true);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn zones_of_a_name_server_are_a_kind_of_resource() {
+    let stage = Stage::answering(|asked| match asked.line.as_str() {
+        "PUT /taken.example" => (409, String::new()),
+        "GET /acme.example" => (200, "@ IN SOA".into()),
+        line if line.starts_with("PUT ") => (201, "2015030101".into()),
+        line if line.starts_with("DELETE ") => (204, String::new()),
+        _ => (404, String::new()),
+    })
+    .await;
+    stage.seller_keys(&[("NAME_SERVER", &stage.url)]).await;
+    let script = stage.load("zones", include_str!("dns_zones.lua")).await;
+    let bench = &stage.bench;
+    let (system, caller) = (&bench.system, &bench.caller);
+    let zone = |name: &str, values: &[(&str, &str)]| NewPluggable {
+        id: None,
+        name: name.into(),
+        provider_type: "DNS_ZONE".into(),
+        customer_id: Some(bench.customer),
+        values: texts(values),
+        keys: Vec::new(),
+    };
+    for (name, words) in
+        [("nonsense", "'nonsense' is not the name of a zone (400)"), ("taken.example", "The name server said no (409)")]
+    {
+        let error = system.create_pluggable(caller, zone(name, &[])).await.unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+    let made = system.create_pluggable(caller, zone("acme.example", &[("ttl", "600")])).await.unwrap();
+    assert_eq!(made.values["serial"], "2015030101");
+    assert_eq!(stage.asked().pop().unwrap().body, "ttl=600");
+    let patch = PluggablePatch { values: texts(&[("ttl", "900")]), ..PluggablePatch::default() };
+    let changed = system.update_pluggable(caller, made.id, None, patch).await.unwrap();
+    assert_eq!(changed.values["serial"], "2015030102");
+    let records = system.invoke_pluggable(caller, made.id, "RECORDS", &texts(&[])).await.unwrap();
+    assert_eq!(records.answer.unwrap().content, "@ IN SOA");
+    system.create_pluggable(caller, zone("other.example", &[("ttl", "900")])).await.unwrap();
+    system.create_pluggable(caller, zone("slow.example", &[("ttl", "7200")])).await.unwrap();
+    let report = system.make_report(caller, script.id, "zone_report", &texts(&[("most", "3600")])).await.unwrap();
+    let content: serde_json::Value = serde_json::from_str(report.answer.unwrap().content.as_str().unwrap()).unwrap();
+    assert_eq!(content, json!({"title": "Zones", "series": [{"x": "15 min", "y": 2}]}));
+    system.delete_pluggable(caller, made.id, None).await.unwrap();
+    assert_eq!(stage.asked().pop().unwrap().line, "DELETE /acme.example");
+    assert_eq!(all::<PluggableResource>(system).await.len(), 2);
+    bench.stop().await;
+}
