@@ -52,6 +52,23 @@ const SCRIPTS: &[(&str, &str)] = &[
         "local p = string.rep('x?', 300000) while true do pcall(string.find, string.rep('x', 1000), p) end",
     ),
     ("one gigabyte of text", "while true do pcall(string.rep, 'x', 1e9) end"),
+    ("one gigabyte of text with a separator", "while true do pcall(string.rep, 'x', 5e8, ',') end"),
+    (
+        "catastrophic gsub by a function",
+        "local s = string.rep('a', 30000) while true do string.gsub(s, 'a*a*a*a*b', function() return '' end) end",
+    ),
+    (
+        "gsub by a function that grows its text",
+        "local s = 'aa' while true do s = string.gsub(s, 'a', function(c) return c .. c end) end",
+    ),
+    (
+        "sort by a function that makes no sense",
+        "local t = {} for i = 1, 50000 do t[i] = i end while true do table.sort(t, function(a, b) return a % 7 ~= b % 5 end) end",
+    ),
+    (
+        "foreach around pcall",
+        "local t = {1} while true do table.foreach(t, function() pcall(error) t[#t + 1] = 1 end) end",
+    ),
     ("growing text", "local s = 'x' while true do s = s .. s end"),
     ("growing text around pcall", "local s = 'x' while true do pcall(function() s = s .. s .. 'y' end) end"),
     ("growing table", "local t = {} while true do t[#t + 1] = {} end"),

@@ -26,8 +26,8 @@ use std::{
 };
 use sutler_lua::Bean;
 use sutler_model::{
-    BillingEntity, BillingEntityId, Customer, CustomerId, FieldError, KeyKind, Nanos, ResourceKey, ResourceMetadata,
-    Scope, Timestamp,
+    BillingEntity, BillingEntityId, Customer, CustomerId, FieldError, KeyKind, Nanos, Plan, PlanId, ResourceKey,
+    ResourceMetadata, Scope, Timestamp,
 };
 use sutler_store::{Error, Field, Filter, Order, PageRequest, Record, Snapshot};
 use uuid::Uuid;
@@ -125,12 +125,14 @@ pub(crate) struct Beans<'a> {
     /// How many disks of a server and users of a customer come along.
     children: usize,
     names: RefCell<HashMap<Uuid, Option<String>>>,
+    /// The plans of customers that were asked for, by the customer's id.
+    offers: RefCell<HashMap<Uuid, Option<(PlanId, String)>>>,
 }
 
 impl<'a> Beans<'a> {
     /// For scripts of `viewer`.
     pub(crate) fn new(snapshot: &'a Snapshot, viewer: Scope, children: usize) -> Self {
-        Self { snapshot, viewer, children, names: RefCell::default() }
+        Self { snapshot, viewer, children, names: RefCell::default(), offers: RefCell::default() }
     }
 
     /// The bean of a record.
@@ -209,6 +211,18 @@ impl<'a> Beans<'a> {
             }
         };
         Ok(name.map_or(Value::Null, Value::from))
+    }
+
+    /// A customer's plan and its name, read once for all beans made together. It is the offer of all that the customer has.
+    fn offer_of(&self, customer: CustomerId) -> Result<Option<(PlanId, String)>, Error> {
+        if let Some(known) = self.offers.borrow().get(&customer.0) {
+            return Ok(known.clone());
+        }
+        let plan = self.snapshot.get::<Customer>(customer)?.map(|customer| customer.plan_id);
+        let plan = plan.map(|id| self.snapshot.get::<Plan>(id)).transpose()?.flatten();
+        let offer = plan.map(|plan| (plan.id, plan.name));
+        self.offers.borrow_mut().insert(customer.0, offer.clone());
+        Ok(offer)
     }
 
     /// Beans of all records with `value` in `field`, to stand within another bean.

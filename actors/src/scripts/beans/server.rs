@@ -4,7 +4,7 @@ use super::{Described, Property, described, id, set_keys, set_name, whole};
 use crate::scripts::words::server_status;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use sutler_model::{Disk, Image, Nic, Server, ServerState};
+use sutler_model::{Customer, Disk, Image, Nic, Server, ServerState};
 use sutler_store::Field;
 use uuid::Uuid;
 
@@ -31,6 +31,13 @@ impl Described for Server {
             P::new("imageName", |s, b| b.name_of::<Image>(s.image_id.into())),
             P::new("nics", |s, _| Ok(s.nics.iter().map(|n| nic(s, n)).collect())),
             P::new("disks", |s, b| b.within::<Disk>(Field::Subject, s.id.into())),
+            // What a customer has here stands in one place, which is called after it, and is of one offer, its plan.
+            P::new("vdcUUID", |s, _| Ok(id(Some(s.customer_id)))),
+            P::new("vdcName", |s, b| b.name_of::<Customer>(s.customer_id.into())),
+            P::new("productOfferUUID", |s, b| Ok(id(b.offer_of(s.customer_id)?.map(|(id, _)| id)))),
+            P::new("productOfferName", |s, b| {
+                Ok(b.offer_of(s.customer_id)?.map_or(Value::Null, |(_, name)| name.into()))
+            }),
             P::new("virtualizationType", |_, _| Ok("VIRTUAL_MACHINE".into())),
             P::new("providers", |s, _| Ok(json!(s.provider_values))).or_set(|s, v, _| {
                 s.provider_values = providers(v)?;

@@ -114,3 +114,38 @@ async fn zones_of_a_name_server_are_a_kind_of_resource() {
     assert_eq!(all::<PluggableResource>(system).await.len(), 2);
     bench.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_lists_what_a_customer_has() {
+    let stage = Stage::open().await;
+    let bench = &stage.bench;
+    let script = stage.load("inventory", include_str!("inventory.lua")).await;
+    stage.server("web", true).await;
+    let new = sutler_model::NewServer { memory_mib: 512, cpu: 1, ..bench.new_server("small", false) };
+    let job = bench.system.create_server(&bench.caller, bench.customer, new, None).await.unwrap();
+    bench.ended(job.id).await;
+    let (other, stranger) = bench.stranger().await;
+    let theirs = bench.new_server("theirs", false);
+    let job = bench.system.create_server(&bench.caller, other, theirs, None).await.unwrap();
+    bench.ended(job.id).await;
+    let made = async |caller: &Caller, given: &[(&str, &str)]| {
+        bench.system.make_report(caller, script.id, "inventory_report", &texts(given)).await
+    };
+    let plan = all::<Plan>(&bench.system).await.remove(0);
+    let own = caller(&plan, Role::CustomerAdmin, Scope::Customer(bench.customer), Some(bench.customer));
+    let report = made(&own, &[("order", "ram")]).await.unwrap().answer.unwrap();
+    let small = bench.server("small").await.unwrap();
+    let web = bench.server("web").await.unwrap();
+    let address = |server: &Server| server.nics[0].addresses.first().cloned().unwrap_or("-".into());
+    let wanted = [
+        format!("small; Customer; STOPPED; 1; 0.5 GB; 10 GB; {}; tiny; {}", address(&small), plan.name),
+        format!("web; Customer; RUNNING; 2; 1 GB; 10 GB; {}; tiny; {}", address(&web), plan.name),
+        format!("{}: 2 servers, 3 cores, 1.5 each", plan.name),
+    ];
+    assert_eq!(report.content.as_str().unwrap().lines().collect::<Vec<_>>(), wanted);
+    let report = made(&stranger, &[("order", "cpu"), ("image", &bench.image.to_string())]).await;
+    assert!(report.unwrap().answer.unwrap().content.as_str().unwrap().starts_with("theirs; Stranger; "));
+    let error = made(&own, &[("order", "colour")]).await.unwrap_err().to_string();
+    assert!(error.contains("values.order"), "{error}");
+    bench.stop().await;
+}
