@@ -438,7 +438,7 @@ impl Scripts {
             return Ok((run, None, Decision::Fail(told)));
         }
         let (draft, owner, user, customer) = (record.clone(), script.owner, asking.user_id, record.customer());
-        let read = self.env.core.store.read(move |snapshot| {
+        let read = self.env.core.store.read_here(move |snapshot| {
             let beans = Beans::new(snapshot, owner, FEW);
             let customer = customer.map(|id| snapshot.get::<Customer>(id)).transpose()?.flatten();
             let customer = customer.map(|customer| beans.bean(&customer)).transpose()?;

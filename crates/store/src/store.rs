@@ -189,6 +189,21 @@ impl Store {
         outcome.unwrap_or_else(|| Err(Error::io("reading the store", "the read panicked")))
     }
 
+    /// The same on this thread, where it is one of a runtime's several and the others take over its tasks: the two wake-ups
+    /// of a read elsewhere take many times longer than a few records do.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub async fn read_here<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&Snapshot) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        match tokio::runtime::Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+            Ok(tokio::runtime::RuntimeFlavor::MultiThread) => tokio::task::block_in_place(|| f(&self.snapshot()?)),
+            _ => self.read(f).await,
+        }
+    }
+
     /// A record by id.
     ///
     /// # Errors
