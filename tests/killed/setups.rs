@@ -145,11 +145,11 @@ impl Debtor {
         Some(id)
     }
 
-    /// Waits for a state; nothing once the connection breaks.
-    async fn wait(&self, client: &Client, path: String, state: &str) -> Option<()> {
+    /// Waits for one of some states; nothing once the connection breaks.
+    async fn wait(&self, client: &Client, path: String, states: &[&str]) -> Option<()> {
         loop {
             let now: Value = client.request(Method::GET, &path).send().await.ok()?.json().await.ok()?;
-            if now["state"] == state {
+            if states.iter().any(|state| now["state"] == *state) {
                 return Some(());
             }
             assert!(now["unclear"] != true && now["state"] != "failed", "{now}");
@@ -161,18 +161,16 @@ impl Debtor {
     async fn go_on(self, client: Client) -> Option<()> {
         let body = json!({ "name": format!("Bank {}", self.number), "script_id": self.script, "values": {} });
         let method = self.ask(&client, "method", "/payment-methods", body).await?;
-        self.wait(&client, format!("/payment-methods/{method}"), "ready").await?;
+        self.wait(&client, format!("/payment-methods/{method}"), &["ready"]).await?;
         let body = json!({ "name": "Visa", "payment_method_id": method, "customer_id": self.customer, "values": {} });
         let card = self.ask(&client, "card", "/payment-instances", body).await?;
-        self.wait(&client, format!("/payment-instances/{card}"), "ready").await?;
+        self.wait(&client, format!("/payment-instances/{card}"), &["ready"]).await?;
         let body = json!({ "allow_interactive": true });
         let paid = self.ask(&client, "pay", &format!("/invoices/{}/pay", self.invoice), body).await?;
-        // Once it is given up it waits no more.
-        if !self.acknowledged.lock().unwrap().contains_key(&format!("cancel-{}", self.number)) {
-            self.wait(&client, format!("/transactions/{paid}"), "awaiting_input").await?;
-        }
+        // Given up already where only the answer was cut off.
+        self.wait(&client, format!("/transactions/{paid}"), &["awaiting_input", "cancelled"]).await?;
         let cancel = self.ask(&client, "cancel", &format!("/transactions/{paid}/cancel"), json!({})).await?;
-        self.wait(&client, format!("/transactions/{cancel}"), "success").await
+        self.wait(&client, format!("/transactions/{cancel}"), &["success"]).await
     }
 }
 
