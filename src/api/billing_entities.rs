@@ -5,10 +5,9 @@ use super::{
     common::{Answer, folded, nullable},
     extract::{Id, IfMatch, Input, Params, Who},
     once::create,
-    page::{Listed, Listing, Paging, Shown, list, show},
+    page::{Listed, Listing, Paging, Shown, list, show_record},
     problem::Problem,
     reach::{Reach, key},
-    reply,
 };
 use axum::{extract::State, http::HeaderMap};
 use serde::Deserialize;
@@ -128,7 +127,7 @@ async fn show_billing_entity(
     let within = staff && Reach::of(&caller, api.store()).covers(None, id);
     let found: Option<BillingEntity> = if within { api.store().get(id).await? } else { None };
     let entity = found.ok_or_else(|| Problem::not_found(Noun::BillingEntity, id))?;
-    reply::unless_known(&headers, entity.version, show(entity.version, &view(entity.clone()), shown.fields.as_deref()))
+    show_record(&headers, &shown, entity, view)
 }
 
 /// Change a billing entity.
@@ -144,7 +143,6 @@ async fn update_billing_entity(
 ) -> Answer {
     let patch =
         BillingEntityPatch { name: asked.name, language: asked.language, keys: asked.keys, contact: asked.contact };
-    let demand = if_match.demand(api.store().index().version(Noun::BillingEntity, id.0));
-    let entity = api.system.update_billing_entity(&caller, id, demand, patch).await.map_err(|e| if_match.problem(e))?;
-    reply::versioned(entity.version, &entity)
+    let work = async |demand| api.system.update_billing_entity(&caller, id, demand, patch).await;
+    if_match.change(&api, id, work, |entity| entity).await
 }

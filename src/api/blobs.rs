@@ -6,7 +6,7 @@ use super::{
     common::{Answer, find, folded, wrong},
     extract::{Id, IfMatch, Input, Params, Who},
     once::create,
-    page::{Listed, Listing, Paging, Shown, list, show},
+    page::{Listed, Listing, Paging, Shown, list, show_record},
     problem::Problem,
     reach::{Reach, key},
     reply,
@@ -187,7 +187,7 @@ async fn show_blob(
 ) -> Answer {
     caller.must(Permission::ScriptsRead)?;
     let blob: Blob = find(&api, &caller, id).await?;
-    reply::unless_known(&headers, blob.version, show(blob.version, &blob, shown.fields.as_deref()))
+    show_record(&headers, &shown, blob, |blob| blob)
 }
 
 /// Change a blob.
@@ -206,18 +206,16 @@ async fn update_blob(
         public: asked.public,
         content: asked.content.as_deref().map(decoded).transpose()?,
     };
-    let demand = if_match.demand(api.store().index().version(Noun::Blob, id.0));
-    let blob = api.system.update_blob(&caller, id, demand, patch).await.map_err(|e| if_match.problem(e))?;
-    reply::versioned(blob.version, &blob)
+    let work = async |demand| api.system.update_blob(&caller, id, demand, patch).await;
+    if_match.change(&api, id, work, |blob| blob).await
 }
 
 /// Delete a blob.
 #[utoipa::path(delete, path = "/blobs/{id}", tag = "blobs", params(("id" = BlobId, Path)),
     responses((status = 204, description = "Deleted with its content.")))]
 async fn delete_blob(State(api): State<Arc<Api>>, Who(caller): Who, Id(id): Id<BlobId>, if_match: IfMatch) -> Answer {
-    let demand = if_match.demand(api.store().index().version(Noun::Blob, id.0));
-    api.system.delete_blob(&caller, id, demand).await.map_err(|e| if_match.problem(e))?;
-    Ok(reply::done())
+    let work = async |demand| api.system.delete_blob(&caller, id, demand).await;
+    if_match.delete(&api, (Noun::Blob, id.into()), work).await
 }
 
 /// Fetch a blob's content.

@@ -6,7 +6,7 @@ use super::{
     extract::{Id, IfMatch, Input, Key, Params, Who},
     jobs::JobView,
     once::create,
-    page::{Listed, Listing, Paging, Shown, list, show},
+    page::{Listed, Listing, Paging, Shown, list, show_record},
     reach::{Reach, key},
     reply,
 };
@@ -163,8 +163,7 @@ async fn show_customer(
 ) -> Answer {
     caller.must(Permission::CustomersRead)?;
     let customer: Customer = find(&api, &caller, id).await?;
-    let version = customer.version;
-    reply::unless_known(&headers, version, show(version, &view(customer, &caller), shown.fields.as_deref()))
+    show_record(&headers, &shown, customer, |customer| view(customer, &caller))
 }
 
 /// How far a deletion goes.
@@ -215,7 +214,6 @@ async fn update_customer(
         keys: asked.keys,
         contact: asked.contact,
     };
-    let demand = if_match.demand(api.store().index().version(Noun::Customer, id.0));
-    let customer = api.system.update_customer(&caller, id, demand, patch).await.map_err(|e| if_match.problem(e))?;
-    reply::versioned(customer.version, &view(customer, &caller))
+    let work = async |demand| api.system.update_customer(&caller, id, demand, patch).await;
+    if_match.change(&api, id, work, |customer| view(customer, &caller)).await
 }

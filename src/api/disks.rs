@@ -4,9 +4,8 @@ use super::{
     Api, Shared,
     common::{Answer, find, folded, words},
     extract::{Id, Params, Who},
-    page::{Listed, Listing, Paging, Shown, list, show},
+    page::{Listed, Listing, Paging, Shown, list, show_record},
     reach::{Reach, key},
-    reply,
 };
 use axum::{extract::State, http::HeaderMap};
 use serde::Deserialize;
@@ -70,5 +69,5 @@ async fn show_disk(
 ) -> Answer {
     caller.must(Permission::ServersRead)?;
     let disk: Disk = find(&api, &caller, id).await?;
-    reply::unless_known(&headers, disk.version, show(disk.version, &disk, shown.fields.as_deref()))
+    show_record(&headers, &shown, disk, |disk| disk)
 }

@@ -1,17 +1,20 @@
 //! What handlers take out of a request: bodies, queries, ids and the headers with meaning.
 
-use super::{Api, problem::Problem};
+use super::{Api, problem::Problem, reply};
 use axum::{
     body::{Body, HttpBody},
     extract::{FromRequest, FromRequestParts, Path, Request},
     http::{HeaderMap, header, request::Parts},
+    response::Response,
 };
 use futures_util::StreamExt;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, str::FromStr, sync::Arc};
 use sutler_actors::{Caller, Error, Idempotency};
-use sutler_model::FieldError;
+use sutler_model::{FieldError, Noun};
+use sutler_store::Record;
+use uuid::Uuid;
 
 /// The signed-in caller; the authentication middleware put it there.
 pub struct Who(pub Caller);
@@ -161,6 +164,37 @@ impl IfMatch {
                 Some(holds.or(versions.first().copied()).unwrap_or(0))
             }
         }
+    }
+
+    /// Has an operation change a record at the version that the caller demands, and answers with it as `view` has it.
+    ///
+    /// # Errors
+    /// Those of the operation.
+    pub async fn change<R: Record, V: Serialize>(
+        &self,
+        api: &Api,
+        id: impl Into<Uuid>,
+        operation: impl AsyncFnOnce(Option<u64>) -> Result<R, Error>,
+        view: impl FnOnce(R) -> V,
+    ) -> Result<Response, Problem> {
+        let demand = self.demand(api.store().index().version(R::NOUN, id.into()));
+        let record = operation(demand).await.map_err(|error| self.problem(error))?;
+        reply::versioned(record.version(), &view(record))
+    }
+
+    /// The same for one that deletes a record at once.
+    ///
+    /// # Errors
+    /// Those of the operation.
+    pub async fn delete(
+        &self,
+        api: &Api,
+        (noun, id): (Noun, Uuid),
+        operation: impl AsyncFnOnce(Option<u64>) -> Result<(), Error>,
+    ) -> Result<Response, Problem> {
+        let demand = self.demand(api.store().index().version(noun, id));
+        operation(demand).await.map_err(|error| self.problem(error))?;
+        Ok(reply::done())
     }
 
     /// The problem behind an operation's error: a version that no longer holds is a failed precondition when the

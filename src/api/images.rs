@@ -5,10 +5,9 @@ use super::{
     common::{Answer, folded, words},
     extract::{Id, Input, Params, Who},
     once::create,
-    page::{Listed, Listing, Paging, Shown, list, show},
+    page::{Listed, Listing, Paging, Shown, list, show_record},
     problem::Problem,
     reach::{Reach, above, key},
-    reply,
 };
 use axum::{extract::State, http::HeaderMap};
 use serde::Deserialize;
@@ -173,6 +172,5 @@ async fn show_image(
     let offered = Offered::to(&api, &caller).await?;
     let found: Option<Image> = api.store().get(id).await?;
     let image = found.filter(|image| offered.covers(image)).ok_or_else(|| Problem::not_found(Noun::Image, id))?;
-    let version = image.version;
-    reply::unless_known(&headers, version, show(version, &view(image, &caller), shown.fields.as_deref()))
+    show_record(&headers, &shown, image, |image| view(image, &caller))
 }

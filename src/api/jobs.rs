@@ -4,7 +4,7 @@ use super::{
     Api, Shared,
     common::{Answer, find, words},
     extract::{Id, Params, Who},
-    page::{Listed, Listing, Paging, Shown, list, show},
+    page::{Listed, Listing, Paging, Shown, list, show_record},
     reach::{Reach, key},
     reply,
 };
@@ -179,8 +179,7 @@ async fn show_job(
 ) -> Answer {
     caller.must(Permission::ServersRead)?;
     let job: Job = find(&api, &caller, id).await?;
-    let version = job.version;
-    reply::unless_known(&headers, version, show(version, &JobView::of(job, &caller), shown.fields.as_deref()))
+    show_record(&headers, &shown, job, |job| JobView::of(job, &caller))
 }
 
 /// Ask a job to stop.

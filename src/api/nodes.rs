@@ -4,9 +4,8 @@ use super::{
     Api, Shared,
     common::{Answer, folded, words},
     extract::{Id, IfMatch, Input, Params, Who},
-    page::{Listed, Listing, Paging, Shown, list, show},
+    page::{Listed, Listing, Paging, Shown, list, show_record},
     problem::Problem,
-    reply,
 };
 use axum::{extract::State, http::HeaderMap};
 use serde::Deserialize;
@@ -69,7 +68,7 @@ async fn show_node(
     caller.must(Permission::OperatorRead)?;
     let found: Option<Node> = api.store().get(id).await?;
     let node = found.ok_or_else(|| Problem::not_found(Noun::Node, id))?;
-    reply::unless_known(&headers, node.version, show(node.version, &node, shown.fields.as_deref()))
+    show_record(&headers, &shown, node, |node| node)
 }
 
 /// Drain a node, or let it take servers again.
@@ -82,7 +81,6 @@ async fn update_node(
     if_match: IfMatch,
     Input { value: asked, .. }: Input<ChangeNode>,
 ) -> Answer {
-    let demand = if_match.demand(api.store().index().version(Noun::Node, id.0));
-    let node = api.system.update_node(&caller, id, demand, asked.draining).await.map_err(|e| if_match.problem(e))?;
-    reply::versioned(node.version, &node)
+    let work = async |demand| api.system.update_node(&caller, id, demand, asked.draining).await;
+    if_match.change(&api, id, work, |node| node).await
 }

@@ -6,7 +6,11 @@ use super::{
     problem::Problem,
     reply,
 };
-use axum::{extract::FromRequestParts, http::request::Parts, response::Response};
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, request::Parts},
+    response::Response,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::sync::Arc;
@@ -158,6 +162,20 @@ pub fn show<V: Serialize + ToSchema>(version: u64, view: &V, fields: Option<&str
     let Some(text) = fields else { return reply::versioned(version, view) };
     let picked = Fields::parse::<V>(text)?.pick(view).map_err(|e| Problem::internal(&e))?;
     reply::versioned(version, &picked)
+}
+
+/// Shows a record as `view` has it, with the fields asked for; only that it is unchanged to a caller who has it already.
+///
+/// # Errors
+/// An unknown field.
+pub fn show_record<R: Record, V: Serialize + ToSchema>(
+    headers: &HeaderMap,
+    shown: &Shown,
+    record: R,
+    view: impl FnOnce(R) -> V,
+) -> Result<Response, Problem> {
+    let version = record.version();
+    reply::unless_known(headers, version, show(version, &view(record), shown.fields.as_deref()))
 }
 
 /// A selection of top-level fields.

@@ -5,7 +5,7 @@ use super::{
     common::{Answer, find, folded},
     extract::{Id, IfMatch, Input, Key, Params, Who},
     once::{create, once_for, once_or, there},
-    page::{Listed, Listing, Paging, Shown, list, show},
+    page::{Listed, Listing, Paging, Shown, list, show_record},
     problem::Problem,
     reach::{Reach, key},
     reply,
@@ -340,9 +340,10 @@ async fn show_payment_method(
         .filter(|method| reach.covers(None, method.billing_entity_id))
         .ok_or_else(|| Problem::not_found(Noun::PaymentMethod, id))?;
     let form = api.system.payment_form(&method).await;
-    let version = method.version;
-    let view = PaymentMethodView { instance_values: Some(form), ..PaymentMethodView::of(method, &caller) };
-    reply::unless_known(&headers, version, show(version, &view, shown.fields.as_deref()))
+    show_record(&headers, &shown, method, |method| PaymentMethodView {
+        instance_values: Some(form),
+        ..PaymentMethodView::of(method, &caller)
+    })
 }
 
 /// Change a payment method.
@@ -357,10 +358,8 @@ async fn update_payment_method(
     Input { value: asked, .. }: Input<ChangePaymentMethod>,
 ) -> Answer {
     let patch = PaymentMethodPatch { name: asked.name, values: asked.values };
-    let demand = if_match.demand(api.store().index().version(Noun::PaymentMethod, id.0));
-    let changed = api.system.update_payment_method(&caller, id, demand, patch).await;
-    let method = changed.map_err(|e| if_match.problem(e))?;
-    reply::versioned(method.version, &PaymentMethodView::of(method, &caller))
+    let work = async |demand| api.system.update_payment_method(&caller, id, demand, patch).await;
+    if_match.change(&api, id, work, |method| PaymentMethodView::of(method, &caller)).await
 }
 
 /// Delete a payment method that nobody pays by.
@@ -372,9 +371,8 @@ async fn delete_payment_method(
     Id(id): Id<PaymentMethodId>,
     if_match: IfMatch,
 ) -> Answer {
-    let demand = if_match.demand(api.store().index().version(Noun::PaymentMethod, id.0));
-    api.system.delete_payment_method(&caller, id, demand).await.map_err(|e| if_match.problem(e))?;
-    Ok(reply::done())
+    let work = async |demand| api.system.delete_payment_method(&caller, id, demand).await;
+    if_match.delete(&api, (Noun::PaymentMethod, id.into()), work).await
 }
 
 /// Ask a payment method's provider whether it works.
@@ -471,9 +469,7 @@ async fn show_payment_instance(
 ) -> Answer {
     caller.must(Permission::BillingRead)?;
     let instance: PaymentInstance = find(&api, &caller, id).await?;
-    let version = instance.version;
-    let view = PaymentInstanceView::of(instance, &caller);
-    reply::unless_known(&headers, version, show(version, &view, shown.fields.as_deref()))
+    show_record(&headers, &shown, instance, |instance| PaymentInstanceView::of(instance, &caller))
 }
 
 /// Rename something that a customer pays with, or make it the one that is used when none is named.
@@ -488,10 +484,8 @@ async fn update_payment_instance(
     Input { value: asked, .. }: Input<ChangePaymentInstance>,
 ) -> Answer {
     let patch = PaymentInstancePatch { name: asked.name, is_default: asked.is_default };
-    let demand = if_match.demand(api.store().index().version(Noun::PaymentInstance, id.0));
-    let changed = api.system.update_payment_instance(&caller, id, demand, patch).await;
-    let instance = changed.map_err(|e| if_match.problem(e))?;
-    reply::versioned(instance.version, &PaymentInstanceView::of(instance, &caller))
+    let work = async |demand| api.system.update_payment_instance(&caller, id, demand, patch).await;
+    if_match.change(&api, id, work, |instance| PaymentInstanceView::of(instance, &caller)).await
 }
 
 /// Have a provider forget what a customer paid with.

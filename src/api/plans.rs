@@ -5,10 +5,9 @@ use super::{
     common::{Answer, folded},
     extract::{Id, IfMatch, Input, Params, Who},
     once::create,
-    page::{Listed, Listing, Paging, Shown, list, show},
+    page::{Listed, Listing, Paging, Shown, list, show_record},
     problem::Problem,
     reach::{Reach, key},
-    reply,
 };
 use axum::{extract::State, http::HeaderMap};
 use serde::Deserialize;
@@ -148,7 +147,7 @@ async fn show_plan(
     let plan = found
         .filter(|plan| reach.covers(None, plan.billing_entity_id))
         .ok_or_else(|| Problem::not_found(Noun::Plan, id))?;
-    reply::unless_known(&headers, plan.version, show(plan.version, &plan, shown.fields.as_deref()))
+    show_record(&headers, &shown, plan, |plan| plan)
 }
 
 /// Change a plan.
@@ -169,7 +168,6 @@ async fn update_plan(
         unit_price: asked.unit_price,
         charges: asked.charges,
     };
-    let demand = if_match.demand(api.store().index().version(Noun::Plan, id.0));
-    let plan = api.system.update_plan(&caller, id, demand, patch).await.map_err(|e| if_match.problem(e))?;
-    reply::versioned(plan.version, &plan)
+    let work = async |demand| api.system.update_plan(&caller, id, demand, patch).await;
+    if_match.change(&api, id, work, |plan| plan).await
 }

@@ -5,7 +5,7 @@ use super::{
     common::{Answer, folded, hide_keys},
     extract::{Id, IfMatch, Input, Who},
     once::{create, once},
-    page::{Listed, Listing, Paging, Shown, list, show},
+    page::{Listed, Listing, Paging, Shown, list, show_record},
     problem::Problem,
     providers::{ActionView, InvokeAction},
     reach::{Reach, key},
@@ -231,9 +231,7 @@ async fn show_pluggable_resource(
 ) -> Answer {
     caller.must(Permission::ServersRead)?;
     let resource = api.system.pluggable(&caller, id).await?;
-    let version = resource.version;
-    let view = view(&api, resource, &caller);
-    reply::unless_known(&headers, version, show(version, &view, shown.fields.as_deref()))
+    show_record(&headers, &shown, resource, |resource| view(&api, resource, &caller))
 }
 
 /// Change a pluggable resource.
@@ -250,9 +248,8 @@ async fn update_pluggable_resource(
     Input { value: asked, .. }: Input<ChangePluggable>,
 ) -> Answer {
     let patch = PluggablePatch { name: asked.name, values: asked.values, keys: asked.keys };
-    let demand = if_match.demand(api.store().index().version(Noun::PluggableResource, id.0));
-    let made = api.system.update_pluggable(&caller, id, demand, patch).await.map_err(|e| if_match.problem(e))?;
-    reply::versioned(made.version, &view(&api, made, &caller))
+    let work = async |demand| api.system.update_pluggable(&caller, id, demand, patch).await;
+    if_match.change(&api, id, work, |made| view(&api, made, &caller)).await
 }
 
 /// Delete a pluggable resource.
@@ -266,9 +263,8 @@ async fn delete_pluggable_resource(
     Id(id): Id<PluggableResourceId>,
     if_match: IfMatch,
 ) -> Answer {
-    let demand = if_match.demand(api.store().index().version(Noun::PluggableResource, id.0));
-    api.system.delete_pluggable(&caller, id, demand).await.map_err(|e| if_match.problem(e))?;
-    Ok(reply::done())
+    let work = async |demand| api.system.delete_pluggable(&caller, id, demand).await;
+    if_match.delete(&api, (Noun::PluggableResource, id.into()), work).await
 }
 
 /// Have a provider do something with a pluggable resource.

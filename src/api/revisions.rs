@@ -188,7 +188,6 @@ async fn sign_revision(State(api): State<Arc<Api>>, Who(caller): Who, at: At) ->
     responses((status = 200, description = "The trigger as it is now.", body = TriggerView)))]
 async fn activate_revision(State(api): State<Arc<Api>>, Who(caller): Who, at: At, if_match: IfMatch) -> Answer {
     let (id, number) = place(at)?;
-    let demand = if_match.demand(api.store().index().version(Noun::Script, id.0));
-    let script = api.system.activate_revision(&caller, id, number, demand).await.map_err(|e| if_match.problem(e))?;
-    reply::versioned(script.version, &TriggerView::from(script))
+    let work = async |demand| api.system.activate_revision(&caller, id, number, demand).await;
+    if_match.change(&api, id, work, TriggerView::from).await
 }

@@ -4,7 +4,7 @@ use super::{
     Api, Shared,
     common::{Answer, words},
     extract::{Id, Input, Params, Who},
-    page::{Listed, Listing, Paging, Shown, list, show},
+    page::{Listed, Listing, Paging, Shown, list, show_record},
     problem::Problem,
     reach::key,
     reply,
@@ -268,8 +268,7 @@ async fn show_run(
         Some(run) if sees(&api, &caller, run.owner).await? => run,
         _ => return Err(Problem::not_found(Noun::ScriptRun, id)),
     };
-    let version = run.version;
-    reply::unless_known(&headers, version, show(version, &RunView::from(run), shown.fields.as_deref()))
+    show_record(&headers, &shown, run, RunView::from)
 }
 
 /// Try a dead run again.

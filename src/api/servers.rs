@@ -5,7 +5,7 @@ use super::{
     common::{Answer, find, folded, hide_keys, words, wrong, yes},
     extract::{Id, IfMatch, Input, Key, Params, Who},
     jobs::JobView,
-    page::{Listed, Listing, Paging, Shown, list, show},
+    page::{Listed, Listing, Paging, Shown, list, show_record},
     problem::Problem,
     reach::{Reach, key},
     reply,
@@ -234,8 +234,7 @@ async fn show_server(
 ) -> Answer {
     caller.must(Permission::ServersRead)?;
     let server: Server = find(&api, &caller, id).await?;
-    let version = server.version;
-    reply::unless_known(&headers, version, show(version, &view(server, &caller), shown.fields.as_deref()))
+    show_record(&headers, &shown, server, |server| view(server, &caller))
 }
 
 /// Change a server.
@@ -254,9 +253,8 @@ async fn update_server(
         keys: asked.keys,
         ..ServerPatch::default()
     };
-    let demand = if_match.demand(api.store().index().version(Noun::Server, id.0));
-    let server = api.system.update_server(&caller, id, demand, patch).await.map_err(|e| if_match.problem(e))?;
-    reply::versioned(server.version, &view(server, &caller))
+    let work = async |demand| api.system.update_server(&caller, id, demand, patch).await;
+    if_match.change(&api, id, work, |server| view(server, &caller)).await
 }
 
 /// Delete a server and its disks.

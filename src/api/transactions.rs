@@ -5,7 +5,7 @@ use super::{
     common::{Answer, find, words},
     extract::{Id, Input, Key, Params, Who},
     once::once_for,
-    page::{Listed, Listing, Paging, Shown, list, show},
+    page::{Listed, Listing, Paging, Shown, list, show_record},
     reach::{Reach, key},
     reply,
 };
@@ -235,9 +235,7 @@ async fn show_transaction(
 ) -> Answer {
     caller.must(Permission::BillingRead)?;
     let transaction: Transaction = find(&api, &caller, id).await?;
-    let version = transaction.version;
-    let view = TransactionView::of(transaction, &caller);
-    reply::unless_known(&headers, version, show(version, &view, shown.fields.as_deref()))
+    show_record(&headers, &shown, transaction, |transaction| TransactionView::of(transaction, &caller))
 }
 
 /// Go on with a transaction whose customer has come back.

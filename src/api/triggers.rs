@@ -5,10 +5,9 @@ use super::{
     common::{Answer, folded, yes},
     extract::{Id, IfMatch, Input, Params, Who},
     once::create,
-    page::{Listed, Listing, Paging, Shown, list, show},
+    page::{Listed, Listing, Paging, Shown, list, show_record},
     problem::Problem,
     reach::Reach,
-    reply,
 };
 use axum::{extract::State, http::HeaderMap};
 use serde::{Deserialize, Serialize};
@@ -241,8 +240,7 @@ async fn show_trigger(
 ) -> Answer {
     caller.must(Permission::ScriptsRead)?;
     let script = find_script(&api, &caller, id).await?;
-    let version = script.version;
-    reply::unless_known(&headers, version, show(version, &TriggerView::from(script), shown.fields.as_deref()))
+    show_record(&headers, &shown, script, TriggerView::from)
 }
 
 /// Change a trigger.
@@ -262,9 +260,8 @@ async fn update_trigger(
         fail_open: asked.fail_open,
         translations: asked.translations,
     };
-    let demand = if_match.demand(api.store().index().version(Noun::Script, id.0));
-    let script = api.system.update_script(&caller, id, demand, patch).await.map_err(|e| if_match.problem(e))?;
-    reply::versioned(script.version, &TriggerView::from(script))
+    let work = async |demand| api.system.update_script(&caller, id, demand, patch).await;
+    if_match.change(&api, id, work, TriggerView::from).await
 }
 
 /// Delete a trigger.
@@ -276,7 +273,6 @@ async fn delete_trigger(
     Id(id): Id<ScriptId>,
     if_match: IfMatch,
 ) -> Answer {
-    let demand = if_match.demand(api.store().index().version(Noun::Script, id.0));
-    api.system.delete_script(&caller, id, demand).await.map_err(|e| if_match.problem(e))?;
-    Ok(reply::done())
+    let work = async |demand| api.system.delete_script(&caller, id, demand).await;
+    if_match.delete(&api, (Noun::Script, id.into()), work).await
 }

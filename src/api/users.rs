@@ -5,10 +5,9 @@ use super::{
     common::{Answer, find},
     extract::{Id, IfMatch, Input, Params, Who},
     once::create,
-    page::{Listed, Listing, Paging, Shown, list, show},
+    page::{Listed, Listing, Paging, Shown, list, show_record},
     problem::Problem,
     reach::{Reach, key},
-    reply,
 };
 use axum::{extract::State, http::HeaderMap};
 use serde::{Deserialize, Serialize};
@@ -199,8 +198,7 @@ async fn show_user(
 ) -> Answer {
     caller.must(Permission::CustomersRead)?;
     let user: User = find(&api, &caller, id).await?;
-    let version = user.version;
-    reply::unless_known(&headers, version, show(version, &UserView::from(user), shown.fields.as_deref()))
+    show_record(&headers, &shown, user, UserView::from)
 }
 
 /// Change a user.
@@ -228,16 +226,14 @@ async fn update_user(
         password_hash,
         contact: asked.contact,
     };
-    let demand = if_match.demand(api.store().index().version(Noun::User, id.0));
-    let user = api.system.update_user(&caller, id, demand, patch).await.map_err(|e| if_match.problem(e))?;
-    reply::versioned(user.version, &UserView::from(user))
+    let work = async |demand| api.system.update_user(&caller, id, demand, patch).await;
+    if_match.change(&api, id, work, UserView::from).await
 }
 
 /// Delete a user, their sessions and keys.
 #[utoipa::path(delete, path = "/users/{id}", tag = "users", params(("id" = UserId, Path)),
     responses((status = 204, description = "Deleted.")))]
 async fn delete_user(State(api): State<Arc<Api>>, Who(caller): Who, Id(id): Id<UserId>, if_match: IfMatch) -> Answer {
-    let demand = if_match.demand(api.store().index().version(Noun::User, id.0));
-    api.system.delete_user(&caller, id, demand).await.map_err(|e| if_match.problem(e))?;
-    Ok(reply::done())
+    let work = async |demand| api.system.delete_user(&caller, id, demand).await;
+    if_match.delete(&api, (Noun::User, id.into()), work).await
 }
