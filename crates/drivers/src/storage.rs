@@ -62,6 +62,11 @@ pub trait Storage: Send + Sync {
     async fn delete_seed(&self, id: ServerId) -> Result<()>;
     /// Takes a raw or qcow2 file in under `storage_key`: checks that it is an image and has no backing file, copies it.
     async fn import_image(&self, storage_key: &str, file: &Path) -> Result<StoredImage>;
+    /// Copies a disk, whole and independent of what it was cloned from, into an image, or finds it copied. Only for a disk
+    /// that nothing writes to.
+    async fn capture_image(&self, storage_key: &str, disk: DiskId) -> Result<StoredImage>;
+    /// Takes over an image that another storage of ours holds in `file`, or finds it taken over.
+    async fn share_image(&self, image: &StoredImage, file: &Path) -> Result<()>;
     /// Deletes an image; refuses while disks are cloned from it. No error when it is absent.
     async fn delete_image(&self, storage_key: &str) -> Result<()>;
     /// Path of a file beside the images (kernels for direct boot).

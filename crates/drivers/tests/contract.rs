@@ -94,7 +94,18 @@ pub async fn storage_calls_may_be_repeated(drivers: &Drivers, dir: &Path) {
     let clone = DiskSpec { image: Some("contract".into()), ..spec(1) };
     storage.ensure_disk(&clone).await.unwrap();
     assert!(matches!(storage.delete_image("contract").await, Err(Error::Permanent { .. })), "a disk needs it");
+    let captured = storage.capture_image("captured", disk).await.unwrap();
+    assert_eq!(storage.capture_image("captured", disk).await.unwrap(), captured);
+    assert_eq!(captured.virtual_bytes, 1 << 30, "an image made of a disk is as large as the disk");
     storage.delete_disk(disk).await.unwrap();
+    for _ in 0..2 {
+        storage.share_image(&captured, &storage.image_file("captured")).await.unwrap();
+    }
+    storage.ensure_disk(&DiskSpec { image: Some("captured".into()), ..spec(1) }).await.unwrap();
+    assert!(matches!(storage.delete_image("captured").await, Err(Error::Permanent { .. })), "a disk needs it");
+    storage.delete_disk(disk).await.unwrap();
+    storage.delete_image("captured").await.unwrap();
+    assert!(matches!(storage.capture_image("captured", disk).await, Err(Error::Permanent { .. })), "the disk is gone");
     for _ in 0..2 {
         storage.delete_image("contract").await.unwrap();
     }

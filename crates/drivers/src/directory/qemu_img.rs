@@ -11,6 +11,8 @@ use tokio::process::Command;
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Judging a foreign file reads all of its tables.
 const CHECK_DEADLINE: Duration = Duration::from_secs(120);
+/// A disk of hundreds of GiB at a slow disk's pace; a job has an hour.
+const COPY_DEADLINE: Duration = Duration::from_secs(50 * 60);
 /// Limits for judging a foreign file: memory that suffices for the tables of the largest image, CPU seconds, and no
 /// writing at all.
 const LIMITS: [&str; 3] = ["--as=2147483648", "--cpu=60", "--fsize=0"];
@@ -21,6 +23,13 @@ pub(super) async fn run(attempted: &str, args: &[&OsStr]) -> Result<()> {
     // Overlays name their image relative to their own folder, wherever we run.
     command.args(args);
     finish(attempted, command, DEADLINE).await?.map_err(|said| failure(attempted, said))
+}
+
+/// Runs a `qemu-img` that reads and writes a whole disk.
+pub(super) async fn copy(attempted: &str, args: &[&OsStr]) -> Result<()> {
+    let mut command = Command::new("qemu-img");
+    command.args(args);
+    finish(attempted, command, COPY_DEADLINE).await?.map_err(|said| failure(attempted, said))
 }
 
 fn failure(attempted: &str, said: String) -> Error {

@@ -144,6 +144,40 @@ async fn an_image_is_taken_once_and_its_hash_is_that_of_the_file() {
 }
 
 #[tokio::test]
+async fn an_image_made_of_a_disk_is_whole_and_stands_alone() {
+    let (dir, storage) = open();
+    let source = made(dir.path(), "source", &[]);
+    written(&source, "0x11");
+    storage.import_image("debian", &source).await.unwrap();
+    let clone = |n, key: &str| DiskSpec { id: id(n), size_gib: 1, image: Some(key.into()) };
+    let first = storage.ensure_disk(&clone(1, "debian")).await.unwrap();
+    let image = storage.capture_image("mine.qcow2", id(1)).await.unwrap();
+    assert_eq!((image.virtual_bytes, image.sha256.len()), (1 << 30, 64));
+    // What the image's disk had from its own image is in it; what is written afterwards is not.
+    written(disk(&first), "0x22");
+    assert_eq!(storage.capture_image("mine.qcow2", id(1)).await.unwrap(), image, "it is made once");
+    storage.delete_disk(id(1)).await.unwrap();
+    storage.delete_image("debian").await.unwrap();
+    let second = storage.ensure_disk(&clone(2, "mine.qcow2")).await.unwrap();
+    assert!(reads(disk(&second), "0x11"));
+    assert!(fs::metadata(storage.image_file("mine.qcow2")).unwrap().permissions().readonly());
+
+    // Another storage takes it over whole, and nothing else under its name.
+    let other = Directory::open(&dir.path().join("other")).unwrap();
+    for _ in 0..2 {
+        other.share_image(&image, &storage.image_file("mine.qcow2")).await.unwrap();
+    }
+    let third = other.ensure_disk(&clone(3, "mine.qcow2")).await.unwrap();
+    assert!(reads(disk(&third), "0x11"));
+    let foreign = StoredImage { sha256: "0".repeat(64), ..image };
+    let refused = other.share_image(&foreign, &storage.image_file("mine.qcow2")).await;
+    assert!(matches!(refused, Err(Error::Permanent { .. })), "{refused:?}");
+    assert!(matches!(storage.capture_image("none.qcow2", id(9)).await, Err(Error::Permanent { .. })));
+    assert!(!storage.image_file("none.qcow2").exists());
+    assert!(matches!(storage.capture_image("../x", id(2)).await, Err(Error::Permanent { .. })));
+}
+
+#[tokio::test]
 async fn unfinished_files_are_swept_at_opening_and_others_are_kept() {
     let (_dir, storage) = open();
     storage.ensure_disk(&DiskSpec { id: id(1), size_gib: 1, image: None }).await.unwrap();

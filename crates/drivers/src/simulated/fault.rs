@@ -69,7 +69,7 @@ impl std::str::FromStr for FaultError {
 }
 
 /// The calls a fault can name.
-pub(super) const CALLS: [&str; 22] = [
+pub(super) const CALLS: [&str; 24] = [
     "define",
     "start",
     "stop",
@@ -87,6 +87,8 @@ pub(super) const CALLS: [&str; 22] = [
     "ensure_seed",
     "delete_seed",
     "import_image",
+    "capture_image",
+    "share_image",
     "delete_image",
     "space",
     "ensure_nic",

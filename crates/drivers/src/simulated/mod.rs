@@ -155,6 +155,11 @@ impl Simulated {
         self.0.world().disks(None)
     }
 
+    /// Every image there is, by name; once for each node that has it.
+    pub fn images(&self) -> Vec<String> {
+        self.0.world().images()
+    }
+
     /// Kills a guest's process, as `kill -9` does. False when it does not run.
     pub fn kill(&self, id: ServerId) -> bool {
         done(self.0.world().end(id, true, true))

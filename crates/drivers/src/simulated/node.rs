@@ -257,6 +257,18 @@ impl Storage for View {
         .await
     }
 
+    async fn capture_image(&self, storage_key: &str, disk: DiskId) -> Result<StoredImage> {
+        let attempted = || format!("copying disk `{disk}` into image `{storage_key}`");
+        image::check_storage_key(storage_key)?;
+        self.call("capture_image", attempted, |w| w.capture_image(&self.node, storage_key, disk)).await
+    }
+
+    async fn share_image(&self, image: &StoredImage, _file: &Path) -> Result<()> {
+        let attempted = || format!("copying image `{}` from another storage", image.storage_key);
+        // There is no file: what is known of an image is all there is of it.
+        self.call("share_image", attempted, |w| w.put_image(&self.node, image.clone())).await
+    }
+
     async fn delete_image(&self, storage_key: &str) -> Result<()> {
         let attempted = || format!("deleting image `{storage_key}`");
         self.call("delete_image", attempted, |w| w.delete_image(&self.node, storage_key)).await

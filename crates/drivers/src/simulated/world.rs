@@ -7,6 +7,7 @@ use crate::{
     storage::StoredImage,
 };
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     path::Path,
@@ -342,6 +343,25 @@ impl World {
 
     pub(super) fn put_image(&mut self, node: &Arc<str>, image: StoredImage) -> Result<()> {
         self.commit(Change::Image { node: node.clone(), image })
+    }
+
+    /// An image of a disk's size. Its digest is the disk's name's, for there are no bytes.
+    pub(super) fn capture_image(&mut self, node: &Arc<str>, storage_key: &str, disk: DiskId) -> Result<StoredImage> {
+        if let Some(there) = self.images.get(&(node.clone(), storage_key.to_owned())) {
+            return Ok(there.clone());
+        }
+        let Some(found) = self.disks.get(&disk).filter(|found| found.node == *node) else {
+            return Err(Error::permanent(format!("copying disk `{disk}`"), "the node has no such disk"));
+        };
+        let sha256 = Sha256::digest(disk.to_string()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let image = StoredImage { storage_key: storage_key.to_owned(), virtual_bytes: found.size_gib << 30, sha256 };
+        self.put_image(node, image.clone())?;
+        Ok(image)
+    }
+
+    /// The images of all nodes, by name.
+    pub(super) fn images(&self) -> Vec<String> {
+        self.images.keys().map(|(_, key)| key.clone()).collect()
     }
 
     pub(super) fn delete_image(&mut self, node: &Arc<str>, storage_key: &str) -> Result<()> {
