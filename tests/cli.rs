@@ -1,6 +1,7 @@
 //! The command line, driving the real program against a real server with simulated drivers.
 
 mod customers;
+mod images;
 mod packages;
 
 use crate::support::{Program, eventually, program::PASSWORD};

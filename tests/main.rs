@@ -14,6 +14,7 @@ mod events;
 mod flagships;
 mod guide;
 mod idempotency;
+mod images;
 mod invoices;
 mod killed;
 mod limits;

@@ -1,4 +1,4 @@
-//! The customer actor: the point of admission. Decides whether a customer may have one more server.
+//! The customer actor: the point of admission. Decides whether a customer may have one more server or image.
 //!
 //! Asked by the operations; mailbox of 1024. It counts what the customer holds, so that two requests at the same time
 //! cannot both take the last place of a quota. A restart loses only the count, which is made again from the store.
@@ -10,32 +10,47 @@ use crate::{
     registry::{Ctx, Entity, Handles, LoadError},
 };
 use std::collections::HashMap;
-use sutler_model::{
-    Cause, Customer, CustomerId, CustomerStatus, Disk, DiskState, Evidence, Job, Noun, Server, ServerId,
-};
+use sutler_model::{Customer, CustomerId, CustomerStatus, Disk, DiskState, Evidence, Image, Job, Noun, Server};
 use sutler_store::{ChangeSet, Committed, Field, Filter, Snapshot};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-/// A server to admit, with its disk and the job that builds it. Refused with [`Error::Quota`] and
-/// [`Error::Suspended`]. The answer comes through a channel once the commit is durable or refused, so that the next
+/// Something to admit. Refused with [`Error::Quota`] and [`Error::Suspended`]. The answer comes through a channel once the commit is durable or refused, so that the next
 /// admission need not wait for it.
 pub(crate) struct Admit {
-    /// The record to store.
-    pub server: Server,
-    /// Its boot disk.
-    pub disk: Disk,
-    /// The job to accept.
-    pub job: Job,
+    /// The server or image that takes the place.
+    pub id: Uuid,
+    /// How much it takes.
+    pub more: Holdings,
+    /// What stores it.
+    pub set: ChangeSet,
+}
+
+impl Admit {
+    /// A server with its disk and the job that builds it.
+    pub fn server(server: Server, disk: Disk, mut job: Job) -> Self {
+        let (id, at, cause) = (server.id.into(), server.created_at, job.cause.clone());
+        let more = Holdings::of(&server, &disk);
+        let mut set = ChangeSet::new(cause.clone());
+        let mut family = Family { server: Some(server), disks: vec![disk], ..Family::default() };
+        Family::default().turn_into(&mut family, at, Evidence::Seen, &cause, &mut set);
+        set.create(&mut job);
+        Self { id, more, set }
+    }
+
+    /// An image, stored by `set`.
+    pub fn image(image: &Image, set: ChangeSet) -> Self {
+        Self { id: image.id.into(), more: Holdings { disk_gib: image.size_gib, ..Holdings::default() }, set }
+    }
 }
 
 impl actix::Message for Admit {
     type Result = Result<oneshot::Receiver<Result<Committed, sutler_store::Error>>, Error>;
 }
 
-/// What a customer holds.
+/// What a customer holds. Its images take disk space like its disks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Holdings {
+pub(crate) struct Holdings {
     servers: u64,
     cpus: u64,
     memory_mib: u64,
@@ -66,20 +81,26 @@ impl Holdings {
         }
     }
 
-    /// Counts what the store holds for a customer, without the servers in `apart`.
-    fn count(snapshot: &Snapshot, id: CustomerId, apart: &[ServerId]) -> Result<Self, sutler_store::Error> {
+    /// Counts what the store holds for a customer, without the servers and images in `apart`.
+    fn count(snapshot: &Snapshot, id: CustomerId, apart: &[Uuid]) -> Result<Self, sutler_store::Error> {
         let mut held = Self::default();
         each::<Server>(snapshot, id, |server| {
             // A failed creation holds nothing but its name.
-            if (server.node_id.is_some() || server.job_id.is_some()) && !apart.contains(&server.id) {
+            if (server.node_id.is_some() || server.job_id.is_some()) && !apart.contains(&server.id.0) {
                 held.servers += 1;
                 held.cpus += u64::from(server.cpu);
                 held.memory_mib += server.memory_mib;
             }
         })?;
         each::<Disk>(snapshot, id, |disk| {
-            if disk.state != DiskState::Deleting && !apart.contains(&disk.server_id) {
+            if disk.state != DiskState::Deleting && !apart.contains(&disk.server_id.0) {
                 held.disk_gib += disk.size_gib;
+            }
+        })?;
+        each::<Image>(snapshot, id, |image| {
+            // What the provider's staff took in for the customer is theirs to count.
+            if image.base.is_some() && !apart.contains(&image.id.0) {
+                held.disk_gib += image.size_gib;
             }
         })?;
         Ok(held)
@@ -123,7 +144,7 @@ pub(crate) struct CustomerActor {
     customer: Customer,
     held: Holdings,
     /// Admitted, and not known yet to be durable: the store may or may not count them.
-    under_way: HashMap<ServerId, Holdings>,
+    under_way: HashMap<Uuid, Holdings>,
 }
 
 impl Entity for CustomerActor {
@@ -144,7 +165,7 @@ impl Entity for CustomerActor {
 async fn read(
     core: &Core,
     id: CustomerId,
-    apart: Vec<ServerId>,
+    apart: Vec<Uuid>,
 ) -> Result<Option<(Customer, Holdings)>, sutler_store::Error> {
     core.store
         .read(move |s| {
@@ -168,20 +189,13 @@ impl CustomerActor {
 
 impl Handles<Admit> for CustomerActor {
     async fn handle(&mut self, ask: Admit, ctx: &Ctx<Self>) -> <Admit as actix::Message>::Result {
-        let Admit { server, disk, mut job } = ask;
-        let (id, more) = (server.id, Holdings::of(&server, &disk));
+        let Admit { id, more, mut set } = ask;
         let stored = self.core.store.index().version(Noun::Customer, self.customer.id.into());
         if stored != Some(self.customer.version) || fits(&self.customer, self.held, more).is_err() {
             self.refresh().await?;
         }
         fits(&self.customer, self.held, more)?;
-        let cause: Cause = job.cause.clone();
-        let at = server.created_at;
-        let mut set = ChangeSet::new(cause.clone());
         set.require(&self.customer);
-        let mut family = Family { server: Some(server), disks: vec![disk], open: Vec::new() };
-        Family::default().turn_into(&mut family, at, Evidence::Seen, &cause, &mut set);
-        set.create(&mut job);
         self.held = self.held.plus(more);
         self.under_way.insert(id, more);
         let (answer, answered) = oneshot::channel();
@@ -190,7 +204,7 @@ impl Handles<Admit> for CustomerActor {
             if committed.is_err() {
                 actor.held = actor.held.minus(more);
             }
-            // The caller may have gone; the server is admitted all the same.
+            // The caller may have gone; what it asked for is admitted all the same.
             let _ = answer.send(committed);
         });
         Ok(answered)

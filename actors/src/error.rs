@@ -66,6 +66,14 @@ pub enum Error {
     /// The customer is suspended or closed.
     #[error("this customer is suspended; settle what is owed or ask your provider")]
     Suspended,
+    /// The image that a server is made from does not let its users do that.
+    #[error("the image `{image}` does not let you {what}; ask whoever offers it")]
+    ImagePermission {
+        /// Its name.
+        image: String,
+        /// What: `start servers made from it`.
+        what: &'static str,
+    },
     /// A PRE trigger refused.
     #[error("refused by trigger `{script}`: {reason}")]
     Refused {

@@ -1,9 +1,11 @@
-//! A server with all that changes together with it: its disks and its open intervals of use.
+//! A server with all that changes together with it: its disks, its open intervals of use, and the image that a job makes of it.
 //!
 //! This is the one way in which servers and disks are written, so the intervals are always committed with the state
 //! change that bounds them.
 
-use sutler_model::{Cause, Disk, DiskId, Evidence, Interval, Server, ServerId, ServerState, Timestamp};
+use sutler_model::{
+    Cause, Disk, DiskId, Evidence, Image, Interval, Job, JobInput, Server, ServerId, ServerState, Timestamp,
+};
 use sutler_rating::meters::{self, Turn};
 use sutler_store::{ChangeSet, Field, Filter, Snapshot};
 
@@ -16,6 +18,8 @@ pub struct Family {
     pub disks: Vec<Disk>,
     /// Open intervals of the server and its disks.
     pub open: Vec<Interval>,
+    /// The image that the job at work makes; none for other jobs.
+    pub image: Option<Image>,
 }
 
 impl Family {
@@ -35,7 +39,22 @@ impl Family {
         for disk in &disks {
             open.extend(of(disk.id.into())?);
         }
-        Ok(Self { server, disks, open })
+        Ok(Self { server, disks, open, image: None })
+    }
+
+    /// Reads what a job works on.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn of_job(snapshot: &Snapshot, job: &Job) -> Result<Self, sutler_store::Error> {
+        let mut family = match job.input.server_id() {
+            Some(server) => Self::load(snapshot, server)?,
+            None => Self::default(),
+        };
+        if let JobInput::CreateImage { image_id, .. } = job.input {
+            family.image = snapshot.get(image_id)?;
+        }
+        Ok(family)
     }
 
     /// A disk of the family.
@@ -66,6 +85,7 @@ impl Family {
         }));
 
         put(set, self.server.as_ref(), new.server.as_mut());
+        put(set, self.image.as_ref(), new.image.as_mut());
         for old in self.disks.iter().filter(|old| !new.disks.iter().any(|disk| disk.id == old.id)) {
             set.delete(old);
         }

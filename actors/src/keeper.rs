@@ -1,6 +1,7 @@
 //! The keeper: periodic work that restores what is wanted without a request.
 //!
 //! - Deletes the data of disks whose deletion was asked for, once their grace period is over.
+//! - Deletes images that are to go, and retired ones that customers made, once nothing is made from them any more.
 //! - Tells servers' actors of unfinished jobs they have not heard of.
 
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
     server::{JobAccepted, ServerActor},
 };
 use std::time::Duration;
-use sutler_model::{Cause, Disk, DiskState, Evidence, Job, JobId, Noun};
+use sutler_model::{Cause, Disk, DiskState, Evidence, Image, ImageState, Job, JobId, Noun};
 use sutler_store::{ChangeSet, Field};
 
 /// Time between two rounds.
@@ -24,6 +25,7 @@ pub(crate) async fn keep(core: Core, servers: Registry<ServerActor>) {
     tell_of_jobs(&core, &servers, 0).await;
     loop {
         delete_disks(&core).await;
+        delete_images(&core).await;
         tokio::time::sleep(ROUND).await;
         tell_of_jobs(&core, &servers, TELL_AGAIN_MS).await;
     }
@@ -71,6 +73,45 @@ async fn delete_disk(core: &Core, id: uuid::Uuid) -> Result<(), crate::Error> {
     let cause = Cause::system("keeper");
     let mut set = ChangeSet::new(cause.clone());
     family.turn_into(&mut rest, core.now(), Evidence::Seen, &cause, &mut set);
+    match core.store.commit(set).await {
+        Ok(_) | Err(sutler_store::Error::Conflict { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn delete_images(core: &Core) {
+    for id in core.store.index().ids(Noun::Image, Field::Pending, b"1") {
+        if let Err(error) = delete_image(core, id).await {
+            tracing::warn!(image = %id, "the image is not deleted yet: {}", chain(&error));
+        }
+    }
+}
+
+/// Deletes an image: first it is marked, so that it is offered to nobody again, then its files go, then its record.
+async fn delete_image(core: &Core, id: uuid::Uuid) -> Result<(), crate::Error> {
+    let Some(mut image) = core.store.get::<Image>(id).await? else { return Ok(()) };
+    let cause = Cause::system("keeper");
+    if image.state == ImageState::Retired {
+        let since = image.retired_at.unwrap_or(image.created_at);
+        let used = core.store.index().count(Noun::Disk, Field::Image, id.as_bytes()) > 0;
+        if used || core.now().since_ms(since) < core.settings.disk_grace_ms {
+            return Ok(());
+        }
+        let mut marked = image.clone();
+        marked.state = ImageState::Deleting;
+        let mut set = ChangeSet::new(cause.clone());
+        set.update(&image, &mut marked);
+        match core.store.commit(set).await {
+            Ok(_) => image = marked,
+            Err(sutler_store::Error::Conflict { .. }) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    for storage in core.nodes.storages() {
+        storage.delete_image(&image.storage_key).await?;
+    }
+    let mut set = ChangeSet::new(cause);
+    set.delete(&image);
     match core.store.commit(set).await {
         Ok(_) | Err(sutler_store::Error::Conflict { .. }) => Ok(()),
         Err(error) => Err(error.into()),

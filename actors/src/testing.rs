@@ -1,6 +1,9 @@
 //! What the tests of this crate stand on: a system over a simulated world, a provider with one customer, and waits.
 
-use crate::{Caller, Idempotency, NewCustomer, NewProvider, ServerAction, Settings, Setup, System, system::NodeConfig};
+use crate::{
+    Caller, Error, Idempotency, ImageSource, NewCustomer, NewImageOf, NewProvider, ServerAction, Settings, Setup,
+    System, system::NodeConfig,
+};
 use std::{path::Path, time::Duration};
 use sutler_drivers::{
     Drivers,
@@ -36,7 +39,12 @@ impl Bench {
 
     /// Starts on a folder that may hold an earlier run.
     pub(crate) async fn start_in(root: &Path) -> Self {
-        Self::start_with(root, Settings { node_poll_ms: 50, retry_base_ms: 1, ..Settings::default() }).await
+        Self::start_with(root, Self::settings()).await
+    }
+
+    /// Settings that let a test see quickly what comes of what.
+    pub(crate) fn settings() -> Settings {
+        Settings { node_poll_ms: 50, retry_base_ms: 1, ..Settings::default() }
     }
 
     pub(crate) async fn start_with(root: &Path, settings: Settings) -> Self {
@@ -53,17 +61,29 @@ impl Bench {
         root: &Path,
         settings: Settings,
         options: Options,
-        on: impl FnOnce(Drivers) -> Drivers,
+        on: impl Fn(Drivers) -> Drivers,
+    ) -> Self {
+        Self::start_nodes(root, settings, options, 1, on).await
+    }
+
+    /// The same with several nodes.
+    pub(crate) async fn start_nodes(
+        root: &Path,
+        settings: Settings,
+        options: Options,
+        nodes: usize,
+        on: impl Fn(Drivers) -> Drivers,
     ) -> Self {
         std::fs::create_dir_all(root).expect("the folder");
         let store = Store::open(&root.join("store.redb"), options).expect("the store opens");
         let file = Some(root.join("world.jsonl"));
         let world = Simulated::new(Config { file, deadline_ms: 100, ..Config::default() }).expect("the world");
-        let nodes = vec![NodeConfig {
-            name: "node-1".into(),
-            uri: "simulated:///node-1".into(),
-            drivers: on(world.drivers("node-1")),
-        }];
+        let node = |name: &str, on: &dyn Fn(Drivers) -> Drivers| NodeConfig {
+            name: name.into(),
+            uri: format!("simulated:///{name}"),
+            drivers: on(world.drivers(name)),
+        };
+        let nodes = (1..=nodes).map(|n| node(&format!("node-{n}"), &on)).collect();
         let setup = Setup { store, nodes, settings, simulated: Some(world.clone()), arbiters: 2 };
         let system = System::start(setup).await.expect("the system starts");
         let new = NewProvider {
@@ -116,6 +136,12 @@ impl Bench {
     pub(crate) async fn act(&self, id: ServerId, action: ServerAction, key: &str) -> Job {
         let key = Idempotency { key: key.into(), request_hash: "same".into() };
         self.system.act_on_server(&self.caller, id, action, None, Some(key)).await.expect("accepted")
+    }
+
+    /// Asks for an image of a server or disk.
+    pub(crate) async fn image_of(&self, source: ImageSource, name: &str, key: &str) -> Result<Job, Error> {
+        let key = Idempotency { key: key.into(), request_hash: "same".into() };
+        self.system.create_image(&self.caller, new_image(source, name), None, Some(key)).await
     }
 
     /// Waits until the job has ended.
@@ -205,6 +231,10 @@ pub(crate) fn new_customer(name: &str, plan: &Plan) -> NewCustomer {
     }
 }
 
+pub(crate) fn new_image(source: ImageSource, name: &str) -> NewImageOf {
+    NewImageOf { id: None, name: name.into(), source, owner_permission: None, user_permission: None }
+}
+
 async fn add_image(system: &System, plan: &Plan) -> ImageId {
     let mut image = Image {
         id: system.core().new_id(),
@@ -218,6 +248,10 @@ async fn add_image(system: &System, plan: &Plan) -> ImageId {
         boot: Boot::Disk,
         memory_mib_min: 32,
         state: ImageState::Ready,
+        base: None,
+        owner_permission: Default::default(),
+        user_permission: Default::default(),
+        retired_at: None,
         metadata: None,
         created_at: Timestamp(0),
     };

@@ -2,8 +2,9 @@
 
 use super::{
     Api, Shared,
-    common::{Answer, folded, words},
-    extract::{Id, Input, Params, Who},
+    common::{Answer, folded, words, wrong},
+    extract::{Id, IfMatch, Input, Params, Who},
+    jobs::JobView,
     once::create,
     page::{Listed, Listing, Paging, Shown, list, show_record},
     problem::Problem,
@@ -12,15 +13,18 @@ use super::{
 use axum::{extract::State, http::HeaderMap};
 use serde::Deserialize;
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
-use sutler_actors::{Caller, NewImage};
-use sutler_model::{BillingEntityId, Boot, CustomerId, Image, ImageId, ImageState, Noun, Permission, Scope};
+use sutler_actors::{Caller, ImagePatch, ImageSource, NewImage, NewImageOf};
+use sutler_model::{
+    BillingEntityId, Boot, CustomerId, DiskId, Image, ImageId, ImagePermission, ImageState, Noun, Permission, Scope,
+    ServerId, Timestamp,
+};
 use sutler_store::{Field, Filter};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The routes of this noun.
 pub fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(list_images, create_image)).routes(routes!(show_image))
+    OpenApiRouter::new().routes(routes!(list_images, create_image)).routes(routes!(show_image, update_image))
 }
 
 /// Filters of the list of images.
@@ -36,34 +40,57 @@ pub struct ImageFilter {
     name: Option<String>,
 }
 
-/// An image to take in, from a file of the controller's host.
+/// An image to make of a server or disk, or to take in from a file of the controller's host.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"name": "debian-12", "file": "/var/lib/sutler/import/debian-12.qcow2", "size_gib": 4, "memory_mib_min": 256}))]
+#[schema(example = json!({"name": "web-golden", "server_id": "0198c5e8-a4d2-7c3e-9f0b-6a1d2c3e4f50"}))]
 pub struct CreateImage {
     /// Display name, unique within the publisher.
     name: String,
-    /// Who publishes it; the caller's own entity unless given.
+    /// The server whose boot disk is copied. It must not run, and the image belongs to its customer.
+    server_id: Option<ServerId>,
+    /// The disk that is copied; likewise.
+    disk_id: Option<DiskId>,
+    /// What its customer may do with it: at most what its server's image allows, which is what it is unless given.
+    owner_permission: Option<ImagePermission>,
+    /// What others may do with it once it is offered to them; likewise.
+    user_permission: Option<ImagePermission>,
+    /// Copy the disk at this time, at most a year ahead; at once unless given. Its name and quota are taken at once.
+    start_at: Option<Timestamp>,
+    /// Of a file: who publishes it; the caller's own entity unless given.
     billing_entity_id: Option<BillingEntityId>,
-    /// The customer it belongs to; offered to all of the publisher's unless given.
+    /// Of a file: the customer it belongs to; offered to all of the publisher's unless given.
     customer_id: Option<CustomerId>,
-    /// A raw or qcow2 file on the controller's host, without a backing file. It is copied.
-    #[schema(value_type = String)]
-    file: PathBuf,
-    /// Smallest disk it fits on, GiB.
-    size_gib: u64,
-    /// How guests made from it boot: from the disk unless a kernel is given (files on the controller's host).
+    /// A raw or qcow2 file on the controller's host, without a backing file. It is copied. For the provider's staff.
+    #[schema(value_type = Option<String>)]
+    file: Option<PathBuf>,
+    /// Of a file: smallest disk it fits on, GiB.
+    size_gib: Option<u64>,
+    /// Of a file: how guests made from it boot: from the disk unless a kernel is given (files on the controller's host).
     boot: Option<Boot>,
-    /// Smallest memory it runs in, MiB.
-    #[serde(default = "memory_default")]
-    #[schema(default = 128)]
-    memory_mib_min: u64,
+    /// Of a file: smallest memory it runs in, MiB; 128 unless given.
+    memory_mib_min: Option<u64>,
+}
+
+/// Changes to an image; what is left out stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "web-golden-2", "user_permission": {"can_console": false}}))]
+pub struct ChangeImage {
+    /// New name.
+    name: Option<String>,
+    /// `ready`, or `retired`: no longer offered. A retired image that was made of a disk goes once nothing is made from it.
+    state: Option<ImageState>,
+    /// True: offer it to all of its publisher's, for the publisher's staff.
+    published: Option<bool>,
+    /// What its customer may do with it; what is left out is allowed. Customers only take away.
+    owner_permission: Option<ImagePermission>,
+    /// What others may do with it; likewise.
+    user_permission: Option<ImagePermission>,
 }
 
 /// Enough for the smallest of today's distributions to boot.
-fn memory_default() -> u64 {
-    128
-}
+const MEMORY_MIB_DEFAULT: u64 = 128;
 
 /// Which publishers' images a caller is offered: those above it in the tree, its own and those below.
 struct Offered {
@@ -101,6 +128,15 @@ impl Offered {
 /// An image as `caller` sees it: where its files lie is for operators.
 fn view(mut image: Image, caller: &Caller) -> Image {
     image.metadata = None;
+    // Where an offered image came from is not for those to whom it is offered.
+    let owns = match caller.scope {
+        Scope::Provider => true,
+        Scope::Entity(id) => image.customer_id.is_some() || image.billing_entity_id == id,
+        Scope::Customer(id) => image.customer_id == Some(id),
+    };
+    if !owns {
+        image.base = None;
+    }
     if caller.scope != Scope::Provider {
         image.storage_key = String::new();
         image.boot = match image.boot {
@@ -137,22 +173,66 @@ async fn list_images(State(api): State<Arc<Api>>, Who(caller): Who, listing: Lis
     list(&api, &caller, filter, listing.page, view).await
 }
 
-/// Take an image in.
+/// Make an image of a server or disk, or take one in from a file.
+///
+/// PRE triggers may change or refuse it.
 #[utoipa::path(post, path = "/images", tag = "images", request_body = CreateImage,
-    responses((status = 201, description = "Taken in.", body = Image)))]
+    responses((status = 201, description = "Taken in from a file.", body = Image),
+              (status = 202, description = "Accepted; the job copies the disk.", body = JobView)))]
 async fn create_image(
     State(api): State<Arc<Api>>,
     Who(caller): Who,
     Input { value: asked, key }: Input<CreateImage>,
 ) -> Answer {
+    let source = match (asked.server_id, asked.disk_id, &asked.file) {
+        (Some(id), None, None) => Some(ImageSource::Server(id)),
+        (None, Some(id), None) => Some(ImageSource::Disk(id)),
+        (None, None, Some(_)) => None,
+        _ => {
+            return Err(wrong("server_id", "give one of `server_id`, `disk_id` and `file`: what the image is made of"));
+        }
+    };
+    if let Some(source) = source {
+        let of_file = [
+            ("billing_entity_id", asked.billing_entity_id.is_some()),
+            ("customer_id", asked.customer_id.is_some()),
+            ("size_gib", asked.size_gib.is_some()),
+            ("boot", asked.boot.is_some()),
+            ("memory_mib_min", asked.memory_mib_min.is_some()),
+        ];
+        if let Some((field, _)) = of_file.into_iter().find(|(_, given)| *given) {
+            return Err(wrong(field, "is that of the server or disk; leave it out"));
+        }
+        let new = NewImageOf {
+            id: None,
+            name: asked.name,
+            source,
+            owner_permission: asked.owner_permission,
+            user_permission: asked.user_permission,
+        };
+        let job = api.system.create_image(&caller, new, asked.start_at, key).await?;
+        return reply::accepted(&job, &JobView::of(job.clone(), &caller));
+    }
+    for (field, given) in [
+        ("start_at", asked.start_at.is_some()),
+        ("owner_permission", asked.owner_permission.is_some()),
+        ("user_permission", asked.user_permission.is_some()),
+    ] {
+        if given {
+            return Err(wrong(field, "has no meaning for an image of a file; leave it out"));
+        }
+    }
+    let Some(size_gib) = asked.size_gib else {
+        return Err(wrong("size_gib", "is required with `file`: the smallest disk the image fits on"));
+    };
     let new = NewImage {
         name: asked.name,
         billing_entity_id: asked.billing_entity_id.unwrap_or(caller.billing_entity_id),
         customer_id: asked.customer_id,
-        file: asked.file,
-        size_gib: asked.size_gib,
+        file: asked.file.unwrap_or_default(),
+        size_gib,
         boot: asked.boot.unwrap_or(Boot::Disk),
-        memory_mib_min: asked.memory_mib_min,
+        memory_mib_min: asked.memory_mib_min.unwrap_or(MEMORY_MIB_DEFAULT),
     };
     let work = api.system.import_image(&caller, new);
     create(&api, &caller, key, "images", work, |image| view(image, &caller)).await
@@ -173,4 +253,28 @@ async fn show_image(
     let found: Option<Image> = api.store().get(id).await?;
     let image = found.filter(|image| offered.covers(image)).ok_or_else(|| Problem::not_found(Noun::Image, id))?;
     show_record(&headers, &shown, image, |image| view(image, &caller))
+}
+
+/// Change an image.
+///
+/// Servers made from it stay.
+#[utoipa::path(patch, path = "/images/{id}", tag = "images", params(("id" = ImageId, Path)),
+    request_body = ChangeImage, responses((status = 200, description = "As it is now.", body = Image)))]
+async fn update_image(
+    State(api): State<Arc<Api>>,
+    Who(caller): Who,
+    Id(id): Id<ImageId>,
+    if_match: IfMatch,
+    Input { value: asked, .. }: Input<ChangeImage>,
+) -> Answer {
+    let patch = ImagePatch {
+        name: asked.name,
+        state: asked.state,
+        published: asked.published,
+        owner_permission: asked.owner_permission,
+        user_permission: asked.user_permission,
+    };
+    let demand = if_match.demand(api.store().index().version(Noun::Image, id.0));
+    let image = api.system.update_image(&caller, id, demand, patch).await.map_err(|e| if_match.problem(e))?;
+    reply::versioned(image.version, &view(image, &caller))
 }

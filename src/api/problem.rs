@@ -265,6 +265,9 @@ impl From<Error> for Problem {
             Error::State { .. } => Self::conflict("state", text),
             Error::Quota { .. } => Self::conflict("quota", text),
             Error::Suspended => Self::new(StatusCode::FORBIDDEN, "suspended", "Customer suspended", text),
+            Error::ImagePermission { .. } => {
+                Self::new(StatusCode::FORBIDDEN, "image_permission", "Not allowed by the image", text)
+            }
             Error::Refused { .. } => Self::new(StatusCode::FORBIDDEN, "refused", "Refused by a trigger", text),
             Error::Busy { detail, retry_after_s } => Self::busy(detail, retry_after_s),
             Error::Quarantined { kind, id, .. } => {

@@ -147,7 +147,7 @@ fn write_args(noun: &Noun) -> Vec<Arg> {
 
 /// Whether every write of the noun makes a job.
 fn makes_jobs(noun: &Noun) -> bool {
-    matches!(noun.name, "server" | "job")
+    matches!(noun.name, "server" | "image" | "job")
 }
 
 fn key_arg() -> Arg {

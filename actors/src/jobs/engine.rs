@@ -5,7 +5,10 @@
 //! 3. A transient failure is tried again with growing pauses; any other is undone backwards.
 //! 4. After a crash a job resumes at its stored step. There is no other recovery path.
 
-use super::{Apply, CreateServer, DeleteServer, RebootServer, StartServer, Step, StepCtx, StepError, StopServer, Work};
+use super::{
+    Apply, CreateImage, CreateServer, DeleteServer, RebootServer, StartServer, Step, StepCtx, StepError, StopServer,
+    Work,
+};
 use crate::{Core, Error, caller::job_cause, family::Family, scripts::Scripts};
 use futures_util::FutureExt;
 use metrics::{counter, gauge, histogram};
@@ -14,7 +17,7 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use sutler_model::{Evidence, Job, JobError, JobId, JobInput, JobState, StepState, Timestamp};
+use sutler_model::{Evidence, ImageState, Job, JobError, JobId, JobInput, JobState, StepState, Timestamp};
 use sutler_store::ChangeSet;
 use tokio::sync::Semaphore;
 
@@ -81,6 +84,7 @@ impl Engine {
             JobInput::StopServer { force, .. } => self.work(StopServer { force }, job, family).await,
             JobInput::RebootServer { force, .. } => self.work(RebootServer::new(force), job, family).await,
             JobInput::DeleteServer { .. } => self.work(DeleteServer, job, family).await,
+            JobInput::CreateImage { disk_id, .. } => self.work(CreateImage { disk_id }, job, family).await,
             // Has no step of its own; see `ops/deletion.rs`.
             JobInput::DeleteCustomer { .. } => Ok(job),
         };
@@ -118,10 +122,7 @@ async fn load(core: &Core, id: JobId) -> Result<(Job, Family), Error> {
         .store
         .read(move |s| {
             let Some(job) = s.get::<Job>(id)? else { return Ok(None) };
-            let family = match job.input.server_id() {
-                Some(server) => Family::load(s, server)?,
-                None => Family::default(),
-            };
+            let family = Family::of_job(s, &job)?;
             Ok(Some((job, family)))
         })
         .await?;
@@ -343,7 +344,11 @@ impl<W: Work> Running<'_, W> {
             error.operator_message =
                 Some(error.operator_message.take().map_or(facts.clone(), |earlier| format!("{earlier}; {facts}")));
             job.state = JobState::NeedsOperator;
-            family.enter(sutler_model::ServerState::Error, at, Some("waits for your provider".to_owned()));
+            match &mut family.image {
+                // Its server is as it was; the keeper goes on taking away what there is of the image.
+                Some(image) => image.state = ImageState::Deleting,
+                None => family.enter(sutler_model::ServerState::Error, at, Some("waits for your provider".to_owned())),
+            }
             end(job, family, at);
         })
         .await

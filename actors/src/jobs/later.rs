@@ -89,7 +89,7 @@ async fn begin(core: &Core, servers: &Registry<ServerActor>, id: JobId) -> Resul
         let read = core.store.read(move |snapshot| {
             let Some(job) = snapshot.get::<Job>(id)? else { return Ok(None) };
             let Some(server) = job.input.server_id() else { return Ok(None) };
-            let family = Family::load(snapshot, server)?;
+            let family = Family::of_job(snapshot, &job)?;
             let customer = snapshot.get::<Customer>(job.customer_id)?;
             Ok(customer.map(|customer| (job, server, family, customer)))
         });
@@ -101,7 +101,13 @@ async fn begin(core: &Core, servers: &Registry<ServerActor>, id: JobId) -> Resul
         new_job.scheduled = false;
         let refused = match (&family.server, action(&job.input)) {
             (None, _) => Some("the server is gone".to_owned()),
-            (Some(_), None) => None,
+            (Some(_), None) => {
+                // A creation holds its server already; whether an image can be made of one is seen in its first step.
+                if let (JobInput::CreateImage { .. }, Some(server)) = (&job.input, &mut new_family.server) {
+                    server.job_id = Some(id);
+                }
+                None
+            }
             (Some(record), Some(action)) => match allowed(record, &customer, action) {
                 Ok(_) => {
                     accept(&mut new_family, action, &job, at);
@@ -116,6 +122,7 @@ async fn begin(core: &Core, servers: &Registry<ServerActor>, id: JobId) -> Resul
             new_job.current = None;
             new_job.finished_at = Some(at);
             new_job.error = Some(JobError { code: "state".to_owned(), message, operator_message: None });
+            new_family.image = None;
         }
         let mut set = ChangeSet::new(job.cause.clone());
         family.turn_into(&mut new_family, at, Evidence::Seen, &job.cause, &mut set);
@@ -138,7 +145,7 @@ async fn begin(core: &Core, servers: &Registry<ServerActor>, id: JobId) -> Resul
 /// What a job does with a server that is there.
 const fn action(input: &JobInput) -> Option<ServerAction> {
     match input {
-        JobInput::CreateServer { .. } | JobInput::DeleteCustomer { .. } => None,
+        JobInput::CreateServer { .. } | JobInput::CreateImage { .. } | JobInput::DeleteCustomer { .. } => None,
         JobInput::StartServer { .. } => Some(ServerAction::Start),
         JobInput::StopServer { force, .. } => Some(ServerAction::Stop { force: *force }),
         JobInput::RebootServer { force, .. } => Some(ServerAction::Reboot { force: *force }),

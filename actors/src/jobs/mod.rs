@@ -1,5 +1,6 @@
 //! Durable jobs: what each kind does, step by step, and the engine that runs them all.
 
+mod create_image;
 mod create_server;
 mod delete_server;
 mod engine;
@@ -18,6 +19,7 @@ pub(crate) use step::{Apply, Step, StepCtx, StepError, Work, chain, nothing};
 #[cfg(test)]
 pub(crate) use suite::committed as accepted;
 
+use create_image::CreateImage;
 use create_server::CreateServer;
 use delete_server::DeleteServer;
 use power::{RebootServer, StartServer, StopServer};
@@ -32,12 +34,14 @@ pub(crate) fn first_step(input: &JobInput) -> &'static str {
         JobInput::StopServer { .. } => StopServer::FIRST.name(),
         JobInput::RebootServer { .. } => RebootServer::FIRST.name(),
         JobInput::DeleteServer { .. } => DeleteServer::FIRST.name(),
+        JobInput::CreateImage { .. } => CreateImage::FIRST.name(),
         JobInput::DeleteCustomer { .. } => "delete_servers",
     }
 }
 
 /// Every kind of job.
-pub(crate) const KINDS: [&str; 5] = ["create_server", "start_server", "stop_server", "reboot_server", "delete_server"];
+pub(crate) const KINDS: [&str; 6] =
+    ["create_server", "start_server", "stop_server", "reboot_server", "delete_server", "create_image"];
 
 /// The steps of a kind of job in their order, those included that only some jobs of the kind take; none for no kind.
 pub(crate) fn steps(kind: &str) -> Option<Vec<&'static str>> {
@@ -47,6 +51,7 @@ pub(crate) fn steps(kind: &str) -> Option<Vec<&'static str>> {
         "stop_server" => path(&StopServer { force: false }),
         "reboot_server" => path(&RebootServer::new(false)),
         "delete_server" => path(&DeleteServer),
+        "create_image" => path(&CreateImage { disk_id: DiskId(Uuid::nil()) }),
         _ => return None,
     })
 }

@@ -1,7 +1,10 @@
 //! The shared suite: every kind of job succeeds; survives each driver call done and its answer lost; leaves nothing
 //! behind when a call fails for good; and is killed after every commit of a real process, then resumed.
 
-use crate::testing::{Bench, FAR};
+use crate::{
+    ImageSource,
+    testing::{Bench, FAR, all},
+};
 use std::{
     path::Path,
     process::{Command, ExitStatus},
@@ -11,10 +14,10 @@ use sutler_drivers::{
     compute::GuestState,
     simulated::{Fault, FaultError},
 };
-use sutler_model::{DiskState, Job, JobState, Server, ServerState};
+use sutler_model::{DiskState, Image, ImageState, Job, JobState, Server, ServerState};
 
 /// Driver calls that any job makes.
-const CALLS: [&str; 11] = [
+const CALLS: [&str; 14] = [
     "define",
     "start",
     "stop",
@@ -26,10 +29,13 @@ const CALLS: [&str; 11] = [
     "delete_seed",
     "ensure_nic",
     "remove_nics",
+    "capture_image",
+    "share_image",
+    "delete_image",
 ];
 
 /// The kinds of job, by the names the child process is given.
-const KINDS: [&str; 6] = ["create", "start", "stop", "reboot", "reset", "delete"];
+const KINDS: [&str; 7] = ["create", "start", "stop", "reboot", "reset", "delete", "image"];
 
 /// Commits until this process kills itself; negative: never.
 static COMMITS_LEFT: AtomicI64 = AtomicI64::new(-1);
@@ -50,7 +56,7 @@ impl Bench {
     async fn prepare(&self, kind: &str) {
         match kind {
             "create" => {}
-            "start" => {
+            "start" | "image" => {
                 let job = self.create("one", false).await;
                 assert_eq!(self.ended(job.id).await.state, JobState::Successful);
             }
@@ -75,6 +81,10 @@ impl Bench {
             "reboot" => act(A::Reboot { force: false }).await,
             "reset" => act(A::Reboot { force: true }).await,
             "delete" => act(A::Delete).await,
+            "image" => {
+                let server = self.server("one").await.expect("the server was prepared");
+                self.image_of(ImageSource::Server(server.id), "golden", "key-2").await.expect("accepted")
+            }
             _ => unreachable!("{kind}"),
         }
     }
@@ -93,6 +103,17 @@ impl Bench {
                 assert_eq!(self.open_meters().await, Vec::<&str>::new());
                 self.gives_its_room_back().await;
             }
+            "image" => {
+                self.check_agrees(&server.expect("the server"), ServerState::Stopped);
+                let image = self.made_image().await.expect("the image");
+                assert_eq!(
+                    (image.state, image.size_gib, image.customer_id),
+                    (ImageState::Ready, 10, Some(self.customer))
+                );
+                assert_eq!(image.sha256.len(), 64);
+                let copies = self.world.images().into_iter().filter(|name| *name == image.storage_key).count();
+                assert_eq!(copies, self.system.core().nodes.ids().len(), "every node has it");
+            }
             "stop" => {
                 self.check_agrees(&server.expect("the server"), ServerState::Stopped);
                 assert_eq!(self.open_meters().await, ["disk"]);
@@ -102,6 +123,11 @@ impl Bench {
                 assert_eq!(self.open_meters().await, ["cpu", "disk", "memory"]);
             }
         }
+    }
+
+    /// The image that the job made.
+    async fn made_image(&self) -> Option<Image> {
+        all::<Image>(&self.system).await.into_iter().find(|image| image.base.is_some())
     }
 
     /// The book of placement follows the commit that others see already.
@@ -123,6 +149,12 @@ impl Bench {
     async fn check_reversed(&self, kind: &str) {
         let server = self.server("one").await.expect("a failed job leaves the record with the reason");
         assert_eq!(server.job_id, None);
+        if kind == "image" {
+            assert_eq!((server.state, &server.state_reason), (ServerState::Stopped, &None), "the server is as it was");
+            assert_eq!(self.made_image().await, None, "there is no image");
+            assert_eq!(self.world.images().len(), self.system.core().nodes.ids().len(), "and no file of it");
+            return;
+        }
         assert!(server.state_reason.is_some(), "the reason is in the record");
         let seen = self.world.guest(server.id).map(|g| g.state);
         match kind {
@@ -148,7 +180,8 @@ impl Bench {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_kind_of_job_succeeds() {
     for kind in KINDS {
-        let bench = Bench::start().await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let bench = started(kind, folder.path()).await;
         bench.prepare(kind).await;
         let job = bench.ask_for(kind).await;
         let job = bench.ended(job.id).await;
@@ -164,7 +197,8 @@ async fn every_kind_of_job_succeeds() {
 async fn every_call_may_be_done_and_its_answer_lost() {
     for kind in KINDS {
         for call in CALLS {
-            let bench = Bench::start().await;
+            let folder = tempfile::tempdir().expect("a folder");
+            let bench = started(kind, folder.path()).await;
             bench.prepare(kind).await;
             bench.world.fault(fault(call, 1, FaultError::Deadline));
             let job = bench.ask_for(kind).await;
@@ -182,7 +216,8 @@ async fn a_job_whose_call_fails_for_good_is_reversed() {
     let mut failed = 0;
     for kind in KINDS {
         for call in CALLS {
-            let bench = Bench::start().await;
+            let folder = tempfile::tempdir().expect("a folder");
+            let bench = started(kind, folder.path()).await;
             bench.prepare(kind).await;
             // Only the first such call fails: reversing may need the same call.
             bench.world.fault(fault(call, 1, FaultError::Permanent));
@@ -253,14 +288,14 @@ async fn a_job_killed_after_any_of_its_commits_is_resumed() {
         for after in 0.. {
             let root = folder.path().join(after.to_string());
             {
-                let bench = Bench::start_in(&root).await;
+                let bench = started(kind, &root).await;
                 bench.prepare(kind).await;
                 bench.stop().await;
             }
             let status = run_child(&root, kind, after);
             let killed = !status.success();
             // The caller never saw the answer, so it asks again under the same key.
-            let bench = Bench::start_in(&root).await;
+            let bench = started(kind, &root).await;
             let job = if killed { bench.resumed(kind).await } else { bench.last_job().await };
             let job = bench.ended(job.id).await;
             assert_eq!((job.state, &job.error), (JobState::Successful, &None), "{kind} killed after commit {after}");
@@ -287,6 +322,12 @@ impl Bench {
     async fn ask_again(&self, kind: &str, job: &Job) -> sutler_model::JobId {
         if kind == "delete" { job.id } else { self.ask_for(kind).await.id }
     }
+}
+
+/// A bench for a kind of job: what is made for all nodes needs more than one.
+async fn started(kind: &str, root: &Path) -> Bench {
+    let nodes = if kind == "image" { 2 } else { 1 };
+    Bench::start_nodes(root, Bench::settings(), sutler_store::Options::default(), nodes, |drivers| drivers).await
 }
 
 fn fault(call: &str, times: u32, error: FaultError) -> Fault {
@@ -316,7 +357,7 @@ fn run_child(root: &Path, kind: &str, after: i64) -> ExitStatus {
 #[ignore = "run by the crash test as a child process"]
 async fn the_child_of_the_crash_test() {
     let var = |name: &str| std::env::var(name).unwrap_or_default();
-    let bench = Bench::start_in(Path::new(&var("SUTLER_TEST_ROOT"))).await;
+    let bench = started(&var("SUTLER_TEST_KIND"), Path::new(&var("SUTLER_TEST_ROOT"))).await;
     COMMITS_LEFT.store(var("SUTLER_TEST_CRASH_AFTER").parse().expect("a number"), Ordering::SeqCst);
     let job = bench.ask_for(&var("SUTLER_TEST_KIND")).await;
     let job = tokio::time::timeout(FAR, bench.ended(job.id)).await.expect("the job ends");

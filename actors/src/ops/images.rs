@@ -1,13 +1,17 @@
 //! Images.
 
 use super::{
-    ImagePatch, NewImage,
-    reach::{unchanged, valid},
+    ImagePatch, ImageSource, NewImage, NewImageOf,
+    reach::{missing, unchanged, valid},
+    servers::{LOST_RACES_MAX, take_key},
 };
-use crate::{Caller, Error, System};
+use crate::{Caller, Error, Idempotency, System, customer::Admit, family::Family, server::job_on};
 use std::path::Path;
-use sutler_model::{Boot, FieldError, Image, ImageId, ImageState, Noun, Permission, TriggerType, server, validate};
-use sutler_store::ChangeSet;
+use sutler_model::{
+    Boot, Customer, Disk, DiskState, Evidence, FieldError, Image, ImageBase, ImageId, ImagePermission, ImageState, Job,
+    JobInput, Noun, Permission, Server, ServerState, Timestamp, TriggerType, Wanted, server, validate,
+};
+use sutler_store::{ChangeSet, Error as StoreError};
 
 impl System {
     /// Takes an image file of the controller's host in: checks it, copies it to each storage, and offers it.
@@ -68,6 +72,10 @@ impl System {
             boot,
             memory_mib_min: new.memory_mib_min,
             state: ImageState::Ready,
+            base: None,
+            owner_permission: ImagePermission::ALL,
+            user_permission: ImagePermission::ALL,
+            retired_at: None,
             metadata: None,
             created_at: self.inner.core.now(),
         };
@@ -85,6 +93,135 @@ impl System {
             return Err(error.into());
         }
         Ok(image)
+    }
+
+    /// Accepts an image and the job that copies it from a disk or from a server's boot disk. It belongs to the disk's
+    /// customer, takes its place in the quota, and boots as its server does. The server must not run.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::ImagePermission`], [`Error::State`],
+    /// [`Error::Quota`], [`Error::Suspended`], [`Error::Refused`], [`Error::Taken`], [`Error::KeyReused`], [`Error::Busy`].
+    pub async fn create_image(
+        &self,
+        caller: &Caller,
+        new: NewImageOf,
+        start_at: Option<Timestamp>,
+        key: Option<Idempotency>,
+    ) -> Result<Job, Error> {
+        let start_at = self.later(start_at)?;
+        caller.must(Permission::ImagesWrite)?;
+        valid(validate::name("name", &new.name).err())?;
+        let mut lost = 0;
+        loop {
+            let (family, disk, base) = self.source(caller, new.source).await?;
+            let server = family.server.clone().ok_or_else(|| missing(Noun::Server, disk.server_id.into()))?;
+            let customer: Customer = self.find(disk.customer_id).await?;
+            if let Some(job) = self.earlier_job(&customer, caller.user_id, key.as_ref()).await? {
+                return Ok(job);
+            }
+            let what = "make images of servers made from it";
+            self.image_allows(caller, &server, what, |may| may.can_image).await?;
+            if start_at.is_none() {
+                copyable(&server)?;
+            }
+            self.room_for_a_job()?;
+            let mut image = self.draft_image(&new, &server, &disk, base).await?;
+            let _decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut image).await?;
+
+            let core = &self.inner.core;
+            let input = JobInput::CreateImage { image_id: image.id, disk_id: disk.id, server_id: server.id };
+            let item = (Noun::Image, image.id.into(), image.name.as_str());
+            let whose = (disk.customer_id, disk.billing_entity_id);
+            let mut job = job_on(core, item, whose, input, caller.cause.clone(), caller.user_id);
+            take_key(&mut job, key.as_ref());
+            self.put_off(&mut job, start_at);
+            let _accepted = self.inner.scripts.before_acceptance(&caller.into(), &job).await?;
+
+            let mut set = ChangeSet::new(caller.cause.clone());
+            let mut held = Family { image: Some(image.clone()), ..family.clone() };
+            match &mut held.server {
+                Some(server) if !job.scheduled => server.job_id = Some(job.id),
+                _ => _ = set.require(&server),
+            }
+            family.turn_into(&mut held, core.now(), Evidence::Seen, &caller.cause, &mut set);
+            set.create(&mut job);
+            match self.admit(customer.id, Admit::image(&image, set)).await? {
+                Ok(_) => {
+                    self.begin(server.id, &job);
+                    return Ok(job);
+                }
+                Err(StoreError::Conflict { .. }) if lost < LOST_RACES_MAX => lost += 1,
+                Err(error) => return self.lost_to_the_same_key(&customer, caller.user_id, key.as_ref(), error).await,
+            }
+        }
+    }
+
+    /// The disk that is to be copied, with its server, within the caller's reach.
+    async fn source(&self, caller: &Caller, source: ImageSource) -> Result<(Family, Disk, ImageBase), Error> {
+        let server_id = match source {
+            ImageSource::Server(id) => id,
+            ImageSource::Disk(id) => {
+                let disk: Disk = self.find(id).await?;
+                self.reach(caller, disk.billing_entity_id, Some(disk.customer_id), (Noun::Disk, id.into())).await?;
+                disk.server_id
+            }
+        };
+        let family = self.store().read(move |s| Family::load(s, server_id)).await?;
+        let (disk, base) = match source {
+            ImageSource::Server(id) => {
+                let server = family.server.as_ref().ok_or_else(|| missing(Noun::Server, id.into()))?;
+                let place = (Noun::Server, id.into());
+                self.reach(caller, server.billing_entity_id, Some(server.customer_id), place).await?;
+                let base = ImageBase { noun: Noun::Server, id: id.into(), name: server.name.clone() };
+                (family.disks.iter().find(|disk| disk.index == 0), base)
+            }
+            ImageSource::Disk(id) => {
+                let disk = family.disks.iter().find(|disk| disk.id == id);
+                let name = disk.map(|disk| disk.name.clone()).unwrap_or_default();
+                (disk, ImageBase { noun: Noun::Disk, id: id.into(), name })
+            }
+        };
+        let disk = disk.cloned().ok_or_else(|| missing(base.noun, base.id))?;
+        if disk.state != DiskState::Ready {
+            let detail = match disk.state {
+                DiskState::Deleting => "the disk is being deleted; there is nothing to make an image of",
+                _ => "the disk is still being made; try again when its server is there",
+            };
+            return Err(Error::State { noun: Noun::Disk, id: disk.id.into(), detail: detail.to_owned() });
+        }
+        Ok((family, disk, base))
+    }
+
+    async fn draft_image(
+        &self,
+        new: &NewImageOf,
+        server: &Server,
+        disk: &Disk,
+        base: ImageBase,
+    ) -> Result<Image, Error> {
+        // What its server was made from says how it boots and what it may be used for.
+        let origin: Image = self.find(server.image_id).await?;
+        let may = origin.permission_of(disk.customer_id);
+        let id: ImageId = new.id.unwrap_or_else(|| self.inner.core.new_id());
+        Ok(Image {
+            id,
+            version: 0,
+            name: new.name.clone(),
+            billing_entity_id: disk.billing_entity_id,
+            customer_id: Some(disk.customer_id),
+            storage_key: format!("{id}.qcow2"),
+            size_gib: disk.size_gib,
+            sha256: String::new(),
+            boot: origin.boot,
+            memory_mib_min: origin.memory_mib_min,
+            state: ImageState::Creating,
+            base: Some(base),
+            owner_permission: new.owner_permission.unwrap_or_default().and(may),
+            user_permission: new.user_permission.unwrap_or_default().and(may),
+            retired_at: None,
+            metadata: None,
+            created_at: self.inner.core.now(),
+        })
     }
 
     /// An image that the caller may change.
@@ -116,7 +253,31 @@ impl System {
             valid(validate::name("name", &name).err())?;
             new.name = name;
         }
-        new.state = patch.state.unwrap_or(old.state);
+        if let Some(state) = patch.state.filter(|state| *state != old.state) {
+            let (from, to) = (old.state, state);
+            match (from, to) {
+                (ImageState::Ready, ImageState::Retired) => new.retired_at = Some(self.inner.core.now()),
+                (ImageState::Retired, ImageState::Ready) => new.retired_at = None,
+                (_, ImageState::Creating | ImageState::Deleting) => {
+                    return Err(Error::Invalid(vec![FieldError::new("state", "must be `ready` or `retired`")]));
+                }
+                _ => {
+                    let detail = match from {
+                        ImageState::Creating => "the image is still being made; cancel its job instead",
+                        _ => "the image is being deleted",
+                    };
+                    return Err(Error::State { noun: Noun::Image, id: id.into(), detail: detail.to_owned() });
+                }
+            }
+            new.state = state;
+        }
+        // A customer may take away from what was granted to it, and give nothing.
+        let granted = |asked: Option<ImagePermission>, old: ImagePermission| match asked {
+            Some(asked) if caller.role.is_customer() => asked.and(old),
+            asked => asked.unwrap_or(old),
+        };
+        new.owner_permission = granted(patch.owner_permission, old.owner_permission);
+        new.user_permission = granted(patch.user_permission, old.user_permission);
         if patch.published == Some(true) {
             if caller.role.is_customer() && old.customer_id.is_some() {
                 // Others' servers would run what nobody at the seller has looked at.
@@ -155,6 +316,19 @@ impl System {
             }
         }
     }
+}
+
+/// Refuses a server whose disk may be written to. One that is about to stop has stopped when the job's turn comes.
+fn copyable(server: &Server) -> Result<(), Error> {
+    let stops = matches!(server.state, ServerState::Stopped | ServerState::Stopping);
+    if stops && server.wanted == Wanted::Stopped {
+        return Ok(());
+    }
+    let detail = match server.wanted {
+        Wanted::Deleted => "the server is being deleted".to_owned(),
+        _ => format!("the server is {}; stop it before an image is made of it", server.state.name()),
+    };
+    Err(Error::State { noun: Noun::Server, id: server.id.into(), detail })
 }
 
 /// Copies by way of a temporary name, so that a half-written file is never taken for a whole one.

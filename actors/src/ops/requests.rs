@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
 use sutler_model::{
-    BillingEntityId, Boot, Contact, ContactPatch, Currency, CustomerId, CustomerStatus, ImageState, Nanos, Permission,
-    PlanCharge, PlanId, Quota, ResourceKey, Role, Scope, Timestamp, translation::Translations,
+    BillingEntityId, Boot, Contact, ContactPatch, Currency, CustomerId, CustomerStatus, DiskId, ImageId, ImagePermission,
+    ImageState, Nanos, Permission, PlanCharge, PlanId, Quota, ResourceKey, Role, Scope, ServerId, Timestamp,
+    translation::Translations,
 };
 use uuid::Uuid;
 
@@ -279,9 +280,37 @@ pub struct NewImage {
     pub memory_mib_min: u64,
 }
 
+/// What an image is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageSource {
+    /// A server's boot disk.
+    Server(ServerId),
+    /// A disk.
+    Disk(DiskId),
+}
+
+/// An image to make of a disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewImageOf {
+    /// Its id; a new one unless given.
+    pub id: Option<ImageId>,
+    /// Display name.
+    pub name: String,
+    /// What it is made of.
+    pub source: ImageSource,
+    /// What its customer may do; never more than with what it is made of, which is what it is unless given.
+    pub owner_permission: Option<ImagePermission>,
+    /// What others may do once it is offered to them; likewise.
+    pub user_permission: Option<ImagePermission>,
+}
+
 /// Changes to an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImagePatch {
+    /// What its customer may do; customers only take away.
+    pub owner_permission: Option<ImagePermission>,
+    /// What others may do to whom it is offered; likewise.
+    pub user_permission: Option<ImagePermission>,
     /// New name.
     pub name: Option<String>,
     /// Offer it, or keep it only for the servers made from it.

@@ -10,16 +10,16 @@ use crate::{
 };
 use sutler_drivers::compute::Console;
 use sutler_model::{
-    Customer, CustomerId, CustomerStatus, Disk, DiskState, Evidence, FieldError, Image, ImageState, Job, JobError,
-    JobId, JobInput, JobState, NewServer, Nic, Noun, Permission, Server, ServerId, ServerState, Timestamp, TriggerType,
-    UserId, Wanted,
+    Customer, CustomerId, CustomerStatus, Disk, DiskState, Evidence, FieldError, Image, ImagePermission, ImageState,
+    Job, JobError, JobId, JobInput, JobState, NewServer, Nic, Noun, Permission, Server, ServerId, ServerState,
+    Timestamp, TriggerType, UserId, Wanted,
 };
 use sutler_store::{ChangeSet, Field};
 
 /// How far ahead a job may be accepted for, milliseconds.
 const START_AHEAD_MS: i64 = 366 * sutler_model::time::DAY_MS;
 /// Tries of an action whose record others change at the same time.
-const LOST_RACES_MAX: u32 = 20;
+pub(super) const LOST_RACES_MAX: u32 = 20;
 
 impl System {
     /// Accepts a server and the job that builds it. PRE triggers may change or refuse it.
@@ -58,6 +58,14 @@ impl System {
         }
         self.room_for_a_job()?;
         let image = self.image_for(&customer, new.image_id).await?;
+        let may = image.permission_of(customer.id);
+        let without = |what| Error::ImagePermission { image: image.name.clone(), what };
+        if caller.role.is_customer() && !may.can_create_server {
+            return Err(without("make servers from it"));
+        }
+        if caller.role.is_customer() && new.start && !may.can_start {
+            return Err(without("start servers made from it"));
+        }
         fits_image(&new, &image)?;
 
         let (mut server, mut disk) = self.draft(caller, &customer, &new);
@@ -83,13 +91,7 @@ impl System {
         let _accepted = self.inner.scripts.before_acceptance(&caller.into(), &job).await?;
         server.job_id = Some(job.id);
         let server_id = server.id;
-        let admit = Admit { server, disk, job: job.clone() };
-        let customer_id = customer.id.into();
-        let answer = self.inner.customers.ask(customer_id, admit).await.map_err(|e| asked(e, customer_id))??.await;
-        let committed = answer.map_err(|_| Error::Busy {
-            detail: "this customer's actor restarted; ask again, best with the same Idempotency-Key".to_owned(),
-            retry_after_s: 1,
-        })?;
+        let committed = self.admit(customer.id, Admit::server(server, disk, job.clone())).await?;
         if let Err(error) = committed {
             return self.lost_to_the_same_key(&customer, caller.user_id, key.as_ref(), error).await;
         }
@@ -145,6 +147,9 @@ impl System {
                 && let Some(job) = self.deleting(&server).await?
             {
                 return Ok(job);
+            }
+            if matches!(action, ServerAction::Start | ServerAction::Reboot { .. }) {
+                self.image_allows(caller, &server, "start servers made from it", |may| may.can_start).await?;
             }
             self.room_for_a_job()?;
             let input = match start_at {
@@ -305,6 +310,7 @@ impl System {
         caller.must(Permission::ServersConsole)?;
         let server: Server = self.find(id).await?;
         self.reach(caller, server.billing_entity_id, Some(server.customer_id), (Noun::Server, id.into())).await?;
+        self.image_allows(caller, &server, "open consoles of servers made from it", |may| may.can_console).await?;
         let off = |detail: &str| Error::State { noun: Noun::Server, id: id.into(), detail: detail.to_owned() };
         let node = server.node_id.ok_or_else(|| off("the server has no console before it is built"))?;
         let drivers = self.inner.core.nodes.get(node).ok_or_else(|| off("the server's node is not reachable"))?;
@@ -312,6 +318,39 @@ impl System {
             return Err(off(&format!("the server is {}; start it to use its console", server.state.name())));
         }
         Ok(drivers.compute.console(id).await?)
+    }
+
+    /// Has the customer's actor store what fits into its quota. The inner error is the store's.
+    pub(super) async fn admit(
+        &self,
+        customer: CustomerId,
+        admit: Admit,
+    ) -> Result<Result<sutler_store::Committed, sutler_store::Error>, Error> {
+        let id = customer.into();
+        let answer = self.inner.customers.ask(id, admit).await.map_err(|e| asked(e, id))??.await;
+        answer.map_err(|_| Error::Busy {
+            detail: "this customer's actor restarted; ask again, best with the same Idempotency-Key".to_owned(),
+            retry_after_s: 1,
+        })
+    }
+
+    /// Refuses a customer's people what the image of a server does not let them do.
+    pub(super) async fn image_allows(
+        &self,
+        caller: &Caller,
+        server: &Server,
+        what: &'static str,
+        allows: impl Fn(ImagePermission) -> bool + Send,
+    ) -> Result<(), Error> {
+        if !caller.role.is_customer() {
+            return Ok(());
+        }
+        match self.store().get::<Image>(server.image_id).await? {
+            Some(image) if !allows(image.permission_of(server.customer_id)) => {
+                Err(Error::ImagePermission { image: image.name, what })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The job of an earlier request under the same key.
@@ -421,7 +460,7 @@ impl System {
     }
 
     /// A time that lies ahead; none: now.
-    fn later(&self, start_at: Option<Timestamp>) -> Result<Option<Timestamp>, Error> {
+    pub(super) fn later(&self, start_at: Option<Timestamp>) -> Result<Option<Timestamp>, Error> {
         let now = self.inner.core.now();
         match start_at.filter(|at| *at > now) {
             Some(at) if at.since_ms(now) > START_AHEAD_MS => {
@@ -432,7 +471,7 @@ impl System {
     }
 
     /// Makes a job wait for its time.
-    fn put_off(&self, job: &mut Job, start_at: Option<Timestamp>) {
+    pub(super) fn put_off(&self, job: &mut Job, start_at: Option<Timestamp>) {
         if let Some(at) = start_at {
             job.start_at = start_at;
             job.scheduled = true;
@@ -441,7 +480,7 @@ impl System {
     }
 
     /// An accepted job begins, at once or in its time.
-    fn begin(&self, server: ServerId, job: &Job) {
+    pub(super) fn begin(&self, server: ServerId, job: &Job) {
         match job.start_at {
             Some(at) if job.scheduled => self.inner.core.later.note(at, job.id),
             _ => self.wake(server, job.id),
@@ -493,10 +532,10 @@ const fn input_of(server_id: ServerId, action: ServerAction) -> JobInput {
     }
 }
 
-/// Ends a job that has not begun. A server that was to be built is there already and is undone by the engine.
+/// Ends a job that has not begun. The record of what was to be made is there already; the engine undoes it.
 fn take_back(job: &mut Job, at: Timestamp) {
     job.scheduled = false;
-    if matches!(job.input, JobInput::CreateServer { .. }) {
+    if matches!(job.input, JobInput::CreateServer { .. } | JobInput::CreateImage { .. }) {
         return;
     }
     job.state = JobState::Cancelled;

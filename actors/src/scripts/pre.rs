@@ -260,7 +260,8 @@ drafts! {
         |c| validate::name("name", &c.name).err().into_iter().chain(key::problems("keys", &c.keys)).collect();
     // What is left of these a script sees and cannot set.
     User, "USER", |u| u.customer_id, |u| u.billing_entity_id, |_| Vec::new();
-    Image, "IMAGE", |i| i.customer_id, |i| i.billing_entity_id, |_| Vec::new();
+    Image, "IMAGE", |i| i.customer_id, |i| i.billing_entity_id,
+        |i| validate::name("name", &i.name).err().into_iter().collect();
     PluggableResource, "PLUGGABLE_RESOURCE", |r| r.customer_id, |r| r.billing_entity_id,
         |r| validate::name("name", &r.name).err().into_iter().chain(key::problems("keys", &r.keys)).collect();
     PaymentMethod, "PAYMENT_METHOD", |_| None, |m| m.billing_entity_id, |_| Vec::new();

@@ -58,6 +58,7 @@ pub(crate) const fn job_type(input: &JobInput) -> &'static str {
         JobInput::StopServer { force: false, .. } => "SHUTDOWN_SERVER",
         JobInput::RebootServer { .. } => "REBOOT_SERVER",
         JobInput::DeleteServer { .. } => "DELETE_SERVER",
+        JobInput::CreateImage { .. } => "CREATE_IMAGE_TEMPLATE",
         // Its item says of what.
         JobInput::DeleteCustomer { .. } => "DELETE_RESOURCE",
     }

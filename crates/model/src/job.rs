@@ -1,6 +1,6 @@
 //! Durable, visible units of work.
 
-use crate::{BillingEntityId, Cause, CustomerId, DiskId, JobId, Noun, ServerId, Timestamp, UserId};
+use crate::{BillingEntityId, Cause, CustomerId, DiskId, ImageId, JobId, Noun, ServerId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -85,6 +85,15 @@ pub enum JobInput {
         /// Which.
         server_id: ServerId,
     },
+    /// Makes an image of a disk whose server does not run.
+    CreateImage {
+        /// The image.
+        image_id: ImageId,
+        /// What is copied.
+        disk_id: DiskId,
+        /// The disk's server.
+        server_id: ServerId,
+    },
     /// Deletes a customer's servers, each by a job of its own below this one, and closes the customer.
     DeleteCustomer {
         /// Which.
@@ -101,6 +110,7 @@ impl JobInput {
             Self::StopServer { .. } => "stop_server",
             Self::RebootServer { .. } => "reboot_server",
             Self::DeleteServer { .. } => "delete_server",
+            Self::CreateImage { .. } => "create_image",
             Self::DeleteCustomer { .. } => "delete_customer",
         }
     }
@@ -112,6 +122,7 @@ impl JobInput {
             | Self::StartServer { server_id }
             | Self::StopServer { server_id, .. }
             | Self::RebootServer { server_id, .. }
+            | Self::CreateImage { server_id, .. }
             | Self::DeleteServer { server_id } => Some(*server_id),
             Self::DeleteCustomer { .. } => None,
         }

@@ -45,7 +45,7 @@ pub use customer::{Customer, CustomerStatus, Quota};
 pub use datum::{DataSpace, DataWrite, Datum};
 pub use disk::{Disk, DiskState};
 pub use id::*;
-pub use image::{Boot, Image, ImageState};
+pub use image::{Boot, Image, ImageBase, ImagePermission, ImageState};
 pub use invoice::{Invoice, InvoiceCharge, InvoiceLine, Tax};
 pub use job::{Job, JobError, JobInput, JobState, StepState};
 pub use key::{KeyKind, ResourceKey};

@@ -114,7 +114,6 @@ const fn col(title: &'static str, at: &'static str) -> Column {
 }
 
 const LOOK: &[Verb] = &[Verb::List, Verb::Show];
-const MAKE: &[Verb] = &[Verb::List, Verb::Show, Verb::Create];
 const CHANGE: &[Verb] = &[Verb::List, Verb::Show, Verb::Create, Verb::Update];
 const EVERYTHING: &[Verb] = &[Verb::List, Verb::Show, Verb::Create, Verb::Update, Verb::Delete("delete")];
 

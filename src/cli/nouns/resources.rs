@@ -1,7 +1,7 @@
 //! What guests are made of.
 
 use super::{
-    Action, BARE, BY_CUSTOMER, BY_NAME, EVERYTHING, KEYS, LOOK, MAKE, NEW_NAME, Noun, OF_ENTITY, Request, col,
+    Action, BARE, BY_CUSTOMER, BY_NAME, CHANGE, EVERYTHING, KEYS, LOOK, NEW_NAME, Noun, OF_ENTITY, Request, col,
 };
 use crate::cli::field::{Field, Kind};
 use serde_json::json;
@@ -117,24 +117,31 @@ pub const IMAGE: Noun = Noun {
         col("CREATED", "created_at"),
     ],
     filters: &[BY_NAME],
-    verbs: MAKE,
+    verbs: CHANGE,
     create: &[
         NEW_NAME,
-        Field::must("file", "file", Kind::Text, "The image file, as the server sees it"),
-        Field::must("size", "size_gib", Kind::Gib, "Smallest disk it fits on, in GiB or with a unit"),
-        Field::must("memory", "memory_mib_min", Kind::Mib, "Smallest memory it runs in, in MiB or with a unit"),
+        Field::may("server", "server_id", Kind::Ref("server"), "Copy this stopped server's boot disk (name or id)"),
+        Field::may("from-disk", "disk_id", Kind::Ref("disk"), "Copy this disk of a stopped server (name or id)"),
+        AT,
+        Field::may("file", "file", Kind::Text, "Take in this image file, as the server sees it"),
+        Field::may("size", "size_gib", Kind::Gib, "With --file: smallest disk it fits on, in GiB or with a unit"),
+        Field::may("memory", "memory_mib_min", Kind::Mib, "With --file: smallest memory it runs in, in MiB"),
         OF_ENTITY,
-        Field::may("customer", "customer_id", Kind::Ref("customer"), "Offer it to this customer alone (name or id)"),
+        Field::may("customer", "customer_id", Kind::Ref("customer"), "With --file: offer it to this customer alone"),
         Field::may("kernel", "boot.kernel", Kind::Text, "Boot this kernel file of the image folder directly"),
         Field::may("initrd", "boot.initrd", Kind::Text, "Initial RAM disk beside the kernel"),
         Field::may("command-line", "boot.command_line", Kind::Text, "Kernel command line"),
     ],
-    create_base: || json!({"boot": {"kind": "disk"}}),
     settle: |image| {
         if image["boot"]["kernel"].is_string() {
             image["boot"]["kind"] = json!("kernel");
         }
     },
+    update: &[
+        Field::may("new-name", "name", Kind::Text, "Another name"),
+        Field::may("state", "state", Kind::Choice(&["ready", "retired"]), "Offer it, or no longer"),
+        Field::may("publish", "published", Kind::Switch("true"), "Offer it to all of its publisher's"),
+    ],
     ..BARE
 };
 

@@ -1,9 +1,10 @@
 //! Disks, images and invoices.
 
-use super::{Beans, Described, Property, amount, described, id, payments::payment_of, whole};
+use super::{Beans, Described, Property, amount, described, id, payments::payment_of, set_name, whole};
 use serde_json::{Value, json};
 use sutler_model::{
-    Blob, Disk, DiskState, Image, ImageState, Invoice, InvoiceCharge, InvoiceLine, Nanos, Server, TransactionState,
+    Blob, Disk, DiskState, Image, ImageBase, ImagePermission, ImageState, Invoice, InvoiceCharge, InvoiceLine, Nanos, Noun,
+    Scope, Server, TransactionState,
 };
 use sutler_store::Error;
 
@@ -50,8 +51,17 @@ impl Described for Image {
     fn properties() -> &'static [Property<Self>] {
         type P = Property<Image>;
         const PROPERTIES: &[P] = &[
+            P::new("resourceName", |i, _| Ok(i.name.as_str().into())).or_set(|i, v, _| set_name(&mut i.name, v)),
             P::new("size", |i, _| Ok(i.size_gib.into())),
-            P::new("imageType", |_, _| Ok("DISK".into())),
+            P::new("imageType", |i, _| {
+                Ok(if i.base.as_ref().is_some_and(|base| base.noun == Noun::Server) { "SERVER" } else { "DISK" }.into())
+            }),
+            P::new("baseUUID", |i, b| Ok(id(base(i, b)?.map(|base| base.id)))),
+            P::new("baseName", |i, b| Ok(base(i, b)?.map_or(Value::Null, |base| base.name.as_str().into()))),
+            P::new("ownerPermission", |i, _| Ok(permission(i.owner_permission)))
+                .or_set(|i, v, viewer| set_permission(&mut i.owner_permission, v, viewer)),
+            P::new("userPermission", |i, _| Ok(permission(i.user_permission)))
+                .or_set(|i, v, viewer| set_permission(&mut i.user_permission, v, viewer)),
             P::new("vmSupport", |_, _| Ok(true.into())),
             P::new("ctSupport", |_, _| Ok(false.into())),
         ];
@@ -64,11 +74,53 @@ impl Described for Image {
         resource_state: |i| match i.state {
             ImageState::Ready => "ACTIVE",
             ImageState::Retired => "HIDDEN",
+            ImageState::Creating => "CREATING",
+            ImageState::Deleting => "TO_BE_DELETED",
         };
         customer: |i| i.customer_id;
         billing_entity: |i| i.billing_entity_id;
         metadata: |i| i.metadata.as_deref();
     }
+}
+
+/// Where an image came from; that is not for those to whom it is only offered.
+fn base<'i>(image: &'i Image, beans: &Beans<'_>) -> Result<Option<&'i ImageBase>, Error> {
+    match &image.base {
+        Some(base) if beans.owns(image)? => Ok(Some(base)),
+        _ => Ok(None),
+    }
+}
+
+/// ImagePermission.
+pub(crate) fn permission(mut permission: ImagePermission) -> Value {
+    permission.each().into_iter().map(|(name, allowed)| (name.to_owned(), Value::from(*allowed))).collect()
+}
+
+/// What a bean allows; as in the original, that is what it says and nothing else. A customer's script takes away and gives
+/// nothing.
+fn set_permission(permission: &mut ImagePermission, value: &Value, viewer: Scope) -> Result<(), String> {
+    let before = *permission;
+    let fields = value.as_object().ok_or("must be an ImagePermission")?;
+    for (name, allowed) in permission.each() {
+        match fields.get(name) {
+            None | Some(Value::Null) => *allowed = false,
+            Some(Value::Bool(asked)) => *allowed = *asked,
+            Some(_) => return Err(format!("{name} must be true or false")),
+        }
+    }
+    if matches!(viewer, Scope::Customer(_)) {
+        *permission = permission.and(before);
+    }
+    Ok(())
+}
+
+/// What a script's bean allows of everything; none where it says nothing.
+pub(crate) fn permission_of(value: Option<&Value>) -> Result<Option<ImagePermission>, String> {
+    let Some(value) = value.filter(|value| !value.is_null()) else { return Ok(None) };
+    let mut permission = ImagePermission::ALL;
+    // It is held to what its caller may grant where it is stored.
+    set_permission(&mut permission, value, Scope::Provider)?;
+    Ok(Some(permission))
 }
 
 impl Described for Blob {

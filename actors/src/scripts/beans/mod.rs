@@ -14,6 +14,7 @@ mod pluggable;
 mod server;
 
 pub(crate) use contact::take as take_contact;
+pub(crate) use goods::permission_of;
 pub(crate) use payments::{charged, forms, moved, payment_of, provider_id, purchase};
 
 use super::words;
@@ -26,8 +27,8 @@ use std::{
 };
 use sutler_lua::Bean;
 use sutler_model::{
-    BillingEntity, BillingEntityId, Customer, CustomerId, FieldError, KeyKind, Nanos, Plan, PlanId, ResourceKey,
-    ResourceMetadata, Scope, Timestamp,
+    BillingEntity, BillingEntityId, Customer, CustomerId, FieldError, Image, KeyKind, Nanos, Plan, PlanId, ResourceKey,
+    ResourceMetadata, Scope, Server, Timestamp,
 };
 use sutler_store::{Error, Field, Filter, Order, PageRequest, Record, Snapshot};
 use uuid::Uuid;
@@ -173,10 +174,15 @@ impl<'a> Beans<'a> {
         Ok(properties)
     }
 
+    /// Whether the viewer's reach holds the record, rather than that it is offered something of another's.
+    fn owns<R: Described>(&self, record: &R) -> Result<bool, Error> {
+        let seller = self.snapshot.get::<BillingEntity>(record.billing_entity())?;
+        Ok(seller.is_some_and(|seller| self.viewer.covers(&seller.path, record.customer())))
+    }
+
     /// A record's metadata: all for its owner and the sellers above, what is public for those it is offered to.
     fn metadata<R: Described>(&self, record: &R, metadata: &ResourceMetadata) -> Result<Value, Error> {
-        let seller = self.snapshot.get::<BillingEntity>(record.billing_entity())?;
-        let owns = seller.is_some_and(|seller| self.viewer.covers(&seller.path, record.customer()));
+        let owns = self.owns(record)?;
         let mut bean = Map::new();
         bean.insert("resourceUUID".to_owned(), record.id().to_string().into());
         for (name, text) in metadata.parts() {
@@ -223,6 +229,12 @@ impl<'a> Beans<'a> {
         let offer = plan.map(|plan| (plan.id, plan.name));
         self.offers.borrow_mut().insert(customer.0, offer.clone());
         Ok(offer)
+    }
+
+    /// What the image of a server lets its customer do.
+    fn image_permission(&self, server: &Server) -> Result<Value, Error> {
+        let image = self.snapshot.get::<Image>(server.image_id)?;
+        Ok(image.map_or(Value::Null, |image| goods::permission(image.permission_of(server.customer_id))))
     }
 
     /// Beans of all records with `value` in `field`, to stand within another bean.

@@ -29,6 +29,7 @@ impl Described for Server {
             }),
             P::new("imageUUID", |s, _| Ok(id(Some(s.image_id)))),
             P::new("imageName", |s, b| b.name_of::<Image>(s.image_id.into())),
+            P::new("imagePermission", |s, b| b.image_permission(s)),
             P::new("nics", |s, _| Ok(s.nics.iter().map(|n| nic(s, n)).collect())),
             P::new("disks", |s, b| b.within::<Disk>(Field::Subject, s.id.into())),
             // What a customer has here stands in one place, which is called after it, and is of one offer, its plan.

@@ -1,20 +1,66 @@
-//! Images. They are taken in from files by the provider's staff; scripts offer, take back and rename them.
+//! Images. Those of files are taken in by the provider's staff; scripts make them of servers and disks, offer, take back and
+//! change them.
 
-use super::{ask::Ask, done::Done, refusal, skeleton::Skeleton};
-use crate::{Error, ImagePatch};
+use super::{
+    ask::Ask,
+    done::Done,
+    operations::noun_of,
+    refusal,
+    skeleton::{Skeleton, invalid},
+};
+use crate::{Error, ImagePatch, ImageSource, NewImageOf, scripts::beans::permission_of};
 use serde_json::Value;
 use sutler_lua::HostError;
-use sutler_model::{BillingEntityId, FieldError, ImageId, ImageState, Noun};
+use sutler_model::{BillingEntityId, DiskId, FieldError, ImageId, ImagePermission, ImageState, Noun, ServerId};
 
-/// `modifyImage(Image, when)`: its name.
+/// `createImage(Image, when)`: the job that makes an image of the server or disk that `baseUUID` names. It does not run.
+pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
+    let skeleton = Skeleton(ask.args.any_bean("an Image")?);
+    let start_at = ask.args.when(1)?;
+    let base = skeleton.id("baseUUID")?;
+    let base = base.ok_or_else(|| HostError::refused("REQUIRED_FIELD_NOT_SET", "baseUUID: must be set"))?;
+    let source = match noun_of(ask, base) {
+        Some(Noun::Disk) => ImageSource::Disk(DiskId(base)),
+        _ => ImageSource::Server(ServerId(base)),
+    };
+    let new = NewImageOf {
+        id: Some(ImageId(ask.new_id())),
+        name: skeleton.required("resourceName")?.to_owned(),
+        source,
+        owner_permission: allowed(&skeleton, "ownerPermission")?,
+        user_permission: allowed(&skeleton, "userPermission")?,
+    };
+    match ask.platform.system()?.create_image(ask.caller, new, start_at, Some(ask.key())).await {
+        Ok(job) => ask.answer(job).await,
+        Err(error @ Error::State { noun: Noun::Server, .. }) => {
+            Err(HostError::refused("SERVER_NOT_STOPPED", error.to_string()))
+        }
+        // What is out of reach is told from what does not exist by nothing.
+        Err(Error::NotFound { noun: Noun::Server | Noun::Disk, .. }) => {
+            Err(HostError::refused("NO_RESOURCE_FOUND", "baseUUID: there is no such server or disk"))
+        }
+        Err(error) => Err(refusal(error)),
+    }
+}
+
+fn allowed(skeleton: &Skeleton<'_>, property: &str) -> Result<Option<ImagePermission>, HostError> {
+    permission_of(skeleton.0.get(property)).map_err(|detail| invalid(property, &detail))
+}
+
+/// `modifyImage(Image, when)`: its name, and what it lets people do.
 pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
     ask.at_once(1)?;
     let skeleton = Skeleton(ask.args.bean(0, "an Image")?);
     let id = ImageId(skeleton.own_id()?);
-    let patch = ImagePatch { name: skeleton.text("resourceName").map(str::to_owned), ..ImagePatch::default() };
+    let patch = ImagePatch {
+        name: skeleton.text("resourceName").map(str::to_owned),
+        owner_permission: allowed(&skeleton, "ownerPermission")?,
+        user_permission: allowed(&skeleton, "userPermission")?,
+        ..ImagePatch::default()
+    };
     let image = ask.platform.system()?.update_image(ask.caller, id, None, patch).await.map_err(refusal)?;
     ask.done(&Done {
-        kind: "MODIFY_IMAGE_TEMPLATE",
+        kind: "MODIFY_IMAGE",
         noun: Noun::Image,
         id: id.into(),
         name: &image.name,

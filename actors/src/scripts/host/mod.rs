@@ -280,6 +280,8 @@ fn refusal(error: Error) -> HostError {
             _ => "NO_RESOURCE_FOUND",
         },
         Error::Forbidden(_) | Error::Suspended => "UNAUTHORISED_ACCESS",
+        Error::ImagePermission { what, .. } if what.starts_with("start") => "INSUFFICIENT_PERMISSION_TO_START_SERVER",
+        Error::ImagePermission { .. } => "UNAUTHORISED_ACCESS",
         Error::Invalid(_) | Error::Script { .. } => "INVALID_INPUT",
         Error::State { noun: Noun::Server, .. } => "INVALID_SERVER_STATUS",
         Error::Store(_) | Error::Driver(_) => {

@@ -33,6 +33,7 @@ pub(super) async fn answer(ask: &Ask<'_>) -> Result<Value, HostError> {
         "modifyUser" => accounts::modify(ask).await,
         "lockUser" => accounts::lock(ask, true).await,
         "unlockUser" => accounts::lock(ask, false).await,
+        "createImage" | "createImageTemplate" => images::create(ask).await,
         "modifyImage" | "updateImage" => images::modify(ask).await,
         "publishImage" | "publishResource" => images::publish(ask, true).await,
         "revokeImage" | "revokeResource" => images::publish(ask, false).await,

@@ -80,8 +80,8 @@ async fn refuse_behind(platform: &Platform, who: &Who, job: &Job) -> Result<(), 
         return Ok(());
     }
     match cause {
-        // Jobs of one record run in the order of their ids.
-        Some(cause) if !cause.state.is_final() && cause.item_id == job.item_id && cause.id < job.id => {
+        // Jobs of one server run in the order of their ids.
+        Some(cause) if !cause.state.is_final() && same_queue(&cause, job) && cause.id < job.id => {
             Err(HostError::Failed(format!(
                 "job {} waits its turn behind job {}, which set this run off; wait for it in a later run",
                 job.id, cause.id
@@ -89,6 +89,11 @@ async fn refuse_behind(platform: &Platform, who: &Who, job: &Job) -> Result<(), 
         }
         _ => Ok(()),
     }
+}
+
+/// Whether one of two jobs waits for the other.
+fn same_queue(one: &Job, other: &Job) -> bool {
+    one.item_id == other.item_id || one.input.server_id().is_some_and(|server| other.input.server_id() == Some(server))
 }
 
 async fn children(platform: &Platform, id: JobId) -> Result<Vec<JobId>, HostError> {

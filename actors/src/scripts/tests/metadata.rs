@@ -42,6 +42,12 @@ impl Storage for Seeds {
     async fn import_image(&self, storage_key: &str, file: &Path) -> DriverResult<StoredImage> {
         self.rest.import_image(storage_key, file).await
     }
+    async fn capture_image(&self, storage_key: &str, disk: DiskId) -> DriverResult<StoredImage> {
+        self.rest.capture_image(storage_key, disk).await
+    }
+    async fn share_image(&self, image: &StoredImage, file: &Path) -> DriverResult<()> {
+        self.rest.share_image(image, file).await
+    }
     async fn delete_image(&self, storage_key: &str) -> DriverResult<()> {
         self.rest.delete_image(storage_key).await
     }
@@ -56,7 +62,7 @@ impl Storage for Seeds {
 async fn bench(root: &Path) -> Bench {
     let seeds = Directory::open(&root.join("storage")).expect("a folder");
     Bench::start_on(root, settings(), sutler_store::Options::default(), |drivers| {
-        let storage = Arc::new(Seeds { rest: drivers.storage.clone(), seeds });
+        let storage = Arc::new(Seeds { rest: drivers.storage.clone(), seeds: seeds.clone() });
         Drivers { storage, ..drivers }
     })
     .await

@@ -2,8 +2,8 @@
 //! a run is repeated.
 
 use super::*;
-use crate::NewBillingEntity;
-use sutler_model::{BillingEntity, CustomerStatus, Image, ImageState, JobState, KeyKind};
+use crate::{ImageSource, NewBillingEntity};
+use sutler_model::{BillingEntity, CustomerStatus, Image, ImageState, JobState, KeyKind, ServerId};
 
 /// The run of the one script, once it has ended in a state.
 async fn ended(bench: &Bench, state: RunState) -> ScriptRun {
@@ -217,12 +217,12 @@ async fn images_are_offered_taken_back_and_renamed() {
         image:setResourceName("renamed")
         print(adminAPI:modifyImage(image, nil):getJobType():name())
         print(adminAPI:deleteResource("IMAGE", false, nil):getItemName())
-        print(pcall(function() return adminAPI:createImage(image, nil) end))
+        print(pcall(function() return adminAPI:createSnapshot(image, nil) end))
     "#;
     let run = once(&bench, Scope::Provider, &body.replace("IMAGE", &bench.image.to_string())).await;
     let lines: Vec<&str> = run.log.lines().collect();
-    assert_eq!(lines[..4], ["true\tHIDDEN", "true\tACTIVE", "MODIFY_IMAGE_TEMPLATE", "renamed"]);
-    assert!(lines[4].contains("`sutler image create`) are not offered here: createImage"), "{}", lines[4]);
+    assert_eq!(lines[..4], ["true\tHIDDEN", "true\tACTIVE", "MODIFY_IMAGE", "renamed"]);
+    assert!(lines[4].contains("snapshots are not offered here: createSnapshot"), "{}", lines[4]);
     let image = all::<Image>(&bench.system).await.remove(0);
     assert_eq!((image.name.as_str(), image.state), ("renamed", ImageState::Retired));
     bench.stop().await;
@@ -403,5 +403,79 @@ async fn a_server_is_asked_for_at_a_later_time_and_the_job_taken_back() {
     assert!(run.log.contains("INVALID_DATE_FORMAT: argument 2 of startServer"), "{}", run.log);
     let jobs: Vec<Job> = bench.jobs().await;
     assert_eq!(jobs.iter().filter(|job| job.state == JobState::Cancelled).count(), 1);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_script_makes_an_image_of_its_server_once_and_says_what_it_allows() {
+    let (_folder, bench) = bench().await;
+    let job = bench.create("web", true).await;
+    let server = bench.ended(job.id).await.item_id.to_string();
+    let job = bench.create("busy", true).await;
+    let busy = bench.ended(job.id).await.item_id.to_string();
+    let body = r#"
+        local skeleton = new("Image")
+        skeleton:setResourceName("golden")
+        skeleton:setBaseUUID("SERVER")
+        local busy = new("Image")
+        busy:setResourceName("busy")
+        busy:setBaseUUID("BUSY")
+        print(string.match(select(2, pcall(adminAPI.createImage, adminAPI, busy, nil)), "SERVER_NOT_STOPPED"))
+        adminAPI:waitForJob(adminAPI:stopServer("SERVER", nil):getResourceUUID(), true)
+        local may = new("ImagePermission")
+        may:setCanCreateServer(true)
+        may:setCanStart(true)
+        skeleton:setUserPermission(may)
+        local job = adminAPI:waitForJob(adminAPI:createImage(skeleton, nil):getResourceUUID(), true)
+        print(job:getJobType():name(), job:getStatus():name(), job:getItemType():name(), job:getItemName())
+        local image = adminAPI:getResource(job:getItemUUID(), true)
+        print(image:getImageType():name(), image:getBaseName(), image:getBaseUUID() == "SERVER", image:getSize())
+        print(image:getUserPermission():isCanStart(), image:getUserPermission():isCanConsole())
+        print(image:getOwnerPermission():isCanConsole(), image:getCustomerUUID() == p.input:getResourceUUID())
+        image:getUserPermission():setCanStart(false)
+        image:setResourceName("silver")
+        adminAPI:modifyImage(image, nil)
+        image = adminAPI:getResource(job:getItemUUID(), true)
+        print(image:getResourceName(), image:getUserPermission():isCanStart())
+        skeleton:setBaseUUID("00000000-0000-4000-8000-000000000000")
+        print(string.match(select(2, pcall(adminAPI.createImage, adminAPI, skeleton, nil)), "baseUUID: [a-z ]+"))
+    "#;
+    let run = thrice(&bench, &body.replace("SERVER\"", &format!("{server}\"")).replace("BUSY", &busy)).await;
+    let expected = "SERVER_NOT_STOPPED\nCREATE_IMAGE_TEMPLATE\tSUCCESSFUL\tIMAGE\tgolden\nSERVER\tweb\ttrue\t10\n";
+    assert!(run.log.contains(expected), "{}", run.log);
+    assert!(run.log.contains("silver\tfalse\nbaseUUID: there is no such server or disk\n"), "{}", run.log);
+    let images = all::<Image>(&bench.system).await;
+    assert_eq!(images.len(), 2, "a repeated run makes no second one");
+    let made = images.iter().find(|image| image.base.is_some()).expect("the image");
+    assert_eq!((made.name.as_str(), made.state), ("silver", ImageState::Ready));
+    assert!(
+        made.user_permission.can_create_server && !made.user_permission.can_start && !made.user_permission.can_image
+    );
+    assert!(made.owner_permission.can_image);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn triggers_change_and_refuse_an_image_before_it_is_made_and_hear_of_it() {
+    let (_folder, bench) = bench().await;
+    let job = bench.create("web", false).await;
+    let server = ServerId(bench.ended(job.id).await.item_id);
+    let pre = r#"
+        if p.input:getResourceName() == "secret" then return { exitState = "REFUSE", reason = "not that one" } end
+        p.input:setResourceName("pre-" .. p.input:getResourceName())
+        p.input:getUserPermission():setCanConsole(false)
+    "#;
+    bench.script("pre", Scope::Provider, block("PRE_CREATE", r#""IMAGE""#, pre)).await;
+    let post = r#"print(p.input:getItemName(), p.input:getStatus():name(), p.input:getJobType():name())"#;
+    bench.script("post", Scope::Provider, block("POST_JOB_STATE_CHANGE", r#""SUCCESSFUL""#, post)).await;
+    let refused = bench.image_of(ImageSource::Server(server), "secret", "a").await;
+    assert!(matches!(&refused, Err(Error::Refused { reason, .. }) if reason == "not that one"), "{refused:?}");
+    let job = bench.image_of(ImageSource::Server(server), "golden", "b").await.expect("accepted");
+    assert_eq!((bench.ended(job.id).await.state, job.item_name.as_str()), (JobState::Successful, "pre-golden"));
+    let images = all::<Image>(&bench.system).await;
+    let made = images.iter().find(|image| image.base.is_some()).expect("the image");
+    assert!(made.name == "pre-golden" && !made.user_permission.can_console && made.owner_permission.can_console);
+    let told = "pre-golden\tSUCCESSFUL\tCREATE_IMAGE_TEMPLATE\n";
+    bench.runs_until(|runs| runs.iter().any(|run| run.log == told)).await;
     bench.stop().await;
 }

@@ -20,6 +20,10 @@ impl Record for Job {
         keys.by_id(Field::Customer, Some(self.customer_id)).by_id(Field::BillingEntity, Some(self.billing_entity_id));
         keys.by(Field::State, self.state.name()).by_id(Field::Subject, Some(self.item_id));
         keys.by_id(Field::User, self.user_id).by_id(Field::Parent, self.parent_id);
+        if let Some(server) = self.input.server_id().filter(|server| server.0 != self.item_id) {
+            // A server's queue holds also the jobs that make something else of it.
+            keys.by_id(Field::Subject, Some(server));
+        }
         if self.scheduled && self.live() {
             keys.by(Field::Pending, b"later");
         } else {
