@@ -149,6 +149,7 @@ pub(crate) fn record(id: Uuid, n: u128) -> Server {
         keys: Vec::new(),
         provider_values: Default::default(),
         metadata: None,
+        runtime_metadata: None,
         created_at: Timestamp(1_795_386_245_007),
     }
 }

@@ -268,14 +268,14 @@ pub(crate) fn new_job(
     user: Option<sutler_model::UserId>,
 ) -> Job {
     let item = (Noun::Server, server.id.into(), server.name.as_str());
-    job_on(core, item, (server.customer_id, server.billing_entity_id), input, cause, user)
+    job_on(core, item, (Some(server.customer_id), server.billing_entity_id), input, cause, user)
 }
 
-/// A job on a record of a customer, ready to be accepted. What a job asks for is done by a job below it.
+/// A job on a record of a customer or a seller, ready to be accepted. What a job asks for is done by a job below it.
 pub(crate) fn job_on(
     core: &Core,
     (item_noun, item_id, item_name): (Noun, Uuid, &str),
-    (customer_id, billing_entity_id): (CustomerId, BillingEntityId),
+    (customer_id, billing_entity_id): (Option<CustomerId>, BillingEntityId),
     input: JobInput,
     cause: Cause,
     user: Option<sutler_model::UserId>,
@@ -284,6 +284,8 @@ pub(crate) fn job_on(
     Job {
         id: core.new_id(),
         version: 0,
+        request: None,
+        metadata: None,
         item_noun,
         item_id,
         item_name: item_name.to_owned(),
@@ -340,6 +342,7 @@ mod tests {
             keys: Vec::new(),
             provider_values: std::collections::BTreeMap::new(),
             metadata: None,
+            runtime_metadata: None,
             created_at: Timestamp(0),
         }
     }

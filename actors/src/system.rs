@@ -134,10 +134,11 @@ impl System {
         let _ = told.set(system.inner.scripts.clone());
         system.inner.scripts.start().await?;
         system.resume_pluggables().await?;
-        system.spawn(keep_time(core.clone(), servers.clone()));
+        system.spawn(keep_time(system.clone()));
         system.resume_payments().await?;
         system.spawn(keeper::keep(core.clone(), servers));
         system.resume_deletions().await?;
+        system.resume_operations().await?;
         let spread = core.settings.node_poll_ms / u64::try_from(enrolled.len().max(1)).unwrap_or(1);
         for (i, id) in (0..).zip(enrolled) {
             // The first look at once for a few nodes, spread over a poll interval for thousands.

@@ -174,6 +174,8 @@ pub struct HowDeleted {
     /// Its servers too, each by a job below the one answered; without it a customer that has servers stays.
     #[serde(default)]
     cascade: bool,
+    /// Do it at this time, at most a year ahead; at once unless given. What it has is seen then.
+    start_at: Option<Timestamp>,
 }
 
 /// Delete a customer.
@@ -190,7 +192,7 @@ async fn delete_customer(
     Key(key): Key,
 ) -> Answer {
     let demand = if_match.demand(api.store().index().version(Noun::Customer, id.0));
-    let deleted = api.system.delete_customer(&caller, id, how.cascade, demand, key).await;
+    let deleted = api.system.delete_customer(&caller, id, how.cascade, demand, how.start_at, key).await;
     let job = deleted.map_err(|e| if_match.problem(e))?;
     reply::accepted(&job, &JobView::of(job.clone(), &caller))
 }

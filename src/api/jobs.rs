@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use sutler_actors::Caller;
 use sutler_model::{
-    BillingEntityId, CustomerId, Job, JobId, JobState, Noun, Permission, Scope, StepState, Timestamp, UserId,
+    BillingEntityId, CustomerId, Job, JobId, JobInput, JobState, Noun, Permission, Scope, StepState, Timestamp, UserId,
 };
 use sutler_store::{Field, Filter};
 use utoipa::{IntoParams, ToSchema};
@@ -52,14 +52,17 @@ pub struct JobView {
     version: u64,
     /// What it does: `create_server`.
     kind: &'static str,
+    /// Of the kind `operation`: which operation of a script it carries out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation: Option<String>,
     /// The kind of record it works on.
     item_noun: Noun,
     /// The record it works on.
     item_id: Uuid,
     /// The record's name when the job was accepted.
     item_name: String,
-    /// Whose resource it is.
-    customer_id: CustomerId,
+    /// Whose resource it is; null for a seller's own.
+    customer_id: Option<CustomerId>,
     /// The customer's seller.
     billing_entity_id: BillingEntityId,
     /// Who asked; null for the process itself.
@@ -114,6 +117,10 @@ impl JobView {
             id: job.id,
             version: job.version,
             kind: job.input.kind(),
+            operation: match &job.input {
+                JobInput::Operation { name, .. } => Some(name.clone()),
+                _ => None,
+            },
             item_noun: job.item_noun,
             item_id: job.item_id,
             item_name: job.item_name,

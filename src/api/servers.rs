@@ -144,6 +144,15 @@ pub struct ActOnServer {
     start_at: Option<Timestamp>,
 }
 
+/// When something is done.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct When {
+    /// Do it at this time, at most a year ahead; at once unless given.
+    start_at: Option<Timestamp>,
+}
+
 /// What can be done with a server.
 #[derive(Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -260,16 +269,17 @@ async fn update_server(
 /// Delete a server and its disks.
 ///
 /// Its disks' data is kept for the grace period.
-#[utoipa::path(delete, path = "/servers/{id}", tag = "servers", params(("id" = ServerId, Path)),
+#[utoipa::path(delete, path = "/servers/{id}", tag = "servers", params(("id" = ServerId, Path), When),
     responses((status = 202, description = "Accepted; the job deletes it.", body = JobView)))]
 async fn delete_server(
     State(api): State<Arc<Api>>,
     Who(caller): Who,
     Id(id): Id<ServerId>,
+    Params(when): Params<When>,
     if_match: IfMatch,
     Key(key): Key,
 ) -> Answer {
-    act(&api, &caller, id, ServerAction::Delete, None, if_match, key).await
+    act(&api, &caller, id, ServerAction::Delete, when.start_at, if_match, key).await
 }
 
 /// Start, stop or restart a server.

@@ -4,7 +4,7 @@ use super::{
     client::Query,
     error::Error,
     field::{Field, Kind, put},
-    nouns::{Action, Noun, Request, Verb},
+    nouns::{AT, Action, Noun, Request, Verb},
     output::note,
     session::{Session, Write},
     terminal,
@@ -32,7 +32,8 @@ pub fn command(noun: &'static Noun) -> Command {
             }
             Verb::Delete(_) => {
                 let sub = sub.about(format!("Remove a {word} for good")).arg(which(noun)).args(cascade_arg(noun));
-                sub.args(wait_args(makes_jobs(noun) || noun.name == "customer")).arg(key_arg())
+                let job = deletes_by_job(noun);
+                sub.args(job.then(|| AT.arg())).args(wait_args(job)).arg(key_arg())
             }
         });
     }
@@ -66,6 +67,11 @@ pub async fn run(session: &Session, noun: &'static Noun, verb: &str, given: &Arg
             let mut query = Query::new();
             if given.try_get_one::<bool>("cascade").ok().flatten() == Some(&true) {
                 query.push(("cascade".to_owned(), "true".to_owned()));
+            }
+            if deletes_by_job(noun)
+                && let Some(at) = AT.value(given)
+            {
+                query.push((AT.at.to_owned(), at.as_str().unwrap_or_default().to_owned()));
             }
             let request = session.client.request(Method::DELETE, &format!("{}/{id}", noun.path), &query);
             session.write(request, &format!("the {} `{id}` is gone", noun.name), &write(noun, given)).await?;
@@ -148,6 +154,11 @@ fn write_args(noun: &Noun) -> Vec<Arg> {
 /// Whether every write of the noun makes a job.
 fn makes_jobs(noun: &Noun) -> bool {
     matches!(noun.name, "server" | "image" | "job")
+}
+
+/// Whether the noun's records are deleted by a job, and so at a later time too.
+fn deletes_by_job(noun: &Noun) -> bool {
+    matches!(noun.name, "server" | "customer")
 }
 
 fn key_arg() -> Arg {

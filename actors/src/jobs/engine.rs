@@ -85,8 +85,8 @@ impl Engine {
             JobInput::RebootServer { force, .. } => self.work(RebootServer::new(force), job, family).await,
             JobInput::DeleteServer { .. } => self.work(DeleteServer, job, family).await,
             JobInput::CreateImage { disk_id, .. } => self.work(CreateImage { disk_id }, job, family).await,
-            // Has no step of its own; see `ops/deletion.rs`.
-            JobInput::DeleteCustomer { .. } => Ok(job),
+            // Have no steps of their own; see `ops/deletion.rs` and `ops/deferred.rs`.
+            JobInput::Operation { .. } | JobInput::DeleteCustomer { .. } => Ok(job),
         };
         gauge!("sutler_jobs_running").decrement(1);
         let job = ended?;

@@ -7,7 +7,7 @@
 //! What is kept in memory is only when to look; the store has the jobs, and a restart reads them from there.
 
 use crate::{
-    Core, Error, ServerAction,
+    Core, Error, ServerAction, System,
     family::Family,
     ops::servers::{accept, allowed},
     registry::Registry,
@@ -59,7 +59,8 @@ impl Later {
 }
 
 /// Begins jobs in their time, until the process stops.
-pub(crate) async fn keep_time(core: Core, servers: Registry<ServerActor>) {
+pub(crate) async fn keep_time(system: System) {
+    let (core, servers) = (system.inner.core.clone(), system.inner.servers.clone());
     for id in core.store.index().ids(Noun::Job, Field::Pending, b"later") {
         match core.store.get::<Job>(id).await {
             Ok(Some(job)) => core.later.note(job.start_at.unwrap_or(job.created_at), job.id),
@@ -70,7 +71,7 @@ pub(crate) async fn keep_time(core: Core, servers: Registry<ServerActor>) {
     loop {
         let (due, next) = core.later.due(core.now());
         for id in due {
-            if let Err(error) = begin(&core, &servers, id).await {
+            if let Err(error) = begin(&system, &core, &servers, id).await {
                 tracing::warn!(job = %id, "a job whose time has come does not begin yet: {error}");
                 core.later.note(core.now().plus_ms(1_000), id);
             }
@@ -84,13 +85,26 @@ pub(crate) async fn keep_time(core: Core, servers: Registry<ServerActor>) {
 }
 
 /// Lets a job begin, or fail where its server no longer allows it.
-async fn begin(core: &Core, servers: &Registry<ServerActor>, id: JobId) -> Result<(), Error> {
+async fn begin(system: &System, core: &Core, servers: &Registry<ServerActor>, id: JobId) -> Result<(), Error> {
+    let job = core.store.get::<Job>(id).await?;
+    let Some(job) = job.filter(|job| job.scheduled && !job.state.is_final()) else { return Ok(()) };
+    match job.input {
+        JobInput::Operation { .. } => {
+            system.carry_out(id);
+            return Ok(());
+        }
+        JobInput::DeleteCustomer { .. } => {
+            system.carry_on(id);
+            return Ok(());
+        }
+        _ => {}
+    }
     loop {
         let read = core.store.read(move |snapshot| {
             let Some(job) = snapshot.get::<Job>(id)? else { return Ok(None) };
             let Some(server) = job.input.server_id() else { return Ok(None) };
             let family = Family::of_job(snapshot, &job)?;
-            let customer = snapshot.get::<Customer>(job.customer_id)?;
+            let customer = job.customer_id.map(|id| snapshot.get::<Customer>(id)).transpose()?.flatten();
             Ok(customer.map(|customer| (job, server, family, customer)))
         });
         let Some((job, server, family, customer)) = read.await?.filter(|(job, ..)| job.scheduled) else {
@@ -145,7 +159,10 @@ async fn begin(core: &Core, servers: &Registry<ServerActor>, id: JobId) -> Resul
 /// What a job does with a server that is there.
 const fn action(input: &JobInput) -> Option<ServerAction> {
     match input {
-        JobInput::CreateServer { .. } | JobInput::CreateImage { .. } | JobInput::DeleteCustomer { .. } => None,
+        JobInput::CreateServer { .. }
+        | JobInput::CreateImage { .. }
+        | JobInput::Operation { .. }
+        | JobInput::DeleteCustomer { .. } => None,
         JobInput::StartServer { .. } => Some(ServerAction::Start),
         JobInput::StopServer { force, .. } => Some(ServerAction::Stop { force: *force }),
         JobInput::RebootServer { force, .. } => Some(ServerAction::Reboot { force: *force }),

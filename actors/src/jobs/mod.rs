@@ -35,6 +35,7 @@ pub(crate) fn first_step(input: &JobInput) -> &'static str {
         JobInput::RebootServer { .. } => RebootServer::FIRST.name(),
         JobInput::DeleteServer { .. } => DeleteServer::FIRST.name(),
         JobInput::CreateImage { .. } => CreateImage::FIRST.name(),
+        JobInput::Operation { .. } => crate::ops::STEP,
         JobInput::DeleteCustomer { .. } => "delete_servers",
     }
 }

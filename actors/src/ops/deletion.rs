@@ -22,7 +22,8 @@ const TROUBLE: Duration = Duration::from_millis(500);
 const ROUNDS: usize = 10;
 
 impl System {
-    /// Accepts a job that deletes a customer: with `cascade` its servers too, without only if it has none.
+    /// Accepts a job that deletes a customer, at once or at a later time: with `cascade` its servers too, without only if it has
+    /// none.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::State`] when it has servers or is closed, [`Error::Stale`],
@@ -33,8 +34,10 @@ impl System {
         id: CustomerId,
         cascade: bool,
         if_match: Option<u64>,
+        start_at: Option<Timestamp>,
         key: Option<Idempotency>,
     ) -> Result<Job, Error> {
+        let start_at = self.later(start_at)?;
         caller.must(Permission::CustomersWrite)?;
         caller.must(Permission::ServersWrite)?;
         let customer = self.customer(caller, id).await?;
@@ -49,11 +52,13 @@ impl System {
         if customer.status == CustomerStatus::Closed {
             return Err(refuse("the customer is closed already".to_owned()));
         }
-        if let Some(job) = self.deletion_of(id).await? {
+        if start_at.is_none()
+            && let Some(job) = self.deletion_of(id).await?
+        {
             return Ok(job);
         }
         let servers = self.servers_of(id).len();
-        if servers > 0 && !cascade {
+        if servers > 0 && !cascade && start_at.is_none() {
             return Err(refuse(format!(
                 "the customer still has {servers} servers; delete them first, or with `cascade`"
             )));
@@ -62,17 +67,21 @@ impl System {
         let scripts = &self.inner.scripts;
         let _decided = scripts.before(caller, TriggerType::PreDelete, &mut customer.clone()).await?;
         let item = (Noun::Customer, id.into(), customer.name.as_str());
-        let whose = (id, customer.billing_entity_id);
-        let input = JobInput::DeleteCustomer { customer_id: id };
+        let whose = (Some(id), customer.billing_entity_id);
+        let input = JobInput::DeleteCustomer { customer_id: id, cascade };
         let mut job = job_on(&self.inner.core, item, whose, input, caller.cause.clone(), caller.user_id);
         take_key(&mut job, key.as_ref());
+        self.put_off(&mut job, start_at);
         let _accepted = scripts.before_acceptance(&caller.into(), &job).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
         set.require(&customer).create(&mut job);
         if let Err(error) = self.store().commit(set).await {
             return self.lost_to_the_same_key(&customer, caller.user_id, key.as_ref(), error).await;
         }
-        self.carry_on(job.id);
+        match job.start_at {
+            Some(at) if job.scheduled => self.inner.core.later.note(at, job.id),
+            _ => self.carry_on(job.id),
+        }
         Ok(job)
     }
 
@@ -98,7 +107,10 @@ impl System {
     /// The deletion of a customer that is under way.
     async fn deletion_of(&self, id: CustomerId) -> Result<Option<Job>, Error> {
         for job in self.store().index().ids(Noun::Job, Field::Subject, id.0.as_bytes()) {
-            let job = self.store().get::<Job>(job).await?.filter(|job| !job.state.is_final());
+            let job = self.store().get::<Job>(job).await?;
+            let job = job.filter(|job| {
+                !job.state.is_final() && !job.scheduled && matches!(job.input, JobInput::DeleteCustomer { .. })
+            });
             if job.is_some() {
                 return Ok(job);
             }
@@ -106,7 +118,7 @@ impl System {
         Ok(None)
     }
 
-    fn carry_on(&self, id: JobId) {
+    pub(crate) fn carry_on(&self, id: JobId) {
         let system = self.clone();
         self.spawn(async move {
             loop {
@@ -133,19 +145,26 @@ impl System {
                 asked => asked?,
             }
             self.turn_deletion(id, |job, at| {
+                job.scheduled = false;
                 job.state = JobState::InProgress;
                 job.started_at.get_or_insert(at);
             })
             .await?;
         }
         let mut failed = None;
+        if let JobInput::DeleteCustomer { cascade: false, .. } = job.input
+            && !self.servers_of(customer_of(&job)).is_empty()
+        {
+            let message = "the customer has servers; delete them first, or with `cascade`".to_owned();
+            failed = Some(JobError { code: "servers_left".to_owned(), message, operator_message: None });
+        }
         for _ in 0..ROUNDS {
-            if failed.is_some() || self.servers_of(job.customer_id).is_empty() {
+            if failed.is_some() || self.servers_of(customer_of(&job)).is_empty() {
                 break;
             }
             failed = self.delete_servers(&job).await?;
         }
-        if failed.is_none() && !self.servers_of(job.customer_id).is_empty() {
+        if failed.is_none() && !self.servers_of(customer_of(&job)).is_empty() {
             let message = "the customer makes servers as fast as they are deleted; suspend it first".to_owned();
             failed = Some(JobError { code: "servers_left".to_owned(), message, operator_message: None });
         }
@@ -158,15 +177,15 @@ impl System {
         let mut feed = self.store().watch();
         let caller = Caller {
             user_id: job.user_id,
-            scope: Scope::Customer(job.customer_id),
+            scope: Scope::Customer(customer_of(job)),
             role: Role::CustomerAdmin,
             permissions: vec![Permission::ServersWrite],
             billing_entity_id: job.billing_entity_id,
-            customer_id: Some(job.customer_id),
+            customer_id: job.customer_id,
             cause: job_cause(job.id),
         };
         let (mut children, mut failed) = (Vec::new(), None);
-        for server in self.servers_of(job.customer_id) {
+        for server in self.servers_of(customer_of(job)) {
             if self.is_called_off(job.id).await? {
                 return Ok(Some(called_off()));
             }
@@ -217,10 +236,11 @@ impl System {
             Err(error) => return Err(error),
         }
         loop {
-            let customer_id = job.customer_id;
+            let customer_id = customer_of(&job);
             let read = self.store().read(move |s| Ok((s.get::<Job>(id)?, s.get::<Customer>(customer_id)?)));
             let (Some(old), Some(customer)) = read.await? else { return Ok(()) };
             let (mut new, mut closed, at) = (old.clone(), customer.clone(), self.inner.core.now());
+            new.scheduled = false;
             new.state = state;
             new.error.clone_from(&failed);
             new.current = None;
@@ -257,6 +277,11 @@ impl System {
             }
         }
     }
+}
+
+/// The customer that a deletion is of.
+fn customer_of(job: &Job) -> CustomerId {
+    CustomerId(job.item_id)
 }
 
 fn failure(code: &str, error: &Error) -> JobError {

@@ -131,7 +131,7 @@ impl System {
             let core = &self.inner.core;
             let input = JobInput::CreateImage { image_id: image.id, disk_id: disk.id, server_id: server.id };
             let item = (Noun::Image, image.id.into(), image.name.as_str());
-            let whose = (disk.customer_id, disk.billing_entity_id);
+            let whose = (Some(disk.customer_id), disk.billing_entity_id);
             let mut job = job_on(core, item, whose, input, caller.cause.clone(), caller.user_id);
             take_key(&mut job, key.as_ref());
             self.put_off(&mut job, start_at);

@@ -5,6 +5,7 @@ mod blobs;
 mod calls;
 mod charges;
 mod customers;
+mod deferred;
 mod deletion;
 mod images;
 mod keys;
@@ -24,6 +25,7 @@ pub(crate) mod servers;
 mod transactions;
 mod users;
 
+pub(crate) use deferred::{DeferredItem, STEP};
 pub use measurements::Measurements;
 pub use payments::{
     Interaction, NewPaymentInstance, NewPaymentMethod, PaymentInstancePatch, PaymentMethodPatch, PaymentProvider,

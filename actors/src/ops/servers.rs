@@ -268,7 +268,16 @@ impl System {
         caller.must(Permission::ServersWrite)?;
         loop {
             let old: Job = self.find(id).await?;
-            self.reach(caller, old.billing_entity_id, Some(old.customer_id), (Noun::Job, id.into())).await?;
+            self.reach(caller, old.billing_entity_id, old.customer_id, (Noun::Job, id.into())).await?;
+            if let JobInput::Operation { .. } = old.input {
+                caller.must(match old.item_noun {
+                    Noun::Customer | Noun::User | Noun::BillingEntity => Permission::CustomersWrite,
+                    Noun::Script | Noun::Blob => Permission::ScriptsWrite,
+                    Noun::Image => Permission::ImagesWrite,
+                    Noun::Server | Noun::PluggableResource => Permission::ServersWrite,
+                    _ => Permission::PaymentsWrite,
+                })?;
+            }
             if old.state.is_final() || old.state == JobState::Undoing {
                 return Err(Error::State {
                     noun: Noun::Job,
@@ -360,13 +369,24 @@ impl System {
         user: Option<UserId>,
         key: Option<&Idempotency>,
     ) -> Result<Option<Job>, Error> {
+        self.earlier_job_of(Some(customer.id), user, key).await
+    }
+
+    /// The same for a customer, or a seller's own.
+    pub(super) async fn earlier_job_of(
+        &self,
+        customer: Option<CustomerId>,
+        user: Option<UserId>,
+        key: Option<&Idempotency>,
+    ) -> Result<Option<Job>, Error> {
         let Some(key) = key else { return Ok(None) };
         key.check()?;
-        let (customer, user) = (customer.id.0, user.map_or([0; 16], |u| u.0.into_bytes()));
+        let (customer, user) =
+            (customer.map_or([0; 16], |c| c.0.into_bytes()), user.map_or([0; 16], |u| u.0.into_bytes()));
         let text = key.key.clone();
         let holder = self
             .store()
-            .read(move |s| s.holder::<Job>("idempotency_key", &[customer.as_bytes(), &user, text.as_bytes()]))
+            .read(move |s| s.holder::<Job>("idempotency_key", &[&customer, &user, text.as_bytes()]))
             .await?;
         match holder {
             Some(job) if job.request_hash.as_deref() == Some(&key.request_hash) => Ok(Some(job)),
@@ -383,8 +403,19 @@ impl System {
         key: Option<&Idempotency>,
         error: sutler_store::Error,
     ) -> Result<Job, Error> {
+        self.job_of_the_same_key(Some(customer.id), user, key, error).await
+    }
+
+    /// The same for a customer, or a seller's own.
+    pub(super) async fn job_of_the_same_key(
+        &self,
+        customer: Option<CustomerId>,
+        user: Option<UserId>,
+        key: Option<&Idempotency>,
+        error: sutler_store::Error,
+    ) -> Result<Job, Error> {
         if matches!(error, sutler_store::Error::Taken { .. })
-            && let Some(job) = self.earlier_job(customer, user, key).await?
+            && let Some(job) = self.earlier_job_of(customer, user, key).await?
         {
             return Ok(job);
         }
@@ -432,6 +463,7 @@ impl System {
             keys: merged_keys(caller, &[], &new.keys),
             provider_values: std::collections::BTreeMap::new(),
             metadata: None,
+            runtime_metadata: None,
             created_at: at,
         };
         let disk = Disk {

@@ -60,8 +60,8 @@ use std::{
 };
 use sutler_lua::{Limits, Registration, Runtime, ScriptError, Texts};
 use sutler_model::{
-    BillingEntityId, Cause, CustomerId, JobId, Noun, RunId, Scope, Script, ScriptId, ScriptRun, Timestamp, TriggerType,
-    translation::Translations,
+    BillingEntityId, Cause, CustomerId, Deferred, JobId, Noun, RunId, Scope, Script, ScriptId, ScriptRun, Timestamp,
+    TriggerType, translation::Translations,
 };
 use sutler_store::{Error as StoreError, Field, Filter};
 pub(crate) use table::Pointed;
@@ -166,6 +166,7 @@ impl Env {
 #[derive(Clone)]
 pub(crate) struct Scripts {
     env: Env,
+    platform: Arc<host::Platform>,
     registry: Registry<TriggerActor>,
     avoid: Avoid,
     stop: watch::Sender<bool>,
@@ -190,7 +191,8 @@ impl Scripts {
         metrics::describe_counter!("sutler_trigger_gaps_total", "Times that feed entries were trimmed unseen.");
         let (tree, behind, reaching) = (Tree::default(), Behind::default(), Arc::<Reaching>::default());
         let host = host::Platform::new(core.store.clone(), system, tree.clone(), behind.clone(), reaching.clone());
-        let runtime = Runtime::new(core.settings.lua_threads, Arc::new(host), core.settings.egress.clone());
+        let platform = Arc::new(host);
+        let runtime = Runtime::new(core.settings.lua_threads, platform.clone(), core.settings.egress.clone());
         let budgets = Budgets::new(core.settings.owner_cpu_ms_per_s);
         let env = Env {
             core,
@@ -207,11 +209,26 @@ impl Scripts {
             recording: Arc::default(),
         };
         let registry = Registry::new(env.clone(), pool, Config::default());
-        Self { env, registry, avoid: Avoid::default(), stop: watch::Sender::new(false), tasks: Arc::default() }
+        Self {
+            env,
+            platform,
+            registry,
+            avoid: Avoid::default(),
+            stop: watch::Sender::new(false),
+            tasks: Arc::default(),
+        }
     }
 
     fn core(&self) -> &Core {
         &self.env.core
+    }
+
+    /// Makes a script's call whose time has come. The error is a code of the language and a text.
+    ///
+    /// # Errors
+    /// What the operation refuses.
+    pub(crate) async fn carry_out(&self, request: &Deferred) -> Result<(), (String, String)> {
+        host::carry_out(&self.platform, request).await
     }
 
     /// Fills the match table, takes up unfinished runs, and begins to follow the feed and the clock.

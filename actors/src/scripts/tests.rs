@@ -4,6 +4,7 @@ mod billed;
 mod children;
 mod crashes;
 mod data;
+mod deferred;
 mod exceptions;
 mod mail;
 mod metadata;

@@ -28,7 +28,7 @@ impl Draft for Turn {
     }
 
     fn customer(&self) -> Option<CustomerId> {
-        Some(self.0.customer_id)
+        self.0.customer_id
     }
 
     fn seller(&self) -> BillingEntityId {

@@ -50,8 +50,9 @@ pub(crate) const fn job_status(state: JobState) -> &'static str {
 }
 
 /// JobType.
-pub(crate) const fn job_type(input: &JobInput) -> &'static str {
+pub(crate) fn job_type(input: &JobInput) -> &str {
     match input {
+        JobInput::Operation { job_type, .. } => job_type,
         JobInput::CreateServer { .. } => "CREATE_SERVER",
         JobInput::StartServer { .. } => "START_SERVER",
         JobInput::StopServer { force: true, .. } => "KILL_SERVER",

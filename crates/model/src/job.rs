@@ -1,6 +1,9 @@
 //! Durable, visible units of work.
 
-use crate::{BillingEntityId, Cause, CustomerId, DiskId, ImageId, JobId, Noun, ServerId, Timestamp, UserId};
+use crate::{
+    BillingEntityId, Cause, CustomerId, Deferred, DiskId, ImageId, JobId, Noun, ResourceMetadata, ServerId, Timestamp,
+    UserId,
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -46,6 +49,11 @@ impl JobState {
             Self::NeedsOperator => "needs_operator",
         }
     }
+}
+
+/// Jobs of before it was kept had been found free of servers, or were to delete them.
+const fn yes() -> bool {
+    true
 }
 
 /// What a job is asked to do. Stored: append variants and defaulted fields, never change a meaning.
@@ -94,10 +102,20 @@ pub enum JobInput {
         /// The disk's server.
         server_id: ServerId,
     },
+    /// Carries out an operation of a script whose time has come: [`Job::request`].
+    Operation {
+        /// Its name in the language.
+        name: String,
+        /// JobType of the language.
+        job_type: String,
+    },
     /// Deletes a customer's servers, each by a job of its own below this one, and closes the customer.
     DeleteCustomer {
         /// Which.
         customer_id: CustomerId,
+        /// Its servers too; without, it fails where there are any.
+        #[serde(default = "yes")]
+        cascade: bool,
     },
 }
 
@@ -111,6 +129,7 @@ impl JobInput {
             Self::RebootServer { .. } => "reboot_server",
             Self::DeleteServer { .. } => "delete_server",
             Self::CreateImage { .. } => "create_image",
+            Self::Operation { .. } => "operation",
             Self::DeleteCustomer { .. } => "delete_customer",
         }
     }
@@ -124,7 +143,7 @@ impl JobInput {
             | Self::RebootServer { server_id, .. }
             | Self::CreateImage { server_id, .. }
             | Self::DeleteServer { server_id } => Some(*server_id),
-            Self::DeleteCustomer { .. } => None,
+            Self::Operation { .. } | Self::DeleteCustomer { .. } => None,
         }
     }
 }
@@ -161,14 +180,20 @@ pub struct Job {
     pub version: u64,
     /// What it is asked to do.
     pub input: JobInput,
+    /// The operation to carry out; none once that is done, and for other jobs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Box<Deferred>>,
+    /// What the guest is told for the run that the job begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Box<ResourceMetadata>>,
     /// The kind of record it works on.
     pub item_noun: Noun,
     /// The record it works on.
     pub item_id: Uuid,
     /// The record's name when the job was accepted.
     pub item_name: String,
-    /// Whose resource it is.
-    pub customer_id: CustomerId,
+    /// Whose resource it is; none for a seller's own.
+    pub customer_id: Option<CustomerId>,
     /// The customer's seller.
     pub billing_entity_id: BillingEntityId,
     /// Who asked; none for the process itself.

@@ -150,6 +150,10 @@ pub struct Server {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(ignore))]
     pub metadata: Option<Box<ResourceMetadata>>,
+    /// What whoever started it keeps on it for this run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(ignore))]
+    pub runtime_metadata: Option<Box<ResourceMetadata>>,
     /// When it came to be.
     pub created_at: Timestamp,
 }

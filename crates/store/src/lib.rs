@@ -48,7 +48,7 @@ pub use feed::{Change, Content, FeedEntry, FieldChange, Op};
 pub use filter::{Filter, Order, Page, PageRequest};
 pub use follower::{Follower, FollowerStatus};
 pub use index::Index;
-pub use nouns::{interval_key, interval_prefix, measurement_prefix};
+pub use nouns::{interval_key, interval_prefix, job::waiting_of, measurement_prefix};
 pub use page::Records;
 pub use rebuild::{Verified, rebuild, verify};
 pub use record::{Field, IndexKeys, Record};

@@ -8,6 +8,7 @@ mod payments;
 mod resources;
 mod work;
 
+pub use resources::AT;
 pub use work::RUN_COLUMNS;
 
 use super::{

@@ -9,7 +9,8 @@ use serde_json::json;
 /// States of a server.
 pub const STATES: &[&str] =
     &["building", "starting", "running", "paused", "frozen", "stopping", "stopped", "deleting", "error"];
-const AT: Field =
+/// When it is done.
+pub const AT: Field =
     Field::may("at", "start_at", Kind::Time, "Do it at this time, at most a year ahead, and come back at once");
 const FORCE: &[Field] =
     &[Field::may("force", "force", Kind::Switch("true"), "Pull the plug rather than ask the guest"), AT];

@@ -35,7 +35,7 @@ impl Described for Job {
     described! {
         label: |j| job_type(&j.input).to_owned();
         created_at: |j| j.created_at;
-        customer: |j| Some(j.customer_id);
+        customer: |j| j.customer_id;
         billing_entity: |j| j.billing_entity_id;
     }
 }

@@ -26,6 +26,7 @@ fn server() -> Server {
         keys: vec![ResourceKey { name: "plan".into(), value: "gold".into(), kind: KeyKind::BillingEntity }],
         provider_values: Default::default(),
         metadata: None,
+        runtime_metadata: None,
         created_at: Timestamp(0),
     }
 }

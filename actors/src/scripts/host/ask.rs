@@ -7,6 +7,7 @@ use crate::{
 };
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
+use std::sync::OnceLock;
 use sutler_lua::{Bean, HostError, Who};
 use sutler_model::Timestamp;
 use sutler_store::Record;
@@ -20,6 +21,8 @@ pub(super) struct Ask<'a> {
     pub args: &'a Args<'a>,
     /// Counts the calls of the run.
     pub call_no: u32,
+    /// Set when it is for a later time: which argument says so, and when.
+    pub later: OnceLock<(usize, Timestamp)>,
 }
 
 impl Ask<'_> {
@@ -73,10 +76,13 @@ impl Ask<'_> {
         read.await.map_err(failed)
     }
 
-    /// Refuses to do later what is done at once.
+    /// Says, before an operation does anything, whether it is to be done at once. The error of one for later is answered
+    /// with its job instead.
     pub fn at_once(&self, index: usize) -> Result<(), HostError> {
         match self.args.when(index)? {
             Some(at) if at > self.platform.store.now() => {
+                // Asked once: the first answer stands.
+                let _ = self.later.set((index, at));
                 Err(HostError::Unsupported(format!("{} at a later time (`when`)", self.args.operation)))
             }
             _ => Ok(()),

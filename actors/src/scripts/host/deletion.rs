@@ -44,10 +44,7 @@ pub(super) async fn delete(ask: &Ask<'_>) -> Result<Value, HostError> {
             ask.at_once(when)?;
             blob(ask, BlobId(id)).await
         }
-        Some(Noun::Customer) => {
-            ask.at_once(when)?;
-            customer(ask, CustomerId(id), cascade).await
-        }
+        Some(Noun::Customer) => customer(ask, CustomerId(id), cascade, when).await,
         Some(Noun::PaymentInstance) => {
             ask.at_once(when)?;
             payments::remove(ask, PaymentInstanceId(id)).await
@@ -131,7 +128,7 @@ async fn deleted_by_this_run(ask: &Ask<'_>, id: Uuid) -> Result<Option<(Noun, Op
     found.map_err(|_| HostError::Failed("the program is stopping".to_owned()))?.map_err(failed)
 }
 
-const fn kind(noun: Noun) -> &'static str {
+pub(super) const fn kind(noun: Noun) -> &'static str {
     match noun {
         Noun::User => "DELETE_USER",
         Noun::Image => "DELETE_IMAGE_TEMPLATE",
@@ -177,10 +174,11 @@ async fn script(ask: &Ask<'_>, id: ScriptId) -> Result<Value, HostError> {
 }
 
 /// A customer is closed and kept for its invoices; with `cascade` after its servers are gone. The script may wait for that.
-async fn customer(ask: &Ask<'_>, id: CustomerId, cascade: bool) -> Result<Value, HostError> {
+async fn customer(ask: &Ask<'_>, id: CustomerId, cascade: bool, when: usize) -> Result<Value, HostError> {
+    let start_at = ask.args.when(when)?;
     let system = ask.platform.system()?;
     let customer: Customer = system.customer(ask.caller, id).await.map_err(refusal)?;
-    match system.delete_customer(ask.caller, id, cascade, None, Some(ask.key())).await {
+    match system.delete_customer(ask.caller, id, cascade, None, start_at, Some(ask.key())).await {
         Ok(job) => ask.answer(job).await,
         Err(Error::State { .. }) if customer.status == CustomerStatus::Closed => {
             finished(ask, Noun::Customer, id.into(), &customer.name, Some(id))

@@ -15,6 +15,7 @@ mod deletion;
 mod done;
 mod images;
 mod keys;
+mod later;
 pub(super) mod list;
 mod measures;
 mod metadata;
@@ -28,6 +29,7 @@ mod skeleton;
 mod wait;
 
 pub(crate) use data::purge;
+pub(super) use later::carry_out;
 
 pub(in crate::scripts) use keys::tagged;
 
@@ -44,7 +46,7 @@ use ask::{Args, Ask};
 use async_trait::async_trait;
 use done::DoneJobs;
 use serde_json::Value;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use sutler_lua::{Api, Bean, Data, Host, HostError, Who};
 use sutler_model::{
     BillingEntity, BillingEntityId, Blob, Cause, Customer, CustomerId, Disk, Image, Invoice, Job, Noun,
@@ -220,7 +222,12 @@ impl Host for Platform {
             return Err(HostError::Absent { nouns: nouns.to_owned(), operation: operation.to_owned() });
         }
         let caller = self.caller(who, &api).await?;
-        operations::answer(&Ask { platform: self, caller: &caller, who, args: &args, call_no }).await
+        let ask = Ask { platform: self, caller: &caller, who, args: &args, call_no, later: OnceLock::new() };
+        match (operations::answer(&ask).await, ask.later.get()) {
+            // Nothing was done: the operation's first question is whether it is for now.
+            (Err(_), Some(later)) => later::defer(&ask, &api, *later).await,
+            (answer, _) => answer,
+        }
     }
 }
 

@@ -178,7 +178,7 @@ pub(super) async fn delete_job(ask: &Ask<'_>) -> Result<Value, HostError> {
     let job: Job = system.find(id).await.map_err(refusal)?;
     if job.state.is_final() {
         let place = (Noun::Job, id.into());
-        system.reach(ask.caller, job.billing_entity_id, Some(job.customer_id), place).await.map_err(refusal)?;
+        system.reach(ask.caller, job.billing_entity_id, job.customer_id, place).await.map_err(refusal)?;
         return ask.answer(job).await;
     }
     cancel(ask).await

@@ -6,7 +6,7 @@ use sutler_model::{CustomerStatus, JobState, Noun};
 use sutler_store::Field;
 
 async fn deleted(bench: &Bench, cascade: bool) -> Result<Job, Error> {
-    bench.system.delete_customer(&bench.caller, bench.customer, cascade, None, None).await
+    bench.system.delete_customer(&bench.caller, bench.customer, cascade, None, None, None).await
 }
 
 async fn status(bench: &Bench) -> CustomerStatus {

@@ -29,6 +29,7 @@ fn server(state: ServerState, cpu: u32, memory_mib: u64, state_since: Timestamp)
         keys: Vec::new(),
         provider_values: BTreeMap::new(),
         metadata: None,
+        runtime_metadata: None,
         created_at: Timestamp(0),
     }
 }

@@ -2,12 +2,15 @@
 
 use super::identified;
 use crate::{Field, IndexKeys, Record};
-use sutler_model::{Job, Noun};
+use sutler_model::{Job, Noun, Scope};
 
 impl Record for Job {
     const NOUN: Noun = Noun::Job;
     const HISTORY: &'static [Field] =
         &[Field::Subject, Field::Parent, Field::User, Field::Customer, Field::BillingEntity, Field::State];
+
+    // May hold what its arguments keep secret.
+    const SECRETS: &'static [&'static str] = &["request", "metadata"];
 
     identified!();
 
@@ -17,7 +20,7 @@ impl Record for Job {
 
     fn index(&self) -> IndexKeys {
         let mut keys = IndexKeys::default();
-        keys.by_id(Field::Customer, Some(self.customer_id)).by_id(Field::BillingEntity, Some(self.billing_entity_id));
+        keys.by_id(Field::Customer, self.customer_id).by_id(Field::BillingEntity, Some(self.billing_entity_id));
         keys.by(Field::State, self.state.name()).by_id(Field::Subject, Some(self.item_id));
         keys.by_id(Field::User, self.user_id).by_id(Field::Parent, self.parent_id);
         if let Some(server) = self.input.server_id().filter(|server| server.0 != self.item_id) {
@@ -26,14 +29,28 @@ impl Record for Job {
         }
         if self.scheduled && self.live() {
             keys.by(Field::Pending, b"later");
+            if let Some(request) = &self.request {
+                keys.by(Field::Pending, waiting_of(request.owner));
+            }
         } else {
             keys.pending(self.live());
         }
         if let Some(key) = &self.idempotency_key {
             // The same caller and key get the same job, finished or not.
             let user = self.user_id.map_or([0; 16], |u| u.0.into_bytes());
-            keys.unique("idempotency_key", &[self.customer_id.0.as_bytes(), &user, key.as_bytes()]);
+            let customer = self.customer_id.map_or([0; 16], |c| c.0.into_bytes());
+            keys.unique("idempotency_key", &[&customer, &user, key.as_bytes()]);
         }
         keys
     }
+}
+
+/// Under what the operations of an owner's scripts are found in [`Field::Pending`] that wait for their time.
+pub fn waiting_of(owner: Scope) -> Vec<u8> {
+    let (kind, id) = match owner {
+        Scope::Provider => (0, [0; 16]),
+        Scope::Entity(id) => (1, id.0.into_bytes()),
+        Scope::Customer(id) => (2, id.0.into_bytes()),
+    };
+    [&b"later:"[..], &[kind], &id].concat()
 }

@@ -9,7 +9,7 @@ mod disk;
 mod image;
 mod interval;
 mod invoice;
-mod job;
+pub(crate) mod job;
 mod measurement;
 mod node;
 mod notice;

@@ -7,7 +7,7 @@ use sutler_model::{Noun, Server, ServerState};
 impl Record for Server {
     const NOUN: Noun = Noun::Server;
     // Settings and metadata may hold passwords.
-    const SECRETS: &'static [&'static str] = &["provider_values", "metadata"];
+    const SECRETS: &'static [&'static str] = &["provider_values", "metadata", "runtime_metadata"];
 
     identified!();
 

@@ -26,7 +26,7 @@ fn a_finished_job_leaves_memory_and_is_still_found() {
         }
         assert_eq!(run(store.get::<Job>(job.id)).unwrap().as_ref(), Some(&done));
         for (field, value) in [
-            (Field::Customer, job.customer_id.0.as_bytes().as_slice()),
+            (Field::Customer, job.customer_id.as_ref().expect("a customer").0.as_bytes().as_slice()),
             (Field::Subject, job.item_id.as_bytes()),
             (Field::State, b"successful"),
         ] {

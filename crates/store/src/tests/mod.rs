@@ -58,6 +58,7 @@ fn bare_server(id: Uuid, name: &str, customer: u128) -> Server {
         keys: Vec::new(),
         provider_values: Default::default(),
         metadata: None,
+        runtime_metadata: None,
         created_at: Timestamp(0),
     }
 }
@@ -70,7 +71,9 @@ fn bare_job(id: Uuid, customer: u128) -> Job {
         item_noun: Noun::Server,
         item_id: Uuid::from_u128(9),
         item_name: "web".to_owned(),
-        customer_id: CustomerId(Uuid::from_u128(customer)),
+        customer_id: Some(CustomerId(Uuid::from_u128(customer))),
+        request: None,
+        metadata: None,
         billing_entity_id: BillingEntityId(Uuid::from_u128(1)),
         user_id: None,
         parent_id: None,

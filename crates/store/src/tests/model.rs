@@ -128,8 +128,9 @@ fn apply(model: &mut Model, steps: &[Step], set: &mut ChangeSet) -> Result<(), R
             };
             step(&mut after.servers, claim, make_server(slot, name, state), s, set)
         } else {
-            let claim =
-                |j: &Job| j.idempotency_key.as_ref().map(|k| [j.customer_id.0.as_bytes(), k.as_bytes()].concat());
+            let claim = |j: &Job| {
+                j.idempotency_key.as_ref().map(|k| [j.customer_id.unwrap().0.as_bytes(), k.as_bytes()].concat())
+            };
             step(&mut after.jobs, claim, make_job(slot, name, state), s, set)
         };
         // The set goes on being filled, as a caller who cannot know would.
@@ -171,8 +172,10 @@ fn check(store: &Store, model: &Model) {
                     .is(Field::Customer, customer_id.as_bytes())
                     .any(Field::State, states.iter().map(|s| s.name()));
                 let found = listed::<Job>(store, &filter, 1, order).iter().map(|j| j.id.0).collect::<Vec<_>>();
-                let wanted =
-                    model.jobs.values().filter(|j| j.customer_id.0 == customer_id && states.contains(&j.state));
+                let wanted = model
+                    .jobs
+                    .values()
+                    .filter(|j| j.customer_id.unwrap().0 == customer_id && states.contains(&j.state));
                 assert_eq!(found, sorted(wanted.map(|j| j.id.0).collect()));
             }
         }

@@ -1,0 +1,162 @@
+//! Operations that scripts ask for at a later time, by a clock that the test sets.
+
+use super::*;
+use std::sync::atomic::{AtomicI64, Ordering};
+use sutler_model::{Blob, JobState, Permission, Timestamp};
+use sutler_store::Options;
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// A way to a bench over a folder, by a clock of its own.
+macro_rules! clocked {
+    () => {{
+        static NOW: AtomicI64 = AtomicI64::new(1_800_000_000_000);
+        let options = || Options { clock: || Timestamp(NOW.load(Ordering::SeqCst)), ..Options::default() };
+        (&NOW, async move |root: &std::path::Path| Bench::start_by(root, settings(), options()).await)
+    }};
+}
+
+/// The jobs of operations, in order.
+async fn operations(bench: &Bench) -> Vec<Job> {
+    let jobs = all::<Job>(&bench.system).await;
+    jobs.into_iter().filter(|job| job.input.kind() == "operation").collect()
+}
+
+/// The text of the one run, once it has ended well.
+async fn said(bench: &Bench) -> String {
+    let done = |run: &ScriptRun| !run.log.is_empty() && run.state == RunState::Succeeded;
+    let runs = bench.runs_until(|runs| runs.iter().any(done)).await;
+    runs.into_iter().find(done).expect("the run").log
+}
+
+const ASK: &str = r#"
+    if p.input:getEmail() ~= "ada@example.org" then return { exitState = "CONTINUE" } end
+    local later = p.timeStamp + 3600000
+    local customer = adminAPI:getResource(p.input:getCustomerUUID(), false)
+    customer:setResourceName("Renamed")
+    local job = adminAPI:modifyCustomer(customer, later)
+    print(job:getJobType():name(), job:getStatus():name(), job:isScheduled(), job:getItemName())
+    local user = new("User")
+    user:setEmail("bob@example.org")
+    user:setFirstName("Bob")
+    user:setLastName("Babbage")
+    user:setCustomerUUID(p.input:getCustomerUUID())
+    job = adminAPI:createUser(user, "a long password", later)
+    print(job:getJobType():name(), job:getStatus():name(), job:getItemType():name())
+    userAPI:setSessionUser("ada@example.org/" .. p.input:getCustomerUUID())
+    local blob = new("Blob")
+    blob:setResourceName("note")
+    blob:setValue("hello")
+    job = userAPI:createBlob(blob, later)
+    print(job:getJobType():name(), job:getStatus():name())
+    job = userAPI:deleteResource(p.input:getResourceUUID(), false, later + 3600000)
+    print(job:getJobType():name(), job:getItemName())
+    job = userAPI:createBlob(blob, p.timeStamp - 1000)
+    print(job:getResourceType():name(), job:getResourceName())
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_done_at_once_is_done_in_its_time_over_a_restart_and_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (now, start) = clocked!();
+    let bench = start(folder.path()).await;
+    bench.script("ask", Scope::Provider, block("POST_CREATE", r#""USER""#, ASK)).await;
+    bench.user("ada").await;
+    let expected = "MODIFY_CUSTOMER\tNOT_STARTED\ttrue\tCustomer\nCREATE_USER\tNOT_STARTED\tUSER\n\
+                    CREATE_BLOB\tNOT_STARTED\nDELETE_USER\tada Lovelace\nBLOB\tnote\n";
+    assert_eq!(said(&bench).await, expected);
+    let waiting = operations(&bench).await;
+    assert_eq!(waiting.len(), 4);
+    assert!(waiting.iter().all(|job| job.scheduled && job.state == JobState::NotStarted));
+    let kept = serde_json::to_string(&waiting).expect("JSON");
+    assert!(!kept.contains("a long password") && kept.contains("$argon2id$"), "no password waits in a job");
+    assert_eq!(all::<User>(&bench.system).await.iter().filter(|user| user.email == "bob@example.org").count(), 0);
+    bench.stop().await;
+    drop(bench);
+
+    now.fetch_add(HOUR_MS / 2, Ordering::SeqCst);
+    let bench = start(folder.path()).await;
+    let job = bench.create("other", false).await;
+    bench.ended(job.id).await;
+    assert!(operations(&bench).await.iter().all(|job| job.scheduled), "it is not their time yet");
+    now.fetch_add(HOUR_MS, Ordering::SeqCst);
+    for job in &waiting[..3] {
+        let ended = bench.ended(job.id).await;
+        assert_eq!((ended.state, &ended.error), (JobState::Successful, &None), "{ended:#?}");
+        assert_eq!((ended.progress_percent, &ended.request), (100, &None), "what it was asked with is not kept");
+    }
+    let customer = bench.system.store().get::<Customer>(bench.customer).await.expect("read").expect("there");
+    assert_eq!(customer.name, "Renamed");
+    let users = all::<User>(&bench.system).await;
+    let bob = users.iter().find(|user| user.email == "bob@example.org").expect("the user");
+    assert_eq!(bob.id.0, waiting[1].item_id, "the id was known beforehand");
+    assert!(bob.password_hash.starts_with("$argon2id$"), "they sign in with what was given");
+    assert_eq!(all::<Blob>(&bench.system).await.iter().filter(|blob| blob.name == "note").count(), 2);
+    let last = bench.system.store().get::<Job>(waiting[3].id).await.expect("read").expect("the job");
+    assert!(last.scheduled && last.item_name == "ada Lovelace");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operation_for_later_is_taken_back_or_refused_by_what_is_by_then() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (now, start) = clocked!();
+    let bench = start(folder.path()).await;
+    bench.script("ask", Scope::Provider, block("POST_CREATE", r#""USER""#, ASK)).await;
+    let ada = bench.user("ada").await;
+    said(&bench).await;
+    let waiting = operations(&bench).await;
+    let member = crate::testing::caller(
+        &all::<Plan>(&bench.system).await.remove(0),
+        Role::CustomerMember,
+        Scope::Customer(bench.customer),
+        Some(bench.customer),
+    );
+    let refused = bench.system.cancel_job(&member, waiting[1].id).await;
+    assert!(matches!(refused, Err(Error::Forbidden(Permission::CustomersWrite))), "{refused:?}");
+    let cancelled = bench.system.cancel_job(&bench.caller, waiting[1].id).await.expect("cancelled");
+    assert_eq!((cancelled.state, cancelled.scheduled), (JobState::Cancelled, false));
+    // Who asked is locked by then, and so may do nothing any more.
+    let patch = crate::UserPatch { locked: Some(true), ..Default::default() };
+    bench.system.update_user(&bench.caller, ada.id, None, patch).await.expect("locked");
+    now.fetch_add(HOUR_MS + 1, Ordering::SeqCst);
+    let blob = bench.ended(waiting[2].id).await;
+    assert_eq!((blob.state, blob.error.map(|error| error.code)), (JobState::Failed, Some("no_user_found".to_owned())));
+    assert_eq!(bench.ended(waiting[0].id).await.state, JobState::Successful);
+    assert!(all::<User>(&bench.system).await.iter().all(|user| user.email != "bob@example.org"));
+    assert_eq!(all::<Blob>(&bench.system).await.len(), 1, "only the one whose time had passed");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_script_waits_for_what_it_asked_for_later_and_triggers_may_refuse_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bench = Bench::start_with(folder.path(), settings()).await;
+    let guard = r#"
+        if p.input:getJobType():name() == "MODIFY_CUSTOMER" then
+            return { exitState = "REFUSE", reason = "not on a " .. p.input:getItemType():name() }
+        end
+    "#;
+    bench.script("guard", Scope::Provider, block("PRE_JOB_STATE_CHANGE", r#""IN_PROGRESS""#, guard)).await;
+    let body = r#"
+        if p.input:getEmail() ~= "ada@example.org" then return { exitState = "CONTINUE" } end
+        local soon = p.timeStamp + 1500
+        local customer = adminAPI:getResource(p.input:getCustomerUUID(), false)
+        customer:setResourceName("Renamed")
+        local job = adminAPI:modifyCustomer(customer, soon)
+        local user = adminAPI:getResource(p.input:getResourceUUID(), false)
+        user:setFirstName("Augusta")
+        local other = adminAPI:modifyUser(user, soon)
+        job = adminAPI:waitForJob(job:getResourceUUID(), true)
+        print(job:getStatus():name(), job:getInfo())
+        other = adminAPI:waitForJob(other:getResourceUUID(), true)
+        print(other:getStatus():name(), adminAPI:getResource(p.input:getResourceUUID(), false):getFirstName())
+    "#;
+    bench.script("ask", Scope::Provider, block("POST_CREATE", r#""USER""#, body)).await;
+    bench.user("ada").await;
+    let log = said(&bench).await;
+    assert_eq!(log, "FAILED\trefused by trigger `guard`: not on a CUSTOMER\nSUCCESSFUL\tAugusta\n");
+    let customer = bench.system.store().get::<Customer>(bench.customer).await.expect("read").expect("there");
+    assert_eq!(customer.name, "Customer");
+    bench.stop().await;
+}
