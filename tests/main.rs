@@ -18,6 +18,7 @@ mod images;
 mod invoices;
 mod killed;
 mod limits;
+mod metadata;
 mod metrics;
 mod pages;
 mod payments;

@@ -68,6 +68,10 @@ impl Family {
         if server.state != state {
             server.state_since = meters::moment(Some(server), at);
         }
+        if matches!(state, ServerState::Stopped | ServerState::Deleting | ServerState::Error) {
+            // It was for the run that is over.
+            server.runtime_metadata = None;
+        }
         server.state = state;
         server.state_reason = reason;
     }

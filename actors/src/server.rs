@@ -235,7 +235,12 @@ impl ServerActor {
                         Then::Start => JobInput::StartServer { server_id: server.id },
                         Then::Stop => JobInput::StopServer { server_id: server.id, force: false },
                     };
-                    new_job(core, server, input, cause.clone(), None)
+                    let mut job = new_job(core, server, input, cause.clone(), None);
+                    if then == Then::Start {
+                        // The run goes on, as far as its owner is concerned.
+                        job.metadata = family.server.as_ref().and_then(|server| server.runtime_metadata.clone());
+                    }
+                    job
                 });
                 if let Some(job) = &job {
                     server.job_id = Some(job.id);

@@ -95,6 +95,7 @@ async fn list_billing_entities(
 /// A billing entity as it is shown: its providers' settings are, as forms, without their secrets.
 fn view(mut entity: BillingEntity) -> BillingEntity {
     entity.provider_values.clear();
+    entity.metadata = None;
     entity
 }
 
@@ -144,5 +145,5 @@ async fn update_billing_entity(
     let patch =
         BillingEntityPatch { name: asked.name, language: asked.language, keys: asked.keys, contact: asked.contact };
     let work = async |demand| api.system.update_billing_entity(&caller, id, demand, patch).await;
-    if_match.change(&api, id, work, |entity| entity).await
+    if_match.change(&api, id, work, view).await
 }

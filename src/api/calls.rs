@@ -10,7 +10,12 @@ use sutler_actors::{ApiCall, CallUnderWay, Caller};
 use utoipa::openapi::OpenApi;
 
 /// The language's names of what we call otherwise; the rest is our name in its spelling: `create_server`, `createServer`.
-const NAMES: [(&str, &str); 14] = [
+const NAMES: [(&str, &str); 19] = [
+    ("update_image", "modifyImage"),
+    ("set_server_metadata", "updateMetadata"),
+    ("set_image_metadata", "updateMetadata"),
+    ("set_customer_metadata", "updateMetadata"),
+    ("set_billing_entity_metadata", "updateMetadata"),
     ("act_on_server", "changeServerStatus"),
     ("create_api_key", "createAPIKeyUser"),
     ("delete_session", "deleteAuthenticationToken"),

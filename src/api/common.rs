@@ -41,7 +41,7 @@ macro_rules! owned {
 owned! {
     Server => |r| Some(r.customer_id),
     Disk => |r| Some(r.customer_id),
-    Job => |r| Some(r.customer_id),
+    Job => |r| r.customer_id,
     Invoice => |r| Some(r.customer_id),
     PaymentInstance => |r| Some(r.customer_id),
     Transaction => |r| r.customer_id,

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use sutler_actors::{Caller, CustomerPatch, NewCustomer};
 use sutler_model::{
     BillingEntityId, Contact, ContactPatch, Customer, CustomerId, CustomerStatus, Nanos, Noun, Permission, PlanId,
-    Quota, ResourceKey,
+    Quota, ResourceKey, Timestamp,
 };
 use sutler_store::{Field, Filter};
 use utoipa::{IntoParams, ToSchema};

@@ -18,6 +18,7 @@ mod invoices;
 mod jobs;
 mod limits;
 mod measurements;
+mod metadata;
 pub mod metrics;
 mod nodes;
 mod once;
@@ -201,6 +202,7 @@ fn guarded_routes() -> OpenApiRouter<Shared> {
         .merge(users::routes())
         .merge(api_keys::routes())
         .merge(measurements::routes())
+        .merge(metadata::routes())
         .merge(plans::routes())
         .merge(pluggables::routes())
         .merge(providers::routes())

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 use sutler_actors::{Caller, Error, ServerAction, ServerPatch};
 use sutler_model::{
-    BillingEntityId, CustomerId, ImageId, NodeId, Noun, Permission, ResourceKey, Server, ServerId, ServerState,
-    Timestamp, server::NewServer,
+    BillingEntityId, CustomerId, ImageId, NodeId, Noun, Permission, ResourceKey, ResourceMetadata, Server, ServerId,
+    ServerState, Timestamp, server::NewServer,
 };
 use sutler_store::{Field, Filter};
 use utoipa::{IntoParams, ToSchema};
@@ -103,6 +103,8 @@ pub struct ChangeServer {
     user_data: Option<String>,
     /// New keys, replacing all.
     keys: Option<Vec<ResourceKey>>,
+    /// Settings of configuration providers, by provider type; what is left out stays.
+    provider_values: Option<BTreeMap<String, BTreeMap<String, String>>>,
 }
 
 /// What a guest has used since it started. What its node cannot tell, or while it does not run, is left out.
@@ -142,6 +144,8 @@ pub struct ActOnServer {
     force: bool,
     /// Do it at this time, at most a year ahead; at once unless given. Whether the server's state allows it is seen then.
     start_at: Option<Timestamp>,
+    /// Of a start or restart: XML for this run alone. The guest is told its public and restricted part, triggers all of it.
+    metadata: Option<ResourceMetadata>,
 }
 
 /// When something is done.
@@ -171,6 +175,7 @@ pub fn view(mut server: Server, caller: &Caller) -> Server {
     // Shown as forms, without their secrets.
     server.provider_values.clear();
     server.metadata = None;
+    server.runtime_metadata = None;
     server
 }
 
@@ -260,7 +265,7 @@ async fn update_server(
         ssh_keys: asked.ssh_keys,
         user_data: asked.user_data,
         keys: asked.keys,
-        ..ServerPatch::default()
+        provider_values: asked.provider_values,
     };
     let work = async |demand| api.system.update_server(&caller, id, demand, patch).await;
     if_match.change(&api, id, work, |server| view(server, &caller)).await
@@ -279,7 +284,7 @@ async fn delete_server(
     if_match: IfMatch,
     Key(key): Key,
 ) -> Answer {
-    act(&api, &caller, id, ServerAction::Delete, when.start_at, if_match, key).await
+    act(&api, &caller, id, ServerAction::Delete, (when.start_at, None), if_match, key).await
 }
 
 /// Start, stop or restart a server.
@@ -299,7 +304,10 @@ async fn act_on_server(
         Action::Stop => ServerAction::Stop { force },
         Action::Reboot => ServerAction::Reboot { force },
     };
-    act(&api, &caller, id, action, asked.start_at, if_match, key).await
+    if asked.metadata.is_some() && !matches!(action, ServerAction::Start | ServerAction::Reboot { force: false }) {
+        return Err(wrong("metadata", "has no meaning here, for nothing is told to the guest; leave it out"));
+    }
+    act(&api, &caller, id, action, (asked.start_at, asked.metadata), if_match, key).await
 }
 
 async fn act(
@@ -307,12 +315,12 @@ async fn act(
     caller: &Caller,
     id: ServerId,
     action: ServerAction,
-    start_at: Option<Timestamp>,
+    (start_at, metadata): (Option<Timestamp>, Option<ResourceMetadata>),
     if_match: IfMatch,
     key: Option<sutler_actors::Idempotency>,
 ) -> Answer {
     let demand = if_match.demand(api.store().index().version(Noun::Server, id.0));
-    match api.system.act_on_server_at(caller, id, action, demand, start_at, key).await {
+    match api.system.act_on_server_with(caller, id, action, demand, start_at, metadata, key).await {
         Ok(job) => reply::accepted(&job, &JobView::of(job.clone(), caller)),
         Err(error @ Error::State { .. }) => {
             // The state is often another job's doing; naming it lets the caller follow or cancel that.

@@ -14,6 +14,7 @@ mod invoice;
 mod job;
 mod local;
 mod login;
+mod metadata;
 mod noun;
 mod nouns;
 mod operator;
@@ -94,6 +95,9 @@ enum Command {
     /// Reports that scripts make
     #[command(subcommand)]
     Report(provider::Report),
+    /// What is kept on servers, images, customers and billing entities for programs
+    #[command(subcommand)]
+    Metadata(metadata::Metadata),
 }
 
 /// Commands on a server beside those of the table.
@@ -206,6 +210,7 @@ fn dispatch(matches: &ArgMatches) -> Result<(), Error> {
             Command::Simulate(command) => operator::simulate(&session()?, command).await,
             Command::Provider(command) => provider::provider(&session()?, command).await,
             Command::Report(command) => provider::report(&session()?, command).await,
+            Command::Metadata(command) => metadata::run(&session()?, command).await,
         }
     })
 }

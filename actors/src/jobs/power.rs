@@ -147,10 +147,17 @@ async fn run(guest: &Guest, step: PowerStep, ctx: &StepCtx<'_>, force: bool) -> 
             Ok(Box::new(|family: &mut Family, at| family.enter(ServerState::Stopped, at, None)))
         }
         PowerStep::DefineDomain => {
-            if compute.see(id).await?.is_none_or(|g| state_of(Some(g.state)) == ServerState::Stopped) {
+            let begins = compute.see(id).await?.is_none_or(|g| state_of(Some(g.state)) == ServerState::Stopped);
+            if begins {
                 guest.define(ctx).await?;
             }
-            Ok(Box::new(|family: &mut Family, at| family.enter(ServerState::Starting, at, None)))
+            let metadata = ctx.job.metadata.clone();
+            Ok(Box::new(move |family: &mut Family, at| {
+                family.enter(ServerState::Starting, at, None);
+                if let Some(server) = family.server.as_mut().filter(|_| begins) {
+                    server.runtime_metadata.clone_from(&metadata);
+                }
+            }))
         }
         PowerStep::StartDomain => {
             compute.start(id).await?;

@@ -260,6 +260,7 @@ impl System {
             language: None,
             next_invoice_number: 1,
             provider_values: Default::default(),
+            metadata: None,
             keys: Vec::new(),
             contact: Default::default(),
             created_at: self.inner.core.now(),

@@ -2,8 +2,9 @@
 
 use super::{
     ImagePatch, ImageSource, NewImage, NewImageOf,
+    race::LOST_RACES_MAX,
     reach::{missing, unchanged, valid},
-    servers::{LOST_RACES_MAX, take_key},
+    servers::take_key,
 };
 use crate::{Caller, Error, Idempotency, System, customer::Admit, family::Family, server::job_on};
 use std::path::Path;

@@ -10,6 +10,7 @@ mod deletion;
 mod images;
 mod keys;
 mod measurements;
+mod metadata;
 mod operator;
 mod payments;
 mod pluggable;
@@ -27,6 +28,7 @@ mod users;
 
 pub(crate) use deferred::{DeferredItem, STEP};
 pub use measurements::Measurements;
+pub use metadata::MetadataPatch;
 pub use payments::{
     Interaction, NewPaymentInstance, NewPaymentMethod, PaymentInstancePatch, PaymentMethodPatch, PaymentProvider,
 };

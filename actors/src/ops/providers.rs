@@ -136,13 +136,34 @@ impl System {
         record: &R,
         given: &BTreeMap<String, BTreeMap<String, String>>,
     ) -> Result<BTreeMap<String, BTreeMap<String, String>>, Error> {
-        if given.is_empty() {
-            return Ok(BTreeMap::new());
+        self.checked_values(caller, record, &BTreeMap::new(), given).await
+    }
+
+    /// The settings that a record has once it is given these: those left out, and providers left out, stay as they were. What is
+    /// as it was is not checked again, for its provider may be gone.
+    ///
+    /// # Errors
+    /// As [`System::first_values`].
+    pub(super) async fn checked_values<R: Provided>(
+        &self,
+        caller: &Caller,
+        record: &R,
+        before: &BTreeMap<String, BTreeMap<String, String>>,
+        given: &BTreeMap<String, BTreeMap<String, String>>,
+    ) -> Result<BTreeMap<String, BTreeMap<String, String>>, Error> {
+        let mut values = before.clone();
+        let none = BTreeMap::new();
+        let old = |name: &str| before.get(name).unwrap_or(&none);
+        if given.iter().all(|(name, given)| before.contains_key(name) && old(name) == given) {
+            return Ok(values);
         }
         let place = self.place(record).await?;
         let providers = self.providers(&place);
-        let (mut values, mut problems) = (BTreeMap::new(), Vec::new());
+        let (mut problems, mut seen) = (Vec::new(), std::collections::BTreeSet::new());
         for (name, given) in given {
+            if before.contains_key(name) && old(name) == given {
+                continue;
+            }
             let field = format!("provider_values.{name}");
             let wanted = name.to_uppercase();
             let Some((_, provider)) = providers.iter().find(|(_, provider)| provider.provider_type == wanted) else {
@@ -151,15 +172,20 @@ impl System {
                 continue;
             };
             let definitions = definitions(provider_config(provider, &place));
-            match fill(&definitions, &BTreeMap::new(), given, &field) {
+            // A script gives all there is back: what it left alone is not set again.
+            let changed: BTreeMap<String, String> =
+                given.iter().filter(|(key, value)| old(&wanted).get(*key) != Some(value)).map(owned).collect();
+            let given = &changed;
+            match fill(&definitions, old(&wanted), given, &field) {
                 Ok(filled) => {
                     match self.resources_there(caller, &definitions, given, &field).await {
                         Err(Error::Invalid(wrong)) => problems.extend(wrong),
                         other => other?,
                     }
-                    if values.insert(wanted, filled).is_some() {
+                    if !seen.insert(wanted.clone()) {
                         problems.push(FieldError::new(field, "is given twice, in different letter case"));
                     }
+                    values.insert(wanted, filled);
                 }
                 Err(wrong) => problems.extend(wrong),
             }
@@ -345,6 +371,10 @@ impl System {
         }
         valid(problems)
     }
+}
+
+fn owned((key, value): (&String, &String)) -> (String, String) {
+    (key.clone(), value.clone())
 }
 
 /// What an answer means to whoever asked.

@@ -5,7 +5,7 @@ use std::future::Future;
 use sutler_store::{ChangeSet, Error as StoreError};
 
 /// Tries of a change whose records others change at the same time.
-const LOST_RACES_MAX: u32 = 20;
+pub(super) const LOST_RACES_MAX: u32 = 20;
 
 impl System {
     /// Commits what `decide` answers, and then tells what else it answered. When others were faster, it is decided anew on

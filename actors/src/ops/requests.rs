@@ -37,7 +37,7 @@ pub struct ServerPatch {
     pub user_data: Option<String>,
     /// New keys, replacing all.
     pub keys: Option<Vec<ResourceKey>>,
-    /// New settings of configuration providers, replacing all.
+    /// Settings of configuration providers to change, held to their forms.
     pub provider_values: Option<BTreeMap<String, BTreeMap<String, String>>>,
 }
 

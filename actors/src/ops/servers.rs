@@ -11,15 +11,15 @@ use crate::{
 use sutler_drivers::compute::Console;
 use sutler_model::{
     Customer, CustomerId, CustomerStatus, Disk, DiskState, Evidence, FieldError, Image, ImagePermission, ImageState,
-    Job, JobError, JobId, JobInput, JobState, NewServer, Nic, Noun, Permission, Server, ServerId, ServerState,
-    Timestamp, TriggerType, UserId, Wanted,
+    Job, JobError, JobId, JobInput, JobState, NewServer, Nic, Noun, Permission, ResourceMetadata, Server, ServerId,
+    ServerState, Timestamp, TriggerType, UserId, Wanted,
 };
 use sutler_store::{ChangeSet, Field};
 
 /// How far ahead a job may be accepted for, milliseconds.
 const START_AHEAD_MS: i64 = 366 * sutler_model::time::DAY_MS;
 /// Tries of an action whose record others change at the same time.
-pub(super) const LOST_RACES_MAX: u32 = 20;
+const LOST_RACES_MAX: u32 = 20;
 
 impl System {
     /// Accepts a server and the job that builds it. PRE triggers may change or refuse it.
@@ -130,6 +130,28 @@ impl System {
         start_at: Option<Timestamp>,
         key: Option<Idempotency>,
     ) -> Result<Job, Error> {
+        self.act_on_server_with(caller, id, action, if_match, start_at, None, key).await
+    }
+
+    /// The same with metadata for the run that a start or restart begins: the guest is told its public and its restricted part,
+    /// triggers all of it, until the server stops.
+    ///
+    /// # Errors
+    /// As [`System::act_on_server_at`]; [`Error::Invalid`] for metadata that is too long or no XML.
+    #[allow(clippy::too_many_arguments, reason = "what a request for an action may say")]
+    pub async fn act_on_server_with(
+        &self,
+        caller: &Caller,
+        id: ServerId,
+        action: ServerAction,
+        if_match: Option<u64>,
+        start_at: Option<Timestamp>,
+        metadata: Option<ResourceMetadata>,
+        key: Option<Idempotency>,
+    ) -> Result<Job, Error> {
+        let begins = matches!(action, ServerAction::Start | ServerAction::Reboot { force: false });
+        let metadata = metadata.filter(|kept| begins && !kept.is_empty());
+        valid(metadata.iter().flat_map(super::metadata::problems))?;
         let start_at = self.later(start_at)?;
         caller.must(Permission::ServersWrite)?;
         let mut lost = 0;
@@ -157,8 +179,11 @@ impl System {
                 Some(_) if server.wanted == Wanted::Deleted => allowed(&server, &customer, ServerAction::Start)?,
                 Some(_) => input_of(server.id, action),
             };
-            let _decided = self.before_action(caller, &server, action).await?;
+            let mut seen = server.clone();
+            seen.runtime_metadata = metadata.clone().map(Box::new).or(seen.runtime_metadata);
+            let _decided = self.before_action(caller, &seen, action).await?;
             let mut job = new_job(&self.inner.core, &server, input, caller.cause.clone(), caller.user_id);
+            job.metadata = metadata.clone().map(Box::new);
             take_key(&mut job, key.as_ref());
             self.put_off(&mut job, start_at);
             let _accepted = self.inner.scripts.before_acceptance(&caller.into(), &job).await?;
@@ -236,7 +261,7 @@ impl System {
                     new.keys = merged_keys(caller, &old.keys, keys);
                 }
                 if let Some(values) = &patch.provider_values {
-                    new.provider_values.clone_from(values);
+                    new.provider_values = self.checked_values(caller, &old, &old.provider_values, values).await?;
                 }
                 let as_new = NewServer {
                     name: new.name.clone(),

@@ -67,7 +67,8 @@ pub(crate) fn events(entry: &FeedEntry) -> Vec<Event> {
 }
 
 /// What a record's owner does not change, but the platform as it works: such a change is no modification.
-const KEPT_BY_US: [&str; 12] = [
+const KEPT_BY_US: [&str; 13] = [
+    "runtime_metadata",
     "version",
     // Of an image when it is whole; of a blob it never changes alone.
     "sha256",

@@ -3,7 +3,7 @@
 //! The document is as the original's: CONFIG, below it `meta/server/system`, `meta/server/foreignkeys/key[@name]`,
 //! `meta/server/public` and `restricted` (what the owner keeps for the guest) and `meta/runtime/system/userdata`. It reaches
 //! the guest only where a script was asked about it or the owner keeps something for the guest, and holds nothing that the
-//! server's customer may not see.
+//! server's customer may not see. What a server was started with for one run is in `meta/runtime/public` and `restricted`.
 
 use super::{
     Scripts,
@@ -106,17 +106,19 @@ impl Scripts {
         let trigger = TriggerType::PreServerMetadataUpdate;
         let (seller, customer) = (server.billing_entity_id, Some(server.customer_id));
         if self.env.listeners(trigger, "ANY", seller, customer).await?.is_empty() {
-            let kept = |kept: &&ResourceMetadata| !kept.public.is_empty() || !kept.restricted.is_empty();
-            return Ok(server.metadata.as_deref().filter(kept).map(|_| Metadata {
+            let told = |kept: &ResourceMetadata| !kept.public.is_empty() || !kept.restricted.is_empty();
+            let kept = [&server.metadata, &job.metadata].into_iter().flatten().any(|kept| told(kept));
+            return Ok(kept.then(|| Metadata {
                 user_data: server.user_data.clone(),
                 additions: Vec::new(),
-                document: document(server),
+                document: document(server, job.metadata.as_deref()),
             }));
         }
         let cause = job.cause.clone();
         let (depth, _) = self.env.core.store.read(move |snapshot| chain(snapshot, &cause)).await?;
         let asking = Asking { user_id: job.user_id, cause: job_cause(job.id), depth };
-        let first = document(server);
+        let first = document(server, job.metadata.as_deref());
+        let server = Server { runtime_metadata: job.metadata.clone(), ..server.clone() };
         let mut boot = Boot { server: server.clone(), additions: Vec::new(), document: first.clone() };
         self.before_as(&asking, trigger, "ANY", &mut boot).await?;
         // What no script changed goes byte for byte as the customer gave it.
@@ -131,8 +133,8 @@ fn user_data(document: &str) -> Option<String> {
     text_at(document, USER_DATA).filter(|text| !text.trim().is_empty())
 }
 
-/// The document about a server before any script has seen it.
-pub(crate) fn document(server: &Server) -> String {
+/// The document about a server before any script has seen it, with what it is started with.
+pub(crate) fn document(server: &Server, runtime: Option<&ResourceMetadata>) -> String {
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<CONFIG><meta><server><system>");
     for (name, value) in [
         ("uuid", server.id.to_string()),
@@ -151,17 +153,22 @@ pub(crate) fn document(server: &Server) -> String {
         let _ = write!(xml, "<key name=\"{}\">{}</key>", escaped(&key.name), escaped(&key.value));
     }
     xml.push_str("</foreignkeys>");
-    let kept = server.metadata.as_deref();
+    parts(&mut xml, server.metadata.as_deref());
+    let own = server.user_data.as_deref().map(escaped).unwrap_or_default();
+    let _ = write!(xml, "</server><runtime><system><userdata>{own}</userdata></system>");
+    parts(&mut xml, runtime);
+    xml.push_str("</runtime></meta></CONFIG>\n");
+    xml
+}
+
+/// What guests are told of what is kept.
+fn parts(xml: &mut String, kept: Option<&ResourceMetadata>) {
     for (name, text) in kept.into_iter().flat_map(|kept| [("public", &kept.public), ("restricted", &kept.restricted)]) {
         // It was found well formed when it was set.
         if let Some(content) = xml_content(text).ok().filter(|content| !content.trim().is_empty()) {
             let _ = write!(xml, "<{name}>{content}</{name}>");
         }
     }
-    let own = server.user_data.as_deref().map(escaped).unwrap_or_default();
-    let _ = write!(xml, "</server><runtime><system><userdata>{own}</userdata></system></runtime>");
-    xml.push_str("</meta></CONFIG>\n");
-    xml
 }
 
 /// A text within an element or attribute. What XML cannot hold is left out; line ends are kept as they are.

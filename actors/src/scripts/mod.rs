@@ -40,7 +40,7 @@ use crate::{
     system::Inner,
 };
 pub(crate) use attempt::pause_ms;
-pub(crate) use beans::payment_of;
+pub(crate) use beans::{Described as Kept, payment_of};
 use budget::Budgets;
 use dispatch::{Avoid, Dispatcher};
 pub(crate) use events::derived;

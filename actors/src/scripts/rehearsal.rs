@@ -232,7 +232,8 @@ const STARTED: &str = "RUNNING";
 /// Makes a server's start what its script was asked before it.
 fn with_metadata(occasion: &mut Occasion, server: &Server) {
     if let Input::Bean(bean) = std::mem::take(&mut occasion.params.input) {
-        occasion.params.input = Input::Metadata { server: bean, document: metadata::document(server) };
+        occasion.params.input =
+            Input::Metadata { server: bean, document: metadata::document(server, server.runtime_metadata.as_deref()) };
         occasion.params.option = "ANY".to_owned();
     }
 }

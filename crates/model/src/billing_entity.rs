@@ -1,6 +1,6 @@
 //! Who sells.
 
-use crate::{BillingEntityId, Contact, Currency, ResourceKey, Timestamp};
+use crate::{BillingEntityId, Contact, Currency, ResourceKey, ResourceMetadata, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -33,6 +33,10 @@ pub struct BillingEntity {
     /// Where it is and how it is reached.
     #[serde(default, skip_serializing_if = "Contact::is_empty")]
     pub contact: Contact,
+    /// What its people keep on it for programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(ignore))]
+    pub metadata: Option<Box<ResourceMetadata>>,
     /// When it came to be.
     pub created_at: Timestamp,
 }

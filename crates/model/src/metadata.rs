@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// The parts of a resource's metadata. Each is XML content; an empty one is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct ResourceMetadata {
     /// For whoever sees the resource, and its guest.
@@ -27,9 +28,9 @@ impl ResourceMetadata {
         self.public.is_empty() && self.restricted.is_empty() && self.private.is_empty()
     }
 
-    /// The parts by the names of their properties in the language.
+    /// The parts by their names.
     pub fn parts(&self) -> [(&'static str, &str); 3] {
-        [("publicMetadata", &self.public), ("restrictedMetadata", &self.restricted), ("privateMetadata", &self.private)]
+        [("public", &self.public), ("restricted", &self.restricted), ("private", &self.private)]
     }
 
     /// The parts that are too long.

@@ -95,5 +95,6 @@ impl Described for BillingEntity {
         customer: |_| None;
         billing_entity: |b| b.id;
         keys: |b| &b.keys;
+        metadata: |b| b.metadata.as_deref();
     }
 }

@@ -3,8 +3,8 @@
 use super::{Beans, Described, Property, amount, described, id, payments::payment_of, set_name, whole};
 use serde_json::{Value, json};
 use sutler_model::{
-    Blob, Disk, DiskState, Image, ImageBase, ImagePermission, ImageState, Invoice, InvoiceCharge, InvoiceLine, Nanos, Noun,
-    Scope, Server, TransactionState,
+    Blob, Disk, DiskState, Image, ImageBase, ImagePermission, ImageState, Invoice, InvoiceCharge, InvoiceLine, Nanos,
+    Noun, Scope, Server, TransactionState,
 };
 use sutler_store::Error;
 

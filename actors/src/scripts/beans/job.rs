@@ -37,5 +37,6 @@ impl Described for Job {
         created_at: |j| j.created_at;
         customer: |j| j.customer_id;
         billing_entity: |j| j.billing_entity_id;
+        runtime_metadata: |j| j.metadata.as_deref();
     }
 }

@@ -84,6 +84,10 @@ pub(crate) trait Described: Record {
     fn metadata(&self) -> Option<&ResourceMetadata> {
         None
     }
+    /// What is kept for one run of it.
+    fn runtime_metadata(&self) -> Option<&ResourceMetadata> {
+        None
+    }
 }
 
 /// The methods of [`Described`] that say something of a record, each as an expression of it.
@@ -103,6 +107,9 @@ macro_rules! described {
     (@keys $record:tt $value:expr) => {described!(@as (keys: &[sutler_model::ResourceKey]) $record $value);};
     (@metadata $record:tt $value:expr) => {
         described!(@as (metadata: Option<&sutler_model::ResourceMetadata>) $record $value);
+    };
+    (@runtime_metadata $record:tt $value:expr) => {
+        described!(@as (runtime_metadata: Option<&sutler_model::ResourceMetadata>) $record $value);
     };
     (@as ($method:ident: $type:ty) $record:tt $value:expr) => {
         fn $method(&self) -> $type {
@@ -171,6 +178,9 @@ impl<'a> Beans<'a> {
         if let Some(metadata) = record.metadata() {
             properties.insert("resourceMetadata".to_owned(), self.metadata(record, metadata)?);
         }
+        if let Some(metadata) = record.runtime_metadata() {
+            properties.insert("runtimeMetadata".to_owned(), self.metadata(record, metadata)?);
+        }
         Ok(properties)
     }
 
@@ -186,8 +196,8 @@ impl<'a> Beans<'a> {
         let mut bean = Map::new();
         bean.insert("resourceUUID".to_owned(), record.id().to_string().into());
         for (name, text) in metadata.parts() {
-            if !text.is_empty() && (owns || name == "publicMetadata") {
-                bean.insert(name.to_owned(), text.into());
+            if !text.is_empty() && (owns || name == "public") {
+                bean.insert(format!("{name}Metadata"), text.into());
             }
         }
         Ok(bean.into())

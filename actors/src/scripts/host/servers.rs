@@ -3,7 +3,7 @@
 use super::{
     ask::Ask,
     done::Done,
-    failed, list, refusal,
+    failed, list, metadata, refusal,
     skeleton::{Skeleton, invalid},
 };
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 use serde_json::Value;
 use std::collections::BTreeMap;
 use sutler_lua::HostError;
-use sutler_model::{CustomerId, Image, ImageId, Job, JobId, NewServer, Noun, Server, ServerId};
+use sutler_model::{CustomerId, Image, ImageId, Job, JobId, NewServer, Noun, ResourceMetadata, Server, ServerId};
 use uuid::Uuid;
 
 /// `createServer(Server, list of SSH keys, when)`: the job that builds it. As in the original it is not started.
@@ -133,7 +133,7 @@ pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
     })
 }
 
-/// `changeServerStatus(UUID, ServerStatus, safe, metadata, when)`.
+/// `changeServerStatus(UUID, ServerStatus, safe, metadata, when)`: the metadata is for the run that a start or restart begins.
 pub(super) async fn change_status(ask: &Ask<'_>) -> Result<Value, HostError> {
     let force = !ask.args.flag(2);
     let action = match ask.args.text(1)? {
@@ -145,7 +145,11 @@ pub(super) async fn change_status(ask: &Ask<'_>) -> Result<Value, HostError> {
             return Err(HostError::refused("INVALID_SERVER_STATUS", detail));
         }
     };
-    act(ask, action, 4).await
+    let metadata = match ask.args.get(3) {
+        Value::Null => None,
+        _ => Some(metadata::parts(ResourceMetadata::default(), ask.args.bean(3, "a ResourceMetadata or nil")?)?),
+    };
+    act(ask, action, 4, metadata).await
 }
 
 /// `startServer(UUID, when)` and the like, as the administrator's API has them.
@@ -156,13 +160,19 @@ pub(super) async fn named(ask: &Ask<'_>) -> Result<Value, HostError> {
         "rebootServer" => ServerAction::Reboot { force: false },
         _ => ServerAction::Stop { force: false },
     };
-    act(ask, action, 1).await
+    act(ask, action, 1, None).await
 }
 
-async fn act(ask: &Ask<'_>, action: ServerAction, when: usize) -> Result<Value, HostError> {
+async fn act(
+    ask: &Ask<'_>,
+    action: ServerAction,
+    when: usize,
+    metadata: Option<ResourceMetadata>,
+) -> Result<Value, HostError> {
     let (id, start_at) = (ServerId(ask.args.id(0)?), ask.args.when(when)?);
-    let job = ask.platform.system()?.act_on_server_at(ask.caller, id, action, None, start_at, Some(ask.key())).await;
-    ask.answer(job.map_err(refusal)?).await
+    let system = ask.platform.system()?;
+    let job = system.act_on_server_with(ask.caller, id, action, None, start_at, metadata, Some(ask.key())).await;
+    ask.answer(job.map_err(metadata::refusal)?).await
 }
 
 /// `cancelJob(UUID)`.

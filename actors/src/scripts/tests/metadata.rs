@@ -320,3 +320,61 @@ async fn the_agent_of_those_who_pay_for_it_comes_with_their_servers() {
     assert_eq!(runs[0].log.trim(), "<plan>gold</plan>");
     bench.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_server_is_started_with_is_told_for_that_run_and_no_longer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path();
+    let bench = bench(root).await;
+    let job = bench.create("web", false).await;
+    let id = ServerId(bench.ended(job.id).await.item_id);
+    let guard = r#"print(p.triggerOption, p.input:getRuntimeMetadata():getPublicMetadata())"#;
+    let guard = block("PRE_SERVER_STATE_CHANGE", r#""RUNNING""#, guard);
+    let guard = bench.script("guard", Scope::Provider, guard).await;
+    let after = r#"print(p.input:getRuntimeMetadata():getPrivateMetadata())"#;
+    let after = block("POST_SERVER_STATE_CHANGE", r#""RUNNING""#, after);
+    let after = bench.script("after", Scope::Customer(bench.customer), after).await;
+    let start = r#"
+        local metadata = new("ResourceMetadata")
+        metadata:setPublicMetadata("<run>7</run>")
+        metadata:setPrivateMetadata("<who>ada</who>")
+        local running = new("ServerStatus", "RUNNING")
+        local job = adminAPI:waitForJob(
+            adminAPI:changeServerStatus("SERVER", running, true, metadata, nil):getResourceUUID(), true)
+        print(job:getStatus():name(), job:getRuntimeMetadata():getPublicMetadata())
+        print(adminAPI:getResource("SERVER", false):getRuntimeMetadata():getPrivateMetadata())
+        metadata:setPublicMetadata("<run>")
+        print(pcall(function() return adminAPI:changeServerStatus("SERVER", running, true, metadata, nil) end))
+    "#;
+    let log = said(&bench, "start", Scope::Customer(bench.customer), &start.replace("SERVER", &id.to_string())).await;
+    assert!(log.starts_with("SUCCESSFUL\t<run>7</run>\n<who>ada</who>\nfalse"), "{log}");
+    assert!(log.contains("INVALID_INPUT: publicMetadata: is no XML"), "{log}");
+    let image = seed(root);
+    assert!(holds(&image, "</system><public><run>7</run></public></runtime>"), "{}", String::from_utf8_lossy(&image));
+    assert!(!holds(&image, "<who>"), "the private part is for no guest");
+    let runs = bench.runs_until(|runs| runs.iter().any(|run| run.script_id == after.id && !run.log.is_empty())).await;
+    let log = |id| runs.iter().find(|run| run.script_id == id).expect("a run").log.trim().to_owned();
+    assert_eq!((log(guard.id).as_str(), log(after.id).as_str()), ("RUNNING\t<run>7</run>", "<who>ada</who>"));
+
+    // A guest whose process ended is started again in the same run.
+    let off = ScriptPatch { enabled: Some(false), ..ScriptPatch::default() };
+    bench.system.update_script(&bench.caller, after.id, None, off).await.expect("disabled");
+    let since = bench.server("web").await.expect("there").state_since;
+    assert!(bench.world.kill(id));
+    bench
+        .until(async || {
+            let server = bench.server("web").await.expect("there");
+            server.state == ServerState::Running && server.state_since != since && server.job_id.is_none()
+        })
+        .await;
+    assert!(bench.server("web").await.expect("there").runtime_metadata.is_some());
+
+    // The next run knows nothing of it.
+    let job = bench.act(id, ServerAction::Stop { force: true }, "off").await;
+    bench.ended(job.id).await;
+    assert_eq!(bench.server("web").await.expect("there").runtime_metadata, None);
+    let job = bench.act(id, ServerAction::Start, "on").await;
+    assert_eq!(bench.ended(job.id).await.state, JobState::Successful);
+    assert!(!holds(&seed(root), "<run>7</run>"));
+    bench.stop().await;
+}

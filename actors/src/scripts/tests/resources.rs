@@ -5,6 +5,18 @@ use super::*;
 use crate::{ImageSource, NewBillingEntity};
 use sutler_model::{BillingEntity, CustomerStatus, Image, ImageState, JobState, KeyKind, ServerId};
 
+/// A provider of one setting on servers.
+const HA: &str = r##"
+    function register() return { "ha" } end
+    function ha(p)
+        return { ref = "ha", name = "High availability", version = 1, api = "CONFIG_PROVIDER", providerType = "HA",
+            resourceConfigs = { { associatedResourceType = "SERVER", useWithBilling = false, productComponentTypes = { {
+                resourceName = "HA", referenceField = "HA",
+                configurableList = { { key = "enabled", name = "Enabled", defaultValue = "FALSE",
+                    validator = { validatorType = "ENUM", validateString = "TRUE,FALSE" } } } } } } } }
+    end
+"##;
+
 /// The run of the one script, once it has ended in a state.
 async fn ended(bench: &Bench, state: RunState) -> ScriptRun {
     // What it creates may set off runs of its own, which carry on.
@@ -62,7 +74,7 @@ async fn a_script_creates_and_changes_a_server_of_its_session_user() {
         local server = adminAPI:getResource(job:getItemUUID(), true)
         print(server:getStatus():name(), server:getDisks():get(0):getSize())
         server:getResourceKey():get(0):setValue("changed")
-        server:getProviderValues("HA"):put("enabled", "true")
+        server:getProviderValues("HA"):put("enabled", "TRUE")
         local changed = userAPI:modifyServer(server, nil)
         print(changed:getJobType():name(), changed:getItemUUID() == server:getResourceUUID())
         print(userAPI:waitForJob(changed:getResourceUUID(), true):getStatus():name())
@@ -70,13 +82,22 @@ async fn a_script_creates_and_changes_a_server_of_its_session_user() {
         print(server:getResourceKey():get(0):getValue(), server:getProviderValues("HA"):get("enabled"))
         server:setCpu(64)
         print(pcall(function() return userAPI:modifyResource(server, nil) end))
+        server:setCpu(2)
+        server:getProviderValues("HA"):put("enabled", "maybe")
+        print(pcall(function() return userAPI:modifyServer(server, nil) end))
+        server:getProviderValues("HA"):put("enabled", "FALSE")
+        server:getProviderValues("NONE"):put("x", "y")
+        print(pcall(function() return userAPI:modifyServer(server, nil) end))
     "##;
+    bench.script("ha", Scope::Provider, HA.to_owned()).await;
     let run = once(&bench, Scope::Provider, &body.replace("IMAGE", &bench.image.to_string())).await;
     let lines: Vec<&str> = run.log.lines().collect();
     assert_eq!(
         lines[..5],
-        ["CREATE_SERVER\tSUCCESSFUL", "STOPPED\t1", "MODIFY_SERVER\ttrue", "SUCCESSFUL", "changed\ttrue"]
+        ["CREATE_SERVER\tSUCCESSFUL", "STOPPED\t1", "MODIFY_SERVER\ttrue", "SUCCESSFUL", "changed\tTRUE"]
     );
+    assert!(lines[6].contains("INVALID_INPUT: provider_values.HA.enabled"), "{}", lines[6]);
+    assert!(lines[7].contains("provider_values.NONE: a server of this customer has no such provider"), "{}", lines[7]);
     assert!(lines[5].contains("false") && lines[5].contains("cpu: cannot be changed"), "{}", lines[5]);
     let server = bench.server("made-by-script").await.expect("the server");
     assert_eq!((server.user_data.as_deref(), server.ssh_keys.len()), (Some("#cloud-config"), 1));

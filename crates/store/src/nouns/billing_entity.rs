@@ -7,7 +7,7 @@ use sutler_model::{BillingEntity, Noun};
 impl Record for BillingEntity {
     const NOUN: Noun = Noun::BillingEntity;
     // Settings may hold passwords.
-    const SECRETS: &'static [&'static str] = &["provider_values"];
+    const SECRETS: &'static [&'static str] = &["provider_values", "metadata"];
 
     identified!();
 
