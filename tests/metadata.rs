@@ -64,7 +64,7 @@ async fn metadata_is_given_for_one_run_alone_and_settings_are_held_to_their_form
     assert_eq!(ada.post(&actions, wrong).await.problem(422, "invalid").fields(), ["public"]);
     let reboot = ada.post(&actions, json!({ "action": "reboot", "metadata": told })).await.expect(202);
     assert_eq!(ada.finished(&reboot.id()).await["state"], "successful");
-    assert!(!ada.get(&format!("/servers/{server}")).await.text.contains("run"));
+    assert!(!ada.get(&format!("/servers/{server}")).await.text.contains("<run>"));
 
     let path = format!("/servers/{server}");
     let unknown = json!({ "provider_values": { "NONE": { "x": "y" } } });
