@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
 use sutler_model::{
-    BillingEntityId, Boot, Contact, ContactPatch, Currency, CustomerId, CustomerStatus, DiskId, ImageId, ImagePermission,
-    ImageState, Nanos, Permission, PlanCharge, PlanId, Quota, ResourceKey, Role, Scope, ServerId, Timestamp,
-    translation::Translations,
+    BillingEntityId, Boot, Contact, ContactPatch, Currency, CustomerId, CustomerStatus, DiskId, ImageId,
+    ImagePermission, ImageState, Nanos, Permission, PlanCharge, PlanId, Quota, ResourceKey, Role, Scope, ServerId,
+    Timestamp, translation::Translations,
 };
 use uuid::Uuid;
 
