@@ -43,7 +43,7 @@ async fn customers_and_users_are_kept_in_the_crm() {
     assert_eq!((&contact.json()["account"], &contact.json()["email"]), (&json!("4711"), &json!("ada@example.org")));
 
     let system = &stage.bench.system;
-    let job = system.delete_customer(&stage.bench.caller, customer, true, None, None).await.unwrap();
+    let job = system.delete_customer(&stage.bench.caller, customer, true, None, None, None).await.unwrap();
     stage.bench.ended(job.id).await;
     stage.logs("crm_delete_trigger", 1).await;
     assert_eq!(stage.asked().pop().unwrap().line, format!("DELETE /accounts/{customer}"));
@@ -177,7 +177,8 @@ async fn a_deletion_is_watched_to_its_end() {
     stage.load("watcher", include_str!("job_watcher.lua")).await;
     stage.server("one", false).await;
     stage.server("two", true).await;
-    let job = stage.bench.system.delete_customer(&stage.bench.caller, stage.bench.customer, true, None, None).await;
+    let job =
+        stage.bench.system.delete_customer(&stage.bench.caller, stage.bench.customer, true, None, None, None).await;
     stage.bench.ended(job.unwrap().id).await;
     assert_eq!(stage.logs("watch_trigger", 1).await, ["Customer SUCCESSFUL, servers: 2 SUCCESSFUL\n"]);
     stage.bench.stop().await;
