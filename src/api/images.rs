@@ -9,6 +9,7 @@ use super::{
     page::{Listed, Listing, Paging, Shown, list, show_record},
     problem::Problem,
     reach::{Reach, above, key},
+    reply,
 };
 use axum::{extract::State, http::HeaderMap};
 use serde::Deserialize;
@@ -274,7 +275,6 @@ async fn update_image(
         owner_permission: asked.owner_permission,
         user_permission: asked.user_permission,
     };
-    let demand = if_match.demand(api.store().index().version(Noun::Image, id.0));
-    let image = api.system.update_image(&caller, id, demand, patch).await.map_err(|e| if_match.problem(e))?;
-    reply::versioned(image.version, &view(image, &caller))
+    let work = async |demand| api.system.update_image(&caller, id, demand, patch).await;
+    if_match.change(&api, id, work, |image| view(image, &caller)).await
 }

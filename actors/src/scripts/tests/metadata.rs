@@ -328,7 +328,10 @@ async fn what_a_server_is_started_with_is_told_for_that_run_and_no_longer() {
     let bench = bench(root).await;
     let job = bench.create("web", false).await;
     let id = ServerId(bench.ended(job.id).await.item_id);
-    let guard = r#"print(p.triggerOption, p.input:getRuntimeMetadata():getPublicMetadata())"#;
+    let guard = r#"
+        local metadata = p.input:getRuntimeMetadata()
+        print(p.triggerOption, metadata and metadata:getPublicMetadata())
+    "#;
     let guard = block("PRE_SERVER_STATE_CHANGE", r#""RUNNING""#, guard);
     let guard = bench.script("guard", Scope::Provider, guard).await;
     let after = r#"print(p.input:getRuntimeMetadata():getPrivateMetadata())"#;
