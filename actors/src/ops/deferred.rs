@@ -5,7 +5,7 @@
 //! makes has the id it would have had, so a call cut off by a crash and made again makes nothing twice. Changes are put down to
 //! the run, and so count against what triggers may set off.
 
-use super::servers::take_key;
+use super::jobs::take_key;
 use crate::{Caller, Error, Idempotency, System, caller::job_cause, server::job_on};
 use std::time::Duration;
 use sutler_model::{

@@ -5,8 +5,8 @@
 //! gone: asking again deletes the rest. Cancelled, it begins no more deletions.
 
 use super::{
+    jobs::take_key,
     reach::{missing, unchanged},
-    servers::take_key,
 };
 use crate::{Caller, Error, Idempotency, ServerAction, System, caller::job_cause, server::job_on};
 use std::time::Duration;

@@ -2,9 +2,9 @@
 
 use super::{
     ImagePatch, ImageSource, NewImage, NewImageOf,
+    jobs::take_key,
     race::LOST_RACES_MAX,
     reach::{missing, unchanged, valid},
-    servers::take_key,
 };
 use crate::{Caller, Error, Idempotency, System, customer::Admit, family::Family, server::job_on};
 use std::path::Path;

@@ -8,6 +8,7 @@ mod customers;
 mod deferred;
 mod deletion;
 mod images;
+mod jobs;
 mod keys;
 mod measurements;
 mod metadata;

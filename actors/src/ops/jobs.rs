@@ -1,0 +1,194 @@
+//! What all jobs have in common before they begin: keys, times, waking and cancelling.
+
+use crate::{Caller, Error, Idempotency, System, server::JobAccepted};
+use sutler_model::{
+    Customer, CustomerId, FieldError, Job, JobError, JobId, JobInput, JobState, Noun, Permission, ServerId, Timestamp,
+    UserId,
+};
+use sutler_store::{ChangeSet, Field};
+
+/// How far ahead a job may be accepted for, milliseconds.
+const START_AHEAD_MS: i64 = 366 * sutler_model::time::DAY_MS;
+
+impl System {
+    /// Asks a job to stop and undo what it did. Takes hold between two steps.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::State`] once it has ended or is being undone.
+    pub async fn cancel_job(&self, caller: &Caller, id: JobId) -> Result<Job, Error> {
+        caller.must(Permission::ServersWrite)?;
+        loop {
+            let old: Job = self.find(id).await?;
+            self.reach(caller, old.billing_entity_id, old.customer_id, (Noun::Job, id.into())).await?;
+            if let JobInput::Operation { .. } = old.input {
+                caller.must(match old.item_noun {
+                    Noun::Customer | Noun::User | Noun::BillingEntity => Permission::CustomersWrite,
+                    Noun::Script | Noun::Blob => Permission::ScriptsWrite,
+                    Noun::Image => Permission::ImagesWrite,
+                    Noun::Server | Noun::PluggableResource => Permission::ServersWrite,
+                    _ => Permission::PaymentsWrite,
+                })?;
+            }
+            if old.state.is_final() || old.state == JobState::Undoing {
+                return Err(Error::State {
+                    noun: Noun::Job,
+                    id: id.into(),
+                    detail: format!("the job is {} and can no longer be cancelled", old.state.name()),
+                });
+            }
+            if old.cancel_requested {
+                return Ok(old);
+            }
+            let mut new = old.clone();
+            new.cancel_requested = true;
+            if old.scheduled {
+                take_back(&mut new, self.inner.core.now());
+            }
+            let mut set = ChangeSet::new(caller.cause.clone());
+            set.update(&old, &mut new);
+            match self.store().commit(set).await {
+                Ok(_) => {
+                    if let Some(server) = new.input.server_id()
+                        && old.scheduled
+                        && !new.state.is_final()
+                    {
+                        self.wake(server, new.id);
+                    }
+                    return Ok(new);
+                }
+                Err(sutler_store::Error::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The job of an earlier request under the same key.
+    pub(super) async fn earlier_job(
+        &self,
+        customer: &Customer,
+        user: Option<UserId>,
+        key: Option<&Idempotency>,
+    ) -> Result<Option<Job>, Error> {
+        self.earlier_job_of(Some(customer.id), user, key).await
+    }
+
+    /// The same for a customer, or a seller's own.
+    pub(super) async fn earlier_job_of(
+        &self,
+        customer: Option<CustomerId>,
+        user: Option<UserId>,
+        key: Option<&Idempotency>,
+    ) -> Result<Option<Job>, Error> {
+        let Some(key) = key else { return Ok(None) };
+        key.check()?;
+        let (customer, user) =
+            (customer.map_or([0; 16], |c| c.0.into_bytes()), user.map_or([0; 16], |u| u.0.into_bytes()));
+        let text = key.key.clone();
+        let holder = self
+            .store()
+            .read(move |s| s.holder::<Job>("idempotency_key", &[&customer, &user, text.as_bytes()]))
+            .await?;
+        match holder {
+            Some(job) if job.request_hash.as_deref() == Some(&key.request_hash) => Ok(Some(job)),
+            Some(_) => Err(Error::KeyReused),
+            None => Ok(None),
+        }
+    }
+
+    /// Two requests with one key at the same time: the second gets the job of the first.
+    pub(super) async fn lost_to_the_same_key(
+        &self,
+        customer: &Customer,
+        user: Option<UserId>,
+        key: Option<&Idempotency>,
+        error: sutler_store::Error,
+    ) -> Result<Job, Error> {
+        self.job_of_the_same_key(Some(customer.id), user, key, error).await
+    }
+
+    /// The same for a customer, or a seller's own.
+    pub(super) async fn job_of_the_same_key(
+        &self,
+        customer: Option<CustomerId>,
+        user: Option<UserId>,
+        key: Option<&Idempotency>,
+        error: sutler_store::Error,
+    ) -> Result<Job, Error> {
+        if matches!(error, sutler_store::Error::Taken { .. })
+            && let Some(job) = self.earlier_job_of(customer, user, key).await?
+        {
+            return Ok(job);
+        }
+        Err(error.into())
+    }
+
+    pub(super) fn room_for_a_job(&self) -> Result<(), Error> {
+        let jobs = |pending: &[u8]| self.store().index().count(Noun::Job, Field::Pending, pending);
+        let waiting = jobs(b"1") + jobs(b"later");
+        if waiting < self.inner.core.settings.jobs_waiting_max {
+            return Ok(());
+        }
+        Err(Error::Busy { detail: format!("{waiting} jobs are waiting already"), retry_after_s: 10 })
+    }
+
+    /// A time that lies ahead; none: now.
+    pub(super) fn later(&self, start_at: Option<Timestamp>) -> Result<Option<Timestamp>, Error> {
+        let now = self.inner.core.now();
+        match start_at.filter(|at| *at > now) {
+            Some(at) if at.since_ms(now) > START_AHEAD_MS => {
+                Err(Error::Invalid(vec![FieldError::new("start_at", "lies more than a year ahead")]))
+            }
+            start_at => Ok(start_at),
+        }
+    }
+
+    /// Makes a job wait for its time.
+    pub(super) fn put_off(&self, job: &mut Job, start_at: Option<Timestamp>) {
+        if let Some(at) = start_at {
+            job.start_at = start_at;
+            job.scheduled = true;
+            job.deadline_at = at.plus_ms(self.inner.core.settings.job_deadline_ms);
+        }
+    }
+
+    /// An accepted job begins, at once or in its time.
+    pub(super) fn begin(&self, server: ServerId, job: &Job) {
+        match job.start_at {
+            Some(at) if job.scheduled => self.inner.core.later.note(at, job.id),
+            _ => self.wake(server, job.id),
+        }
+    }
+
+    /// Tells the server's actor of a job. The job is durable already: if the actor does not hear, the keeper tells again.
+    pub(crate) fn wake(&self, server: ServerId, job: JobId) {
+        #[cfg(test)]
+        crate::jobs::accepted();
+        let servers = self.inner.servers.clone();
+        self.inner.core.runtime.spawn(async move {
+            if let Err(error) = servers.ask(server.into(), JobAccepted(job)).await {
+                tracing::warn!(%job, "the server's actor was not told of its job yet: {error}");
+            }
+        });
+    }
+}
+
+pub(super) fn take_key(job: &mut Job, key: Option<&Idempotency>) {
+    job.idempotency_key = key.map(|k| k.key.clone());
+    job.request_hash = key.map(|k| k.request_hash.clone());
+}
+
+/// Ends a job that has not begun. The record of what was to be made is there already; the engine undoes it.
+fn take_back(job: &mut Job, at: Timestamp) {
+    job.scheduled = false;
+    if matches!(job.input, JobInput::CreateServer { .. } | JobInput::CreateImage { .. }) {
+        return;
+    }
+    job.state = JobState::Cancelled;
+    job.current = None;
+    job.finished_at = Some(at);
+    job.error = Some(JobError {
+        code: "cancelled".to_owned(),
+        message: "cancelled on request".to_owned(),
+        operator_message: None,
+    });
+}
