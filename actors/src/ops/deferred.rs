@@ -7,7 +7,6 @@
 
 use super::jobs::take_key;
 use crate::{Caller, Error, Idempotency, System, caller::job_cause, server::job_on};
-use std::time::Duration;
 use sutler_model::{
     BillingEntityId, CustomerId, Deferred, Job, JobError, JobId, JobInput, JobState, Noun, StepState, Timestamp,
     deferred::WAITING_MAX,
@@ -15,8 +14,6 @@ use sutler_model::{
 use sutler_store::{ChangeSet, Error as StoreError, Field, waiting_of};
 use uuid::Uuid;
 
-/// Pause before an operation that could not begin is taken up again.
-const TROUBLE: Duration = Duration::from_millis(500);
 /// The one step.
 pub(crate) const STEP: &str = "carry_out";
 
@@ -92,19 +89,7 @@ impl System {
 
     /// Has an operation carried out whose time has come.
     pub(crate) fn carry_out(&self, id: JobId) {
-        let system = self.clone();
-        self.spawn(async move {
-            loop {
-                match system.operate(id).await {
-                    Ok(()) => return,
-                    Err(Error::Store(error @ StoreError::Stopped(_))) => {
-                        return tracing::warn!(job = %id, %error, "an operation is left for the next start");
-                    }
-                    Err(error) => tracing::warn!(job = %id, %error, "an operation waits"),
-                }
-                tokio::time::sleep(TROUBLE).await;
-            }
-        });
+        self.see_through(id, move |system| async move { system.operate(id).await });
     }
 
     async fn operate(&self, id: JobId) -> Result<(), Error> {

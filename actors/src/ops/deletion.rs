@@ -9,15 +9,12 @@ use super::{
     reach::{missing, unchanged},
 };
 use crate::{Caller, Error, Idempotency, ServerAction, System, caller::job_cause, server::job_on};
-use std::time::Duration;
 use sutler_model::{
     Customer, CustomerId, CustomerStatus, Job, JobError, JobId, JobInput, JobState, Noun, Permission, Role, Scope,
     ServerId, StepState, Timestamp, TriggerType,
 };
 use sutler_store::{ChangeSet, Error as StoreError, Field};
 
-/// Pause before a deletion that could not go on is taken up again.
-const TROUBLE: Duration = Duration::from_millis(500);
 /// Times that servers made meanwhile are deleted too, before the customer is told to stop.
 const ROUNDS: usize = 10;
 
@@ -119,19 +116,7 @@ impl System {
     }
 
     pub(crate) fn carry_on(&self, id: JobId) {
-        let system = self.clone();
-        self.spawn(async move {
-            loop {
-                match system.work_on(id).await {
-                    Ok(()) => return,
-                    Err(Error::Store(error @ StoreError::Stopped(_))) => {
-                        return tracing::warn!(job = %id, %error, "a deletion is left for the next start");
-                    }
-                    Err(error) => tracing::warn!(job = %id, %error, "a deletion waits"),
-                }
-                tokio::time::sleep(TROUBLE).await;
-            }
-        });
+        self.see_through(id, move |system| async move { system.work_on(id).await });
     }
 
     /// Carries out a deletion, from wherever it stands to its end.

@@ -1,16 +1,40 @@
 //! What all jobs have in common before they begin: keys, times, waking and cancelling.
 
 use crate::{Caller, Error, Idempotency, System, server::JobAccepted};
+use std::time::Duration;
 use sutler_model::{
     Customer, CustomerId, FieldError, Job, JobError, JobId, JobInput, JobState, Noun, Permission, ServerId, Timestamp,
     UserId,
 };
-use sutler_store::{ChangeSet, Field};
+use sutler_store::{ChangeSet, Error as StoreError, Field};
 
 /// How far ahead a job may be accepted for, milliseconds.
 const START_AHEAD_MS: i64 = 366 * sutler_model::time::DAY_MS;
+/// Pause before a job that could not go on is taken up again.
+const TROUBLE: Duration = Duration::from_millis(500);
 
 impl System {
+    /// Works on a job that no server's actor works on, until its end. What the end of the program cuts off goes on at the next
+    /// start.
+    pub(super) fn see_through<F>(&self, id: JobId, work: impl Fn(Self) -> F + Send + 'static)
+    where
+        F: Future<Output = Result<(), Error>> + Send,
+    {
+        let system = self.clone();
+        self.spawn(async move {
+            loop {
+                match work(system.clone()).await {
+                    Ok(()) => return,
+                    Err(Error::Store(error @ StoreError::Stopped(_))) => {
+                        return tracing::warn!(job = %id, %error, "a job is left for the next start");
+                    }
+                    Err(error) => tracing::warn!(job = %id, %error, "a job waits"),
+                }
+                tokio::time::sleep(TROUBLE).await;
+            }
+        });
+    }
+
     /// Asks a job to stop and undo what it did. Takes hold between two steps.
     ///
     /// # Errors
