@@ -12,8 +12,9 @@ const ROOM: usize = 16 * crate::writer::SETS_MAX;
 
 /// How long a taker waits for company: a small part of what a durable commit takes.
 const LINGER: Duration = Duration::from_micros(60);
-/// How long a taker stays awake for the next item before it sleeps: about what it takes to be woken up.
-const AWAKE: Duration = Duration::from_micros(50);
+/// How long a taker stays awake for the next item before it sleeps: about what it takes a giver who was just answered to be
+/// woken up and come back.
+const AWAKE: Duration = Duration::from_micros(120);
 
 /// Items that can wait ride along with one that cannot once the first of them has waited for this long: about ten durable
 /// commits, so that most of these carry what is waited for and nothing else.
