@@ -16,11 +16,11 @@ const LINGER: Duration = Duration::from_micros(60);
 /// woken up and come back.
 const AWAKE: Duration = Duration::from_micros(120);
 
-/// Items that can wait ride along with one that cannot once the first of them has waited for this long: about ten durable
+/// Items that can wait ride along with one that cannot once the first of them has waited for this long: some fifteen durable
 /// commits, so that most of these carry what is waited for and nothing else.
-const RIDE_AFTER: Duration = Duration::from_millis(4);
+const RIDE_AFTER: Duration = Duration::from_millis(8);
 /// Where nothing is going on they wait no longer than this.
-const PATIENCE: Duration = Duration::from_millis(8);
+const PATIENCE: Duration = Duration::from_millis(12);
 /// So many items that can wait ride along at once.
 const CROWD: usize = 128;
 /// So many are company enough for each other.

@@ -166,7 +166,7 @@ impl Store {
         self.submit(set).await
     }
 
-    /// The same for a set that nobody waits for: it shares a transaction with many of its like, at most some eight
+    /// The same for a set that nobody waits for: it shares a transaction with many of its like, at most some twelve
     /// milliseconds later.
     ///
     /// # Errors
