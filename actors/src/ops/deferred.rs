@@ -122,16 +122,7 @@ impl System {
 
     async fn end_operation(&self, id: JobId, error: Option<JobError>) -> Result<(), Error> {
         let Some(job) = self.store().get::<Job>(id).await? else { return Ok(()) };
-        let state = match &error {
-            None => JobState::Successful,
-            Some(error) if error.code == "cancelled" => JobState::Cancelled,
-            Some(_) => JobState::Failed,
-        };
-        match self.inner.scripts.before_turn(&job, state).await {
-            // The work is done or not by now.
-            Ok(()) | Err(Error::Refused { .. }) => {}
-            Err(error) => return Err(error),
-        }
+        let state = self.told_end(&job, error.as_ref()).await?;
         self.turn_operation(id, |job, at| {
             job.scheduled = false;
             job.state = state;

@@ -210,16 +210,7 @@ impl System {
     /// Ends a deletion; one that did not fail closes its customer in the same commit.
     async fn end_deletion(&self, id: JobId, failed: Option<JobError>) -> Result<(), Error> {
         let job = self.store().get::<Job>(id).await?.ok_or_else(|| missing(Noun::Job, id.into()))?;
-        let state = match &failed {
-            None => JobState::Successful,
-            Some(error) if error.code == "cancelled" => JobState::Cancelled,
-            Some(_) => JobState::Failed,
-        };
-        match self.inner.scripts.before_turn(&job, state).await {
-            // The work is done or not by now.
-            Ok(()) | Err(Error::Refused { .. }) => {}
-            Err(error) => return Err(error),
-        }
+        let state = self.told_end(&job, failed.as_ref()).await?;
         loop {
             let customer_id = customer_of(&job);
             let read = self.store().read(move |s| Ok((s.get::<Job>(id)?, s.get::<Customer>(customer_id)?)));

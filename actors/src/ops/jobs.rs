@@ -35,6 +35,19 @@ impl System {
         });
     }
 
+    /// The state such a job ends in. PRE triggers are told; they cannot refuse, for the work is done or not by now.
+    pub(super) async fn told_end(&self, job: &Job, error: Option<&JobError>) -> Result<JobState, Error> {
+        let state = match error {
+            None => JobState::Successful,
+            Some(error) if error.code == "cancelled" => JobState::Cancelled,
+            Some(_) => JobState::Failed,
+        };
+        match self.inner.scripts.before_turn(job, state).await {
+            Ok(()) | Err(Error::Refused { .. }) => Ok(state),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Asks a job to stop and undo what it did. Takes hold between two steps.
     ///
     /// # Errors
