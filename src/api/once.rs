@@ -27,8 +27,6 @@ const KEEP_MS: i64 = 24 * 3_600_000;
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 /// Longest body remembered; every record is far smaller.
 const BODY_MAX: usize = 256 * 1024;
-/// How many feed entries are read at once when looking for an effect.
-const FEED_BATCH: usize = 256;
 
 /// Does `work`, or repeats the answer it gave before under the same key.
 ///
@@ -224,21 +222,9 @@ async fn repeat(store: &Store, earlier: &Receipt, now: &Receipt, noun: Option<No
 
 /// What the first request committed, if anything, besides its receipt; of one noun, if that is given.
 async fn effect(store: &Store, earlier: &Receipt, noun: Option<Noun>) -> Result<Option<(Noun, Uuid)>, Problem> {
-    let (store, began) = (store.clone(), earlier.began_at_seq);
     let cause = Cause::Request { request_id: earlier.request_id.clone(), user_id: Some(earlier.user_id) };
-    let search = move || {
-        let mut from = began + 1;
-        loop {
-            let entries = store.feed(from, FEED_BATCH)?;
-            let Some(last) = entries.last() else { return Ok::<_, StoreError>(None) };
-            from = last.seq + 1;
-            let mut ours = entries.iter().filter(|entry| entry.cause == cause);
-            if let Some(found) = ours.find_map(|entry| made(entry, noun)) {
-                return Ok(Some(found));
-            }
-        }
-    };
-    tokio::task::spawn_blocking(search).await.map_err(|e| Problem::internal(&e))?.map_err(Problem::from)
+    let ours = move |entry: &FeedEntry| if entry.cause == cause { made(entry, noun) } else { None };
+    Ok(store.search_feed(earlier.began_at_seq + 1, ours).await?)
 }
 
 /// What came to be by a change set; of the noun that is asked for also what it took a step on.

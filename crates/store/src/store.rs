@@ -26,6 +26,9 @@ use sutler_model::{Noun, Timestamp};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+/// Feed entries searched in one turn of a reading thread, so that a long search holds nobody up.
+const SEARCHED_AT_ONCE: usize = 256;
+
 /// How to open a store.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -276,6 +279,32 @@ impl Store {
             }
         }
         Ok((out, last))
+    }
+
+    /// What `find` first makes of a feed entry from `from` on (inclusive), oldest first; none when the feed's end is reached.
+    ///
+    /// # Errors
+    /// [`Error::Trimmed`] when `from` is older than the oldest entry kept.
+    pub async fn search_feed<T: Send + 'static>(
+        &self,
+        mut from: u64,
+        mut find: impl FnMut(&FeedEntry) -> Option<T> + Send + 'static,
+    ) -> Result<Option<T>, Error> {
+        loop {
+            let store = self.clone();
+            let search = move || {
+                let entries = store.feed(from, SEARCHED_AT_ONCE)?;
+                let found = entries.iter().find_map(&mut find);
+                Ok((find, found, entries.last().map(|last| last.seq)))
+            };
+            let outcome = self.inner.readers.run(search).await;
+            let outcome = outcome.unwrap_or_else(|| Err(Error::io("searching the feed", "the search panicked")));
+            let (again, found, last) = outcome?;
+            match last {
+                Some(last) if found.is_none() => (find, from) = (again, last + 1),
+                _ => return Ok(found),
+            }
+        }
     }
 
     /// Changes whenever the feed grows; the value is the last position.

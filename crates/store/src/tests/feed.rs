@@ -30,6 +30,25 @@ fn secrets_do_not_leave_the_process() {
 }
 
 #[test]
+fn the_feed_is_searched_from_a_place_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    for round in 0..600 {
+        create(&store, &mut server(&store, &format!("s{round}"), 1)).unwrap();
+    }
+    let named = |name: &'static str| {
+        move |entry: &crate::FeedEntry| {
+            let change = entry.changes.first()?;
+            (change.new_value("name").as_ref()?.as_str()? == name).then_some(entry.seq)
+        }
+    };
+    assert_eq!(run(store.search_feed(1, named("s0"))).unwrap(), Some(1));
+    assert_eq!(run(store.search_feed(1, named("s599"))).unwrap(), Some(600));
+    assert_eq!(run(store.search_feed(2, named("s0"))).unwrap(), None, "it is looked at from there on");
+    assert_eq!(run(store.search_feed(1, named("none"))).unwrap(), None);
+}
+
+#[test]
 fn values_read_as_the_api_shows_them() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
