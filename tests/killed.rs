@@ -1,6 +1,7 @@
 //! Killed while money moves and customers go: nothing is lost, paid twice or left behind.
 
 mod bank;
+mod deferred;
 mod setups;
 
 use crate::{
@@ -24,7 +25,8 @@ const SERVERS: usize = 2;
 
 /// A world with prices, where Lua may speak with the bank and asks it for some of the functions of a payment provider.
 async fn world(functions: &str, more: &[(&str, &str)]) -> (World, Bank) {
-    let (base, bank) = Bank::open().await;
+    let bank = Bank::open().await;
+    let base = bank.base();
     let settings = [
         ("SUTLER_EGRESS_EXCEPTIONS", r#"["127.0.0.0/8"]"#),
         ("SUTLER_LIMITS_REQUESTS_PER_SECOND", "100000"),

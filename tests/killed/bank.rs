@@ -32,17 +32,23 @@ pub struct Bank {
     /// What was asked for under a key, each time.
     asked: Arc<Mutex<BTreeMap<String, Vec<Value>>>>,
     mood: Arc<Mutex<Mood>>,
+    /// Where it is.
+    base: String,
 }
 
 impl Bank {
-    /// Opens it; answers where it is.
-    pub async fn open() -> (String, Self) {
-        let bank = Self::default();
+    /// Opens it.
+    pub async fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
+        let bank = Self { base: format!("http://{}", listener.local_addr().unwrap()), ..Self::default() };
         let router = Router::new().route("/", post(Self::book)).with_state(bank.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        (base, bank)
+        bank
+    }
+
+    /// Where it is.
+    pub fn base(&self) -> &str {
+        &self.base
     }
 
     async fn book(State(bank): State<Self>, headers: HeaderMap, Json(order): Json<Value>) -> StatusCode {

@@ -17,7 +17,7 @@ pub(crate) use guest::state_of;
 pub(crate) use later::{Later, keep_time};
 pub(crate) use step::{Apply, Step, StepCtx, StepError, Work, chain, nothing};
 #[cfg(test)]
-pub(crate) use suite::committed as accepted;
+pub(crate) use suite::{committed, die_as_told, run_child, var};
 
 use create_image::CreateImage;
 use create_server::CreateServer;
@@ -35,8 +35,8 @@ pub(crate) fn first_step(input: &JobInput) -> &'static str {
         JobInput::RebootServer { .. } => RebootServer::FIRST.name(),
         JobInput::DeleteServer { .. } => DeleteServer::FIRST.name(),
         JobInput::CreateImage { .. } => CreateImage::FIRST.name(),
-        JobInput::Operation { .. } => crate::ops::STEP,
-        JobInput::DeleteCustomer { .. } => "delete_servers",
+        JobInput::Operation { .. } => crate::ops::CARRY_OUT,
+        JobInput::DeleteCustomer { .. } => crate::ops::DELETE_SERVERS,
     }
 }
 

@@ -292,7 +292,7 @@ async fn a_job_killed_after_any_of_its_commits_is_resumed() {
                 bench.prepare(kind).await;
                 bench.stop().await;
             }
-            let status = run_child(&root, kind, after);
+            let status = run_child("jobs::suite::the_child_of_the_crash_test", &root, kind, after);
             let killed = !status.success();
             // The caller never saw the answer, so it asks again under the same key.
             let bench = started(kind, &root).await;
@@ -334,10 +334,11 @@ fn fault(call: &str, times: u32, error: FaultError) -> Fault {
     Fault { call: call.into(), times, error: Some(error), ..Fault::default() }
 }
 
-fn run_child(root: &Path, kind: &str, after: i64) -> ExitStatus {
+/// Runs an ignored test in a process of its own, which is killed after so many commits of jobs.
+pub(crate) fn run_child(child: &str, root: &Path, kind: &str, after: i64) -> ExitStatus {
     let test = std::env::current_exe().expect("this test's program");
     let output = Command::new(test)
-        .args(["--exact", "jobs::suite::the_child_of_the_crash_test", "--ignored", "--nocapture"])
+        .args(["--exact", child, "--ignored", "--nocapture"])
         .env("SUTLER_TEST_ROOT", root)
         .env("SUTLER_TEST_KIND", kind)
         .env("SUTLER_TEST_CRASH_AFTER", after.to_string())
@@ -353,12 +354,22 @@ fn run_child(root: &Path, kind: &str, after: i64) -> ExitStatus {
     output.status
 }
 
+/// Has this process killed after as many commits as its parent says.
+pub(crate) fn die_as_told() {
+    let after = var("SUTLER_TEST_CRASH_AFTER").parse().expect("a number");
+    COMMITS_LEFT.store(after, Ordering::SeqCst);
+}
+
+/// What a parent tells its child.
+pub(crate) fn var(name: &str) -> String {
+    std::env::var(name).unwrap_or_default()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "run by the crash test as a child process"]
 async fn the_child_of_the_crash_test() {
-    let var = |name: &str| std::env::var(name).unwrap_or_default();
     let bench = started(&var("SUTLER_TEST_KIND"), Path::new(&var("SUTLER_TEST_ROOT"))).await;
-    COMMITS_LEFT.store(var("SUTLER_TEST_CRASH_AFTER").parse().expect("a number"), Ordering::SeqCst);
+    die_as_told();
     let job = bench.ask_for(&var("SUTLER_TEST_KIND")).await;
     let job = tokio::time::timeout(FAR, bench.ended(job.id)).await.expect("the job ends");
     assert_eq!(job.state, JobState::Successful);

@@ -97,15 +97,17 @@ impl System {
     /// # Errors
     /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`], [`Error::Refused`].
     pub async fn create_customer(&self, caller: &Caller, new: NewCustomer) -> Result<Customer, Error> {
-        self.create_customer_as(caller, self.inner.core.new_id(), new).await
+        self.create_customer_as(caller, self.inner.core.new_id(), new, |_| {}).await
     }
 
-    /// The same under an id that the caller has derived, so that asking again cannot make a second one.
+    /// The same under an id that the caller has derived, so that asking again cannot make a second one, with what else `set`
+    /// says of it.
     pub(crate) async fn create_customer_as(
         &self,
         caller: &Caller,
         id: CustomerId,
         new: NewCustomer,
+        set: impl FnOnce(&mut Customer),
     ) -> Result<Customer, Error> {
         caller.must(Permission::CustomersWrite)?;
         valid(validate::name("name", &new.name).err().into_iter().chain(key::problems("keys", &new.keys)))?;
@@ -129,6 +131,7 @@ impl System {
             contact: new.contact,
             created_at: at,
         };
+        set(&mut customer);
         let _decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut customer).await?;
         valid(validate::name("name", &customer.name).err().into_iter().chain(key::problems("keys", &customer.keys)))?;
         let _bought = self.before_purchase(caller, &customer).await?;

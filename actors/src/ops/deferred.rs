@@ -1,21 +1,24 @@
 //! Operations of scripts for a later time: jobs whose one step is the operation itself, carried out with the rights that who
 //! asked has by then.
 //!
-//! The job holds the call. When its time has come the same call is made again, under the same run and call number: what it
-//! makes has the id it would have had, so a call cut off by a crash and made again makes nothing twice. Changes are put down to
-//! the run, and so count against what triggers may set off.
+//! The job holds the call. When its time has come the same call is made again, under the same run and call number, and its
+//! changes are put down to both. So a call that a crash cut off is known by what it did: it is made again only if it did
+//! nothing, and what it makes has the id it would have had. Changes of a run count against what triggers may set off.
 
-use super::jobs::take_key;
-use crate::{Caller, Error, Idempotency, System, caller::job_cause, server::job_on};
-use sutler_model::{
-    BillingEntityId, CustomerId, Deferred, Job, JobError, JobId, JobInput, JobState, Noun, StepState, Timestamp,
-    deferred::WAITING_MAX,
+use super::{
+    errands::{called_off, end, failure},
+    jobs::take_key,
 };
-use sutler_store::{ChangeSet, Error as StoreError, Field, waiting_of};
+use crate::{Caller, Error, Idempotency, System, server::job_on};
+use sutler_model::{
+    BillingEntityId, Cause, CustomerId, Deferred, Job, JobError, JobId, JobInput, JobState, Noun, PluggableResourceId,
+    Timestamp, deferred::WAITING_MAX,
+};
+use sutler_store::{ChangeSet, Error as StoreError, FeedEntry, Field, Op, waiting_of};
 use uuid::Uuid;
 
 /// The one step.
-pub(crate) const STEP: &str = "carry_out";
+pub(crate) const CARRY_OUT: &str = "carry_out";
 
 /// What a deferred operation is about.
 pub(crate) struct DeferredItem {
@@ -66,6 +69,8 @@ impl System {
         set.create(&mut job);
         match self.store().commit(set).await {
             Ok(_) => {
+                #[cfg(test)]
+                crate::jobs::committed();
                 self.inner.core.later.note(job.start_at.unwrap_or(job.created_at), job.id);
                 Ok(job)
             }
@@ -78,11 +83,8 @@ impl System {
     /// # Errors
     /// [`Error::Store`].
     pub(crate) async fn resume_operations(&self) -> Result<(), Error> {
-        for id in self.store().index().ids(Noun::Job, Field::Pending, b"1") {
-            let job = self.store().get::<Job>(id).await?;
-            if let Some(job) = job.filter(|job| matches!(job.input, JobInput::Operation { .. })) {
-                self.carry_out(job.id);
-            }
+        for id in self.interrupted(|input| matches!(input, JobInput::Operation { .. })).await? {
+            self.carry_out(id);
         }
         Ok(())
     }
@@ -93,65 +95,82 @@ impl System {
     }
 
     async fn operate(&self, id: JobId) -> Result<(), Error> {
-        let Some(job) = self.store().get::<Job>(id).await?.filter(|job| !job.state.is_final()) else { return Ok(()) };
-        let failed =
-            |code: &str, message: String| Some(JobError { code: code.to_owned(), message, operator_message: None });
-        if job.state == JobState::NotStarted {
-            if job.cancel_requested {
-                return self.end_operation(id, failed("cancelled", "cancelled on request".to_owned())).await;
-            }
-            match self.inner.scripts.before_turn(&job, JobState::InProgress).await {
-                Err(error @ Error::Refused { .. }) => {
-                    return self.end_operation(id, failed("refused", error.to_string())).await;
-                }
-                asked => asked?,
-            }
-            self.turn_operation(id, |job, at| {
-                job.scheduled = false;
-                job.state = JobState::InProgress;
-                job.started_at.get_or_insert(at);
-                job.current = Some(StepState { step: STEP.to_owned(), attempts: 0, since: at });
-            })
-            .await?;
-        }
+        let Some(job) = self.unended(id).await? else { return Ok(()) };
         let Some(request) = &job.request else { return Ok(()) };
-        let outcome = self.inner.scripts.carry_out(request).await;
-        let error = outcome.err().and_then(|(code, message)| failed(&code.to_lowercase(), message));
-        self.end_operation(id, error).await
+        let outcome = if job.state == JobState::NotStarted {
+            if job.cancel_requested {
+                return self.end_operation(job, Some(called_off())).await;
+            }
+            let seq = *self.store().watch().borrow();
+            let begins = |job: &mut Job| job.request.iter_mut().for_each(|request| request.began_at_seq = seq);
+            if let Some(refused) = self.begin_errand(&job, CARRY_OUT, begins).await? {
+                return self.end_operation(job, Some(refused)).await;
+            }
+            None
+        } else {
+            self.outcome(&job, request).await?
+        };
+        let error = match outcome {
+            Some(outcome) => outcome.err(),
+            None => {
+                let made = self.inner.scripts.carry_out(request).await;
+                #[cfg(test)]
+                crate::jobs::committed();
+                made.err().map(|(code, message)| failure(&code.to_lowercase(), message))
+            }
+        };
+        self.end_operation(job, error).await
     }
 
-    async fn end_operation(&self, id: JobId, error: Option<JobError>) -> Result<(), Error> {
-        let Some(job) = self.store().get::<Job>(id).await? else { return Ok(()) };
-        let state = self.told_end(&job, error.as_ref()).await?;
-        self.turn_operation(id, |job, at| {
-            job.scheduled = false;
-            job.state = state;
-            job.current = None;
-            job.finished_at = Some(at);
-            job.error.clone_from(&error);
-            if error.is_none() {
-                job.done = vec![STEP.to_owned()];
-                job.progress_percent = 100;
+    /// How a call ended that was made before and cut off; none: it did nothing, or nothing that making it again could do
+    /// twice. What it did is found in the feed, for its commit names the call.
+    async fn outcome(&self, job: &Job, request: &Deferred) -> Result<Option<Result<(), JobError>>, Error> {
+        let (run, call_no, item) = (request.run_id, request.call_no, (job.item_noun, job.item_id));
+        let effect = move |entry: &FeedEntry| {
+            let ours = matches!(entry.cause, Cause::Run { run_id, call, .. } if run_id == run && call == Some(call_no));
+            entry.changes.iter().find(|change| ours && (change.noun, change.id) == item).map(|change| change.op)
+        };
+        match self.store().search_feed(request.began_at_seq + 1, effect).await {
+            Ok(None) => Ok(None),
+            Ok(Some(op)) if job.item_noun == Noun::PluggableResource => {
+                self.provider_outcome(job.item_id.into(), op, request).await.map(Some)
             }
+            Ok(Some(_)) => Ok(Some(Ok(()))),
+            Err(StoreError::Trimmed { .. }) => {
+                let message =
+                    "it was cut off so long ago that nobody can tell whether it was done; look, and ask again";
+                Ok(Some(Err(failure("unknown", message.to_owned()))))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// How a pluggable resource's provider took what had been asked of it: its own turn is taken up at the start as well.
+    async fn provider_outcome(
+        &self,
+        id: PluggableResourceId,
+        op: Op,
+        request: &Deferred,
+    ) -> Result<Result<(), JobError>, Error> {
+        let refused = |why: &str| Err(failure("function_failed", why.to_owned()));
+        Ok(match self.rested(id).await? {
+            None if op == Op::Created => refused("its provider refused it"),
+            None => Ok(()),
+            Some(_) if op == Op::Created => Ok(()),
+            Some(left) => match left.state_reason {
+                Some(why) => refused(&why),
+                None if request.operation.starts_with("delete") => refused("its provider kept it"),
+                None => Ok(()),
+            },
+        })
+    }
+
+    async fn end_operation(&self, job: Job, error: Option<JobError>) -> Result<(), Error> {
+        let state = self.told_end(&job, error.as_ref()).await?;
+        self.turn_errand(job.id, |job, at| {
+            end(job, state, error.as_ref(), &[CARRY_OUT], at);
             job.request = None;
         })
         .await
-    }
-
-    async fn turn_operation(&self, id: JobId, change: impl Fn(&mut Job, Timestamp) + Send) -> Result<(), Error> {
-        loop {
-            let Some(old) = self.store().get::<Job>(id).await?.filter(|job| !job.state.is_final()) else {
-                return Ok(());
-            };
-            let mut new = old.clone();
-            change(&mut new, self.inner.core.now());
-            let mut set = ChangeSet::new(job_cause(id));
-            set.update(&old, &mut new);
-            match self.store().commit(set).await {
-                Ok(_) => return Ok(()),
-                Err(StoreError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
     }
 }

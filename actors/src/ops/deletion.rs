@@ -5,16 +5,19 @@
 //! gone: asking again deletes the rest. Cancelled, it begins no more deletions.
 
 use super::{
+    errands::{called_off, end, failure},
     jobs::take_key,
-    reach::{missing, unchanged},
+    reach::unchanged,
 };
 use crate::{Caller, Error, Idempotency, ServerAction, System, caller::job_cause, server::job_on};
 use sutler_model::{
     Customer, CustomerId, CustomerStatus, Job, JobError, JobId, JobInput, JobState, Noun, Permission, Role, Scope,
-    ServerId, StepState, Timestamp, TriggerType,
+    ServerId, Timestamp, TriggerType,
 };
-use sutler_store::{ChangeSet, Error as StoreError, Field};
+use sutler_store::{ChangeSet, Field};
 
+/// The first step.
+pub(crate) const DELETE_SERVERS: &str = "delete_servers";
 /// Times that servers made meanwhile are deleted too, before the customer is told to stop.
 const ROUNDS: usize = 10;
 
@@ -87,11 +90,8 @@ impl System {
     /// # Errors
     /// [`Error::Store`].
     pub(crate) async fn resume_deletions(&self) -> Result<(), Error> {
-        for id in self.store().index().ids(Noun::Job, Field::Pending, b"1") {
-            let job = self.store().get::<Job>(id).await?;
-            if let Some(job) = job.filter(|job| matches!(job.input, JobInput::DeleteCustomer { .. })) {
-                self.carry_on(job.id);
-            }
+        for id in self.interrupted(|input| matches!(input, JobInput::DeleteCustomer { .. })).await? {
+            self.carry_on(id);
         }
         Ok(())
     }
@@ -121,27 +121,18 @@ impl System {
 
     /// Carries out a deletion, from wherever it stands to its end.
     async fn work_on(&self, id: JobId) -> Result<(), Error> {
-        let Some(job) = self.store().get::<Job>(id).await?.filter(|job| !job.state.is_final()) else { return Ok(()) };
-        if job.state == JobState::NotStarted && !job.cancel_requested {
-            match self.inner.scripts.before_turn(&job, JobState::InProgress).await {
-                Err(error @ Error::Refused { .. }) => {
-                    return self.end_deletion(id, Some(failure("refused", &error))).await;
-                }
-                asked => asked?,
-            }
-            self.turn_deletion(id, |job, at| {
-                job.scheduled = false;
-                job.state = JobState::InProgress;
-                job.started_at.get_or_insert(at);
-            })
-            .await?;
+        let Some(job) = self.unended(id).await? else { return Ok(()) };
+        if job.state == JobState::NotStarted
+            && !job.cancel_requested
+            && let Some(refused) = self.begin_errand(&job, DELETE_SERVERS, |_| {}).await?
+        {
+            return self.end_deletion(id, Some(refused)).await;
         }
         let mut failed = None;
         if let JobInput::DeleteCustomer { cascade: false, .. } = job.input
             && !self.servers_of(customer_of(&job)).is_empty()
         {
-            let message = "the customer has servers; delete them first, or with `cascade`".to_owned();
-            failed = Some(JobError { code: "servers_left".to_owned(), message, operator_message: None });
+            failed = Some(servers_left("the customer has servers; delete them first, or with `cascade`"));
         }
         for _ in 0..ROUNDS {
             if failed.is_some() || self.servers_of(customer_of(&job)).is_empty() {
@@ -150,8 +141,7 @@ impl System {
             failed = self.delete_servers(&job).await?;
         }
         if failed.is_none() && !self.servers_of(customer_of(&job)).is_empty() {
-            let message = "the customer makes servers as fast as they are deleted; suspend it first".to_owned();
-            failed = Some(JobError { code: "servers_left".to_owned(), message, operator_message: None });
+            failed = Some(servers_left("the customer makes servers as fast as they are deleted; suspend it first"));
         }
         self.end_deletion(id, failed).await
     }
@@ -178,7 +168,9 @@ impl System {
             match self.act_on_server(&caller, server, ServerAction::Delete, None, Some(key)).await {
                 Ok(child) => children.push(child.id),
                 Err(Error::NotFound { .. }) => {}
-                Err(error @ (Error::Refused { .. } | Error::State { .. })) => failed = Some(failure("refused", &error)),
+                Err(error @ (Error::Refused { .. } | Error::State { .. })) => {
+                    failed = Some(failure("refused", error.to_string()));
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -209,49 +201,23 @@ impl System {
 
     /// Ends a deletion; one that did not fail closes its customer in the same commit.
     async fn end_deletion(&self, id: JobId, failed: Option<JobError>) -> Result<(), Error> {
-        let job = self.store().get::<Job>(id).await?.ok_or_else(|| missing(Noun::Job, id.into()))?;
+        let Some(job) = self.unended(id).await? else { return Ok(()) };
         let state = self.told_end(&job, failed.as_ref()).await?;
-        loop {
-            let customer_id = customer_of(&job);
+        let customer_id = customer_of(&job);
+        self.decided(None, async || {
             let read = self.store().read(move |s| Ok((s.get::<Job>(id)?, s.get::<Customer>(customer_id)?)));
-            let (Some(old), Some(customer)) = read.await? else { return Ok(()) };
-            let (mut new, mut closed, at) = (old.clone(), customer.clone(), self.inner.core.now());
-            new.scheduled = false;
-            new.state = state;
-            new.error.clone_from(&failed);
-            new.current = None;
-            new.finished_at = Some(at);
             let mut set = ChangeSet::new(job_cause(id));
-            if failed.is_none() {
-                new.done = vec!["delete_servers".to_owned(), "close_customer".to_owned()];
-                new.progress_percent = 100;
-                closed.status = CustomerStatus::Closed;
-                set.update(&customer, &mut closed);
+            if let (Some(old), Some(customer)) = read.await? {
+                let mut new = old.clone();
+                end(&mut new, state, failed.as_ref(), &[DELETE_SERVERS, "close_customer"], self.inner.core.now());
+                if failed.is_none() {
+                    set.update(&customer, &mut Customer { status: CustomerStatus::Closed, ..customer.clone() });
+                }
+                set.update(&old, &mut new);
             }
-            set.update(&old, &mut new);
-            match self.store().commit(set).await {
-                Ok(_) => return Ok(()),
-                Err(StoreError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    /// Changes the record of a deletion under way.
-    async fn turn_deletion(&self, id: JobId, change: impl Fn(&mut Job, Timestamp) + Send) -> Result<(), Error> {
-        loop {
-            let Some(old) = self.store().get::<Job>(id).await? else { return Ok(()) };
-            let (mut new, at) = (old.clone(), self.inner.core.now());
-            change(&mut new, at);
-            new.current = Some(StepState { step: "delete_servers".to_owned(), attempts: 0, since: at });
-            let mut set = ChangeSet::new(job_cause(id));
-            set.update(&old, &mut new);
-            match self.store().commit(set).await {
-                Ok(_) => return Ok(()),
-                Err(StoreError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+            Ok((set, ()))
+        })
+        .await
     }
 }
 
@@ -260,20 +226,12 @@ fn customer_of(job: &Job) -> CustomerId {
     CustomerId(job.item_id)
 }
 
-fn failure(code: &str, error: &Error) -> JobError {
-    JobError { code: code.to_owned(), message: error.to_string(), operator_message: None }
-}
-
-fn called_off() -> JobError {
-    JobError { code: "cancelled".to_owned(), message: "cancelled on request".to_owned(), operator_message: None }
-}
-
 /// A server that is still there, for its deletion ended badly.
 fn left(child: &Job) -> JobError {
     let why = child.error.as_ref().map_or("it was cancelled", |error| error.message.as_str());
-    JobError {
-        code: "servers_left".to_owned(),
-        message: format!("the server `{}` could not be deleted: {why}", child.item_name),
-        operator_message: None,
-    }
+    servers_left(&format!("the server `{}` could not be deleted: {why}", child.item_name))
+}
+
+fn servers_left(why: &str) -> JobError {
+    failure("servers_left", why.to_owned())
 }

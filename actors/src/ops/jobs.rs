@@ -1,53 +1,16 @@
 //! What all jobs have in common before they begin: keys, times, waking and cancelling.
 
+use super::errands::called_off;
 use crate::{Caller, Error, Idempotency, System, server::JobAccepted};
-use std::time::Duration;
 use sutler_model::{
-    Customer, CustomerId, FieldError, Job, JobError, JobId, JobInput, JobState, Noun, Permission, ServerId, Timestamp,
-    UserId,
+    Customer, CustomerId, FieldError, Job, JobId, JobInput, JobState, Noun, Permission, ServerId, Timestamp, UserId,
 };
-use sutler_store::{ChangeSet, Error as StoreError, Field};
+use sutler_store::{ChangeSet, Field};
 
 /// How far ahead a job may be accepted for, milliseconds.
 const START_AHEAD_MS: i64 = 366 * sutler_model::time::DAY_MS;
-/// Pause before a job that could not go on is taken up again.
-const TROUBLE: Duration = Duration::from_millis(500);
 
 impl System {
-    /// Works on a job that no server's actor works on, until its end. What the end of the program cuts off goes on at the next
-    /// start.
-    pub(super) fn see_through<F>(&self, id: JobId, work: impl Fn(Self) -> F + Send + 'static)
-    where
-        F: Future<Output = Result<(), Error>> + Send,
-    {
-        let system = self.clone();
-        self.spawn(async move {
-            loop {
-                match work(system.clone()).await {
-                    Ok(()) => return,
-                    Err(Error::Store(error @ StoreError::Stopped(_))) => {
-                        return tracing::warn!(job = %id, %error, "a job is left for the next start");
-                    }
-                    Err(error) => tracing::warn!(job = %id, %error, "a job waits"),
-                }
-                tokio::time::sleep(TROUBLE).await;
-            }
-        });
-    }
-
-    /// The state such a job ends in. PRE triggers are told; they cannot refuse, for the work is done or not by now.
-    pub(super) async fn told_end(&self, job: &Job, error: Option<&JobError>) -> Result<JobState, Error> {
-        let state = match error {
-            None => JobState::Successful,
-            Some(error) if error.code == "cancelled" => JobState::Cancelled,
-            Some(_) => JobState::Failed,
-        };
-        match self.inner.scripts.before_turn(job, state).await {
-            Ok(()) | Err(Error::Refused { .. }) => Ok(state),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Asks a job to stop and undo what it did. Takes hold between two steps.
     ///
     /// # Errors
@@ -110,7 +73,7 @@ impl System {
     }
 
     /// The same for a customer, or a seller's own.
-    pub(super) async fn earlier_job_of(
+    pub(crate) async fn earlier_job_of(
         &self,
         customer: Option<CustomerId>,
         user: Option<UserId>,
@@ -199,7 +162,7 @@ impl System {
     /// Tells the server's actor of a job. The job is durable already: if the actor does not hear, the keeper tells again.
     pub(crate) fn wake(&self, server: ServerId, job: JobId) {
         #[cfg(test)]
-        crate::jobs::accepted();
+        crate::jobs::committed();
         let servers = self.inner.servers.clone();
         self.inner.core.runtime.spawn(async move {
             if let Err(error) = servers.ask(server.into(), JobAccepted(job)).await {
@@ -223,9 +186,5 @@ fn take_back(job: &mut Job, at: Timestamp) {
     job.state = JobState::Cancelled;
     job.current = None;
     job.finished_at = Some(at);
-    job.error = Some(JobError {
-        code: "cancelled".to_owned(),
-        message: "cancelled on request".to_owned(),
-        operator_message: None,
-    });
+    job.error = Some(called_off());
 }

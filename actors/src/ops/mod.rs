@@ -7,6 +7,7 @@ mod charges;
 mod customers;
 mod deferred;
 mod deletion;
+mod errands;
 mod images;
 mod jobs;
 mod keys;
@@ -27,7 +28,8 @@ pub(crate) mod servers;
 mod transactions;
 mod users;
 
-pub(crate) use deferred::{DeferredItem, STEP};
+pub(crate) use deferred::{CARRY_OUT, DeferredItem};
+pub(crate) use deletion::DELETE_SERVERS;
 pub use measurements::Measurements;
 pub use metadata::MetadataPatch;
 pub use payments::{

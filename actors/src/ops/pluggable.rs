@@ -260,6 +260,22 @@ impl System {
         Ok(resource)
     }
 
+    /// A resource once nothing is being done with it; none: it is gone.
+    pub(super) async fn rested(&self, id: PluggableResourceId) -> Result<Option<PluggableResource>, Error> {
+        // Before the first look, so that no change falls between.
+        let mut feed = self.store().watch();
+        loop {
+            match self.store().get::<PluggableResource>(id).await? {
+                Some(busy) if busy.state != PluggableState::Active => {
+                    if feed.changed().await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                }
+                rested => return Ok(rested),
+            }
+        }
+    }
+
     /// Takes up what a crash interrupted.
     pub(crate) async fn resume_pluggables(&self) -> Result<(), Error> {
         let read = self.store().read(|snapshot| {

@@ -212,7 +212,7 @@ fn cause_of(transaction: &Transaction) -> Cause {
         _ => 0,
     };
     match transaction.run_ids.last() {
-        Some(run_id) => Cause::Run { run_id: *run_id, depth: depth.saturating_add(1) },
+        Some(run_id) => Cause::run(*run_id, depth.saturating_add(1)),
         None => transaction.cause.clone(),
     }
 }

@@ -178,7 +178,7 @@ pub(super) async fn attempt(env: Env, script: ScriptId, mut item: Item, places: 
         }
     }
     env.tally.note(run);
-    let cause = Cause::Run { run_id: id, depth };
+    let cause = Cause::run(id, depth);
     match record_for(&env, &cause, old.as_ref(), &mut item.run, item.awaited).await {
         Ok(()) => {}
         // Another hand was on it: an operator skipped it, or it was recorded before a crash.
@@ -408,7 +408,7 @@ pub(super) async fn record_pending(env: &Env, items: Vec<Item>) -> Vec<Item> {
         if !item.stored {
             item.run.state = RunState::Pending;
             item.occasion = None;
-            let cause = Cause::Run { run_id: item.run.id, depth: 0 };
+            let cause = Cause::run(item.run.id, 0);
             match record(env, &cause, None, &mut item.run).await {
                 Ok(()) => env.tally.note(&item.run),
                 Err(StoreError::Conflict { .. }) => {}

@@ -141,7 +141,7 @@ pub(super) async fn invoke(env: &Env, ask: Invocation) -> Result<Outcome, Error>
     env.tally.note(&run);
     match stored {
         Some(old) => close(env, &old, &mut run).await?,
-        None => record(env, &Cause::Run { run_id: run.id, depth: ask.depth }, None, &mut run).await?,
+        None => record(env, &Cause::run(run.id, ask.depth), None, &mut run).await?,
     }
     Ok(outcome)
 }

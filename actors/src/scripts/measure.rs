@@ -163,7 +163,7 @@ async fn one(env: &Env, pointed: &Pointed, measure: &MeasurePoint, bean: Bean, d
         run_id,
         values,
     };
-    let mut set = ChangeSet::new(Cause::Run { run_id, depth: 0 });
+    let mut set = ChangeSet::new(Cause::run(run_id, 0));
     set.create(&mut measurement);
     match env.core.store.commit(set).await {
         Ok(_) | Err(StoreError::Conflict { .. }) => Ok(()),

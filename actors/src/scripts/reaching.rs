@@ -32,7 +32,7 @@ impl Reaching {
         let found = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
         let Some(mut run) = found.filter(|run| run.version == 0) else { return Ok(()) };
         run.state = RunState::Running;
-        let mut set = ChangeSet::new(Cause::Run { run_id: id, depth });
+        let mut set = ChangeSet::new(Cause::run(id, depth));
         set.create(&mut run);
         store.commit(set).await?;
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, run);
@@ -82,7 +82,7 @@ impl Drop for InProgress {
 /// Those of the store.
 pub(super) async fn close(env: &Env, old: &ScriptRun, run: &mut ScriptRun) -> Result<(), StoreError> {
     run.version = old.version;
-    match record(env, &Cause::Run { run_id: run.id, depth: 0 }, Some(old), run).await {
+    match record(env, &Cause::run(run.id, 0), Some(old), run).await {
         // Its script was deleted meanwhile, and its runs passed over.
         Err(StoreError::Conflict { .. }) => Ok(()),
         ended => ended,

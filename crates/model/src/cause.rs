@@ -26,6 +26,9 @@ pub enum Cause {
         run_id: RunId,
         /// How many runs stand behind this one; limits triggers that set off triggers.
         depth: u8,
+        /// Which of the run's calls of an operation; it stays the same when the run is repeated or the call is made later.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        call: Option<u32>,
     },
     /// The process itself: reconciliation, schedules, start-up. The text names the part.
     System {
@@ -38,5 +41,10 @@ impl Cause {
     /// A change by part `part` of the process itself.
     pub fn system(part: &str) -> Self {
         Self::System { part: part.to_owned() }
+    }
+
+    /// Something else that a run does than a call of an operation.
+    pub const fn run(run_id: RunId, depth: u8) -> Self {
+        Self::Run { run_id, depth, call: None }
     }
 }

@@ -16,7 +16,7 @@ use sutler_model::{Contact, CustomerId, Noun, Role, User, UserId, validate};
 pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
     for index in 0..ask.args.values.len() {
         if ask.args.get(index).is_number() {
-            ask.at_once(index)?;
+            ask.at_once(index).await?;
         }
     }
     let skeleton = Skeleton(ask.args.any_bean("a User")?);
@@ -98,7 +98,7 @@ pub(super) async fn update(ask: &Ask<'_>) -> Result<Value, HostError> {
 
 /// `modifyUser(User, when)`: the same as a job.
 pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1)?;
+    ask.at_once(1).await?;
     let user = changed(ask, None).await?;
     ask.done(&Done {
         kind: "MODIFY_USER",

@@ -1,10 +1,11 @@
 //! One call of a script: who asks, with which arguments, and what makes a repeated run repeat nothing.
 
-use super::{Platform, failed};
+use super::{Platform, failed, later};
 use crate::{
     Caller, Idempotency,
     scripts::beans::{ALL, Beans, Described},
 };
+use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::sync::OnceLock;
@@ -31,6 +32,11 @@ impl Ask<'_> {
         self.key_of("")
     }
 
+    /// The key of a call that is about one thing, whatever of it the script read this time.
+    pub fn key_about(&self, item: Uuid) -> Idempotency {
+        self.key_for("", &(self.args.operation, item))
+    }
+
     /// The key of one of several jobs that a call starts.
     pub fn key_of(&self, part: &str) -> Idempotency {
         // A repeated run that counts from the present asks for another time and means the same.
@@ -40,7 +46,11 @@ impl Ask<'_> {
             _ => false,
         };
         let lasting: Vec<&Value> = self.args.values.iter().filter(|value| !is_time(value)).collect();
-        let request = serde_json::to_vec(&(self.args.operation, lasting)).unwrap_or_default();
+        self.key_for(part, &(self.args.operation, lasting))
+    }
+
+    fn key_for(&self, part: &str, request: &impl Serialize) -> Idempotency {
+        let request = serde_json::to_vec(request).unwrap_or_default();
         let request_hash = Sha256::digest(request).iter().map(|byte| format!("{byte:02x}")).collect();
         Idempotency { key: format!("run:{}:{}{part}", self.who.run_id, self.call_no), request_hash }
     }
@@ -77,16 +87,15 @@ impl Ask<'_> {
     }
 
     /// Says, before an operation does anything, whether it is to be done at once. The error of one for later is answered
-    /// with its job instead.
-    pub fn at_once(&self, index: usize) -> Result<(), HostError> {
-        match self.args.when(index)? {
-            Some(at) if at > self.platform.store.now() => {
-                // Asked once: the first answer stands.
-                let _ = self.later.set((index, at));
-                Err(HostError::Unsupported(format!("{} at a later time (`when`)", self.args.operation)))
-            }
-            _ => Ok(()),
+    /// with its job instead; so is that of a repeated run whose first try made such a job, though its time may have come.
+    pub async fn at_once(&self, index: usize) -> Result<(), HostError> {
+        let Some(at) = self.args.when(index)? else { return Ok(()) };
+        if at <= self.platform.store.now() && !later::was_deferred(self).await? {
+            return Ok(());
         }
+        // Asked once: the first answer stands.
+        let _ = self.later.set((index, at));
+        Err(HostError::Unsupported(format!("{} at a later time (`when`)", self.args.operation)))
     }
 }
 

@@ -13,7 +13,7 @@ use sutler_model::{BillingEntityId, Blob, BlobId, CustomerId, Noun, blob};
 
 /// `createBlob(Blob, when)`: the blob, of the caller's customer or, for sellers, of the seller.
 pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1)?;
+    ask.at_once(1).await?;
     let skeleton = Skeleton(ask.args.any_bean("a Blob")?);
     let id = BlobId(ask.new_id());
     if let Some(blob) = ask.earlier::<Blob>(id.into()).await? {
@@ -33,7 +33,7 @@ pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
 
 /// `modifyBlob(Blob, when)`: name, content, and whether it is public.
 pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1)?;
+    ask.at_once(1).await?;
     let skeleton = Skeleton(ask.args.any_bean("a Blob")?);
     let id = BlobId(skeleton.own_id()?);
     let patch = BlobPatch {

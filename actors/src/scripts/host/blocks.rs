@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 /// `createFDLCodeBlock(FDLCodeBlock, when)`: a script of the caller's own, named as the bean or its header says.
 pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1)?;
+    ask.at_once(1).await?;
     let skeleton = Skeleton(ask.args.any_bean("an FDLCodeBlock")?);
     let id = ScriptId(ask.new_id());
     let script = match ask.earlier::<Script>(id.into()).await? {
@@ -40,7 +40,7 @@ pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
 
 /// `modifyFDLCodeBlock(FDLCodeBlock, when)`: its text.
 pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1)?;
+    ask.at_once(1).await?;
     let skeleton = Skeleton(ask.args.any_bean("an FDLCodeBlock")?);
     let id = ScriptId(skeleton.own_id()?);
     let patch = ScriptPatch { source: source(&skeleton)?, ..ScriptPatch::default() };

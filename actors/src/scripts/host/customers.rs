@@ -19,7 +19,7 @@ use sutler_store::{Field, Filter, Order};
 
 /// `createCustomer(Customer, when)`: of the script's seller and its first plan, unless the bean says otherwise.
 pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1)?;
+    ask.at_once(1).await?;
     let skeleton = Skeleton(ask.args.any_bean("a Customer")?);
     let system = ask.platform.system()?;
     let id = CustomerId(ask.new_id());
@@ -62,17 +62,11 @@ pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
                 keys: draft.keys.clone(),
                 contact: draft.contact.clone(),
             };
-            let made = system.create_customer_as(ask.caller, id, new).await.map_err(refusal)?;
-            let patch = CustomerPatch {
-                status: (draft.status != made.status).then_some(draft.status),
-                warning_level: draft.warning_level.map(Some),
-                ..CustomerPatch::default()
+            // In one commit: what a crash leaves is the whole.
+            let all = |customer: &mut Customer| {
+                (customer.status, customer.warning_level) = (draft.status, draft.warning_level);
             };
-            if patch == CustomerPatch::default() {
-                made
-            } else {
-                system.update_customer(ask.caller, id, None, patch).await.map_err(refusal)?
-            }
+            system.create_customer_as(ask.caller, id, new, all).await.map_err(refusal)?
         }
     };
     ask.done(&Done {
@@ -96,7 +90,7 @@ async fn first_plan(ask: &Ask<'_>, seller: BillingEntityId) -> Result<PlanId, Ho
 
 /// `createBillingEntity(BillingEntity, when)`: below the script's own, in its currency, unless the bean says otherwise.
 pub(super) async fn create_entity(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1)?;
+    ask.at_once(1).await?;
     let skeleton = Skeleton(ask.args.any_bean("a BillingEntity")?);
     let system = ask.platform.system()?;
     let id = BillingEntityId(ask.new_id());
@@ -124,7 +118,7 @@ pub(super) async fn create_entity(ask: &Ask<'_>) -> Result<Value, HostError> {
 
 /// `modifyBillingEntity(BillingEntity, when)`: its name, keys and address.
 pub(super) async fn modify_entity(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1)?;
+    ask.at_once(1).await?;
     let skeleton = Skeleton(ask.args.bean(0, "a BillingEntity")?);
     let id = BillingEntityId(skeleton.own_id()?);
     let system = ask.platform.system()?;
@@ -155,7 +149,7 @@ pub(super) async fn update(ask: &Ask<'_>) -> Result<Value, HostError> {
 
 /// `modifyCustomer(Customer, when)`: the same as a job.
 pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1)?;
+    ask.at_once(1).await?;
     let customer = changed(ask).await?;
     ask.done(&Done {
         kind: "MODIFY_CUSTOMER",

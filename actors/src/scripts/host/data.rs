@@ -124,7 +124,7 @@ async fn write(platform: &Platform, who: &Who, request: Data) -> Result<Value, H
         let (values, bytes) = (usize::from(old.is_none()), new.bytes());
         let before = old.as_ref().map_or(0, Datum::bytes);
         platform.usage.room(store, script_id, values, bytes.saturating_sub(before)).await?;
-        let mut set = ChangeSet::new(Cause::Run { run_id: who.run_id, depth: who.depth.saturating_add(1) });
+        let mut set = ChangeSet::new(Cause::run(who.run_id, who.depth.saturating_add(1)));
         match &old {
             Some(old) => set.update(old, &mut new),
             None => set.create(&mut new),

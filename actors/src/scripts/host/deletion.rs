@@ -10,14 +10,12 @@ use sutler_model::{
     BlobId, Cause, Customer, CustomerId, CustomerStatus, ImageId, ImageState, Job, JobInput, Noun, PaymentInstanceId,
     PaymentMethodId, ScriptId, ScriptRun, ServerId, User, UserId,
 };
-use sutler_store::{Error as StoreError, Field, Filter, Op, Order};
+use sutler_store::{Error as StoreError, FeedEntry, Field, Filter, Op, Order};
 use uuid::Uuid;
 
 /// How far back a run without an event of its own is looked for, and any run at most, in entries of the feed.
 const FEED_BACK: u64 = 10_000;
 const FEED_MAX: u64 = 1_000_000;
-/// How many entries are read at once.
-const FEED_BATCH: usize = 1_000;
 
 /// Deletes what has the UUID.
 pub(super) async fn delete(ask: &Ask<'_>) -> Result<Value, HostError> {
@@ -25,32 +23,32 @@ pub(super) async fn delete(ask: &Ask<'_>) -> Result<Value, HostError> {
     let (cascade, when) = if ask.args.get(1).is_boolean() { (ask.args.flag(1), 2) } else { (false, 1) };
     match noun_of(ask, id) {
         Some(Noun::User) => {
-            ask.at_once(when)?;
+            ask.at_once(when).await?;
             user(ask, UserId(id)).await
         }
         Some(Noun::Image) => {
-            ask.at_once(when)?;
+            ask.at_once(when).await?;
             image(ask, ImageId(id)).await
         }
         Some(Noun::Script) => {
-            ask.at_once(when)?;
+            ask.at_once(when).await?;
             script(ask, ScriptId(id)).await
         }
         Some(Noun::PluggableResource) => {
-            ask.at_once(when)?;
+            ask.at_once(when).await?;
             super::pluggables::delete(ask, sutler_model::PluggableResourceId(id)).await
         }
         Some(Noun::Blob) => {
-            ask.at_once(when)?;
+            ask.at_once(when).await?;
             blob(ask, BlobId(id)).await
         }
         Some(Noun::Customer) => customer(ask, CustomerId(id), cascade, when).await,
         Some(Noun::PaymentInstance) => {
-            ask.at_once(when)?;
+            ask.at_once(when).await?;
             payments::remove(ask, PaymentInstanceId(id)).await
         }
         Some(Noun::PaymentMethod) => {
-            ask.at_once(when)?;
+            ask.at_once(when).await?;
             let system = ask.platform.system()?;
             system.delete_payment_method(ask.caller, PaymentMethodId(id), None).await.map_err(refusal)?;
             finished(ask, Noun::PaymentMethod, id, "", None)
@@ -102,30 +100,20 @@ async fn gone(ask: &Ask<'_>, id: Uuid) -> Result<Option<Value>, HostError> {
 
 /// Looks through the feed from the run's own event on: rare enough, for a deletion is seldom asked for twice.
 async fn deleted_by_this_run(ask: &Ask<'_>, id: Uuid) -> Result<Option<(Noun, Option<CustomerId>)>, HostError> {
-    let (store, run_id) = (ask.platform.store.clone(), ask.who.run_id);
+    let (store, run_id) = (&ask.platform.store, ask.who.run_id);
     let run = store.get::<ScriptRun>(run_id).await.map_err(failed)?;
     let end = *store.watch().borrow();
     let from = run.and_then(|run| run.seq).unwrap_or_else(|| end.saturating_sub(FEED_BACK));
-    let search = move || {
-        let mut from = from.max(end.saturating_sub(FEED_MAX));
-        loop {
-            let entries = match store.feed(from, FEED_BATCH) {
-                Err(StoreError::Trimmed { oldest, .. }) => store.feed(oldest, FEED_BATCH)?,
-                entries => entries?,
-            };
-            let Some(last) = entries.last() else { return Ok(None) };
-            from = last.seq + 1;
-            for entry in
-                entries.iter().filter(|entry| matches!(entry.cause, Cause::Run { run_id: by, .. } if by == run_id))
-            {
-                if let Some(change) = entry.changes.iter().find(|c| c.id == id && c.op == Op::Deleted) {
-                    return Ok(Some((change.noun, change.customer_id.map(CustomerId))));
-                }
-            }
-        }
+    let deletion = move |entry: &FeedEntry| {
+        let ours = matches!(entry.cause, Cause::Run { run_id: by, .. } if by == run_id);
+        let change = entry.changes.iter().find(|change| ours && change.id == id && change.op == Op::Deleted)?;
+        Some((change.noun, change.customer_id.map(CustomerId)))
     };
-    let found = tokio::task::spawn_blocking(search).await;
-    found.map_err(|_| HostError::Failed("the program is stopping".to_owned()))?.map_err(failed)
+    let found = match store.search_feed(from.max(end.saturating_sub(FEED_MAX)), deletion).await {
+        Err(StoreError::Trimmed { oldest, .. }) => store.search_feed(oldest, deletion).await,
+        found => found,
+    };
+    found.map_err(failed)
 }
 
 pub(super) const fn kind(noun: Noun) -> &'static str {

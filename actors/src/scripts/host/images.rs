@@ -49,7 +49,7 @@ fn allowed(skeleton: &Skeleton<'_>, property: &str) -> Result<Option<ImagePermis
 
 /// `modifyImage(Image, when)`: its name, and what it lets people do.
 pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1)?;
+    ask.at_once(1).await?;
     let skeleton = Skeleton(ask.args.bean(0, "an Image")?);
     let id = ImageId(skeleton.own_id()?);
     let patch = ImagePatch {

@@ -8,12 +8,17 @@ use super::{
     refusal,
     skeleton::Skeleton,
 };
-use crate::{ops::DeferredItem, password, scripts::words::resource_type};
+use crate::{
+    ops::DeferredItem,
+    password,
+    scripts::{beans::Described, words::resource_type},
+};
 use serde_json::Value;
 use std::sync::OnceLock;
 use sutler_lua::{Api, HostError, Who};
 use sutler_model::{
-    BillingEntityId, Customer, CustomerId, Deferred, Noun, Timestamp, deferred::ARGUMENT_BYTES, validate,
+    BillingEntityId, Customer, CustomerId, Deferred, Invoice, Noun, Timestamp, Transaction, deferred::ARGUMENT_BYTES,
+    validate,
 };
 use uuid::Uuid;
 
@@ -41,9 +46,20 @@ pub(super) async fn defer(ask: &Ask<'_>, api: &Api, (index, at): (usize, Timesta
         run_id: ask.who.run_id,
         depth: ask.who.depth,
         call_no: ask.call_no,
+        began_at_seq: 0,
     };
-    let job = ask.platform.system()?.defer(ask.caller, item, request, at, ask.key()).await;
+    let key = ask.key_about(item.id);
+    let job = ask.platform.system()?.defer(ask.caller, item, request, at, key).await;
     ask.answer(job.map_err(refusal)?).await
+}
+
+/// Whether an earlier try of the run has made a job of this call.
+pub(super) async fn was_deferred(ask: &Ask<'_>) -> Result<bool, HostError> {
+    // What is not there any more is not about to be changed again.
+    let Ok(item) = item(ask).await else { return Ok(false) };
+    let system = ask.platform.system()?;
+    let earlier = system.earlier_job_of(item.customer, ask.caller.user_id, Some(&ask.key_about(item.id))).await;
+    Ok(earlier.map_err(refusal)?.is_some())
 }
 
 /// Makes a call whose time has come. The error is a code of the language and a text.
@@ -59,7 +75,7 @@ pub(in crate::scripts) async fn carry_out(platform: &Platform, request: &Deferre
             .map_err(|_| HostError::Failed("its arguments cannot be read".to_owned()))?;
         let args = Args { operation: &request.operation, values };
         // Its rights are those of now: a user may have been locked since.
-        let caller = platform.caller(&who, &api).await?;
+        let caller = platform.caller(&who, &api, request.call_no).await?;
         let call_no = request.call_no;
         answer(&Ask { platform, caller: &caller, who: &who, args: &args, call_no, later: OnceLock::new() }).await
     };
@@ -104,7 +120,13 @@ async fn item(ask: &Ask<'_>) -> Result<DeferredItem, HostError> {
     let (scope, tree) = (ask.caller.scope, ask.platform.tree.clone());
     let read = ask.platform.store.read(move |snapshot| find(snapshot, &tree, scope, id, false));
     let missing = || HostError::refused("NO_RESOURCE_FOUND", "there is no such resource");
-    let (Some(bean), Some(noun)) = (read.await.map_err(failed)?, noun_of(ask, id)) else { return Err(missing()) };
+    let bean = read.await.map_err(failed)?.ok_or_else(missing)?;
+    let noun = match bean.kind.as_str() {
+        // Most of these are no longer live, and so not among those that the index has.
+        Invoice::KIND => Noun::Invoice,
+        Transaction::KIND => Noun::Transaction,
+        _ => noun_of(ask, id).ok_or_else(missing)?,
+    };
     let parsed = |property: &str| bean.text(property).and_then(|text| text.parse::<Uuid>().ok());
     let customer = match noun {
         Noun::Customer => Some(CustomerId(id)),

@@ -79,9 +79,9 @@ impl Platform {
     }
 
     /// For whom a call is made, and with which rights.
-    async fn caller(&self, who: &Who, api: &Api) -> Result<Caller, HostError> {
+    async fn caller(&self, who: &Who, api: &Api, call_no: u32) -> Result<Caller, HostError> {
         let (owner, tree) = (who.owner, self.tree.clone());
-        let cause = Cause::Run { run_id: who.run_id, depth: who.depth.saturating_add(1) };
+        let cause = Cause::Run { run_id: who.run_id, depth: who.depth.saturating_add(1), call: Some(call_no) };
         let session = match api {
             Api::Admin => None,
             Api::User(Some(text)) => Some(session(text)?),
@@ -212,7 +212,7 @@ impl Host for Platform {
         if operation == "waitForJob" {
             // The one call of userAPI that scripts make without a session user.
             let scope = match &api {
-                Api::User(Some(_)) => self.caller(who, &api).await?.scope,
+                Api::User(Some(_)) => self.caller(who, &api, call_no).await?.scope,
                 _ => who.owner,
             };
             return wait::wait_for_job(self, who, scope, &args).await;
@@ -221,7 +221,7 @@ impl Host for Platform {
         if let Some(nouns) = absent::nouns(operation) {
             return Err(HostError::Absent { nouns: nouns.to_owned(), operation: operation.to_owned() });
         }
-        let caller = self.caller(who, &api).await?;
+        let caller = self.caller(who, &api, call_no).await?;
         let ask = Ask { platform: self, caller: &caller, who, args: &args, call_no, later: OnceLock::new() };
         match (operations::answer(&ask).await, ask.later.get()) {
             // Nothing was done: the operation's first question is whether it is for now.

@@ -33,7 +33,7 @@ use uuid::Uuid;
 
 /// `payInvoice(invoice UUID, payment method instance UUID, allow interactive, return URL, when)`.
 pub(super) async fn pay(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(4)?;
+    ask.at_once(4).await?;
     let with = match ask.args.get(1) {
         Value::Null => None,
         _ => Some(PaymentInstanceId(ask.args.id(1)?)),
@@ -54,7 +54,7 @@ fn interaction(ask: &Ask<'_>) -> Result<Interaction, HostError> {
 
 /// `createPaymentMethodInstance(PaymentMethodInstance, values, allow interactive, return URL, when)`.
 pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(4)?;
+    ask.at_once(4).await?;
     let skeleton = Skeleton(ask.args.bean(0, "a PaymentMethodInstance")?);
     let customer = skeleton.id("customerUUID")?.map(CustomerId).or(ask.caller.customer_id);
     let method = skeleton.id("paymentMethodUUID")?;
@@ -92,7 +92,7 @@ fn values(ask: &Ask<'_>, skeleton: &Skeleton<'_>) -> BTreeMap<String, String> {
 
 /// `modifyPaymentMethodInstance(PaymentMethodInstance, when)`: its name, and whether it is the default.
 pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1)?;
+    ask.at_once(1).await?;
     let skeleton = Skeleton(ask.args.bean(0, "a PaymentMethodInstance")?);
     let id = PaymentInstanceId(skeleton.own_id()?);
     let patch = PaymentInstancePatch {
@@ -112,7 +112,7 @@ pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
 
 /// `cancelTransaction(UUID, when)`.
 pub(super) async fn cancel(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1)?;
+    ask.at_once(1).await?;
     let (id, own) = (TransactionId(ask.args.id(0)?), Some(TransactionId(ask.new_id())));
     let asked = ask.platform.system()?.cancel_transaction(ask.caller, id, own).await;
     Ok(tagged(job(&asked.map_err(refusal)?)))
@@ -127,7 +127,7 @@ pub(super) async fn resume(ask: &Ask<'_>) -> Result<Value, HostError> {
         let texts = given.iter().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
         parameters.extend(texts.filter(|(name, _)| name != "@bean"));
     } else {
-        ask.at_once(1)?;
+        ask.at_once(1).await?;
     }
     match ask.platform.system()?.resume_transaction(ask.caller, id, parameters).await {
         Ok(resumed) => Ok(tagged(job(&resumed))),
@@ -143,7 +143,7 @@ pub(super) async fn resume(ask: &Ask<'_>) -> Result<Value, HostError> {
 
 /// `testPaymentMethod(UUID, when)`.
 pub(super) async fn test(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1)?;
+    ask.at_once(1).await?;
     let (id, own) = (PaymentMethodId(ask.args.id(0)?), Some(TransactionId(ask.new_id())));
     let asked = ask.platform.system()?.test_payment_method(ask.caller, id, own).await;
     Ok(tagged(job(&asked.map_err(refusal)?)))

@@ -9,7 +9,7 @@ use sutler_model::{CustomerId, Noun, PluggableResource, PluggableResourceId, Sco
 
 /// `createPluggableResource(skeleton, when)`: a job that has ended; its item is the resource.
 pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1)?;
+    ask.at_once(1).await?;
     let skeleton = Skeleton(ask.args.bean(0, "a PluggableResource")?);
     let id = PluggableResourceId(ask.new_id());
     let made = match ask.earlier::<PluggableResource>(id.0).await? {
@@ -35,7 +35,7 @@ pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
 
 /// `modifyPluggableResource(updated, when)`: name, values and keys.
 pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1)?;
+    ask.at_once(1).await?;
     let updated = Skeleton(ask.args.bean(0, "a PluggableResource")?);
     let id = PluggableResourceId(updated.own_id()?);
     let system = ask.platform.system()?;

@@ -93,7 +93,7 @@ fn ssh_keys(ask: &Ask<'_>, skeleton: &Skeleton<'_>) -> Result<Vec<String>, HostE
 
 /// `modifyServer(Server, when)`: keys and provider values; size and name are not changed behind the guest's back.
 pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1)?;
+    ask.at_once(1).await?;
     let skeleton = Skeleton(ask.args.bean(0, "a Server")?);
     let id = ServerId(skeleton.own_id()?);
     let system = ask.platform.system()?;

@@ -2,7 +2,7 @@
 
 use super::*;
 use std::sync::atomic::{AtomicI64, Ordering};
-use sutler_model::{Blob, JobState, Permission, Timestamp};
+use sutler_model::{Blob, Cause, JobState, Permission, Timestamp};
 use sutler_store::Options;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -158,5 +158,113 @@ async fn a_script_waits_for_what_it_asked_for_later_and_triggers_may_refuse_it()
     assert_eq!(log, "FAILED\trefused by trigger `guard`: not on a CUSTOMER\nSUCCESSFUL\tAugusta\n");
     let customer = bench.system.store().get::<Customer>(bench.customer).await.expect("read").expect("there");
     assert_eq!(customer.name, "Customer");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeated_run_asks_for_nothing_again_whose_time_has_come_meanwhile() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bench = Bench::start_with(folder.path(), settings()).await;
+    let body = r#"
+        local customer = adminAPI:getResource(p.input:getCustomerUUID(), false)
+        customer:setResourceName("Renamed")
+        local job = adminAPI:modifyCustomer(customer, p.timeStamp + 300)
+        if event.attempt == 1 then
+            adminAPI:waitForJob(job:getResourceUUID(), true)
+            customer:setResourceName("Since")
+            adminAPI:updateCustomer(customer)
+            error("once more")
+        end
+        print(job:getResourceUUID(), adminAPI:getResource(p.input:getCustomerUUID(), false):getResourceName())
+    "#;
+    bench.script("ask", Scope::Provider, block("POST_CREATE", r#""USER""#, body)).await;
+    bench.user("ada").await;
+    let log = said(&bench).await;
+    let [job] = &operations(&bench).await[..] else { panic!("one job") };
+    assert_eq!(log, format!("{}\tSince\n", job.id));
+    bench.stop().await;
+}
+
+/// Asks for a change in a moment.
+const RENAME: &str = r#"
+    local customer = adminAPI:getResource(p.input:getCustomerUUID(), false)
+    customer:setResourceName("Renamed")
+    adminAPI:modifyCustomer(customer, p.timeStamp + 300)
+    print("asked")
+"#;
+
+/// Asks for something new in a moment.
+const NOTE: &str = r#"
+    local blob = new("Blob")
+    blob:setResourceName("note")
+    blob:setValue("hello")
+    adminAPI:createBlob(blob, p.timeStamp + 300)
+    print("asked")
+"#;
+
+/// Renames the customer in the store of a program that is down, as somebody might have just before, if it has been renamed.
+async fn renamed_since(root: &std::path::Path, customer: CustomerId) -> bool {
+    let store = sutler_store::Store::open(&root.join("store.redb"), Options::default()).expect("the store opens");
+    let old = store.get::<Customer>(customer).await.expect("read").expect("the customer");
+    let renamed = old.name == "Renamed";
+    if renamed {
+        let mut set = ChangeSet::new(Cause::system("somebody"));
+        set.update(&old, &mut Customer { name: "Since".to_owned(), ..old.clone() });
+        store.commit(set).await.expect("committed");
+    }
+    store.close().await;
+    renamed
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operation_killed_after_any_commit_of_its_job_is_done_once() {
+    for (operation, body) in [("rename", RENAME), ("note", NOTE)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut crashes, mut since) = (0, 0);
+        for after in 0.. {
+            let root = folder.path().join(after.to_string());
+            let bench = Bench::start_with(&root, settings()).await;
+            bench.script("ask", Scope::Provider, block("POST_CREATE", r#""USER""#, body)).await;
+            let customer = bench.customer;
+            bench.stop().await;
+            drop(bench);
+            let child = "scripts::tests::deferred::the_child_of_the_crash_test";
+            let killed = !crate::jobs::run_child(child, &root, operation, after).success();
+            let renamed = killed && renamed_since(&root, customer).await;
+
+            let bench = Bench::start_with(&root, settings()).await;
+            assert_eq!(said(&bench).await, "asked\n");
+            let [job] = &operations(&bench).await[..] else { panic!("one job") };
+            let job = bench.ended(job.id).await;
+            let killed_at = format!("{operation} killed after commit {after}");
+            assert_eq!((job.state, &job.error), (JobState::Successful, &None), "{killed_at}");
+            let now = bench.system.store().get::<Customer>(customer).await.expect("read").expect("the customer");
+            let notes = all::<Blob>(&bench.system).await.len();
+            match operation {
+                "rename" => assert_eq!(now.name, if renamed { "Since" } else { "Renamed" }, "{killed_at}"),
+                _ => assert_eq!(notes, 1, "{killed_at}"),
+            }
+            bench.stop().await;
+            if !killed {
+                break;
+            }
+            (crashes, since) = (crashes + 1, since + usize::from(renamed));
+        }
+        // It is accepted, begins, is carried out and ends; the child may be faster than its killer at the end.
+        assert!(crashes >= 3 && (since >= 1 || operation != "rename"), "{operation}: {crashes} {since}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "run by the crash test as a child process"]
+async fn the_child_of_the_crash_test() {
+    let root = std::path::PathBuf::from(crate::jobs::var("SUTLER_TEST_ROOT"));
+    let bench = Bench::start_with(&root, settings()).await;
+    crate::jobs::die_as_told();
+    bench.user("ada").await;
+    said(&bench).await;
+    for job in operations(&bench).await {
+        bench.ended(job.id).await;
+    }
     bench.stop().await;
 }
