@@ -9,8 +9,8 @@ use crate::{
     meter::{Adjustments, Close, Preview, intervals, settled},
 };
 use sutler_model::{
-    Customer, CustomerId, FieldError, Interval, Invoice, Meter, Nanos, Noun, Permission, Plan, PlanId, Timestamp,
-    validate,
+    Customer, CustomerId, FieldError, Interval, Invoice, Meter, Nanos, Noun, Permission, Plan, PlanId, ScriptId,
+    Timestamp, validate,
 };
 use sutler_rating::Period;
 use sutler_store::ChangeSet;
@@ -53,6 +53,7 @@ impl System {
             created_at: self.inner.core.now(),
         };
         let mut set = ChangeSet::new(caller.cause.clone());
+        self.require_scripts(&mut set, "charges", billing_scripts(&plan)).await?;
         set.create(&mut plan);
         self.store().commit(set).await?;
         Ok(plan)
@@ -83,15 +84,16 @@ impl System {
         ]));
         valid(problems)?;
         let mut new = old.clone();
+        let mut set = ChangeSet::new(caller.cause.clone());
         if let Some(charges) = patch.charges {
             new.charges = self.checked_charges(&self.path(old.billing_entity_id).await?, charges)?;
+            self.require_scripts(&mut set, "charges", billing_scripts(&new)).await?;
         }
         new.unit_price = patch.unit_price.unwrap_or(new.unit_price);
         new.name = patch.name.unwrap_or(new.name);
         new.cpu_hour = patch.cpu_hour.unwrap_or(new.cpu_hour);
         new.memory_gib_hour = patch.memory_gib_hour.unwrap_or(new.memory_gib_hour);
         new.disk_gib_hour = patch.disk_gib_hour.unwrap_or(new.disk_gib_hour);
-        let mut set = ChangeSet::new(caller.cause.clone());
         set.update(&old, &mut new);
         self.store().commit(set).await?;
         Ok(new)
@@ -195,6 +197,11 @@ impl System {
             Err(error) => Err(super::servers::asked(error, customer.into())),
         }
     }
+}
+
+/// The scripts whose billing methods a plan charges by.
+fn billing_scripts(plan: &Plan) -> impl Iterator<Item = ScriptId> {
+    plan.charges.iter().filter_map(|charge| charge.script_id)
 }
 
 fn negative<const N: usize>(prices: [(&'static str, Option<Nanos>); N]) -> impl Iterator<Item = FieldError> {

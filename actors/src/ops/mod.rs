@@ -23,6 +23,7 @@ mod rehearsals;
 mod reports;
 mod requests;
 mod revisions;
+mod script_users;
 mod scripts;
 pub(crate) mod servers;
 mod transactions;

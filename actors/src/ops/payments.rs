@@ -258,6 +258,7 @@ impl System {
         let draft = Draft::of(PaymentFunction::RegisterPaymentMethod, entity.currency);
         let mut asked = draft.by(self, &caller.cause, caller.user_id, &method);
         let mut set = ChangeSet::new(caller.cause.clone());
+        self.require_scripts(&mut set, "script_id", [method.script_id]).await?;
         set.create(&mut method).create(&mut asked);
         self.store().commit(set).await?;
         self.drive(asked.id);

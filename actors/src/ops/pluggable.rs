@@ -130,6 +130,7 @@ impl System {
         };
         let _decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut resource).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
+        self.require_scripts(&mut set, "provider_type", [resource.script_id]).await?;
         set.create(&mut resource);
         self.store().commit(set).await?;
         let id = resource.id;

@@ -14,8 +14,6 @@ use uuid::Uuid;
 
 /// Longest source. The largest published scripts have 100 KB.
 const SOURCE_BYTES: usize = 256 * 1024;
-/// Tries to delete a script whose runs go on at the same time.
-const LOST_RACES_MAX: u32 = 20;
 
 impl System {
     /// Loads a script for an owner within the caller's reach. Its POST entries run for events from now on.
@@ -132,25 +130,53 @@ impl System {
     /// Deletes a script; its unfinished runs are passed over, and the finished ones stay for the record.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`], [`Error::State`] while somebody is paid through it.
+    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`], [`Error::State`] naming what goes by it.
     pub async fn delete_script(&self, caller: &Caller, id: ScriptId, if_match: Option<u64>) -> Result<(), Error> {
         caller.must(Permission::ScriptsWrite)?;
-        unchanged(&self.script(caller, id).await?, if_match)?;
-        // Without it nobody could end what its provider has not answered for.
-        let methods = self.store().index().count(Noun::PaymentMethod, Field::Script, id.0.as_bytes());
-        if methods > 0 {
-            let detail = format!("{methods} payment methods are paid through it; delete them first, or disable it");
-            return Err(Error::State { noun: Noun::Script, id: id.into(), detail });
+        let script = self.retire(caller, id, if_match).await?;
+        self.remove(caller, script).await
+    }
+
+    /// Disables a script that nothing goes by, so that nothing begins to until it is gone. Answers what it was.
+    pub(crate) async fn retire(
+        &self,
+        caller: &Caller,
+        id: ScriptId,
+        if_match: Option<u64>,
+    ) -> Result<(Script, Script), Error> {
+        self.decided(if_match, async || {
+            let old = self.script(caller, id).await?;
+            unchanged(&old, if_match)?;
+            self.refuse_while_used(id).await?;
+            let mut retired = Script { enabled: false, ..old.clone() };
+            let mut set = ChangeSet::new(caller.cause.clone());
+            if old.enabled {
+                set.update(&old, &mut retired);
+            }
+            Ok((set, (old, retired)))
+        })
+        .await
+    }
+
+    /// Removes a retired script, unless something came to go by it just before: then it is as it was again.
+    pub(crate) async fn remove(&self, caller: &Caller, (old, retired): (Script, Script)) -> Result<(), Error> {
+        let id = old.id;
+        if let Err(used) = self.refuse_while_used(id).await {
+            if old.enabled {
+                let mut set = ChangeSet::new(caller.cause.clone());
+                set.update(&retired, &mut Script { enabled: true, ..retired.clone() });
+                self.store().commit(set).await?;
+                self.inner.scripts.reload(id).await?;
+            }
+            return Err(used);
         }
         // First, so that a crash leaves nothing of what it kept without an owner.
         purge(self.store(), id, |_| true).await?;
-        let mut lost = 0;
-        loop {
-            let old = self.script(caller, id).await?;
-            unchanged(&old, if_match)?;
+        // Its runs go on at the same time.
+        self.decided(None, async || {
             let at = self.inner.core.now();
             let mut set = ChangeSet::new(caller.cause.clone());
-            set.delete(&old);
+            set.delete(&retired);
             for revision in self.revisions(id).await? {
                 set.delete(&revision);
             }
@@ -161,12 +187,9 @@ impl System {
                 skipped.finished_at = Some(at);
                 set.update(&run, &mut skipped);
             }
-            match self.store().commit(set).await {
-                Ok(_) => break,
-                Err(sutler_store::Error::Conflict { .. }) if lost < LOST_RACES_MAX => lost += 1,
-                Err(error) => return Err(error.into()),
-            }
-        }
+            Ok((set, ()))
+        })
+        .await?;
         // What its last runs wrote meanwhile; from here on they can write no more.
         purge(self.store(), id, |_| true).await?;
         self.inner.scripts.reload(id).await

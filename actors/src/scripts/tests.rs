@@ -6,6 +6,7 @@ mod crashes;
 mod data;
 mod deferred;
 mod exceptions;
+mod in_use;
 mod mail;
 mod metadata;
 mod notices;
