@@ -9,7 +9,7 @@ mod wiring;
 /// Records and answers are made on one thread and freed on another, by the thousand; with the C library's allocator that
 /// takes a seventh of all time and a third of the pace of triggers.
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: sutler_lua::Allocator = sutler_lua::Allocator;
 
 fn main() -> std::process::ExitCode {
     cli::main()
