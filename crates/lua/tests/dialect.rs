@@ -31,6 +31,19 @@ async fn numbers_join_to_texts_without_a_fraction() {
 }
 
 #[tokio::test]
+async fn only_what_lua_reads_as_a_number_is_one() {
+    expect(&[
+        (
+            "local t = {} for i, s in ipairs{ 'nan', 'inf', '-inf', 'infinity', 'nan(1)', '1e999' } do t[i] = tostring(tonumber(s)) end return t",
+            json!(["nil", "nil", "nil", "nil", "nil", "inf"]),
+        ),
+        ("return { tonumber('-ff', 16), tonumber(' ff ', 16), tonumber('-101', 2), tonumber('9', 8) or 'none' }", json!([-255, 255, -5, "none"])),
+        ("return { pcall(tonumber, '1', 99) }", json!([false, "invalid argument #2 to 'tonumber' (base out of range)"])),
+    ])
+    .await;
+}
+
+#[tokio::test]
 async fn numbers_join_to_texts_as_lua_writes_them() {
     expect(&[
         ("return 0.1 + 0.2 .. ' ' .. 19.99 * 3 .. ' ' .. 100 * 1.1", json!("0.3 59.97 110")),
@@ -296,6 +309,47 @@ async fn bytecode_and_long_sources_are_refused() {
     assert!(registered.is_err());
     let registered = fixture.runtime.register(&"x = 1 ".repeat(200_000), fixture.limits).await;
     assert!(registered.unwrap_err().message.contains("longer than"));
+}
+
+/// Some of the language's functions are not where Luau has them; their errors are the script's all the same.
+#[tokio::test]
+async fn errors_of_the_languages_own_functions_bear_the_line_of_their_call() {
+    for (call, why) in [
+        ("string.format('%d', 'x')", "invalid argument #2 to 'format' (number expected, got string)"),
+        ("('x'):rep({})", "invalid argument #2 to 'rep' (number expected, got table)"),
+        ("('x'):find('[')", "malformed pattern (missing ']')"),
+        ("('x'):gsub('x', '%2')", "invalid capture index"),
+        ("('x'):gsub('(', print)", "unfinished capture"),
+        ("('x'):gsub('x', function() return {} end)", "invalid replacement value (a table)"),
+        ("table.sort(nil, print)", "invalid argument #1 to 'sort' (table expected, got nil)"),
+        ("table.sort({}, 5)", "invalid argument #2 to 'sort' (function expected, got number)"),
+        ("for k in pairs(nil) do end", "invalid argument #1 to 'pairs' (table expected, got nil)"),
+        ("for k in ipairs(nil) do end", "invalid argument #1 to 'ipairs' (table expected, got nil)"),
+        ("coroutine.wrap(5)", "invalid argument #1 to 'create' (function expected, got number)"),
+        ("coroutine.resume(5)", "invalid argument #1 to 'resume' (thread expected, got number)"),
+    ] {
+        let caught = Fixture::new().eval(&format!("local ok, e = pcall(function()\n\n {call} end) return e")).await;
+        assert_eq!(caught, json!(format!("script:3: {why}")), "{call}");
+        let failed = Fixture::new().eval(&format!("\n{call}")).await;
+        assert_eq!(failed, json!(format!("error: line 2: {why}")), "{call}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_is_no_coroutine_and_what_luau_adds_is_not_there() {
+    expect(&[
+        (
+            "local _, main = coroutine.running() local inner = coroutine.wrap(function() return select(2, coroutine.running()) end)()
+            return { main, inner, select(2, pcall(coroutine.yield, 1)) }",
+            json!([true, false, "attempt to yield from outside a coroutine"]),
+        ),
+        ("return { math.round == nil, math.sign == nil, bit32.countlz == nil, coroutine.isyieldable == nil }", json!([true, true, true, true])),
+        ("return { ('abc'):gsub('%w', function() return 'x' end, '2') }", json!(["xxc", 2])),
+        ("return { pcall(string.rep, 'x', 1e10) }", json!([false, "resulting string too large"])),
+        ("local continue, type = 5, 'file' continue = continue + 1 return { continue, type }", json!([6, "file"])),
+        ("export = { x = 1 } typeof = 2 return { export.x, typeof }", json!([1, 2])),
+    ])
+    .await;
 }
 
 #[tokio::test]

@@ -56,6 +56,8 @@ pub(crate) fn base(lua: &Lua) -> Result<Table> {
             _ => Ok(raised),
         })?,
     )?;
+    let lack = || mlua::Error::MemoryError("not enough memory".to_owned());
+    host.raw_set("no_memory", lua.create_function(move |_, ()| -> Result<()> { Err(lack()) })?)?;
     host.raw_set("find_plain", lua.create_function(text::find_plain)?)?;
     host.raw_set("load_text", lua.create_function(load_text)?)?;
     host.raw_set(

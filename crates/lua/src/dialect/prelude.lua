@@ -3,6 +3,7 @@
 local g, base, host = ...
 local pending, text, find_plain, load_text, log, env_of_run =
 	host.pending, host.text, host.find_plain, host.load_text, host.log, host.env
+local no_memory = host.no_memory
 local type, select, tostring, error, next = g.type, g.select, g.tostring, g.error, g.next
 local concat, unpack = g.table.concat, g.unpack
 
@@ -15,6 +16,17 @@ do
 	base[name] = g[name]
 end
 base._VERSION = "Lua 5.2"
+-- Luau's own additions are not of the language, and scripts ask whether theirs are already there.
+for name, own in
+	{
+		math = { "clamp", "isfinite", "isinf", "isnan", "lerp", "map", "noise", "round", "sign" },
+		bit32 = { "byteswap", "countlz", "countrz" },
+	}
+do
+	for _, each in own do
+		g[name][each] = nil
+	end
+end
 
 -- Errors of host functions are objects here and were texts there.
 local function fixed(ok, ...)
@@ -38,6 +50,44 @@ base.xpcall = function(f, handler, ...)
 		end
 		return handler(raised)
 	end, ...))
+end
+
+-- What a library function raises when it is called from here bears no line of the script: it gets that of the script's call,
+-- `level` functions further up. What stops a run is no text, and a lack of memory stays what it is.
+local function placed(level, ok, ...)
+	if ok then
+		return ...
+	end
+	local raised = ...
+	if raised == "not enough memory" then
+		no_memory()
+	end
+	error(raised, type(raised) == "string" and level + 2 or 0)
+end
+local function must_be_table(t, what)
+	if type(t) ~= "table" then
+		error("invalid argument #1 to '" .. what .. "' (table expected, got " .. type(t) .. ")", 3)
+	end
+end
+
+-- Without a base, only what Lua would read as a number: not the words for what is none. With one, a sign and its digits.
+local tonumber, match = g.tonumber, g.string.match
+base.tonumber = function(value, ...)
+	if type(value) == "string" then
+		if select("#", ...) == 0 or ... == nil or ... == 10 then
+			local number = tonumber(value)
+			if number and number - number ~= 0 and (number ~= number or not match(value, "%d")) then
+				return nil
+			end
+			return number
+		end
+		local digits = match(value, "^%s*%-(%w+)%s*$")
+		if digits then
+			local number = placed(1, pcall(tonumber, digits, ...))
+			return number and -number
+		end
+	end
+	return placed(1, pcall(tonumber, value, ...))
 end
 
 -- `__pairs` and `__ipairs` of 5.2; and lists, maps and iterators of the language, from 1 as Lua counts.
@@ -68,6 +118,7 @@ local function over(name, plain)
 			local step, state, first = own(t)
 			return step, state, first
 		end
+		must_be_table(t, plain == pairs and "pairs" or "ipairs")
 		return plain(t)
 	end
 end
@@ -76,7 +127,14 @@ base.pairs, base.ipairs = over("__pairs", pairs), over("__ipairs", ipairs)
 -- A host call that waits inside a script's own coroutine hands its sign of waiting up to whoever resumed it, and so on to
 -- the run, instead of showing it to the script.
 local co = g.coroutine
-local create, resume, yield = co.create, co.resume, co.yield
+local create, resume, yield, running = co.create, co.resume, co.yield, co.running
+-- The run itself is a coroutine of the host's, which the script takes for no coroutine.
+local own = g.setmetatable({}, { __mode = "k" })
+local function make(f)
+	local thread = placed(2, pcall(create, f))
+	own[thread] = true
+	return thread
+end
 local function relay(thread, ...)
 	local ok, first = ...
 	if ok and first == pending and select("#", ...) == 2 then
@@ -91,16 +149,28 @@ local function unwrap(ok, ...)
 	error((...), 0)
 end
 base.coroutine = {
-	create = create,
-	yield = yield,
+	create = function(f)
+		return make(f)
+	end,
+	yield = function(...)
+		if not own[running()] then
+			error("attempt to yield from outside a coroutine", 0)
+		end
+		return yield(...)
+	end,
 	status = co.status,
-	running = co.running,
-	isyieldable = co.isyieldable,
+	running = function()
+		local thread = running()
+		return thread, not own[thread]
+	end,
 	resume = function(thread, ...)
+		if type(thread) ~= "thread" then
+			error("invalid argument #1 to 'resume' (thread expected, got " .. type(thread) .. ")", 2)
+		end
 		return relay(thread, resume(thread, ...))
 	end,
 	wrap = function(f)
-		local thread = create(f)
+		local thread = make(f)
 		return function(...)
 			return unwrap(relay(thread, resume(thread, ...)))
 		end
@@ -119,7 +189,7 @@ string.find = function(s, pattern, from, plain)
 	then
 		return find_plain(s, pattern, from)
 	end
-	return find(s, pattern, from, plain)
+	return placed(1, pcall(find, s, pattern, from, plain))
 end
 -- In a replacement, `%` before anything but a digit stands for what follows.
 local function escape(c)
@@ -129,7 +199,10 @@ local function escape(c)
 	return c
 end
 -- With a function for a replacement it runs here rather than in C, so that the function may wait.
-local sub, find_safely = string.sub, string.find
+local sub = string.sub
+local function find_safely(s, pattern, from)
+	return placed(3, pcall(find, s, pattern, from))
+end
 local huge = g.math.huge
 local function gsub_by(s, pattern, f, most)
 	local from, to
@@ -149,7 +222,7 @@ local function gsub_by(s, pattern, f, most)
 			return whole
 		end
 		if type(put) ~= "string" and type(put) ~= "number" then
-			error("invalid replacement value (a " .. type(put) .. ")", 0)
+			error("invalid replacement value (a " .. type(put) .. ")", 4)
 		end
 		return put
 	end
@@ -177,20 +250,27 @@ local function gsub_by(s, pattern, f, most)
 end
 string.gsub = function(s, pattern, replacement, most)
 	if type(replacement) == "function" and type(pattern) == "string" and (type(s) == "string" or type(s) == "number") then
-		return gsub_by(tostring(s), pattern, replacement, most or huge)
+		return gsub_by(tostring(s), pattern, replacement, tonumber(most) or huge)
 	end
 	if type(replacement) == "string" and find(replacement, "%%[^%d%%]") then
 		replacement = gsub(replacement, "%%(.)", escape)
 	end
-	return gsub(s, pattern, replacement, most)
+	return placed(1, pcall(gsub, s, pattern, replacement, most))
 end
 string.gfind = gmatch
 local rep, format = string.rep, string.format
 string.rep = function(s, n, separator)
-	if separator == nil or separator == "" or n < 2 then
-		return rep(s, n)
+	local times = tonumber(n)
+	if times and times > 2147483647 then
+		if s == "" then
+			return s
+		end
+		error("resulting string too large", 2)
 	end
-	return rep(s .. separator, n - 1) .. s
+	if separator == nil or separator == "" or not times or times < 2 then
+		return placed(1, pcall(rep, s, n))
+	end
+	return placed(1, pcall(rep, s .. separator, n - 1)) .. s
 end
 -- `%s` takes anything, as in 5.2.
 string.format = function(pattern, ...)
@@ -205,10 +285,10 @@ string.format = function(pattern, ...)
 					values[j] = tostring(values[j])
 				end
 			end
-			return format(pattern, unpack(values, 1, count))
+			return placed(1, pcall(format, pattern, unpack(values, 1, count)))
 		end
 	end
-	return format(pattern, ...)
+	return placed(1, pcall(format, pattern, ...))
 end
 string.pack, string.unpack, string.packsize = nil, nil, nil
 
@@ -254,7 +334,11 @@ end
 local sort, min = table.sort, math.min
 table.sort = function(t, before)
 	if before == nil then
-		return sort(t)
+		return placed(1, pcall(sort, t))
+	end
+	must_be_table(t, "sort")
+	if type(before) ~= "function" then
+		error("invalid argument #2 to 'sort' (function expected, got " .. type(before) .. ")", 2)
 	end
 	local from, to, count, width = {}, {}, #t, 1
 	for i = 1, count do
