@@ -24,6 +24,7 @@ mod outcome;
 mod pages;
 mod peer;
 mod query;
+mod room;
 mod runtime;
 mod schema;
 mod shard;

@@ -206,18 +206,22 @@ const SCRIPTS: &[(&str, &str)] = &[
     ),
 ];
 
+#[tokio::test]
+async fn every_hostile_script_ends_and_others_live_on() {
+    ends(SCRIPTS).await;
+}
+
 /// Runs every script against a CPU limit, in a runtime of two threads, and checks after each one that a block on the same
 /// thread and one on the other still run, that memory was kept within its limit, and how long it took.
-#[tokio::test]
 #[allow(clippy::print_stdout)] // the times are for whoever asks with --nocapture; no machine promises them
-async fn every_hostile_script_ends_and_others_live_on() {
+pub async fn ends(scripts: &[(&str, &str)]) {
     let mut fixture = Fixture::with(Platform::with(Vec::new()), 2, Egress::default());
     fixture.limits.cpu_ms = 50;
     fixture.limits.deadline_ms = 400;
     // Blocks are spread over the threads by id; among sixteen there are some on each.
     let bystanders: Vec<_> = (0..16).map(|_| block("n = 0 function f() n = n + 1 return n end")).collect();
     let mut slow = Vec::new();
-    for (number, (name, body)) in SCRIPTS.iter().enumerate() {
+    for (number, (name, body)) in scripts.iter().enumerate() {
         let started = Instant::now();
         let outcome = tokio::time::timeout(Duration::from_secs(60), fixture.body(body, Params::default())).await;
         let took = started.elapsed();
@@ -239,7 +243,7 @@ async fn every_hostile_script_ends_and_others_live_on() {
             );
         }
     }
-    println!("{} scripts; over 150 ms from start to end: {slow:?}", SCRIPTS.len());
+    println!("{} scripts; over 150 ms from start to end: {slow:?}", scripts.len());
 }
 
 /// A limit on memory alone must hold as well: without one on time, growing ends by it.

@@ -1,6 +1,7 @@
 //! The runtime as its callers see it, with a platform in memory.
 
 mod api;
+mod attacks;
 mod data;
 mod databases;
 mod described;

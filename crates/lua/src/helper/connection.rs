@@ -1,7 +1,7 @@
 //! A `simplehttp` connection: its settings, its cookies, its last answer.
 
 use super::{module::Module, reaching_out, text_of};
-use crate::{OutboundCall, egress::Refused, meter::Meter, shard::Shard};
+use crate::{OutboundCall, egress::Refused, meter::Meter, room::Room, shard::Shard};
 use mlua::{Function, Lua, LuaString, Result, Table, Value as Lv};
 use reqwest::{
     Method, Url,
@@ -13,6 +13,9 @@ use std::{
     rc::Rc,
     time::{Duration, Instant},
 };
+
+/// Most that the header of a request may hold.
+pub(super) const HEADER_BYTES: usize = 256 << 10;
 
 /// The numbers scripts see for a failure, as libcurl has them.
 mod code {
@@ -63,13 +66,13 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>, options: Option<&Table>) -> R
     let s = own(&state);
     module.function("setRequestHeaders", move |_, headers: Table| {
         let mut state = s.borrow_mut();
-        for pair in headers.pairs::<Lv, Lv>() {
-            let (name, value) = pair?;
-            if let (Some(name), Some(value)) = (text_of(&name), text_of(&value)) {
-                let headers = &mut state.next.headers;
-                headers.retain(|(known, _)| !known.eq_ignore_ascii_case(&name));
-                headers.push((name, value));
-            }
+        // What was set before counts as well, so that no loop adds up more.
+        let mut room = Room::new("the header of a request", HEADER_BYTES);
+        state.next.headers.iter().try_for_each(|(name, value)| room.take(name.len() + value.len()))?;
+        for (name, value) in room.pairs(&headers)? {
+            let headers = &mut state.next.headers;
+            headers.retain(|(known, _)| !known.eq_ignore_ascii_case(&name));
+            headers.push((name, value));
         }
         Ok(())
     })?;

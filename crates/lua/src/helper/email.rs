@@ -2,11 +2,10 @@
 
 use super::{
     Module, acting,
-    modern::{Mail, deliver},
+    modern::{HEAD_BYTES, MAIL_BYTES, Mail, deliver},
     module::drop_self,
-    text_of,
 };
-use crate::shard::Shard;
+use crate::{room::Room, shard::Shard};
 use mlua::{Error, Lua, MultiValue, Result, Table};
 use serde_json::Value;
 use std::rc::Rc;
@@ -31,17 +30,21 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>) -> Result<Table> {
 
 /// To, from, reply-to, cc, bcc, subject, body; the eighth argument is nil in every known use.
 async fn send(shard: Rc<Shard>, args: MultiValue) -> Result<bool> {
-    let arg = |at: usize| args.get(at).and_then(text_of).filter(|text| !text.trim().is_empty());
+    let arg = |at: usize| {
+        let most = if at == 6 { MAIL_BYTES } else { HEAD_BYTES };
+        let text = args.get(at).map(|arg| Room::new("a part of a message", most).text(arg)).transpose()?.flatten();
+        Ok::<_, Error>(text.filter(|text| !text.trim().is_empty()))
+    };
     let mut mail = Mail {
-        to: arg(0).ok_or_else(|| Error::runtime("FDLEmailHelper: nobody to send to"))?,
-        from: arg(1),
-        reply_to: arg(2),
-        cc: arg(3),
-        bcc: arg(4),
-        subject: arg(5).unwrap_or_default(),
+        to: arg(0)?.ok_or_else(|| Error::runtime("FDLEmailHelper: nobody to send to"))?,
+        from: arg(1)?,
+        reply_to: arg(2)?,
+        cc: arg(3)?,
+        bcc: arg(4)?,
+        subject: arg(5)?.unwrap_or_default(),
         ..Mail::default()
     };
-    mail.take_body(arg(6).unwrap_or_default());
+    mail.take_body(arg(6)?.unwrap_or_default());
     deliver(&shard, mail, None).await.map(|()| true)
 }
 

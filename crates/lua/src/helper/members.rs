@@ -5,6 +5,7 @@ use crate::{
     Api, Member,
     meter::Meter,
     object::{ListRef, Val},
+    room::Room,
     schema::Type,
     shard::Shard,
 };
@@ -12,6 +13,9 @@ use mlua::{Error, IntoLua, Lua, Result, Table, Value as Lv};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, rc::Rc};
 use uuid::Uuid;
+
+/// Longest list of keys that measures are asked by.
+const KEYS_BYTES: usize = 64 << 10;
 
 /// The Lua value of a member.
 ///
@@ -62,7 +66,11 @@ fn measures(lua: &Lua, shard: &Rc<Shard>, resource: Uuid) -> Result<Table> {
 
 async fn ask(lua: &Lua, shard: &Shard, resource: Uuid, pick: &str, from: i64, to: i64, keys: &Lv) -> Result<Lv> {
     let keys: Vec<String> = match keys {
-        Lv::Table(list) => list.sequence_values::<String>().collect::<Result<_>>()?,
+        Lv::Table(list) => {
+            let mut room = Room::new("the list of keys", KEYS_BYTES);
+            let keys = list.sequence_values::<Lv>().map(|key| room.text(&key?));
+            keys.filter_map(Result::transpose).collect::<Result<_>>()?
+        }
         text => text_of(text).unwrap_or_default().split(',').map(|key| key.trim().to_owned()).collect(),
     };
     let args = vec![json!(resource), json!(pick), json!(from), json!(to), json!(keys)];

@@ -125,7 +125,7 @@ fn constant(kind: &'static schema::EnumType, value: &Lv) -> Result<Object> {
 }
 
 /// The text of an argument that may be a text, a number, an enum constant or a date.
-fn text_of(value: &Lv) -> Option<String> {
+pub(crate) fn text_of(value: &Lv) -> Option<String> {
     match value {
         Lv::String(text) => Some(text.to_string_lossy()),
         Lv::Number(n) => Some(number_text(*n)),

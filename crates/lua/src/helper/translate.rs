@@ -1,7 +1,7 @@
 //! `translate`: the texts of the block's package in its owner's language, and those of the platform.
 
 use super::{Module, text_of};
-use crate::meter::Meter;
+use crate::{meter::Meter, room::Room};
 use mlua::{Error, Lua, Result, Table, Value as Lv, Variadic};
 
 /// Longest text made from a key and its arguments.
@@ -35,11 +35,14 @@ const MEASURES: [(&str, &str); 12] = [
 pub(super) fn create(lua: &Lua) -> Result<Table> {
     let module = Module::new(lua)?;
     module.function("string", |_, (key, args): (Lv, Variadic<Lv>)| {
-        let args: Vec<Option<String>> = args.iter().map(text_of).collect();
+        let mut room = Room::new("what is put into a text", TEXT_BYTES);
+        let args = args.iter().map(|arg| room.text(arg)).collect::<Result<Vec<_>>>()?;
         text_of(&key).map(|key| fill(&translated(&key), &args)).transpose()
     })?;
     module.function("advanced", |_, (key, args): (Lv, Variadic<Lv>)| {
-        let args: Vec<Option<String>> = args.iter().map(|arg| text_of(arg).map(|key| translated(&key))).collect();
+        let mut room = Room::new("what is put into a text", TEXT_BYTES);
+        let read = |arg| Ok(room.text(arg)?.map(|key| translated(&key)));
+        let args = args.iter().map(read).collect::<Result<Vec<_>>>()?;
         text_of(&key).map(|key| fill(&translated(&key), &args)).transpose()
     })?;
     module.function("measureType", |_, kind: Lv| {

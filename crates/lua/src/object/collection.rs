@@ -5,7 +5,7 @@ use super::{
     charge::Charge,
     graph::{self, Identity, Writer},
 };
-use crate::schema::Type;
+use crate::{room::Room, schema::Type};
 use mlua::{Lua, Result, Table, Value as Lv};
 use serde_json::{Map, Value};
 use std::{
@@ -50,9 +50,9 @@ impl ListRef {
         Self::new(element.clone(), items.into_iter().map(|item| Val::from_json(item, element)).collect())
     }
 
-    pub fn from_table(table: &Table, element: &Type) -> Result<Self> {
+    pub fn from_table(table: &Table, element: &Type, room: &mut Room) -> Result<Self> {
         let items = (1..=table.raw_len())
-            .map(|index| Val::from_lua(&table.raw_get(index)?, element))
+            .map(|index| Val::within(&table.raw_get(index)?, element, room))
             .collect::<Result<Vec<_>>>()?;
         Ok(Self::new(element.clone(), items))
     }
@@ -196,11 +196,12 @@ impl MapRef {
         map
     }
 
-    pub fn from_table(table: &Table, value: &Type) -> Result<Self> {
+    pub fn from_table(table: &Table, value: &Type, room: &mut Room) -> Result<Self> {
         let map = Self::new(value.clone());
         for pair in table.pairs::<Lv, Lv>() {
             let (key, item) = pair?;
-            let item = Val::from_lua(&item, value)?;
+            let item = Val::within(&item, value, room)?;
+            room.text(&key)?;
             map.0.borrow_mut().entries.insert(key_text(&key)?, item);
         }
         Ok(map)

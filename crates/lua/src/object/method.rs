@@ -1,7 +1,7 @@
 //! What each kind of object answers to.
 
-use super::{BeanRef, ListRef, Object, Val, ms_number};
-use crate::{meter::Meter, schema::Type};
+use super::{BeanRef, JSON_BYTES, ListRef, Object, Val, ms_number};
+use crate::{meter::Meter, room::Room, schema::Type};
 use mlua::{IntoLua, Lua, Result, Value as Lv};
 
 /// Calls a method.
@@ -188,7 +188,9 @@ fn list(lua: &Lua, list: &ListRef, name: &str, a: &Lv, b: &Lv) -> Result<Option<
             let items = match super::with(a, Clone::clone) {
                 Some(Object::List(other)) => other.items(),
                 _ => match a {
-                    Lv::Table(table) => ListRef::from_table(table, &Type::Any)?.items(),
+                    Lv::Table(table) => {
+                        ListRef::from_table(table, &Type::Any, &mut Room::new("the list", JSON_BYTES))?.items()
+                    }
                     _ => return Err(mlua::Error::runtime("INVALID_INPUT: addAll expects a list")),
                 },
             };

@@ -2,9 +2,9 @@
 
 use super::{
     BeanRef, ListRef, MapRef, Object,
-    graph::{Identity, Writer},
+    graph::{Identity, JSON_BYTES, Writer},
 };
-use crate::{dialect::number_text, json, schema::Type, xml::Node};
+use crate::{dialect::number_text, json, room::Room, schema::Type, xml::Node};
 use mlua::{IntoLua, Lua, Result, Value as Lv};
 use serde_json::Value;
 use std::rc::Rc;
@@ -120,6 +120,12 @@ impl Val {
     /// # Errors
     /// Says what was expected and what came.
     pub fn from_lua(value: &Lv, kind: &Type) -> Result<Self> {
+        Self::within(value, kind, &mut Room::new("the value", JSON_BYTES))
+    }
+
+    /// The same for one of several values that are copied together.
+    pub(super) fn within(value: &Lv, kind: &Type, room: &mut Room) -> Result<Self> {
+        room.take(if let Lv::String(text) = value { text.as_bytes().len() } else { 0 })?;
         let wrong = |expected: &str| {
             Err(mlua::Error::runtime(format!("INVALID_INPUT: {expected} expected, got {}", value.type_name())))
         };
@@ -164,14 +170,14 @@ impl Val {
             }
             (Type::Enum(kind), ..) => return wrong(kind),
             (Type::List(_), _, Some(Object::List(list))) => Self::List(list),
-            (Type::List(element), Lv::Table(table), _) => Self::List(ListRef::from_table(table, element)?),
+            (Type::List(element), Lv::Table(table), _) => Self::List(ListRef::from_table(table, element, room)?),
             // One value where a list belongs is a list of one.
             (Type::List(element), ..) => {
-                let one = Self::from_lua(value, element)?;
+                let one = Self::within(value, element, room)?;
                 Self::List(ListRef::new((**element).clone(), vec![one]))
             }
             (Type::Map(_), _, Some(Object::Map(map))) => Self::Map(map),
-            (Type::Map(element), Lv::Table(table), _) => Self::Map(MapRef::from_table(table, element)?),
+            (Type::Map(element), Lv::Table(table), _) => Self::Map(MapRef::from_table(table, element, room)?),
             (Type::Map(_), ..) => return wrong("a map"),
             (Type::Bean(_), _, Some(Object::Bean(bean))) => Self::Bean(bean),
             (Type::Bean(kind), ..) => return wrong(kind),

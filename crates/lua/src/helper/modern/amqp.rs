@@ -7,6 +7,7 @@ use crate::{
         self, Errand,
         amqp::{self, Broker, Message},
     },
+    room::Room,
     shard::Shard,
 };
 use mlua::{Error, Lua, LuaString, Result, Table, Value as Lv};
@@ -14,6 +15,8 @@ use std::rc::Rc;
 
 /// Longest text of the protocol's own: names, keys, properties.
 const SHORT_BYTES: usize = 255;
+/// Most headers of a message: they have to fit into one frame.
+const HEADER_BYTES: usize = 64 << 10;
 
 pub(super) fn create(lua: &Lua, shard: &Rc<Shard>) -> Result<Table> {
     let module = Module::new(lua)?;
@@ -53,10 +56,7 @@ async fn publish(shard: &Shard, options: &Table) -> Result<()> {
     };
     let mut headers = Vec::new();
     if let Some(given) = options.get::<Option<Table>>("headers")? {
-        for pair in given.pairs::<Lv, Lv>() {
-            let (name, value) = pair?;
-            headers.extend(text_of(&name).zip(text_of(&value)));
-        }
+        headers = Room::new("the header of a message", HEADER_BYTES).pairs(&given)?;
         // In a fixed order, so that a repeated run sends the same.
         headers.sort_unstable();
     }

@@ -3,15 +3,18 @@
 use crate::{
     helper::{
         Module,
-        connection::{Request, send},
-        text_of,
+        connection::{HEADER_BYTES, Request, send},
     },
     json,
+    room::Room,
     shard::Shard,
 };
 use mlua::{Error, Lua, LuaString, Result, Table, Value as Lv};
 use reqwest::Method;
 use std::rc::Rc;
+
+/// Longest form: it is encoded outside the limits of the run.
+const FORM_BYTES: usize = 2 << 20;
 
 /// Methods with a function of their own.
 const METHODS: [(&str, Method); 6] = [
@@ -51,10 +54,7 @@ async fn perform(lua: Lua, shard: Rc<Shard>, method: Method, url: String, option
     let mut body = None;
     if let Some(options) = options {
         if let Some(headers) = options.get::<Option<Table>>("headers")? {
-            for pair in headers.pairs::<Lv, Lv>() {
-                let (name, value) = pair?;
-                request.headers.extend(text_of(&name).zip(text_of(&value)));
-            }
+            request.headers = Room::new("the header of a request", HEADER_BYTES).pairs(&headers)?;
         }
         if let Some(auth) = options.get::<Option<Table>>("auth")? {
             let part = |name: &str| auth.get::<Option<String>>(name).map(Option::unwrap_or_default);
@@ -72,11 +72,7 @@ async fn perform(lua: Lua, shard: Rc<Shard>, method: Method, url: String, option
             request.default_header("Content-Type", "application/json");
         }
         if let Some(form) = form {
-            let mut pairs = Vec::new();
-            for pair in form.pairs::<Lv, Lv>() {
-                let (name, value) = pair?;
-                pairs.extend(text_of(&name).zip(text_of(&value)));
-            }
+            let mut pairs = Room::new("a form", FORM_BYTES).pairs(&form)?;
             // In a fixed order, so that a repeated run sends the same.
             pairs.sort_unstable();
             let text = reqwest::Url::parse_with_params("form:", &pairs).map_err(|e| Error::runtime(e.to_string()))?;

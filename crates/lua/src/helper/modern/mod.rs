@@ -14,7 +14,7 @@ mod syslog;
 mod time;
 mod xmpp;
 
-pub(super) use smtp::{Mail, deliver};
+pub(super) use smtp::{BYTES as MAIL_BYTES, HEAD_BYTES, Mail, deliver};
 pub(super) use syslog::add as add_syslog;
 
 use super::json;

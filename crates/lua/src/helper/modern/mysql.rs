@@ -8,6 +8,7 @@ use crate::{
         self, Errand, mysql,
         mysql::{Cell, Statement},
     },
+    room::Room,
     shard::Shard,
 };
 use mlua::{Error, IntoLua, Lua, Result, Table, Value as Lv};
@@ -15,6 +16,8 @@ use std::rc::Rc;
 
 /// Most statements that take effect together.
 const STATEMENTS: usize = 1_000;
+/// Longest that all statements of a call and their values are together: they are copied outside the limits of the run.
+const BYTES: usize = 8 << 20;
 /// Most values of a statement: what the protocol counts to.
 const PARAMS: i64 = 65_535;
 /// Whole numbers up to this are numbers of Lua; larger ones are texts.
@@ -26,8 +29,10 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>) -> Result<Table> {
     module.waiting("query", move |lua, options: Table| {
         let host = host.clone();
         async move {
-            let answer =
-                run(&host, "query", &options, vec![statement("query", &options)?]).await?.pop().unwrap_or_default();
+            let answer = run(&host, "query", &options, vec![statement("query", &options, &mut room())?])
+                .await?
+                .pop()
+                .unwrap_or_default();
             let rows = lua.create_table()?;
             for cells in answer.rows {
                 let row = lua.create_table_with_capacity(0, cells.len())?;
@@ -45,9 +50,10 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>) -> Result<Table> {
         async move {
             let several: Option<Table> = options.get("statements")?;
             let statements = match &several {
-                None => vec![statement("execute", &options)?],
+                None => vec![statement("execute", &options, &mut room())?],
                 Some(list) => {
-                    let read = |each: Result<Table>| statement("execute", &each?);
+                    let mut room = room();
+                    let read = |each: Result<Table>| statement("execute", &each?, &mut room);
                     list.sequence_values().take(STATEMENTS + 1).map(read).collect::<Result<Vec<_>>>()?
                 }
             };
@@ -81,9 +87,14 @@ async fn run(shard: &Shard, method: &str, options: &Table, statements: Vec<State
     peer::run(shard, errand, Vec::new(), async |line| mysql::run(&line, &url, &statements).await).await
 }
 
+/// For all statements of a call.
+fn room() -> Room {
+    Room::new("what is sent to a database", BYTES)
+}
+
 /// `sql` and `params` of a table.
-fn statement(method: &str, options: &Table) -> Result<Statement> {
-    let sql: Option<String> = options.get("sql")?;
+fn statement(method: &str, options: &Table, room: &mut Room) -> Result<Statement> {
+    let sql = room.text(&options.get("sql")?)?;
     let sql = sql.filter(|sql| !sql.trim().is_empty());
     let sql = sql.ok_or_else(|| Error::runtime(format!("mysql.{method}: `sql` is missing")))?;
     let mut params = Vec::new();
@@ -106,7 +117,9 @@ fn statement(method: &str, options: &Table) -> Result<Statement> {
             most = most.max(index);
         }
         for index in 1..=most {
-            params.push(cell(method, index, &given.raw_get(index)?)?);
+            let value: Lv = given.raw_get(index)?;
+            room.text(&value)?;
+            params.push(cell(method, index, &value)?);
         }
     }
     Ok(Statement { sql, params })

@@ -1,8 +1,9 @@
 //! `smtp`: mail through the provider's relay or a server of the script's own.
 
 use crate::{
-    helper::{Module, acting, text_of},
+    helper::{Module, acting},
     peer::{self, Errand, smtp},
+    room::Room,
     shard::Shard,
 };
 use lettre::{
@@ -15,6 +16,10 @@ use uuid::Uuid;
 
 /// Most recipients of a message.
 const RECIPIENTS: usize = 100;
+/// Longest message before it is encoded, bytes: it is copied and encoded outside the limits of the run.
+pub(in crate::helper) const BYTES: usize = 4 << 20;
+/// Longest list of addresses, and longest subject.
+pub(in crate::helper) const HEAD_BYTES: usize = 64 << 10;
 
 pub(super) fn create(lua: &Lua, shard: &Rc<Shard>) -> Result<Table> {
     let module = Module::new(lua)?;
@@ -47,31 +52,28 @@ pub(in crate::helper) struct Mail {
 
 impl Mail {
     fn read(options: &Table) -> Result<Self> {
-        let addresses = |name: &str| -> Result<Option<String>> {
-            if let Lv::Table(list) = options.get(name)? {
-                let list: Result<Vec<String>> = list.sequence_values().collect();
-                return list.map(|list| Some(list.join(", ")));
-            }
-            Ok(text_of(&options.get(name)?))
+        let mut room = Room::new("a message", BYTES);
+        let to = addresses(options, "to")?.ok_or_else(|| Error::runtime("smtp.send: `to` is missing"))?;
+        let mut mail = Self {
+            to,
+            from: addresses(options, "from")?,
+            cc: addresses(options, "cc")?,
+            bcc: addresses(options, "bcc")?,
+            reply_to: addresses(options, "reply_to")?,
+            subject: head(options, "subject")?.unwrap_or_default(),
+            body: room.text(&options.get("body")?)?,
+            html: room.text(&options.get("html")?)?,
+            attachments: Vec::new(),
         };
-        let mut attachments = Vec::new();
         for each in options.get::<Option<Table>>("attachments")?.iter().flat_map(Table::sequence_values::<Table>) {
             let each = each?;
-            let kind = each.get::<Option<String>>("type")?.unwrap_or_else(|| "application/octet-stream".to_owned());
-            attachments.push((each.get("name")?, kind, each.get::<LuaString>("body")?.as_bytes().to_vec()));
+            let name = room.text(&each.get("name")?)?.unwrap_or_default();
+            let kind = room.text(&each.get("type")?)?.unwrap_or_else(|| "application/octet-stream".to_owned());
+            let body: LuaString = each.get("body")?;
+            room.take(body.as_bytes().len())?;
+            mail.attachments.push((name, kind, body.as_bytes().to_vec()));
         }
-        let to = addresses("to")?.ok_or_else(|| Error::runtime("smtp.send: `to` is missing"))?;
-        Ok(Self {
-            from: addresses("from")?,
-            to,
-            cc: addresses("cc")?,
-            bcc: addresses("bcc")?,
-            reply_to: addresses("reply_to")?,
-            subject: options.get::<Option<String>>("subject")?.unwrap_or_default(),
-            body: options.get("body")?,
-            html: options.get("html")?,
-            attachments,
-        })
+        Ok(mail)
     }
 
     /// The message, from `sender` unless it says from whom. `id` is the part of its own that its Message-ID has.
@@ -114,6 +116,19 @@ impl Mail {
         }
         builder.multipart(parts).map_err(|e| e.to_string())
     }
+}
+
+/// A text of a table: one of the message's heads.
+fn head(table: &Table, name: &str) -> Result<Option<String>> {
+    Room::new("a head of a message", HEAD_BYTES).text(&table.get(name)?)
+}
+
+/// Addresses: a text or a list of texts.
+fn addresses(options: &Table, name: &str) -> Result<Option<String>> {
+    let Lv::Table(list) = options.get(name)? else { return head(options, name) };
+    let mut room = Room::new("a head of a message", HEAD_BYTES);
+    let texts = list.sequence_values::<Lv>().map(|each| room.text(&each?)).filter_map(Result::transpose);
+    texts.collect::<Result<Vec<_>>>().map(|texts| Some(texts.join(", ")))
 }
 
 fn mailbox(text: &str) -> std::result::Result<Mailbox, String> {

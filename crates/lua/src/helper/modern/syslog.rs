@@ -4,9 +4,10 @@ use crate::{
     helper::{Module, text_of},
     object::{Object, with},
     peer::{self, Errand, syslog, syslog::Record},
+    room::Room,
     shard::Shard,
 };
-use mlua::{Error, Result, Table, Value as Lv};
+use mlua::{Error, LuaString, Result, Table, Value as Lv};
 use std::{
     rc::Rc,
     time::{SystemTime, UNIX_EPOCH},
@@ -78,13 +79,12 @@ fn read(options: &Table) -> Result<Record> {
     };
     let mut data = Vec::new();
     if let Some(given) = options.get::<Option<Table>>("data")? {
-        for pair in given.pairs::<String, Table>() {
+        let mut room = Room::new("the data of a line", syslog::BYTES);
+        for pair in given.pairs::<LuaString, Table>() {
             let (id, params) = pair?;
-            let mut read = Vec::new();
-            for pair in params.pairs::<Lv, Lv>() {
-                let (name, value) = pair?;
-                read.extend(text_of(&name).zip(text_of(&value)));
-            }
+            room.take(id.as_bytes().len())?;
+            let id = id.to_string_lossy();
+            let mut read = room.pairs(&params)?;
             // In a fixed order, so that a repeated run writes the same.
             read.sort_unstable();
             data.push((id, read));
