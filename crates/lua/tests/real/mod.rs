@@ -14,6 +14,7 @@ use std::{
     os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -55,9 +56,17 @@ impl Drop for Process {
     }
 }
 
-/// A port that was free a moment ago: these programs cannot choose one themselves.
+/// A port that was free a moment ago: these programs cannot choose one themselves. It lies below those that the system gives to
+/// outgoing connections and to whoever asks for any port, of which one would be taken again before a slow program listens.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let next = std::process::id().wrapping_mul(64).wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
+        let port = 10_000 + u16::try_from(next % 20_000).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Waits until `look` finds something, while the process lives.
@@ -171,12 +180,10 @@ impl Rabbit {
             answer.contains("rabbitmq_version").then_some(())
         })
         .await;
-        let started = Self { port, management, _process: process, _names: names_process, _folder: folder };
         // The listener for clients comes up last.
-        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        started
+        let connect = async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok();
+        eventually(&mut process, &log, connect).await;
+        Self { port, management, _process: process, _names: names_process, _folder: folder }
     }
 
     /// Asks the management API.
