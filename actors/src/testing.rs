@@ -1,8 +1,8 @@
 //! What the tests of this crate stand on: a system over a simulated world, a provider with one customer, and waits.
 
 use crate::{
-    Caller, Error, Idempotency, ImageSource, NewCustomer, NewImageOf, NewProvider, ServerAction, Settings, Setup,
-    System, system::NodeConfig,
+    ActionAsked, Caller, Error, Idempotency, ImageSource, NewCustomer, NewImageOf, NewProvider, ServerAction, Settings,
+    Setup, System, system::NodeConfig,
 };
 use std::{path::Path, time::Duration};
 use sutler_drivers::{
@@ -135,7 +135,8 @@ impl Bench {
 
     pub(crate) async fn act(&self, id: ServerId, action: ServerAction, key: &str) -> Job {
         let key = Idempotency { key: key.into(), request_hash: "same".into() };
-        self.system.act_on_server(&self.caller, id, action, None, Some(key)).await.expect("accepted")
+        let asked = ActionAsked { key: Some(key), ..ActionAsked::default() };
+        self.system.act_on_server(&self.caller, id, action, asked).await.expect("accepted")
     }
 
     /// Asks for an image of a server or disk.

@@ -13,7 +13,7 @@ use super::{
 use axum::{extract::State, http::HeaderMap};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
-use sutler_actors::{Caller, Error, ServerAction, ServerPatch};
+use sutler_actors::{ActionAsked, Caller, Error, ServerAction, ServerPatch};
 use sutler_model::{
     BillingEntityId, CustomerId, ImageId, NodeId, Noun, Permission, ResourceKey, ResourceMetadata, Server, ServerId,
     ServerState, Timestamp, server::NewServer,
@@ -284,7 +284,8 @@ async fn delete_server(
     if_match: IfMatch,
     Key(key): Key,
 ) -> Answer {
-    act(&api, &caller, id, ServerAction::Delete, (when.start_at, None), if_match, key).await
+    let asked = ActionAsked { start_at: when.start_at, key, ..ActionAsked::default() };
+    act(&api, &caller, id, ServerAction::Delete, if_match, asked).await
 }
 
 /// Start, stop or restart a server.
@@ -307,7 +308,8 @@ async fn act_on_server(
     if asked.metadata.is_some() && !matches!(action, ServerAction::Start | ServerAction::Reboot { force: false }) {
         return Err(wrong("metadata", "has no meaning here, for nothing is told to the guest; leave it out"));
     }
-    act(&api, &caller, id, action, (asked.start_at, asked.metadata), if_match, key).await
+    let asked = ActionAsked { if_match: None, start_at: asked.start_at, metadata: asked.metadata, key };
+    act(&api, &caller, id, action, if_match, asked).await
 }
 
 async fn act(
@@ -315,12 +317,11 @@ async fn act(
     caller: &Caller,
     id: ServerId,
     action: ServerAction,
-    (start_at, metadata): (Option<Timestamp>, Option<ResourceMetadata>),
     if_match: IfMatch,
-    key: Option<sutler_actors::Idempotency>,
+    mut asked: ActionAsked,
 ) -> Answer {
-    let demand = if_match.demand(api.store().index().version(Noun::Server, id.0));
-    match api.system.act_on_server_with(caller, id, action, demand, start_at, metadata, key).await {
+    asked.if_match = if_match.demand(api.store().index().version(Noun::Server, id.0));
+    match api.system.act_on_server(caller, id, action, asked).await {
         Ok(job) => reply::accepted(&job, &JobView::of(job.clone(), caller)),
         Err(error @ Error::State { .. }) => {
             // The state is often another job's doing; naming it lets the caller follow or cancel that.

@@ -1,7 +1,7 @@
 //! Killed while providers take in methods and what is paid with, forget it, or give payments up.
 
 use super::{Acknowledged, Bank, Dice, Mood, ready, settled, world};
-use crate::support::{Client, Program, World, eventually};
+use crate::support::{Client, Program, World, eventually, world::Account};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::{
@@ -62,14 +62,28 @@ impl Killed {
     }
 }
 
+/// A provider that sellers may use, and a customer with something to pay.
+struct Setting {
+    killed: Killed,
+    script: Value,
+    ada: Account,
+    invoice: String,
+}
+
+impl Setting {
+    async fn new(more: &[(&str, &str)]) -> Self {
+        let (world, bank) = world(SETUPS, more).await;
+        let script = world.admin.get("/triggers").await.items()[0]["id"].clone();
+        world.running_server(&world.ada.client, "web-1").await;
+        let invoice = crate::invoices::close(&world, &world.ada.id).await.id();
+        let World { program, admin, ada, .. } = world;
+        Self { killed: Killed { program, admin, bank }, script, ada, invoice }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_provider_was_taking_in_or_giving_up_when_the_program_was_killed_is_done_once() {
-    let (world, bank) = world(SETUPS, &[]).await;
-    let script = world.admin.get("/triggers").await.items()[0]["id"].clone();
-    world.running_server(&world.ada.client, "web-1").await;
-    let invoice = crate::invoices::close(&world, &world.ada.id).await.id();
-    let World { program, admin, ada, .. } = world;
-    let mut killed = Killed { program, admin, bank };
+    let Setting { mut killed, script, ada, invoice } = Setting::new(&[]).await;
 
     killed.bank.turn(Mood::Silent);
     let body = json!({ "name": "Bank", "script_id": script, "values": { "account": "first" } });
@@ -268,12 +282,7 @@ async fn unclear(admin: &Client, id: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_bank_never_answered_for_is_settled_by_people_also_after_a_kill() {
-    let (world, bank) = world(SETUPS, &[("SUTLER_LUA_TRIES_MAX", "2")]).await;
-    let script = world.admin.get("/triggers").await.items()[0]["id"].clone();
-    world.running_server(&world.ada.client, "web-1").await;
-    let invoice = crate::invoices::close(&world, &world.ada.id).await.id();
-    let World { program, admin, ada, .. } = world;
-    let mut killed = Killed { program, admin, bank };
+    let Setting { mut killed, script, ada, invoice } = Setting::new(&[("SUTLER_LUA_TRIES_MAX", "2")]).await;
 
     // Cut off amid the first call; from then on the bank breaks.
     killed.bank.turn(Mood::Silent);

@@ -9,7 +9,7 @@ use super::{
     jobs::take_key,
     reach::unchanged,
 };
-use crate::{Caller, Error, Idempotency, ServerAction, System, caller::job_cause, server::job_on};
+use crate::{ActionAsked, Caller, Error, Idempotency, ServerAction, System, caller::job_cause, server::job_on};
 use sutler_model::{
     Customer, CustomerId, CustomerStatus, Job, JobError, JobId, JobInput, JobState, Noun, Permission, Role, Scope,
     ServerId, Timestamp, TriggerType,
@@ -165,7 +165,8 @@ impl System {
                 return Ok(Some(called_off()));
             }
             let key = Idempotency { key: format!("{}:{server}", job.id), request_hash: String::new() };
-            match self.act_on_server(&caller, server, ServerAction::Delete, None, Some(key)).await {
+            let asked = ActionAsked { key: Some(key), ..ActionAsked::default() };
+            match self.act_on_server(&caller, server, ServerAction::Delete, asked).await {
                 Ok(child) => children.push(child.id),
                 Err(Error::NotFound { .. }) => {}
                 Err(error @ (Error::Refused { .. } | Error::State { .. })) => {

@@ -1,11 +1,12 @@
 //! What callers ask for.
 
+use crate::Idempotency;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
 use sutler_model::{
     BillingEntityId, Boot, Contact, ContactPatch, Currency, CustomerId, CustomerStatus, DiskId, ImageId,
-    ImagePermission, ImageState, Nanos, Permission, PlanCharge, PlanId, Quota, ResourceKey, Role, Scope, ServerId,
-    Timestamp, translation::Translations,
+    ImagePermission, ImageState, Nanos, Permission, PlanCharge, PlanId, Quota, ResourceKey, ResourceMetadata, Role,
+    Scope, ServerId, Timestamp, translation::Translations,
 };
 use uuid::Uuid;
 
@@ -26,6 +27,20 @@ pub enum ServerAction {
     },
     /// Delete it and its disks.
     Delete,
+}
+
+/// How an action on a server is asked for; unless said otherwise at once, and of whatever version the server is.
+#[derive(Clone, Debug, Default)]
+pub struct ActionAsked {
+    /// The version the server must be at.
+    pub if_match: Option<u64>,
+    /// When it is to begin. PRE triggers are asked at once; whether the server's state allows it is seen by then.
+    pub start_at: Option<Timestamp>,
+    /// Of the run that a start or restart begins: the guest is told its public and its restricted part, triggers all of it,
+    /// until the server stops.
+    pub metadata: Option<ResourceMetadata>,
+    /// The caller's key.
+    pub key: Option<Idempotency>,
 }
 
 /// Changes to a server.

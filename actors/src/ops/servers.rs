@@ -6,14 +6,13 @@ use super::{
     reach::{merged_keys, missing, unchanged, valid},
 };
 use crate::{
-    Caller, Error, Idempotency, ServerAction, ServerPatch, System, customer::Admit, family::Family, scripts::Decided,
-    server::new_job,
+    ActionAsked, Caller, Error, Idempotency, ServerAction, ServerPatch, System, customer::Admit, family::Family,
+    scripts::Decided, server::new_job,
 };
 use sutler_drivers::compute::Console;
 use sutler_model::{
     Customer, CustomerId, CustomerStatus, Disk, DiskState, Evidence, FieldError, Image, ImagePermission, ImageState,
-    Job, JobInput, NewServer, Nic, Noun, Permission, ResourceMetadata, Server, ServerId, ServerState, Timestamp,
-    TriggerType, Wanted,
+    Job, JobInput, NewServer, Nic, Noun, Permission, Server, ServerId, ServerState, Timestamp, TriggerType, Wanted,
 };
 use sutler_store::ChangeSet;
 
@@ -100,50 +99,14 @@ impl System {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::State`], [`Error::Suspended`], [`Error::Stale`],
-    /// [`Error::KeyReused`], [`Error::Busy`].
+    /// [`Error::KeyReused`], [`Error::Busy`], [`Error::Invalid`] for a time too far away and for metadata that is too long or no
+    /// XML.
     pub async fn act_on_server(
         &self,
         caller: &Caller,
         id: ServerId,
         action: ServerAction,
-        if_match: Option<u64>,
-        key: Option<Idempotency>,
-    ) -> Result<Job, Error> {
-        self.act_on_server_at(caller, id, action, if_match, None, key).await
-    }
-
-    /// The same at a later time. PRE triggers are asked at once; whether the server's state allows it is seen when the time
-    /// has come.
-    ///
-    /// # Errors
-    /// As [`System::act_on_server`]; [`Error::Invalid`] for a time too far away.
-    pub async fn act_on_server_at(
-        &self,
-        caller: &Caller,
-        id: ServerId,
-        action: ServerAction,
-        if_match: Option<u64>,
-        start_at: Option<Timestamp>,
-        key: Option<Idempotency>,
-    ) -> Result<Job, Error> {
-        self.act_on_server_with(caller, id, action, if_match, start_at, None, key).await
-    }
-
-    /// The same with metadata for the run that a start or restart begins: the guest is told its public and its restricted part,
-    /// triggers all of it, until the server stops.
-    ///
-    /// # Errors
-    /// As [`System::act_on_server_at`]; [`Error::Invalid`] for metadata that is too long or no XML.
-    #[allow(clippy::too_many_arguments, reason = "what a request for an action may say")]
-    pub async fn act_on_server_with(
-        &self,
-        caller: &Caller,
-        id: ServerId,
-        action: ServerAction,
-        if_match: Option<u64>,
-        start_at: Option<Timestamp>,
-        metadata: Option<ResourceMetadata>,
-        key: Option<Idempotency>,
+        ActionAsked { if_match, start_at, metadata, key }: ActionAsked,
     ) -> Result<Job, Error> {
         let begins = matches!(action, ServerAction::Start | ServerAction::Reboot { force: false });
         let metadata = metadata.filter(|kept| begins && !kept.is_empty());

@@ -1,7 +1,7 @@
 //! Who may have what.
 
 use crate::{
-    Caller, CustomerPatch, Error, Idempotency, NewBillingEntity, NewUser, ServerAction,
+    ActionAsked, Caller, CustomerPatch, Error, Idempotency, NewBillingEntity, NewUser, ServerAction,
     testing::{Bench, all, caller, new_customer},
 };
 use futures_util::future::join_all;
@@ -105,7 +105,7 @@ async fn a_suspended_customer_can_neither_create_nor_start() {
     bench.system.update_customer(&bench.caller, bench.customer, None, patch).await.expect("suspended");
     assert!(matches!(bench.try_create("two").await, Err(Error::Suspended)));
     let id = bench.server("one").await.expect("the server").id;
-    let start = bench.system.act_on_server(&bench.caller, id, ServerAction::Start, None, None).await;
+    let start = bench.system.act_on_server(&bench.caller, id, ServerAction::Start, ActionAsked::default()).await;
     assert!(matches!(start, Err(Error::Suspended)));
     bench.stop().await;
 }
@@ -142,7 +142,7 @@ async fn nobody_reaches_across_a_tenant_border() {
     for stranger in strangers(&bench).await {
         let answers = [
             system.create_server(&stranger, customer, bench.new_server("two", true), None).await.err(),
-            system.act_on_server(&stranger, id, ServerAction::Delete, None, None).await.err(),
+            system.act_on_server(&stranger, id, ServerAction::Delete, ActionAsked::default()).await.err(),
             system.update_server(&stranger, id, None, crate::ServerPatch::default()).await.err(),
             system.cancel_job(&stranger, job.id).await.err(),
             system.server_console(&stranger, id).await.err(),

@@ -1,7 +1,7 @@
 //! Images made of servers and disks: whose they are, what they may be used for, and when they go.
 
 use crate::{
-    Error, ImagePatch, ImageSource, ServerAction, Settings,
+    ActionAsked, Error, ImagePatch, ImageSource, ServerAction, Settings,
     testing::{Bench, all, caller, new_customer, new_image},
 };
 use sutler_model::{
@@ -95,7 +95,7 @@ async fn what_an_image_does_not_allow_its_customers_people_cannot_do_nor_grant_t
     new.image_id = image.id;
     let job = bench.system.create_server(&ada, bench.customer, new.clone(), None).await.expect("accepted");
     let clone = ServerId(bench.ended(job.id).await.item_id);
-    let refused = bench.system.act_on_server(&ada, clone, ServerAction::Start, None, None).await;
+    let refused = bench.system.act_on_server(&ada, clone, ServerAction::Start, ActionAsked::default()).await;
     assert!(matches!(refused, Err(Error::ImagePermission { .. })), "{refused:?}");
     let copy = new_image(ImageSource::Server(clone), "copy");
     let refused = bench.system.create_image(&ada, copy.clone(), None, None).await;
@@ -107,7 +107,7 @@ async fn what_an_image_does_not_allow_its_customers_people_cannot_do_nor_grant_t
     let copy = ImageId(bench.ended(job.id).await.item_id);
     let copy = bench.system.store().get::<Image>(copy).await.expect("read").expect("the image");
     assert_eq!((copy.owner_permission, copy.user_permission), (none, none));
-    let job = bench.system.act_on_server(&bench.caller, clone, ServerAction::Start, None, None).await;
+    let job = bench.system.act_on_server(&bench.caller, clone, ServerAction::Start, ActionAsked::default()).await;
     assert_eq!(bench.ended(job.expect("accepted").id).await.state, JobState::Successful);
 
     let closed = ImagePermission { can_create_server: false, ..ImagePermission::ALL };

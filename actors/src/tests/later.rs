@@ -1,7 +1,7 @@
 //! Jobs accepted for a later time, by a clock that the test sets.
 
 use crate::{
-    Error, Idempotency, ServerAction, Settings,
+    ActionAsked, Error, Idempotency, ServerAction, Settings,
     testing::{Bench, all},
 };
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -22,8 +22,8 @@ macro_rules! clocked {
 
 async fn asked(bench: &Bench, id: ServerId, action: ServerAction, at: i64, key: &str) -> Job {
     let key = Idempotency { key: key.into(), request_hash: "same".into() };
-    let job = bench.system.act_on_server_at(&bench.caller, id, action, None, Some(Timestamp(at)), Some(key)).await;
-    job.expect("accepted")
+    let asked = ActionAsked { start_at: Some(Timestamp(at)), key: Some(key), ..ActionAsked::default() };
+    bench.system.act_on_server(&bench.caller, id, action, asked).await.expect("accepted")
 }
 
 async fn stopped_server(bench: &Bench) -> Server {
@@ -120,7 +120,8 @@ async fn a_job_for_later_is_held_against_the_server_as_it_is_by_then() {
         (JobState::Failed, "the server is gone")
     );
     let year = Some(Timestamp(now.load(Ordering::SeqCst) + 400 * 24 * HOUR_MS));
-    let far = bench.system.act_on_server_at(&bench.caller, server.id, ServerAction::Start, None, year, None).await;
+    let asked = ActionAsked { start_at: year, ..ActionAsked::default() };
+    let far = bench.system.act_on_server(&bench.caller, server.id, ServerAction::Start, asked).await;
     assert!(matches!(far, Err(Error::Invalid(_))), "{far:?}");
     bench.stop().await;
 }

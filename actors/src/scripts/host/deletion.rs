@@ -3,7 +3,7 @@
 //! What is gone or going already is no error: a script asks twice in one run, and a repeated run asks again.
 
 use super::{ask::Ask, done::Done, failed, list::sees, operations::noun_of, payments, refusal};
-use crate::{Error, ImagePatch, ServerAction, ops::missing};
+use crate::{ActionAsked, Error, ImagePatch, ServerAction, ops::missing};
 use serde_json::Value;
 use sutler_lua::HostError;
 use sutler_model::{
@@ -65,8 +65,8 @@ pub(super) async fn delete(ask: &Ask<'_>) -> Result<Value, HostError> {
 async fn server(ask: &Ask<'_>, id: ServerId, when: usize) -> Result<Value, HostError> {
     let start_at = ask.args.when(when)?;
     let system = ask.platform.system()?;
-    let job = system.act_on_server_at(ask.caller, id, ServerAction::Delete, None, start_at, Some(ask.key())).await;
-    match job {
+    let asked = ActionAsked { start_at, key: Some(ask.key()), ..ActionAsked::default() };
+    match system.act_on_server(ask.caller, id, ServerAction::Delete, asked).await {
         Ok(job) => ask.answer(job).await,
         Err(Error::NotFound { .. }) => match deleted_by(ask, id.into()).await? {
             Some(job) => ask.answer(job).await,

@@ -7,7 +7,7 @@ use super::{
     skeleton::{Skeleton, invalid},
 };
 use crate::{
-    ServerAction, ServerPatch,
+    ActionAsked, ServerAction, ServerPatch,
     scripts::beans::{apply, providers},
 };
 use serde_json::Value;
@@ -170,8 +170,8 @@ async fn act(
     metadata: Option<ResourceMetadata>,
 ) -> Result<Value, HostError> {
     let (id, start_at) = (ServerId(ask.args.id(0)?), ask.args.when(when)?);
-    let system = ask.platform.system()?;
-    let job = system.act_on_server_with(ask.caller, id, action, None, start_at, metadata, Some(ask.key())).await;
+    let asked = ActionAsked { if_match: None, start_at, metadata, key: Some(ask.key()) };
+    let job = ask.platform.system()?.act_on_server(ask.caller, id, action, asked).await;
     ask.answer(job.map_err(metadata::refusal)?).await
 }
 

@@ -164,6 +164,8 @@ async fn scripts_pay_and_keep_cards_as_the_languages_operations() {
         print(adminAPI:listResources(nil, nil, "PAYMENT_PROVIDER"):getList():get(0):getFdlPaymentRef())
         print(adminAPI:listResources(nil, nil, "PAYMENT_METHOD_INSTANCE"):getList():get(0):getPaymentMethodName())
         print(adminAPI:waitForJob(adminAPI:testPaymentMethod("{method}", nil):getResourceUUID(), true):getStatus():name())
+        local later = adminAPI:payInvoice("{invoice}", nil, false, nil, p.timeStamp + 3600000)
+        print(later:getJobType():name(), later:getStatus():name(), later:getItemType():name())
         "#,
         customer = bench.customer,
         method = till.method.id,
@@ -175,6 +177,15 @@ async fn scripts_pay_and_keep_cards_as_the_languages_operations() {
     let run = runs.iter().find(|run| run.script_id == script.id).unwrap();
     assert_eq!(run.state, RunState::Succeeded, "{}", run.result);
     let lines: Vec<_> = run.log.lines().collect();
-    assert_eq!(lines, ["MAKE_PAYMENT\tSUCCESSFUL\ttrue", "SUCCESS\tpay-2.50-4", "1", "cards", "Cards", "SUCCESSFUL"]);
+    let expected = [
+        "MAKE_PAYMENT\tSUCCESSFUL\ttrue",
+        "SUCCESS\tpay-2.50-4",
+        "1",
+        "cards",
+        "Cards",
+        "SUCCESSFUL",
+        "MAKE_PAYMENT\tNOT_STARTED\tINVOICE",
+    ];
+    assert_eq!(lines, expected);
     bench.stop().await;
 }

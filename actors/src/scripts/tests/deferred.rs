@@ -2,7 +2,7 @@
 
 use super::*;
 use std::sync::atomic::{AtomicI64, Ordering};
-use sutler_model::{Blob, Cause, JobState, Permission, Timestamp};
+use sutler_model::{Blob, Cause, JobState, Permission, PluggableResource, Timestamp, pluggable::PluggableState};
 use sutler_store::Options;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -182,6 +182,72 @@ async fn a_repeated_run_asks_for_nothing_again_whose_time_has_come_meanwhile() {
     let log = said(&bench).await;
     let [job] = &operations(&bench).await[..] else { panic!("one job") };
     assert_eq!(log, format!("{}\tSince\n", job.id));
+    bench.stop().await;
+}
+
+/// Asks for two notes, of which the provider of notes makes one.
+const NOTES_LATER: &str = r#"
+    for _, text in ipairs({ "welcome", "forbidden" }) do
+        local note = new("PluggableResource")
+        note:setResourceName(text)
+        note:setProviderType("NOTE")
+        note:setCustomerUUID(p.input:getCustomerUUID())
+        note:getResourceValues():put("text", text)
+        adminAPI:createPluggableResource(note, p.timeStamp + 3600000)
+    end
+    print("asked")
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_cut_off_while_a_provider_worked_ends_as_the_provider_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bench = Bench::start_with(folder.path(), settings()).await;
+    let provider = bench.script("notes", Scope::Provider, super::pluggables::NOTES.to_owned()).await;
+    bench.script("ask", Scope::Provider, block("POST_CREATE", r#""USER""#, NOTES_LATER)).await;
+    bench.user("ada").await;
+    said(&bench).await;
+    let store = bench.system.store();
+    let jobs = operations(&bench).await;
+    for job in &jobs {
+        // As a crash leaves it once the provider is to be asked.
+        let mut request = job.request.clone().expect("a call");
+        let call = Cause::Run { run_id: request.run_id, depth: 1, call: Some(request.call_no) };
+        request.began_at_seq = *store.watch().borrow();
+        let (state, request) = (JobState::InProgress, Some(request));
+        let mut set = ChangeSet::new(Cause::system("test"));
+        set.update(job, &mut Job { state, request, scheduled: false, ..job.clone() });
+        store.commit(set).await.expect("committed");
+        let mut set = ChangeSet::new(call);
+        set.create(&mut PluggableResource {
+            id: job.item_id.into(),
+            version: 0,
+            name: job.item_name.clone(),
+            provider_type: "NOTE".into(),
+            script_id: provider.id,
+            customer_id: Some(bench.customer),
+            billing_entity_id: job.billing_entity_id,
+            values: [("text".to_owned(), job.item_name.clone())].into(),
+            pending: None,
+            state: PluggableState::Creating,
+            turns: 1,
+            state_reason: None,
+            keys: Vec::new(),
+            created_at: store.now(),
+        });
+        store.commit(set).await.expect("committed");
+    }
+    bench.stop().await;
+    drop(bench);
+
+    let bench = Bench::start_with(folder.path(), settings()).await;
+    let welcome = bench.ended(jobs[0].id).await;
+    assert_eq!((welcome.state, &welcome.error), (JobState::Successful, &None));
+    let forbidden = bench.ended(jobs[1].id).await;
+    let error = forbidden.error.map(|error| (error.code, error.message));
+    let refused = ("function_failed".to_owned(), "its provider refused it".to_owned());
+    assert_eq!((forbidden.state, error), (JobState::Failed, Some(refused)));
+    let notes: Vec<_> = all::<PluggableResource>(&bench.system).await.into_iter().map(|note| note.name).collect();
+    assert_eq!(notes, ["welcome"]);
     bench.stop().await;
 }
 

@@ -2,7 +2,7 @@
 
 use super::{block, states};
 use crate::{
-    CustomerPatch, Error, NewBillingEntity, NewUser, ScriptPatch, ServerAction, ServerPatch, UserPatch,
+    ActionAsked, CustomerPatch, Error, NewBillingEntity, NewUser, ScriptPatch, ServerAction, ServerPatch, UserPatch,
     testing::{Bench, all, new_customer},
 };
 use sutler_model::{
@@ -69,7 +69,7 @@ async fn a_pre_trigger_refuses_to_create_change_and_delete_and_nothing_happens()
     refused(system.create_billing_entity(caller, new).await, "BILLING_ENTITY");
     let patch = ServerPatch { keys: Some(vec![key("stage")]), ..ServerPatch::default() };
     refused(system.update_server(caller, server, None, patch).await, "SERVER");
-    refused(system.act_on_server(caller, server, ServerAction::Delete, None, None).await, "SERVER");
+    refused(system.act_on_server(caller, server, ServerAction::Delete, ActionAsked::default()).await, "SERVER");
 
     assert_eq!(states(&bench.runs().await), [RunState::Refused; 8]);
     let after = *system.store().watch().borrow();
@@ -95,7 +95,7 @@ async fn a_pre_trigger_refuses_the_state_that_a_server_is_asked_to_reach() {
         (ServerAction::Reboot { force: true }, "REBOOTING"),
         (ServerAction::Delete, "DELETING"),
     ] {
-        refused(system.act_on_server(caller, server, action, None, None).await, state);
+        refused(system.act_on_server(caller, server, action, ActionAsked::default()).await, state);
     }
     let found = bench.server("web").await.expect("there");
     assert_eq!((found.state, found.job_id), (ServerState::Running, None));

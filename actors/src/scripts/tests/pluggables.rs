@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use sutler_model::{Noun, PluggableResource, pluggable::PluggableState};
 
 /// A provider of notes that count their turns, and a report over them.
-const NOTES: &str = r##"
+pub(super) const NOTES: &str = r##"
     function register() return { "note_provider", "note_report" } end
 
     function note_provider(p)

@@ -1,6 +1,7 @@
 //! Jobs that are about to go into a new state.
 
 use super::*;
+use crate::ActionAsked;
 use sutler_model::{JobState, ServerState};
 
 const TELL: &str = r#"
@@ -42,7 +43,8 @@ async fn a_job_refused_at_acceptance_is_none() {
     let error = bench.system.create_server(&bench.caller, bench.customer, new, None).await.expect_err("refused");
     assert!(matches!(&error, Error::Refused { reason, .. } if reason == "only reboots"), "{error:?}");
     let stop = crate::ServerAction::Stop { force: true };
-    let error = bench.system.act_on_server(&bench.caller, server, stop, None, None).await.expect_err("refused");
+    let error =
+        bench.system.act_on_server(&bench.caller, server, stop, ActionAsked::default()).await.expect_err("refused");
     assert!(matches!(error, Error::Refused { .. }), "{error:?}");
     assert_eq!((bench.jobs().await.len(), bench.server("other").await), (jobs, None));
     let found = bench.server("web").await.expect("there");

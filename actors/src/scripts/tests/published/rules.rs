@@ -1,7 +1,7 @@
 //! Scripts that decide before something happens.
 
 use super::{super::*, Stage};
-use crate::{CustomerPatch, ServerAction};
+use crate::{ActionAsked, CustomerPatch, ServerAction};
 use sutler_model::{ContactPatch, Nanos};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -41,7 +41,8 @@ async fn servers_against_the_house_rules_are_refused_or_made_to_fit() {
         ..crate::ServerPatch::default()
     };
     bench.system.update_server(&bench.caller, server.id, None, patch("yes")).await.unwrap();
-    let refused = bench.system.act_on_server(&bench.caller, server.id, ServerAction::Delete, None, None).await;
+    let refused =
+        bench.system.act_on_server(&bench.caller, server.id, ServerAction::Delete, ActionAsked::default()).await;
     assert_eq!(reason(refused), "web is protected");
     bench.system.update_server(&bench.caller, server.id, None, patch("no")).await.unwrap();
     let job = bench.act(server.id, ServerAction::Delete, "now").await;
