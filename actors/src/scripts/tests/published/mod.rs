@@ -8,5 +8,6 @@ mod notices;
 mod rules;
 mod services;
 mod stage;
+mod vaults;
 
 use stage::Stage;
