@@ -11,7 +11,7 @@ use crate::{
     shard::Shard,
     subject::Subject,
 };
-use mlua::{Function, Lua, LuaOptions, StdLib, Table, Value, VmState};
+use mlua::{Function, Lua, LuaOptions, Table, Value, VmState};
 use std::{cell::RefCell, rc::Rc};
 
 /// What the source is called in error messages.
@@ -35,8 +35,7 @@ impl Vm {
         }
         let source = dialect::rewrite(source)?;
         let setup = || -> mlua::Result<(Lua, Table)> {
-            let libs = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::COROUTINE | StdLib::BIT;
-            let lua = Lua::new_with(libs, LuaOptions::new().thread_pool_size(SPARE))?;
+            let lua = Lua::new_with(dialect::libraries(), LuaOptions::new().thread_pool_size(SPARE))?;
             lua.set_memory_limit(limits.memory_bytes)?;
             lua.set_interrupt(|_| Meter::check_current().map(|()| VmState::Continue));
             object::register(&lua, limits.memory_bytes)?;

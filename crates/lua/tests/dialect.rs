@@ -397,3 +397,21 @@ async fn print_writes_to_the_log_and_the_log_is_cut() {
     assert!(outcome.log.starts_with("a\tnil\t1\ttrue\n1\n2\n"), "{}", outcome.log);
     assert!(outcome.log.len() <= 1000 && outcome.log.contains("log cut here"));
 }
+
+#[tokio::test]
+async fn what_comes_when_it_is_first_named_is_there_as_if_it_always_was() {
+    expect(&[
+        ("local seen = {} for name in pairs(string) do seen[name] = true end return seen.find and seen.gsub and seen.sub", {
+            json!(true)
+        }),
+        ("return ('a-b'):gsub('-', '+')", json!("a+b")),
+        ("function string.trim(s) return (s:gsub('^%s+', '')) end return ('  x'):trim()", json!("x")),
+        ("string.find = function() return 'mine' end return ('x'):gsub('x', 'y') .. string.find('x', 'x')", json!("ymine")),
+        ("return string.nothing == nil and math ~= nil and bit32 ~= nil and tonumber ~= nil", json!(true)),
+        ("return unpack({ 7 }) + table.unpack({ 8 })", json!(15)),
+        ("local n = 0 for name in pairs(table) do n = n + (name == 'concat' and 1 or 0) end return n", json!(1)),
+        ("math = { floor = function() return 1 end } return math.floor(5.5)", json!(1)),
+        ("return type(coroutine.wrap) .. type(load) .. type(getfenv)", json!("functionfunctionfunction")),
+    ])
+    .await;
+}

@@ -4,15 +4,17 @@ mod env;
 mod jump;
 mod lexer;
 mod number;
+mod prelude;
 mod rewrite;
 mod statement;
 mod text;
 
 pub(crate) use number::number_text;
+pub(crate) use prelude::{base, late, libraries};
 
 use crate::{ScriptError, meter::Meter};
-use mlua::{Function, Lua, Result, Table, Value, chunk::Compiler};
-use std::{borrow::Cow, sync::LazyLock};
+use mlua::{Function, Lua, Result, Table, Value};
+use std::borrow::Cow;
 
 /// A source as the compiler takes it; no line of it moves.
 ///
@@ -39,51 +41,6 @@ fn then<'a>(source: Cow<'a, str>, change: impl for<'s> Fn(&'s str) -> Cow<'s, st
 
 /// Longest source that `load` and `loadstring` take, bytes: the compiler works outside every limit.
 const LOAD_BYTES: usize = 256 << 10;
-
-static PRELUDE: LazyLock<std::result::Result<Vec<u8>, String>> =
-    LazyLock::new(|| Compiler::new().compile(include_str!("prelude.lua")).map_err(|error| error.to_string()));
-
-/// The table that stands behind every environment of a Lua state: the language's functions.
-pub(crate) fn base(lua: &Lua) -> Result<Table> {
-    let globals = lua.globals();
-    let base = lua.create_table()?;
-    let host = lua.create_table()?;
-    host.raw_set("pending", Lua::poll_pending())?;
-    host.raw_set(
-        "text",
-        lua.create_function(|lua, raised: Value| match &raised {
-            Value::Error(error) => Ok(Value::String(lua.create_string(crate::error::text(error))?)),
-            _ => Ok(raised),
-        })?,
-    )?;
-    let lack = || mlua::Error::MemoryError("not enough memory".to_owned());
-    host.raw_set("no_memory", lua.create_function(move |_, ()| -> Result<()> { Err(lack()) })?)?;
-    host.raw_set("find_plain", lua.create_function(text::find_plain)?)?;
-    host.raw_set("load_text", lua.create_function(load_text)?)?;
-    host.raw_set(
-        "log",
-        lua.create_function(|_, line: mlua::LuaString| {
-            if let Some(meter) = Meter::current() {
-                meter.log(&line.to_string_lossy());
-            }
-            Ok(())
-        })?,
-    )?;
-    host.raw_set("env", lua.create_function(|_, ()| Ok(Meter::current().and_then(|meter| meter.env())))?)?;
-    let prelude = PRELUDE.as_ref().map_err(mlua::Error::runtime)?;
-    lua.load(prelude.as_slice())
-        .set_name("=prelude")
-        .set_mode(mlua::chunk::ChunkMode::Binary)
-        .call::<()>((&globals, &base, host))?;
-    // Nothing of the original globals is left to find; the coroutine library is what mlua itself looks up there.
-    for pair in globals.clone().pairs::<Value, Value>() {
-        let (name, _) = pair?;
-        if name.as_string().is_none_or(|name| name != "coroutine") {
-            globals.raw_set(name, Value::Nil)?;
-        }
-    }
-    Ok(base)
-}
 
 /// A fresh environment for one run at a time.
 pub(crate) fn environment(lua: &Lua, base: &Table) -> Result<Table> {

@@ -20,7 +20,7 @@ mod widget;
 mod xml;
 
 use crate::{
-    dialect::number_text,
+    dialect::{self, number_text},
     meter::Meter,
     object::{BeanRef, EnumConst, ListRef, MapRef, Object},
     schema::{self, Type},
@@ -47,6 +47,8 @@ pub(crate) fn install(lua: &Lua, base: &Table, shard: &Rc<Shard>) -> Result<()> 
             "dataStore" => Lv::Table(data_store::create(lua, &host)?),
             "translate" => Lv::Table(translate::create(lua)?),
             "convert_mtype" => Lv::Function(lua.create_function(|_, (from, to): (Lv, Lv)| utils::factor(&from, &to))?),
+            // Of the language's own, which are there by themselves then.
+            name if let Some(value) = dialect::late(lua, &base, name)? => return Ok(value),
             name => match modern::create(lua, &host, name)? {
                 Some(table) => Lv::Table(table),
                 None => return Ok(Lv::Nil),

@@ -1,0 +1,80 @@
+-- The library `table`.
+local host = ...
+local g, placed, must_be_table = host.g, host.placed, host.must_be_table
+local type, error, pcall, next, table = g.type, g.error, g.pcall, g.next, g.table
+host.base.table, host.base.unpack = table, g.unpack
+
+table.maxn = function(t)
+	local most = 0
+	for key in next, t do
+		if type(key) == "number" and key > most then
+			most = key
+		end
+	end
+	return most
+end
+table.getn = function(t)
+	return #t
+end
+table.setn = function() end
+table.foreach = function(t, f)
+	for key, value in next, t do
+		local found = f(key, value)
+		if found ~= nil then
+			return found
+		end
+	end
+	return nil
+end
+table.foreachi = function(t, f)
+	for i = 1, #t do
+		local found = f(i, t[i])
+		if found ~= nil then
+			return found
+		end
+	end
+	return nil
+end
+-- By a function it sorts here rather than in C, so that the function may wait; a merge asks no more often than it must.
+local sort = table.sort
+local function min(a, b)
+	return a < b and a or b
+end
+table.sort = function(t, before)
+	if before == nil then
+		return placed(1, pcall(sort, t))
+	end
+	must_be_table(t, "sort")
+	if type(before) ~= "function" then
+		error("invalid argument #2 to 'sort' (function expected, got " .. type(before) .. ")", 2)
+	end
+	local from, to, count, width = {}, {}, #t, 1
+	for i = 1, count do
+		from[i] = t[i]
+	end
+	while width < count do
+		for low = 1, count, 2 * width do
+			local middle, high = min(low + width, count + 1), min(low + 2 * width, count + 1)
+			local i, j = low, middle
+			for k = low, high - 1 do
+				if i < middle and (j >= high or not before(from[j], from[i])) then
+					to[k] = from[i]
+					i += 1
+				else
+					to[k] = from[j]
+					j += 1
+				end
+			end
+		end
+		from, to = to, from
+		width *= 2
+	end
+	for i = 1, count do
+		t[i] = from[i]
+	end
+end
+table.unpack = g.unpack
+-- Luau's own additions are not of the language, and some loop long where nothing can interrupt them.
+for _, name in { "move", "create", "clear", "clone", "find", "freeze", "isfrozen" } do
+	table[name] = nil
+end
