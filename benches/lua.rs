@@ -13,10 +13,10 @@ struct Nobody;
 
 #[async_trait]
 impl Host for Nobody {
-    async fn list(&self, _: &Who, _: &str, _: &[(String, Vec<String>)]) -> Result<Vec<Bean>, HostError> {
+    async fn list(&self, _: &Who, _: &Api, _: &str, _: &[(String, Vec<String>)]) -> Result<Vec<Bean>, HostError> {
         Ok(Vec::new())
     }
-    async fn get(&self, _: &Who, _: &str, _: bool) -> Result<Option<Bean>, HostError> {
+    async fn get(&self, _: &Who, _: &Api, _: &str, _: bool) -> Result<Option<Bean>, HostError> {
         Ok(None)
     }
     async fn call(&self, _: &Who, _: Api, operation: &str, _: Vec<Value>, _: u32) -> Result<Value, HostError> {

@@ -253,6 +253,7 @@ async fn add_image(system: &System, plan: &Plan) -> ImageId {
         owner_permission: Default::default(),
         user_permission: Default::default(),
         retired_at: None,
+        keys: Vec::new(),
         metadata: None,
         created_at: Timestamp(0),
     };

@@ -230,6 +230,7 @@ mod tests {
             password_hash: String::new(),
             locked: false,
             contact: Default::default(),
+            keys: Vec::new(),
             created_at: Timestamp(0),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{
     Api, Shared,
-    common::{Answer, find, folded, words},
+    common::{Answer, find, folded, hide_keys, words},
     extract::{Id, Params, Who},
     page::{Listed, Listing, Paging, Shown, list, show_record},
     reach::{Reach, key},
@@ -10,6 +10,7 @@ use super::{
 use axum::{extract::State, http::HeaderMap};
 use serde::Deserialize;
 use std::sync::Arc;
+use sutler_actors::Caller;
 use sutler_model::{CustomerId, Disk, DiskId, DiskState, Permission, ServerId};
 use sutler_store::{Field, Filter};
 use utoipa::IntoParams;
@@ -35,6 +36,12 @@ pub struct DiskFilter {
     name: Option<String>,
 }
 
+/// A disk as `caller` sees it.
+fn view(mut disk: Disk, caller: &Caller) -> Disk {
+    hide_keys(&mut disk.keys, caller);
+    disk
+}
+
 /// List disks.
 #[utoipa::path(get, path = "/disks", tag = "disks", params(DiskFilter, Paging),
     responses((status = 200, description = "A page of disks.", body = Listed<Disk>)))]
@@ -54,7 +61,7 @@ async fn list_disks(State(api): State<Arc<Api>>, Who(caller): Who, listing: List
     if let Some(name) = &asked.name {
         filter = filter.is(Field::Name, folded(name));
     }
-    list(&api, &caller, filter, listing.page, |disk: Disk, _| disk).await
+    list(&api, &caller, filter, listing.page, view).await
 }
 
 /// Show a disk.
@@ -69,5 +76,5 @@ async fn show_disk(
 ) -> Answer {
     caller.must(Permission::ServersRead)?;
     let disk: Disk = find(&api, &caller, id).await?;
-    show_record(&headers, &shown, disk, |disk| disk)
+    show_record(&headers, &shown, disk, |disk| view(disk, &caller))
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Api, Shared,
-    common::{Answer, folded, words, wrong},
+    common::{Answer, folded, hide_keys, words, wrong},
     extract::{Id, IfMatch, Input, Params, Who},
     jobs::JobView,
     once::create,
@@ -129,6 +129,7 @@ impl Offered {
 /// An image as `caller` sees it: where its files lie is for operators.
 fn view(mut image: Image, caller: &Caller) -> Image {
     image.metadata = None;
+    hide_keys(&mut image.keys, caller);
     // Where an offered image came from is not for those to whom it is offered.
     let owns = match caller.scope {
         Scope::Provider => true,
@@ -137,6 +138,7 @@ fn view(mut image: Image, caller: &Caller) -> Image {
     };
     if !owns {
         image.base = None;
+        image.keys.clear();
     }
     if caller.scope != Scope::Provider {
         image.storage_key = String::new();

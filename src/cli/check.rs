@@ -42,11 +42,11 @@ struct Nobody;
 
 #[async_trait]
 impl Host for Nobody {
-    async fn list(&self, _: &Who, _: &str, _: &[(String, Vec<String>)]) -> Result<Vec<Bean>, HostError> {
+    async fn list(&self, _: &Who, _: &Api, _: &str, _: &[(String, Vec<String>)]) -> Result<Vec<Bean>, HostError> {
         Ok(Vec::new())
     }
 
-    async fn get(&self, _: &Who, _: &str, _: bool) -> Result<Option<Bean>, HostError> {
+    async fn get(&self, _: &Who, _: &Api, _: &str, _: bool) -> Result<Option<Bean>, HostError> {
         Ok(None)
     }
 

@@ -237,6 +237,7 @@ impl System {
             password_hash: new.password_hash,
             locked: false,
             contact: Default::default(),
+            keys: Vec::new(),
             created_at: core.now(),
         };
         let mut set = ChangeSet::new(Cause::system("first start"));

@@ -77,6 +77,7 @@ impl System {
             owner_permission: ImagePermission::ALL,
             user_permission: ImagePermission::ALL,
             retired_at: None,
+            keys: Vec::new(),
             metadata: None,
             created_at: self.inner.core.now(),
         };
@@ -220,6 +221,7 @@ impl System {
             owner_permission: new.owner_permission.unwrap_or_default().and(may),
             user_permission: new.user_permission.unwrap_or_default().and(may),
             retired_at: None,
+            keys: Vec::new(),
             metadata: None,
             created_at: self.inner.core.now(),
         })

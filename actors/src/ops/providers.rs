@@ -265,13 +265,19 @@ impl System {
         let parameters = fill(&action.parameters, &BTreeMap::new(), given, "parameters").map_err(Error::Invalid)?;
         self.resources_there(caller, &action.parameters, given, "parameters").await?;
         let run_id = self.inner.core.new_id();
+        let mut more = vec![
+            ("parameters", Member::Texts(parameters)),
+            ("actionKey", Member::Value(Value::from(action.key.as_str()))),
+            ("providerType", Member::Value(Value::from(provider_type))),
+        ];
+        // Every function of a pluggable resource's provider finds them in the same place.
+        let values = subject.bean.as_ref().and_then(|bean| bean.properties.get("resourceValues"));
+        if let Some(values) = values.and_then(|values| serde_json::from_value(values.clone()).ok()) {
+            more.push(("resourceValues", Member::Texts(values)));
+        }
         let ask = Invocation {
             subject: Some(subject),
-            more: vec![
-                ("parameters", Member::Texts(parameters)),
-                ("actionKey", Member::Value(Value::from(action.key.as_str()))),
-                ("providerType", Member::Value(Value::from(provider_type))),
-            ],
+            more,
             deadline_ms: self.inner.core.settings.post_deadline_ms,
             ..Invocation::by(caller, pointed.script.clone(), &action.function, run_id, "ACTION")
         };

@@ -343,6 +343,7 @@ impl System {
             node_id: None,
             state: DiskState::Creating,
             delete_requested_at: None,
+            keys: Vec::new(),
             created_at: at,
         };
         (server, disk)

@@ -62,6 +62,7 @@ impl System {
             password_hash: new.password_hash,
             locked: false,
             contact: new.contact,
+            keys: Vec::new(),
             created_at: self.inner.core.now(),
         };
         let _decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut user).await?;

@@ -251,12 +251,13 @@ mod tests {
             (Noun::PaymentMethod, "PAYMENT_METHOD"),
             (Noun::PaymentInstance, "PAYMENT_METHOD_INSTANCE"),
             (Noun::Transaction, "TRANSACTION"),
+            (Noun::Plan, "PRODUCTOFFER"),
         ] {
             assert_eq!(raised(vec![change(noun, Op::Created, vec![])]), [(0, TriggerType::PostCreate, option.into())]);
             assert_eq!(raised(vec![change(noun, Op::Updated, vec![])]), []);
             assert_eq!(raised(vec![change(noun, Op::Deleted, vec![])]), [(0, TriggerType::PostDelete, option.into())]);
         }
-        for silent in [Noun::ApiKey, Noun::Plan, Noun::Node] {
+        for silent in [Noun::ApiKey, Noun::Node] {
             assert_eq!(raised(vec![change(silent, Op::Created, vec![])]), [], "{silent}");
         }
     }

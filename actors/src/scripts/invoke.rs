@@ -169,7 +169,7 @@ async fn params(env: &Env, ask: &Invocation) -> Result<Params, Error> {
         let user = user.filter(|user| sees_user(owner, user)).map(|user| beans.bean(&user)).transpose()?;
         let resource = match &subject {
             Some(Subject { bean: Some(bean), .. }) => Some(bean.clone()),
-            Some(subject) => host::find(snapshot, &tree, owner, subject.id, true)?,
+            Some(subject) => host::find(snapshot, &tree, host::Sight::of(owner), subject.id, true)?,
             None => None,
         };
         let gone = subject.as_ref().filter(|_| resource.is_none()).map(|subject| subject.id);

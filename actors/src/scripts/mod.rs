@@ -306,7 +306,8 @@ impl Scripts {
     /// Those of the store.
     pub(crate) async fn sees(&self, scope: Scope, id: Uuid) -> Result<bool, StoreError> {
         let tree = self.env.tree.clone();
-        let read = self.env.core.store.read(move |snapshot| host::find(snapshot, &tree, scope, id, false));
+        let read =
+            self.env.core.store.read(move |snapshot| host::find(snapshot, &tree, host::Sight::of(scope), id, false));
         read.await.map(|found| found.is_some())
     }
 

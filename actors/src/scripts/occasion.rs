@@ -12,8 +12,8 @@ use std::{
 use sutler_lua::{Bean, Input, Params};
 use sutler_model::{
     BillingEntity, BillingEntityId, Blob, Cause, Customer, CustomerId, Disk, Happening, Image, Invoice, Job, Notice,
-    Noun, PaymentInstance, PaymentMethod, PluggableResource, Scope, Server, Session, Transaction, TriggerType, User,
-    UserId,
+    Noun, PaymentInstance, PaymentMethod, Plan, PluggableResource, Scope, Server, Session, Transaction, TriggerType,
+    User, UserId,
 };
 use sutler_store::{Change, Error, FeedEntry, Op, Snapshot};
 use uuid::Uuid;
@@ -162,6 +162,7 @@ fn subject(
         Noun::Invoice => told::<Invoice>(snapshot, change, event, beans)?,
         Noun::PluggableResource => told::<PluggableResource>(snapshot, change, event, beans)?,
         Noun::Blob => told::<Blob>(snapshot, change, event, beans)?,
+        Noun::Plan => told::<Plan>(snapshot, change, event, beans)?,
         // No other noun raises events.
         other => Bean::new(other.name()),
     };

@@ -21,6 +21,7 @@ mod reaching;
 mod rehearsals;
 mod resources;
 mod schedules;
+mod sights;
 mod turns;
 
 use crate::{

@@ -18,6 +18,7 @@ pub(crate) const fn resource_type(noun: Noun) -> Option<&'static str> {
         Noun::PaymentInstance => "PAYMENT_METHOD_INSTANCE",
         Noun::Transaction => "TRANSACTION",
         Noun::Blob => "BLOB",
+        Noun::Plan => "PRODUCTOFFER",
         _ => return None,
     })
 }

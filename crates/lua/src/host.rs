@@ -50,23 +50,26 @@ impl HostError {
 /// The platform as scripts see it.
 #[async_trait]
 pub trait Host: Send + Sync + 'static {
-    /// Beans of a resource type (`SERVER`) within the owner's reach. `equal` are equality conditions (field in lower
-    /// case, the values of which one must match) that the host may use to look at less; every condition is checked again here.
+    /// Beans of a resource type (`SERVER`) within the reach of the door: the owner's, or what its session user sees. `equal`
+    /// are equality conditions (field in lower case, the values of which one must match) that the host may use to look at
+    /// less; every condition is checked again here.
     ///
     /// # Errors
-    /// `Refused` with `INVALID_RESOURCE_TYPE` for a type that cannot be listed.
+    /// `Absent` for a type of resource that the platform does not have, `Refused` with `INVALID_RESOURCE_TYPE` for no type of
+    /// the language, and for a session user who is not there.
     async fn list(
         &self,
         who: &Who,
+        api: &Api,
         resource_type: &str,
         equal: &[(String, Vec<String>)],
     ) -> Result<Vec<Bean>, HostError>;
 
-    /// One bean by its UUID; `None` where there is none within the owner's reach.
+    /// One bean by its UUID; `None` where there is none within the reach of the door, as for `list`.
     ///
     /// # Errors
-    /// `Failed` only.
-    async fn get(&self, who: &Who, uuid: &str, children: bool) -> Result<Option<Bean>, HostError>;
+    /// `Refused` for a session user who is not there.
+    async fn get(&self, who: &Who, api: &Api, uuid: &str, children: bool) -> Result<Option<Bean>, HostError>;
 
     /// A run that is in no record yet ([`Who::unrecorded`]) is about to reach outside for the first time: to send a request,
     /// or to call an operation that may write.

@@ -65,6 +65,7 @@ impl Host for Platform {
     async fn list(
         &self,
         _: &Who,
+        _: &Api,
         resource_type: &str,
         equal: &[(String, Vec<String>)],
     ) -> Result<Vec<Bean>, HostError> {
@@ -76,7 +77,7 @@ impl Host for Platform {
         Ok(beans.iter().filter(|(kind, _)| kind == resource_type).map(|(_, bean)| bean.clone()).collect())
     }
 
-    async fn get(&self, _: &Who, uuid: &str, _children: bool) -> Result<Option<Bean>, HostError> {
+    async fn get(&self, _: &Who, _: &Api, uuid: &str, _children: bool) -> Result<Option<Bean>, HostError> {
         // The real one waits for the store, so what asks it must be able to wait.
         tokio::task::yield_now().await;
         let beans = self.beans.lock().unwrap();

@@ -1,6 +1,6 @@
 //! Disks.
 
-use crate::{BillingEntityId, CustomerId, DiskId, ImageId, NodeId, ServerId, Timestamp};
+use crate::{BillingEntityId, CustomerId, DiskId, ImageId, NodeId, ResourceKey, ServerId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A disk's life.
@@ -44,6 +44,9 @@ pub struct Disk {
     pub state: DiskState,
     /// When deletion was asked for.
     pub delete_requested_at: Option<Timestamp>,
+    /// Keys that scripts set on it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<ResourceKey>,
     /// When it came to be.
     pub created_at: Timestamp,
 }

@@ -1,6 +1,6 @@
 //! Guest images.
 
-use crate::{BillingEntityId, CustomerId, ImageId, Noun, ResourceMetadata, Timestamp};
+use crate::{BillingEntityId, CustomerId, ImageId, Noun, ResourceKey, ResourceMetadata, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -164,6 +164,9 @@ pub struct Image {
     /// Since when it is retired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired_at: Option<Timestamp>,
+    /// Keys that scripts set on it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<ResourceKey>,
     /// What its owner keeps on it for programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(ignore))]

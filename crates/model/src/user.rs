@@ -1,6 +1,6 @@
 //! People who sign in.
 
-use crate::{BillingEntityId, Contact, CustomerId, Role, Timestamp, UserId};
+use crate::{BillingEntityId, Contact, CustomerId, ResourceKey, Role, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 /// A person. Belongs to a customer, or to the staff of a billing entity when `customer_id` is none.
@@ -29,6 +29,9 @@ pub struct User {
     /// Where they are and how they are reached.
     #[serde(default, skip_serializing_if = "Contact::is_empty")]
     pub contact: Contact,
+    /// Keys that scripts set on them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<ResourceKey>,
     /// When they came to be.
     pub created_at: Timestamp,
 }

@@ -1,6 +1,6 @@
 //! Users and billing entities.
 
-use super::{Beans, Described, Property, contact, described, id};
+use super::{Beans, Described, Property, contact, described, id, set_keys};
 use serde_json::{Value, json};
 use sutler_model::{BillingEntity, Role, User};
 use sutler_store::Error;
@@ -11,6 +11,7 @@ impl Described for User {
     fn properties() -> &'static [Property<Self>] {
         type P = Property<User>;
         const PROPERTIES: &[P] = &[
+            P::new("resourceKey", |u, b| Ok(b.keys(u))).or_set(|u, v, viewer| set_keys(&mut u.keys, v, viewer)),
             P::new("email", |u, _| Ok(u.email.as_str().into())),
             P::new("firstName", |u, _| Ok(u.first_name.as_str().into())),
             P::new("lastName", |u, _| Ok(u.last_name.as_str().into())),
@@ -41,6 +42,7 @@ impl Described for User {
         resource_state: |u| if u.locked { "LOCKED" } else { "ACTIVE" };
         customer: |u| u.customer_id;
         billing_entity: |u| u.billing_entity_id;
+        keys: |u| &u.keys;
     }
 }
 

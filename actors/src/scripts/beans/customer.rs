@@ -1,12 +1,19 @@
 //! Customers.
 
 use super::{Described, Property, amount, contact, described, id, set_keys, set_name, text, whole};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sutler_model::{Customer, CustomerStatus, Nanos, Plan, Scope, User};
 use sutler_store::Field;
 
 impl Described for Customer {
     const KIND: &'static str = "Customer";
+
+    /// A customer is written to at the address of the first of its people.
+    fn finish(properties: &mut Map<String, Value>) {
+        if let Some(email) = properties.get("users").and_then(|users| users.get(0)?.get("email").cloned()) {
+            properties.insert("email".to_owned(), email);
+        }
+    }
 
     fn properties() -> &'static [Property<Self>] {
         type P = Property<Customer>;
@@ -45,6 +52,10 @@ impl Described for Customer {
             P::new("productOfferName", |c, b| {
                 Ok(b.snapshot.get::<Plan>(c.plan_id)?.map_or(Value::Null, |p| p.name.into()))
             }),
+            // No units are bought here: what is paid and charged is the other one's.
+            P::new("carryOverBalance", |_, _| Ok(0.into())),
+            P::new("nonCarryOverBalance", |c, b| b.balance_of(c)),
+            P::new("vatExempt", |_, _| Ok(false.into())),
             P::new("timeZone", |_, _| Ok("UTC".into())),
             P::new("warningSent", |_, _| Ok(false.into())),
             P::new("users", |c, b| b.within::<User>(Field::Customer, c.id.into())),

@@ -1,15 +1,19 @@
 //! Disks, images and invoices.
 
-use super::{Beans, Described, Property, amount, described, id, payments::payment_of, set_name, whole};
+use super::{
+    Beans, Described, Property, amount, contact, derived, described, id, payments::payment_of, set_keys, set_name,
+    whole,
+};
 use serde_json::{Value, json};
 use sutler_model::{
-    Blob, Disk, DiskState, Image, ImageBase, ImagePermission, ImageState, Invoice, InvoiceCharge, InvoiceLine, Nanos,
-    Noun, Scope, Server, TransactionState,
+    BillingEntity, Blob, Customer, Disk, DiskState, Image, ImageBase, ImagePermission, ImageState, Invoice,
+    InvoiceCharge, InvoiceLine, Nanos, Noun, Plan, Scope, Server, TransactionState,
 };
 use sutler_store::Error;
 
 impl Described for Disk {
     const KIND: &'static str = "Disk";
+    const PLACED: bool = true;
 
     fn properties() -> &'static [Property<Self>] {
         type P = Property<Disk>;
@@ -42,6 +46,7 @@ impl Described for Disk {
         };
         customer: |d| Some(d.customer_id);
         billing_entity: |d| d.billing_entity_id;
+        keys: |d| &d.keys;
     }
 }
 
@@ -52,6 +57,9 @@ impl Described for Image {
         type P = Property<Image>;
         const PROPERTIES: &[P] = &[
             P::new("resourceName", |i, _| Ok(i.name.as_str().into())).or_set(|i, v, _| set_name(&mut i.name, v)),
+            // To whom it is only offered need not know what its owner keeps on it.
+            P::new("resourceKey", |i, b| Ok(if b.owns(i)? { b.keys(i) } else { json!([]) }))
+                .or_set(|i, v, viewer| set_keys(&mut i.keys, v, viewer)),
             P::new("size", |i, _| Ok(i.size_gib.into())),
             P::new("imageType", |i, _| {
                 Ok(if i.base.as_ref().is_some_and(|base| base.noun == Noun::Server) { "SERVER" } else { "DISK" }.into())
@@ -79,6 +87,7 @@ impl Described for Image {
         };
         customer: |i| i.customer_id;
         billing_entity: |i| i.billing_entity_id;
+        keys: |i| &i.keys;
         metadata: |i| i.metadata.as_deref();
     }
 }
@@ -153,6 +162,16 @@ impl Described for Invoice {
             P::new("invoiceNo", |i, _| Ok(i.number.into())),
             // Dates of invoices are whole seconds in the language, unlike all others.
             P::new("invoiceDate", |i, _| Ok(i.issued_at.0.div_euclid(1000).into())),
+            // What is due is due when it is issued.
+            P::new("dueDate", |i, _| Ok(i.issued_at.0.div_euclid(1000).into())),
+            P::new("customerAddress", |i, b| buyer(i, b, |customer| contact::address(&customer.contact))),
+            P::new("billingAddress", |i, b| buyer(i, b, |customer| contact::address(&customer.contact))),
+            P::new("customerVatNo", |i, b| buyer(i, b, |customer| contact::known(&customer.contact.vat_number))),
+            P::new("billingEntityVatNo", |i, b| {
+                let seller = b.snapshot.get::<BillingEntity>(i.billing_entity_id)?;
+                Ok(seller.map_or(Value::Null, |seller| contact::known(&seller.contact.vat_number)))
+            }),
+            P::new("testMode", |_, _| Ok(false.into())),
             P::new("cutOffDate", |i, _| Ok(i.to.0.div_euclid(1000).into())),
             P::new("status", |i, b| Ok(if paid(i, b)?.is_some() { "PAID" } else { "UNPAID" }.into())),
             P::new("paidDate", |i, b| Ok(paid(i, b)?.and_then(|at| at).map_or(Value::Null, |at| at.into()))),
@@ -182,6 +201,11 @@ impl Described for Invoice {
         customer: |i| Some(i.customer_id);
         billing_entity: |i| i.billing_entity_id;
     }
+}
+
+/// Something of the customer that an invoice is for.
+fn buyer(invoice: &Invoice, beans: &Beans<'_>, of: fn(&Customer) -> Value) -> Result<Value, Error> {
+    Ok(beans.snapshot.get::<Customer>(invoice.customer_id)?.as_ref().map_or(Value::Null, of))
 }
 
 /// Whether an invoice is paid, and when that was, in whole seconds; what owes nothing has no time.
@@ -222,4 +246,47 @@ fn charged(invoice: &Invoice, charge: &InvoiceCharge) -> Value {
         "exactUnitPrice": charge.amount.to_string(),
         "exactAmount": charge.amount.to_string(),
     })
+}
+
+/// What a plan is made of, as a product: the filters of scripts look into it.
+pub(super) fn product(plan: &Plan) -> Value {
+    let components = plan.charges.iter().map(|charge| json!({"referenceField": charge.component}));
+    json!({
+        "resourceUUID": derived(plan.id.0).to_string(),
+        "resourceName": plan.name,
+        // One plan is the offer of all there is.
+        "associatedType": ["SERVER", "DISK"],
+        "components": components.collect::<Vec<_>>(),
+    })
+}
+
+impl Described for Plan {
+    const KIND: &'static str = "ProductOffer";
+
+    fn properties() -> &'static [Property<Self>] {
+        type P = Property<Plan>;
+        const PROPERTIES: &[P] = &[
+            P::new("billingPeriod", |_, _| Ok("HOURLY".into())),
+            P::new("unitType", |_, _| Ok("NONCARRYOVER".into())),
+            P::new("productAssociatedType", |_, _| Ok("SERVER".into())),
+            P::new("productName", |p, _| Ok(p.name.as_str().into())),
+            P::new("productUUID", |p, _| Ok(id(Some(derived(p.id.0))))),
+            P::new("product", |p, _| Ok(product(p))),
+            P::new("productComponentTypes", |p, _| {
+                let kinds = p.charges.iter().map(|charge| {
+                    let kind = json!({"referenceField": charge.component, "resourceName": charge.component});
+                    (charge.component.clone(), kind)
+                });
+                Ok(Value::Object(kinds.collect()))
+            }),
+        ];
+        PROPERTIES
+    }
+
+    described! {
+        label: |p| p.name.clone();
+        created_at: |p| p.created_at;
+        customer: |_| None;
+        billing_entity: |p| p.billing_entity_id;
+    }
 }

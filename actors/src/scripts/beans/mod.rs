@@ -10,24 +10,26 @@ mod customer;
 mod goods;
 mod job;
 mod payments;
+mod place;
 mod pluggable;
 mod server;
 
 pub(crate) use contact::take as take_contact;
 pub(crate) use goods::permission_of;
 pub(crate) use payments::{charged, forms, moved, payment_of, provider_id, purchase};
+pub(crate) use place::{derived, origin_of};
 
 use super::words;
 pub(crate) use pluggable::pluggable_bean;
 use serde_json::{Map, Value, json};
-pub(crate) use server::providers;
+pub(crate) use server::{nics, providers};
 use std::{
     cell::RefCell,
     collections::{HashMap, HashSet},
 };
 use sutler_lua::Bean;
 use sutler_model::{
-    BillingEntity, BillingEntityId, Customer, CustomerId, FieldError, Image, KeyKind, Nanos, Plan, PlanId, ResourceKey,
+    BillingEntity, BillingEntityId, Customer, CustomerId, FieldError, Image, KeyKind, Nanos, Plan, ResourceKey,
     ResourceMetadata, Scope, Server, Timestamp,
 };
 use sutler_store::{Error, Field, Filter, Order, PageRequest, Record, Snapshot};
@@ -62,6 +64,10 @@ impl<R> Property<R> {
 pub(crate) trait Described: Record {
     /// The bean's name in the language.
     const KIND: &'static str;
+    /// Whether it stands in its customer's place and is of its offer (VirtualResource, `fdl.md` 4.2).
+    const PLACED: bool = false;
+    /// Adds what follows from other properties.
+    fn finish(_properties: &mut Map<String, Value>) {}
     /// What is its own; the properties of Resource come from the methods below.
     fn properties() -> &'static [Property<Self>];
     /// Its display name.
@@ -134,24 +140,37 @@ pub(crate) struct Beans<'a> {
     children: usize,
     names: RefCell<HashMap<Uuid, Option<String>>>,
     /// The plans of customers that were asked for, by the customer's id.
-    offers: RefCell<HashMap<Uuid, Option<(PlanId, String)>>>,
+    offers: RefCell<HashMap<Uuid, Option<Plan>>>,
+    /// The one cluster, read once.
+    cluster: RefCell<Option<Option<(Uuid, String)>>>,
 }
 
 impl<'a> Beans<'a> {
     /// For scripts of `viewer`.
     pub(crate) fn new(snapshot: &'a Snapshot, viewer: Scope, children: usize) -> Self {
-        Self { snapshot, viewer, children, names: RefCell::default(), offers: RefCell::default() }
+        Self {
+            snapshot,
+            viewer,
+            children,
+            names: RefCell::default(),
+            offers: RefCell::default(),
+            cluster: RefCell::default(),
+        }
     }
 
     /// The bean of a record.
     pub(crate) fn bean<R: Described>(&self, record: &R) -> Result<Bean, Error> {
         let mut bean = Bean { kind: R::KIND.to_owned(), properties: self.resource(record)? };
+        if R::PLACED {
+            self.place(record, &mut bean.properties)?;
+        }
         for property in R::properties() {
             let value = (property.get)(record, self)?;
             if !value.is_null() {
                 bean.properties.insert(property.name.to_owned(), value);
             }
         }
+        R::finish(&mut bean.properties);
         Ok(bean)
     }
 
@@ -229,14 +248,18 @@ impl<'a> Beans<'a> {
         Ok(name.map_or(Value::Null, Value::from))
     }
 
-    /// A customer's plan and its name, read once for all beans made together. It is the offer of all that the customer has.
-    fn offer_of(&self, customer: CustomerId) -> Result<Option<(PlanId, String)>, Error> {
+    /// A customer's display name.
+    pub(crate) fn customer_name(&self, id: Uuid) -> Result<Value, Error> {
+        self.name_of::<Customer>(id)
+    }
+
+    /// A customer's plan, read once for all beans made together. It is the offer of all that the customer has.
+    fn offer_of(&self, customer: CustomerId) -> Result<Option<Plan>, Error> {
         if let Some(known) = self.offers.borrow().get(&customer.0) {
             return Ok(known.clone());
         }
         let plan = self.snapshot.get::<Customer>(customer)?.map(|customer| customer.plan_id);
-        let plan = plan.map(|id| self.snapshot.get::<Plan>(id)).transpose()?.flatten();
-        let offer = plan.map(|plan| (plan.id, plan.name));
+        let offer = plan.map(|id| self.snapshot.get::<Plan>(id)).transpose()?.flatten();
         self.offers.borrow_mut().insert(customer.0, offer.clone());
         Ok(offer)
     }

@@ -2,14 +2,15 @@
 
 use super::{Described, Property, described, id, set_keys, set_name, whole};
 use crate::scripts::words::server_status;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use sutler_model::{Customer, Disk, Image, Nic, Server, ServerState};
+use sutler_model::{Disk, Image, Nic, Server, ServerState};
 use sutler_store::Field;
 use uuid::Uuid;
 
 impl Described for Server {
     const KIND: &'static str = "Server";
+    const PLACED: bool = true;
 
     fn properties() -> &'static [Property<Self>] {
         type P = Property<Server>;
@@ -30,15 +31,8 @@ impl Described for Server {
             P::new("imageUUID", |s, _| Ok(id(Some(s.image_id)))),
             P::new("imageName", |s, b| b.name_of::<Image>(s.image_id.into())),
             P::new("imagePermission", |s, b| b.image_permission(s)),
-            P::new("nics", |s, _| Ok(s.nics.iter().map(|n| nic(s, n)).collect())),
+            P::new("nics", |s, _| Ok(nics(s).map(Value::Object).collect())),
             P::new("disks", |s, b| b.within::<Disk>(Field::Subject, s.id.into())),
-            // What a customer has here stands in one place, which is called after it, and is of one offer, its plan.
-            P::new("vdcUUID", |s, _| Ok(id(Some(s.customer_id)))),
-            P::new("vdcName", |s, b| b.name_of::<Customer>(s.customer_id.into())),
-            P::new("productOfferUUID", |s, b| Ok(id(b.offer_of(s.customer_id)?.map(|(id, _)| id)))),
-            P::new("productOfferName", |s, b| {
-                Ok(b.offer_of(s.customer_id)?.map_or(Value::Null, |(_, name)| name.into()))
-            }),
             P::new("virtualizationType", |_, _| Ok("VIRTUAL_MACHINE".into())),
             P::new("providers", |s, _| Ok(json!(s.provider_values))).or_set(|s, v, _| {
                 s.provider_values = providers(v)?;
@@ -64,7 +58,12 @@ impl Described for Server {
     }
 }
 
-fn nic(server: &Server, nic: &Nic) -> Value {
+/// The properties of its interfaces.
+pub(crate) fn nics(server: &Server) -> impl Iterator<Item = Map<String, Value>> {
+    server.nics.iter().map(|n| nic(server, n))
+}
+
+fn nic(server: &Server, nic: &Nic) -> Map<String, Value> {
     // Interfaces are no records of their own; their ids derive from the server's.
     let nic_id = Uuid::new_v5(&server.id.0, format!("nic:{}", nic.index).as_bytes()).to_string();
     let addresses: Vec<Value> = (nic.addresses.iter())
@@ -73,10 +72,17 @@ fn nic(server: &Server, nic: &Nic) -> Value {
             json!({"ipAddress": address, "type": kind, "auto": true, "nicUUID": nic_id})
         })
         .collect();
-    json!({
-        "resourceUUID": nic_id, "resourceType": "NIC", "index": nic.index, "macAddress": nic.mac, "networkType": "IP",
-        "serverUUID": server.id.to_string(), "serverName": server.name, "ipAddresses": addresses,
-    })
+    let properties = [
+        ("resourceUUID", nic_id.into()),
+        ("resourceType", "NIC".into()),
+        ("index", nic.index.into()),
+        ("macAddress", nic.mac.as_str().into()),
+        ("networkType", "IP".into()),
+        ("serverUUID", server.id.to_string().into()),
+        ("serverName", server.name.as_str().into()),
+        ("ipAddresses", Value::Array(addresses)),
+    ];
+    properties.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Longest text and most settings of configuration providers: they are forms that people fill in.

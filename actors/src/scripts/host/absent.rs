@@ -49,6 +49,41 @@ const NOUNS: &[(&str, &str)] = &[
     ("listPermissions", "permissions of single resources"),
 ];
 
+/// Resource types of the language that there are none of, and their names in plural.
+const TYPES: &[(&str, &str)] = &[
+    ("SNAPSHOT", "snapshots"),
+    ("FIREWALL", "firewalls"),
+    ("FIREWALL_TEMPLATE", "firewall templates"),
+    ("NETWORK", "networks of their own"),
+    ("SUBNET", "subnets"),
+    ("SSHKEY", "SSH keys of their own"),
+    ("GROUP", "groups"),
+    ("STORAGE_GROUP", "storage groups"),
+    ("DEPLOYMENT_INSTANCE", "deployment instances"),
+    ("DEPLOYMENT_TEMPLATE", "deployment templates"),
+    ("FETCH_RESOURCE", "fetched resources"),
+    ("IMAGEINSTANCE", "instances of images"),
+    ("CREDIT_NOTE", "credit notes"),
+    ("CURRENCY", "currencies made by scripts"),
+    ("MEASUREMENT", "measurements listed as resources (see getMeasuredValues)"),
+    ("PERMISSION", "permissions of single resources"),
+    ("PRODUCT", "products apart from their offers"),
+    ("PRODUCT_COMP_TYPE", "product components"),
+    ("PROMOCODE", "promotions"),
+    ("PROMOTION", "promotions"),
+    ("PURCHASED_UNITS", "units"),
+    ("REFERRAL_PROMOCODE", "promotions"),
+    ("REFERRAL_PROMOTION", "promotions"),
+    ("STATEMENT_DETAIL", "statements"),
+    ("TRANSACTION_LOG", "transaction logs"),
+    ("TRANSLATION", "translations listed as resources"),
+];
+
+/// The resources of a type that is not here, in plural.
+pub(super) fn resources(resource_type: &str) -> Option<&'static str> {
+    TYPES.iter().find(|(word, _)| *word == resource_type).map(|(_, nouns)| *nouns)
+}
+
 /// What an operation is about that is not here, in plural.
 pub(super) fn nouns(operation: &str) -> Option<&'static str> {
     NOUNS.iter().find(|(part, _)| operation.contains(part)).map(|(_, nouns)| *nouns)

@@ -81,7 +81,7 @@ pub(super) fn find(snapshot: &Snapshot, tree: &Tree, scope: Scope, id: Uuid) -> 
 }
 
 /// Whether what an owner has lies within a scope.
-fn owned_within(snapshot: &Snapshot, tree: &Tree, scope: Scope, owner: Scope) -> Result<bool, StoreError> {
+pub(super) fn owned_within(snapshot: &Snapshot, tree: &Tree, scope: Scope, owner: Scope) -> Result<bool, StoreError> {
     match owner {
         Scope::Provider => Ok(scope == Scope::Provider),
         Scope::Entity(id) => within(snapshot, tree, scope, id, None),

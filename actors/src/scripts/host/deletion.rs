@@ -21,7 +21,7 @@ const FEED_MAX: u64 = 1_000_000;
 pub(super) async fn delete(ask: &Ask<'_>) -> Result<Value, HostError> {
     let id = ask.args.id(0)?;
     let (cascade, when) = if ask.args.get(1).is_boolean() { (ask.args.flag(1), 2) } else { (false, 1) };
-    match noun_of(ask, id) {
+    match noun_of(ask.platform, id) {
         Some(Noun::User) => {
             ask.at_once(when).await?;
             user(ask, UserId(id)).await

@@ -19,7 +19,7 @@ pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
     let start_at = ask.args.when(1)?;
     let base = skeleton.id("baseUUID")?;
     let base = base.ok_or_else(|| HostError::refused("REQUIRED_FIELD_NOT_SET", "baseUUID: must be set"))?;
-    let source = match noun_of(ask, base) {
+    let source = match noun_of(ask.platform, base) {
         Some(Noun::Disk) => ImageSource::Disk(DiskId(base)),
         _ => ImageSource::Server(ServerId(base)),
     };

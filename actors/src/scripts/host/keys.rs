@@ -3,7 +3,9 @@
 use super::{
     Platform,
     ask::{Args, Ask},
-    failed, refusal,
+    failed,
+    operations::noun_of,
+    refusal,
     skeleton::Skeleton,
 };
 use crate::{
@@ -16,7 +18,9 @@ use crate::{
 };
 use serde_json::Value;
 use sutler_lua::{HostError, Who};
-use sutler_model::{BillingEntity, Customer, KeyKind, Noun, Permission, ResourceKey, Server};
+use sutler_model::{
+    BillingEntity, Customer, Disk, Image, KeyKind, Noun, Permission, PluggableResource, ResourceKey, Server, User,
+};
 use sutler_store::{ChangeSet, Error as StoreError};
 use uuid::Uuid;
 
@@ -39,7 +43,15 @@ macro_rules! keyed {
         }
     )*};
 }
-keyed!(Server => ServersWrite, Customer => CustomersWrite, BillingEntity => CustomersWrite);
+keyed!(
+    Server => ServersWrite,
+    Customer => CustomersWrite,
+    BillingEntity => CustomersWrite,
+    User => CustomersWrite,
+    Disk => ServersWrite,
+    Image => ImagesWrite,
+    PluggableResource => ServersWrite
+);
 
 /// What to do with the keys of a record.
 #[derive(Clone)]
@@ -94,16 +106,15 @@ async fn change_of(
     id: Uuid,
     change: Change,
 ) -> Result<Value, HostError> {
-    let index = platform.store.index();
-    let is = |noun| index.version(noun, id).is_some();
-    if is(Noun::Server) {
-        apply::<Server>(platform, caller, who, id, &change).await
-    } else if is(Noun::Customer) {
-        apply::<Customer>(platform, caller, who, id, &change).await
-    } else if is(Noun::BillingEntity) {
-        apply::<BillingEntity>(platform, caller, who, id, &change).await
-    } else {
-        Err(HostError::refused("NO_RESOURCE_FOUND", "there is no such resource that keeps keys"))
+    match noun_of(platform, id) {
+        Some(Noun::Server) => apply::<Server>(platform, caller, who, id, &change).await,
+        Some(Noun::Customer) => apply::<Customer>(platform, caller, who, id, &change).await,
+        Some(Noun::BillingEntity) => apply::<BillingEntity>(platform, caller, who, id, &change).await,
+        Some(Noun::User) => apply::<User>(platform, caller, who, id, &change).await,
+        Some(Noun::Disk) => apply::<Disk>(platform, caller, who, id, &change).await,
+        Some(Noun::Image) => apply::<Image>(platform, caller, who, id, &change).await,
+        Some(Noun::PluggableResource) => apply::<PluggableResource>(platform, caller, who, id, &change).await,
+        _ => Err(HostError::refused("NO_RESOURCE_FOUND", "there is no such resource that keeps keys")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Operations that are done at once, asked for at a later time: they become jobs that make the same call again.
 
 use super::{
-    Platform,
+    Platform, Sight,
     ask::{Args, Ask},
     deletion, failed, find,
     operations::{answer, noun_of},
@@ -118,14 +118,14 @@ async fn item(ask: &Ask<'_>) -> Result<DeferredItem, HostError> {
         (None, None) => return Err(HostError::refused("NO_RESOURCE_FOUND", "there is no such resource")),
     };
     let (scope, tree) = (ask.caller.scope, ask.platform.tree.clone());
-    let read = ask.platform.store.read(move |snapshot| find(snapshot, &tree, scope, id, false));
+    let read = ask.platform.store.read(move |snapshot| find(snapshot, &tree, Sight::of(scope), id, false));
     let missing = || HostError::refused("NO_RESOURCE_FOUND", "there is no such resource");
     let bean = read.await.map_err(failed)?.ok_or_else(missing)?;
     let noun = match bean.kind.as_str() {
         // Most of these are no longer live, and so not among those that the index has.
         Invoice::KIND => Noun::Invoice,
         Transaction::KIND => Noun::Transaction,
-        _ => noun_of(ask, id).ok_or_else(missing)?,
+        _ => noun_of(ask.platform, id).ok_or_else(missing)?,
     };
     let parsed = |property: &str| bean.text(property).and_then(|text| text.parse::<Uuid>().ok());
     let customer = match noun {

@@ -1,6 +1,6 @@
 //! Lists of beans, narrowed by the indexes of the store.
 
-use super::{Platform, failed};
+use super::{Platform, Sight, absent, failed, views};
 use crate::scripts::{
     beans::{ALL, Beans, Described},
     occasion::{Tree, within},
@@ -9,7 +9,7 @@ use crate::scripts::{
 use std::sync::Arc;
 use sutler_lua::{Bean, HostError};
 use sutler_model::{
-    BillingEntity, Blob, Customer, Disk, Image, Invoice, Job, JobState, Noun, PaymentInstance, PaymentMethod,
+    BillingEntity, Blob, Customer, Disk, Image, Invoice, Job, JobState, Noun, PaymentInstance, PaymentMethod, Plan,
     PluggableResource, Scope, Server, ServerState, Transaction, User,
 };
 use sutler_store::{Error as StoreError, Field, Filter, Snapshot, Store};
@@ -21,14 +21,14 @@ const BEANS_MAX: usize = 20_000;
 /// A script's equality conditions: field in small letters, and the values of which one must match.
 type Equal = Arc<[(String, Vec<String>)]>;
 
-/// Beans of a resource type within a scope. Conditions only narrow; the runtime checks each of them again.
+/// Beans of a resource type within sight. Conditions only narrow; the runtime checks each of them again.
 pub(super) async fn list(
     platform: &Platform,
-    scope: Scope,
+    sight: Sight,
     resource_type: &str,
     equal: &[(String, Vec<String>)],
 ) -> Result<Vec<Bean>, HostError> {
-    within_scope(&platform.store, &platform.tree, scope, resource_type, equal.into()).await
+    within_sight(&platform.store, &platform.tree, sight, resource_type, equal.into()).await
 }
 
 /// All beans of a resource type within a scope.
@@ -38,26 +38,16 @@ pub(in crate::scripts) async fn all(
     scope: Scope,
     resource_type: &str,
 ) -> Result<Vec<Bean>, HostError> {
-    within_scope(store, tree, scope, resource_type, Equal::default()).await
+    within_sight(store, tree, Sight::of(scope), resource_type, Equal::default()).await
 }
 
-async fn within_scope(
+async fn within_sight(
     store: &Store,
     tree: &Tree,
-    scope: Scope,
+    sight: Sight,
     resource_type: &str,
     equal: Equal,
 ) -> Result<Vec<Bean>, HostError> {
-    let tree = tree.clone();
-    if let methods @ ("FDL" | "TRIGGER_METHOD") = resource_type {
-        let methods = methods == "TRIGGER_METHOD";
-        let read = store.read(move |snapshot| super::blocks::list(snapshot, &tree, scope, methods));
-        return read.await.map_err(failed);
-    }
-    if resource_type == "PAYMENT_PROVIDER" {
-        let read = store.read(move |snapshot| super::payments::providers(snapshot, &tree, scope));
-        return read.await.map_err(failed);
-    }
     let kinds: &[Noun] = match resource_type {
         "SERVER" => &[Noun::Server],
         "CUSTOMER" => &[Noun::Customer],
@@ -72,23 +62,33 @@ async fn within_scope(
         "PAYMENT_METHOD_INSTANCE" => &[Noun::PaymentInstance],
         "TRANSACTION" => &[Noun::Transaction],
         "BLOB" => &[Noun::Blob],
+        "PRODUCTOFFER" => &[Noun::Plan],
         "ANY" | "" => {
             &[Noun::Customer, Noun::BillingEntity, Noun::User, Noun::Image, Noun::Server, Noun::Disk, Noun::Invoice]
         }
-        other => {
-            return Err(HostError::refused(
-                "INVALID_RESOURCE_TYPE",
-                format!("resources of the type {other} cannot be listed here"),
-            ));
-        }
+        // No records of their own, or none at all.
+        _ => &[],
     };
+    if let (true, Some(nouns)) = (kinds.is_empty(), absent::resources(resource_type)) {
+        return Err(HostError::Absent {
+            nouns: nouns.to_owned(),
+            operation: format!("a list of resources of the type {resource_type}"),
+        });
+    }
     // All sellers below a reseller, from the index.
-    let sellers = match scope {
+    let sellers = match sight.reach {
         Scope::Entity(id) => store.index().ids(Noun::BillingEntity, Field::BillingEntity, id.0.as_bytes()),
         _ => Vec::new(),
     };
+    let (tree, kind) = (tree.clone(), resource_type.to_owned());
     let read = store.read(move |snapshot| {
-        let search = Search { snapshot, tree: &tree, scope, sellers: &sellers, equal: &equal };
+        let search = Search { snapshot, tree: &tree, sight, sellers: &sellers, equal: &equal };
+        if kinds.is_empty() {
+            // Of what they follow from only the owner is known beforehand.
+            let owner = |name: &str| matches!(name, "customeruuid" | "billingentityuuid");
+            let equal: Vec<_> = equal.iter().filter(|(name, _)| owner(name)).cloned().collect();
+            return views::list(&Search { equal: &equal, ..search }, &kind);
+        }
         let mut beans = Vec::new();
         for kind in kinds {
             match kind {
@@ -104,45 +104,58 @@ async fn within_scope(
                 Noun::PaymentInstance => search.collect::<PaymentInstance>(&mut beans)?,
                 Noun::Transaction => search.collect::<Transaction>(&mut beans)?,
                 Noun::Blob => search.collect::<Blob>(&mut beans)?,
+                Noun::Plan => search.collect::<Plan>(&mut beans)?,
                 _ => search.collect::<Invoice>(&mut beans)?,
             }
         }
-        Ok(beans)
+        Ok(Some(beans))
     });
-    let beans = read.await.map_err(failed)?;
+    let beans = read.await.map_err(failed)?.ok_or_else(|| {
+        let detail = format!("there are no resources of the type {resource_type}");
+        HostError::refused("INVALID_RESOURCE_TYPE", detail)
+    })?;
     if beans.len() > BEANS_MAX {
         return Err(HostError::Failed(format!("more than {BEANS_MAX} resources match; add a condition to the filter")));
     }
     Ok(beans)
 }
 
-struct Search<'a> {
-    snapshot: &'a Snapshot,
-    tree: &'a Tree,
-    scope: Scope,
+/// Records within sight.
+#[derive(Clone, Copy)]
+pub(super) struct Search<'a> {
+    pub snapshot: &'a Snapshot,
+    pub tree: &'a Tree,
+    pub sight: Sight,
     sellers: &'a [Uuid],
     equal: &'a [(String, Vec<String>)],
 }
 
 impl Search<'_> {
     fn collect<R: Described>(&self, beans: &mut Vec<Bean>) -> Result<(), StoreError> {
-        let maker = Beans::new(self.snapshot, self.scope, ALL);
+        let maker = Beans::new(self.snapshot, self.sight.viewer, ALL);
+        self.each(|record: R| {
+            beans.push(maker.bean(&record)?);
+            Ok(beans.len())
+        })
+    }
+
+    /// Hands each record that the conditions leave to `take`, which answers how many beans there are by then; too many are
+    /// the end.
+    pub fn each<R: Described>(&self, mut take: impl FnMut(R) -> Result<usize, StoreError>) -> Result<(), StoreError> {
+        let sees = |record: &R| sees(self.snapshot, self.tree, self.sight.reach, record);
         if let Some(ids) = self.values("resourceuuid") {
             for id in ids.iter().filter_map(|id| id.parse::<Uuid>().ok()) {
                 if let Some(record) = self.snapshot.get::<R>(id)?
-                    && sees(self.snapshot, self.tree, self.scope, &record)?
+                    && sees(&record)?
                 {
-                    beans.push(maker.bean(&record)?);
+                    take(record)?;
                 }
             }
             return Ok(());
         }
         for record in self.snapshot.records(self.filter::<R>()) {
             let record = record?;
-            if sees(self.snapshot, self.tree, self.scope, &record)? {
-                beans.push(maker.bean(&record)?);
-            }
-            if beans.len() > BEANS_MAX {
+            if sees(&record)? && take(record)? > BEANS_MAX {
                 break;
             }
         }
@@ -159,12 +172,12 @@ impl Search<'_> {
         let ids = |values: &[String]| -> Vec<[u8; 16]> {
             values.iter().filter_map(|value| value.parse::<Uuid>().ok()).map(Uuid::into_bytes).collect()
         };
-        match self.scope {
+        match self.sight.reach {
             Scope::Provider => {}
             // Images of sellers above are offered too, and customers are their own.
             _ if matches!(R::NOUN, Noun::Image) => {}
             // What its seller offers to be paid by; see `sees`.
-            Scope::Customer(_) if R::NOUN == Noun::PaymentMethod => {}
+            Scope::Customer(_) if matches!(R::NOUN, Noun::PaymentMethod | Noun::Plan) => {}
             Scope::Entity(id) if R::NOUN == Noun::BillingEntity => {
                 filter = filter.is(Field::BillingEntity, id.0.as_bytes())
             }
@@ -191,8 +204,10 @@ impl Search<'_> {
         if let (Some(values), Noun::Job) = (self.values("parentjobuuid"), R::NOUN) {
             filter = filter.any(Field::Parent, ids(values));
         }
-        if let (Some(values), Noun::Server | Noun::Customer | Noun::BillingEntity) =
-            (self.values("resourcekey.name"), R::NOUN)
+        if let (
+            Some(values),
+            Noun::Server | Noun::Customer | Noun::BillingEntity | Noun::User | Noun::Disk | Noun::Image,
+        ) = (self.values("resourcekey.name"), R::NOUN)
         {
             filter = filter.any(Field::Key, values);
         }
@@ -225,8 +240,8 @@ const JOB_STATES: [JobState; 8] = [
     JobState::NeedsOperator,
 ];
 
-/// Whether a scope reaches a record. An image is also seen by those it is offered to, and a payment method by the customers
-/// of its seller.
+/// Whether a scope reaches a record. An image is also seen by those it is offered to, and payment methods and plans by the
+/// customers of their seller.
 pub(super) fn sees<R: Described>(
     snapshot: &Snapshot,
     tree: &Tree,
@@ -237,7 +252,7 @@ pub(super) fn sees<R: Described>(
     if within(snapshot, tree, scope, seller, customer)? {
         return Ok(true);
     }
-    if let (Noun::PaymentMethod, Scope::Customer(id)) = (R::NOUN, scope) {
+    if let (Noun::PaymentMethod | Noun::Plan, Scope::Customer(id)) = (R::NOUN, scope) {
         return Ok(snapshot.get::<Customer>(id)?.is_some_and(|customer| customer.billing_entity_id == seller));
     }
     if R::NOUN != Noun::Image || customer.is_some() {

@@ -13,7 +13,7 @@ use sutler_model::{FieldError, Noun, ResourceMetadata};
 pub(super) async fn update(ask: &Ask<'_>) -> Result<Value, HostError> {
     let id = ask.args.id(0)?;
     let patch = patch(ask.args.bean(1, "a ResourceMetadata")?)?;
-    match super::operations::noun_of(ask, id) {
+    match super::operations::noun_of(ask.platform, id) {
         Some(noun @ (Noun::Server | Noun::Customer | Noun::Image | Noun::BillingEntity)) => {
             let set = ask.platform.system()?.set_metadata(ask.caller, (noun, id), None, patch).await;
             set.map_err(refusal)?;

@@ -26,6 +26,7 @@ mod reads;
 mod servers;
 mod settings;
 mod skeleton;
+mod views;
 mod wait;
 
 pub(crate) use data::purge;
@@ -50,7 +51,8 @@ use std::sync::{Arc, OnceLock, Weak};
 use sutler_lua::{Api, Bean, Data, Host, HostError, Who};
 use sutler_model::{
     BillingEntity, BillingEntityId, Blob, Cause, Customer, CustomerId, Disk, Image, Invoice, Job, Noun,
-    PaymentInstance, PaymentMethod, Permission, PluggableResource, Role, Scope, Server, Transaction, User, UserId,
+    PaymentInstance, PaymentMethod, Permission, Plan, PluggableResource, Role, Scope, Server, Transaction, User,
+    UserId,
 };
 use sutler_store::{Error as StoreError, Snapshot, Store};
 use uuid::Uuid;
@@ -76,6 +78,16 @@ impl Platform {
     fn system(&self) -> Result<System, HostError> {
         let inner = self.system.upgrade().ok_or_else(|| HostError::Failed("the program is stopping".to_owned()))?;
         Ok(System { inner })
+    }
+
+    /// How far a call that only reads sees: as far as its session user, and without one as the script's owner.
+    async fn sight(&self, who: &Who, api: &Api) -> Result<Sight, HostError> {
+        let reach = match api {
+            // What only reads is the cause of nothing, so it needs no number.
+            Api::User(Some(_)) => self.caller(who, api, 0).await?.scope,
+            _ => who.owner,
+        };
+        Ok(Sight { reach, viewer: who.owner })
     }
 
     /// For whom a call is made, and with which rights.
@@ -111,6 +123,22 @@ impl Platform {
             customer_id: rights.customer,
             cause,
         })
+    }
+}
+
+/// How far a call sees, and to whom what it sees is shown.
+#[derive(Clone, Copy)]
+pub(super) struct Sight {
+    /// What lies outside is not found.
+    pub reach: Scope,
+    /// Keys and the like are shown as to this one: a script's session user narrows what is found, not what is shown of it.
+    pub viewer: Scope,
+}
+
+impl Sight {
+    /// Of one who asks for themselves.
+    pub const fn of(scope: Scope) -> Self {
+        Self { reach: scope, viewer: scope }
     }
 }
 
@@ -176,19 +204,20 @@ impl Host for Platform {
     async fn list(
         &self,
         who: &Who,
+        api: &Api,
         resource_type: &str,
         equal: &[(String, Vec<String>)],
     ) -> Result<Vec<Bean>, HostError> {
-        list::list(self, who.owner, resource_type, equal).await
+        list::list(self, self.sight(who, api).await?, resource_type, equal).await
     }
 
-    async fn get(&self, who: &Who, uuid: &str, children: bool) -> Result<Option<Bean>, HostError> {
+    async fn get(&self, who: &Who, api: &Api, uuid: &str, children: bool) -> Result<Option<Bean>, HostError> {
         let Ok(id) = uuid.parse::<Uuid>() else { return Ok(None) };
         if let Some(job) = self.done.get(who.owner, id) {
             return Ok(Some(job));
         }
-        let (owner, tree) = (who.owner, self.tree.clone());
-        let read = self.store.read(move |snapshot| find(snapshot, &tree, owner, id, children));
+        let (sight, tree) = (self.sight(who, api).await?, self.tree.clone());
+        let read = self.store.read(move |snapshot| find(snapshot, &tree, sight, id, children));
         read.await.map_err(failed)
     }
 
@@ -211,11 +240,8 @@ impl Host for Platform {
         let args = Args { operation, values: args };
         if operation == "waitForJob" {
             // The one call of userAPI that scripts make without a session user.
-            let scope = match &api {
-                Api::User(Some(_)) => self.caller(who, &api, call_no).await?.scope,
-                _ => who.owner,
-            };
-            return wait::wait_for_job(self, who, scope, &args).await;
+            let sight = self.sight(who, &api).await?;
+            return wait::wait_for_job(self, who, sight.reach, &args).await;
         }
         // A noun that is not here is told as such, whoever asks.
         if let Some(nouns) = absent::nouns(operation) {
@@ -231,19 +257,19 @@ impl Host for Platform {
     }
 }
 
-/// The bean of whatever record has this id, within a scope.
+/// The bean of whatever has this id, within sight.
 pub(super) fn find(
     snapshot: &Snapshot,
     tree: &Tree,
-    scope: Scope,
+    sight: Sight,
     id: Uuid,
     children: bool,
 ) -> Result<Option<Bean>, StoreError> {
-    let beans = Beans::new(snapshot, scope, if children { ALL } else { 0 });
+    let beans = Beans::new(snapshot, sight.viewer, if children { ALL } else { 0 });
     macro_rules! first_of {
         ($($record:ty),*) => {$(
             if let Some(record) = snapshot.get::<$record>(id)? {
-                let seen = list::sees(snapshot, tree, scope, &record)?;
+                let seen = list::sees(snapshot, tree, sight.reach, &record)?;
                 return seen.then(|| beans.bean(&record)).transpose();
             }
         )*};
@@ -261,9 +287,10 @@ pub(super) fn find(
         PaymentInstance,
         Transaction,
         PluggableResource,
-        Blob
+        Blob,
+        Plan
     );
-    blocks::find(snapshot, tree, scope, id)
+    views::find(snapshot, tree, sight, id)
 }
 
 /// The store failed, which no script can mend.

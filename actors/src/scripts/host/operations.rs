@@ -2,8 +2,8 @@
 //! same.
 
 use super::{
-    accounts, ask::Ask, blobs, blocks, customers, deletion, images, keys, measures, metadata, payments, pluggables,
-    reads, servers, settings,
+    Platform, accounts, ask::Ask, blobs, blocks, customers, deletion, images, keys, measures, metadata, payments,
+    pluggables, reads, servers, settings,
 };
 use serde_json::Value;
 use sutler_lua::HostError;
@@ -79,7 +79,7 @@ pub(super) async fn answer(ask: &Ask<'_>) -> Result<Value, HostError> {
 /// `modifyResource(bean, when)`: by what the bean stands for.
 async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
     let id = super::skeleton::Skeleton(ask.args.bean(0, "a resource")?).own_id()?;
-    match noun_of(ask, id) {
+    match noun_of(ask.platform, id) {
         Some(Noun::Server) => servers::modify(ask).await,
         Some(Noun::Customer) => customers::modify(ask).await,
         Some(Noun::User) => accounts::modify(ask).await,
@@ -95,7 +95,7 @@ async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
 }
 
 /// What kind of record has this id, whoever asks: the operation on it decides who may.
-pub(super) fn noun_of(ask: &Ask<'_>, id: Uuid) -> Option<Noun> {
+pub(super) fn noun_of(platform: &Platform, id: Uuid) -> Option<Noun> {
     const NOUNS: [Noun; 12] = [
         Noun::PluggableResource,
         Noun::Server,
@@ -110,5 +110,5 @@ pub(super) fn noun_of(ask: &Ask<'_>, id: Uuid) -> Option<Noun> {
         Noun::PaymentInstance,
         Noun::PaymentMethod,
     ];
-    NOUNS.into_iter().find(|noun| ask.platform.store.index().version(*noun, id).is_some())
+    NOUNS.into_iter().find(|noun| platform.store.index().version(*noun, id).is_some())
 }

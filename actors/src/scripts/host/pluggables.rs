@@ -1,6 +1,6 @@
 //! Pluggable resources, actions and reports, by scripts.
 
-use super::{ask::Ask, done::Done, operations::noun_of, refusal, skeleton::Skeleton};
+use super::{ask::Ask, done::Done, operations::noun_of, refusal, skeleton::Skeleton, views::id_of};
 use crate::{ActionAnswer, NewPluggable, PluggablePatch};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -83,7 +83,7 @@ pub(super) async fn invoke(ask: &Ask<'_>) -> Result<Value, HostError> {
     let answer = answer.map_err(refusal)?;
     let mut job = ask.done(&Done {
         kind: "INVOKE_PCT_ACTION",
-        noun: noun_of(ask, id).unwrap_or(Noun::Server),
+        noun: noun_of(ask.platform, id).unwrap_or(Noun::Server),
         id,
         name: key,
         customer: None,
@@ -92,15 +92,18 @@ pub(super) async fn invoke(ask: &Ask<'_>) -> Result<Value, HostError> {
     Ok(job)
 }
 
-/// `invokeReportMethod(UUID of the block, values [, function])`: what the report answered. A block with one report needs no
-/// function.
+/// `invokeReportMethod(UUID of the method or of its block, values [, function])`: what the report answered. A block with one
+/// report needs no function.
 pub(super) async fn report(ask: &Ask<'_>) -> Result<Value, HostError> {
-    let script = ScriptId(ask.args.id(0)?);
+    let id = ask.args.id(0)?;
     let system = ask.platform.system()?;
     let reports = system.reports(ask.caller).await.map_err(refusal)?;
+    let method = reports.iter().find(|report| id_of(report.script_id, &report.function) == id);
+    let script = method.map_or(ScriptId(id), |report| report.script_id);
     let named = ask.args.values.iter().skip(1).find_map(Value::as_str);
     let function = match named {
         Some(name) => name.to_owned(),
+        None if method.is_some() => method.map(|report| report.function.clone()).unwrap_or_default(),
         None => {
             let found = reports.iter().find(|report| report.script_id == script).map(|report| report.function.clone());
             found.ok_or_else(|| HostError::refused("NO_RESOURCE_FOUND", "there is no such report"))?

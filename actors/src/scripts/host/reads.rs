@@ -1,7 +1,7 @@
 //! Questions that change nothing.
 
 use super::{
-    Platform,
+    Platform, Sight,
     ask::Ask,
     failed, find,
     skeleton::{Skeleton, invalid},
@@ -39,7 +39,7 @@ pub(super) async fn check_permissions(ask: &Ask<'_>) -> Result<Value, HostError>
 /// A resource within the caller's reach.
 async fn seen(platform: &Platform, ask: &Ask<'_>, id: Uuid) -> Result<Bean, HostError> {
     let (scope, tree) = (ask.caller.scope, platform.tree.clone());
-    let read = platform.store.read(move |snapshot| find(snapshot, &tree, scope, id, false));
+    let read = platform.store.read(move |snapshot| find(snapshot, &tree, Sight::of(scope), id, false));
     let missing = || HostError::refused("NO_RESOURCE_FOUND", "there is no such resource");
     read.await.map_err(failed)?.ok_or_else(missing)
 }

@@ -50,7 +50,10 @@ pub(super) const NOTES: &str = r##"
         return yes
     end
 
-    function note_advertise(p) return yes end
+    function note_advertise(p)
+        if p.resourceValues.text ~= "world" then error("without its values") end
+        return yes
+    end
     function note_read(p) return { returnCode = "SUCCESSFUL", returnType = "STRING", returnContent = p.resource:getResourceValues():get("made") } end
 
     function note_report(p)

@@ -42,16 +42,23 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>, user: bool) -> Result<Table> 
 
 async fn call(lua: &Lua, shard: &Shard, user: bool, operation: &str, args: Vec<Lv>) -> Result<Lv> {
     let arg = |index: usize| args.get(index).cloned().unwrap_or(Lv::Nil);
+    let (meter, who) = acting()?;
+    let api = if user { Api::User(meter.session()) } else { Api::Admin };
     match operation {
         "setSessionUser" => {
-            let (meter, _) = acting()?;
             meter.set_session(text_of(&arg(0)));
             Ok(Lv::Nil)
         }
-        "listResources" => {
+        "listResources" | "listProductPurchases" | "listUnitTransactions" | "listUnitTransactionSummary" => {
+            let resource_type = match operation {
+                "listProductPurchases" => "PRODUCT_PURCHASE".to_owned(),
+                "listUnitTransactions" => "UNIT_TRANSACTION".to_owned(),
+                "listUnitTransactionSummary" => "UNIT_TRANSACTION_SUMMARY".to_owned(),
+                _ => text_of(&arg(2)).unwrap_or_else(|| "ANY".to_owned()),
+            };
             let filter = Filter::read(bean(&arg(0), "SearchFilter")?.as_ref())?;
             let limit = Limit::read(bean(&arg(1), "QueryLimit")?.as_ref());
-            let mut beans = fetch(shard, &text_of(&arg(2)).unwrap_or_else(|| "ANY".to_owned()), &filter).await?;
+            let mut beans = fetch(shard, &api, &resource_type, &filter).await?;
             limit.sort(&mut beans);
             let total = beans.len();
             let page: Vec<Bean> = beans.into_iter().skip(limit.from).take(limit.most.unwrap_or(usize::MAX)).collect();
@@ -70,17 +77,17 @@ async fn call(lua: &Lua, shard: &Shard, user: bool, operation: &str, args: Vec<L
         "runListQuery" => {
             let filter = Filter::read(bean(&arg(0), "SearchFilter")?.as_ref())?;
             let limit = Limit::read(bean(&arg(1), "QueryLimit")?.as_ref());
-            let mut beans = fetch(shard, &text_of(&arg(2)).unwrap_or_else(|| "ANY".to_owned()), &filter).await?;
+            let mut beans = fetch(shard, &api, &text_of(&arg(2)).unwrap_or_else(|| "ANY".to_owned()), &filter).await?;
             limit.sort(&mut beans);
             // All pages: the largest number of records is a page's size.
             Object::Iter(beans_list(lua, beans.into_iter().skip(limit.from).collect())?.iterator()).into_lua(lua)
         }
         "runAggregationQuery" => {
-            let rows = rows(shard, &arg(0)).await?;
+            let rows = rows(shard, &api, &arg(0)).await?;
             Object::Iter(ListRef::new(Type::Any, rows).iterator()).into_lua(lua)
         }
         "doQuery" => {
-            let rows = rows(shard, &arg(0)).await?;
+            let rows = rows(shard, &api, &arg(0)).await?;
             let count = Value::from(rows.len());
             let result = BeanRef::from_json(
                 "QueryResult",
@@ -96,8 +103,7 @@ async fn call(lua: &Lua, shard: &Shard, user: bool, operation: &str, args: Vec<L
         "getResource" => {
             let uuid = text_of(&arg(0)).ok_or_else(|| Error::runtime("INVALID_RESOURCE_UUID: a text expected"))?;
             let children = !matches!(arg(1), Lv::Boolean(false) | Lv::Nil);
-            let (_, who) = acting()?;
-            match shard.host.get(&who, &uuid, children).await.map_err(raise)? {
+            match shard.host.get(&who, &api, &uuid, children).await.map_err(raise)? {
                 Some(found) => {
                     let weight = json::weight_of(&found.properties);
                     let found = BeanRef::from_bean(found);
@@ -108,10 +114,8 @@ async fn call(lua: &Lua, shard: &Shard, user: bool, operation: &str, args: Vec<L
             }
         }
         _ => {
-            let (meter, _) = acting()?;
             let args =
                 args.iter().map(|arg| Val::from_lua(arg, &Type::Any)?.to_json(true)).collect::<Result<Vec<Value>>>()?;
-            let api = if user { Api::User(meter.session()) } else { Api::Admin };
             let answer = platform::call(shard, api, operation, args).await?;
             if operation == "sendEmail" {
                 return email::send_prepared(shard, &answer).await.map(Lv::Boolean);
@@ -129,18 +133,18 @@ async fn call(lua: &Lua, shard: &Shard, user: bool, operation: &str, args: Vec<L
 }
 
 /// The rows of a `Query`.
-async fn rows(shard: &Shard, query: &Lv) -> Result<Vec<Val>> {
+async fn rows(shard: &Shard, api: &Api, query: &Lv) -> Result<Vec<Val>> {
     let query = bean(query, "Query")?.ok_or_else(|| Error::runtime("INVALID_INPUT: a Query expected"))?;
     let query = Query::read(&query)?;
-    let beans = fetch(shard, &query.resource_type, &query.filter).await?;
+    let beans = fetch(shard, api, &query.resource_type, &query.filter).await?;
     let row = |columns| Val::Bean(BeanRef::from_json("ResultRow", Map::from_iter([("columnMap".to_owned(), columns)])));
     Ok(query.rows(&beans).into_iter().map(row).collect())
 }
 
 /// The beans of a type that pass a filter.
-async fn fetch(shard: &Shard, resource_type: &str, filter: &Filter) -> Result<Vec<Bean>> {
+async fn fetch(shard: &Shard, api: &Api, resource_type: &str, filter: &Filter) -> Result<Vec<Bean>> {
     let (meter, who) = acting()?;
-    let mut beans = shard.host.list(&who, &resource_type.to_uppercase(), &filter.equal()).await.map_err(raise)?;
+    let mut beans = shard.host.list(&who, api, &resource_type.to_uppercase(), &filter.equal()).await.map_err(raise)?;
     let mut steps = 0_usize;
     beans.retain(|bean| {
         steps += 1;

@@ -48,6 +48,7 @@ fn disk(state: DiskState, size_gib: u64) -> Disk {
         node_id: None,
         state,
         delete_requested_at: None,
+        keys: Vec::new(),
         created_at: Timestamp(0),
     }
 }

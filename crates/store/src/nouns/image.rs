@@ -14,7 +14,7 @@ impl Record for Image {
     fn index(&self) -> IndexKeys {
         let mut keys = IndexKeys::default();
         keys.by_id(Field::BillingEntity, Some(self.billing_entity_id)).by_id(Field::Customer, self.customer_id);
-        keys.named(&self.name).in_state(&self.state);
+        keys.named(&self.name).in_state(&self.state).keyed(&self.keys);
         keys.pending(match self.state {
             ImageState::Deleting => true,
             // What customers made goes when nothing is made from it any more; what was taken in from a file stays.

@@ -13,7 +13,7 @@ impl Record for User {
     fn index(&self) -> IndexKeys {
         let mut keys = IndexKeys::default();
         keys.by_id(Field::BillingEntity, Some(self.billing_entity_id)).by_id(Field::Customer, self.customer_id);
-        keys.by(Field::Name, self.email.to_lowercase());
+        keys.by(Field::Name, self.email.to_lowercase()).keyed(&self.keys);
         keys.unique("email", &[self.email.to_lowercase().as_bytes()]);
         keys
     }

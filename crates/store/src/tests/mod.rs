@@ -108,6 +108,7 @@ fn user(store: &Store, email: &str) -> User {
         password_hash: "$argon2id$secret".to_owned(),
         locked: false,
         contact: Default::default(),
+        keys: Vec::new(),
         created_at: Timestamp(0),
     }
 }

@@ -4,6 +4,7 @@
 mod accounts;
 mod chores;
 mod money;
+mod newcomers;
 mod notices;
 mod rules;
 mod services;

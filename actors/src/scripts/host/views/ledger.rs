@@ -1,0 +1,82 @@
+//! What was charged, paid and bought. A unit is one of the seller's currency, as in `POST_UNIT_TRANSACTION`.
+
+use super::super::list::Search;
+use crate::scripts::beans::{Beans, charged, moved, purchase};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use sutler_lua::Bean;
+use sutler_model::{Customer, Invoice, Transaction};
+use sutler_store::Error as StoreError;
+
+/// Milliseconds of a day.
+const DAY_MS: i64 = 86_400_000;
+
+fn number(bean: &Bean, name: &str) -> f64 {
+    bean.properties.get(name).and_then(Value::as_f64).unwrap_or(0.0)
+}
+
+fn at(bean: &Bean) -> i64 {
+    bean.properties.get("transactionDate").and_then(Value::as_i64).unwrap_or(0)
+}
+
+/// Every invoice and every payment, in the order in which they came, each with its customer's balance before and after.
+pub(super) fn postings(search: &Search<'_>) -> Result<Vec<Bean>, StoreError> {
+    let beans = Beans::new(search.snapshot, search.sight.viewer, 0);
+    let mut found: Vec<Bean> = Vec::new();
+    search.each(|invoice: Invoice| {
+        found.push(charged(&invoice));
+        Ok(found.len())
+    })?;
+    search.each(|transaction: Transaction| {
+        found.extend(moved(&transaction));
+        Ok(found.len())
+    })?;
+    found.sort_by_key(at);
+    let mut balances: BTreeMap<String, f64> = BTreeMap::new();
+    for bean in &mut found {
+        let customer = bean.text("customerUUID").unwrap_or_default().to_owned();
+        let name = customer.parse().map(|id| beans.customer_name(id)).unwrap_or(Ok(Value::Null))?;
+        let balance = balances.entry(customer).or_default();
+        let opening = *balance;
+        *balance += number(bean, "transactionAmount");
+        bean.properties.insert("openingBalance".to_owned(), opening.into());
+        bean.properties.insert("closingBalance".to_owned(), (*balance).into());
+        bean.properties.insert("customerName".to_owned(), name);
+    }
+    Ok(found)
+}
+
+/// The same by customer, UTC day and what it was about.
+pub(super) fn days(search: &Search<'_>) -> Result<Vec<Bean>, StoreError> {
+    let mut days: BTreeMap<(i64, String, String), Bean> = BTreeMap::new();
+    for posting in postings(search)? {
+        let day = at(&posting).div_euclid(DAY_MS) * DAY_MS;
+        let text = |name: &str| posting.text(name).unwrap_or_default().to_owned();
+        let sums = days.entry((day, text("customerUUID"), text("linkedResourceType"))).or_insert_with(|| {
+            Bean::new("UnitTransactionSummary")
+                .with("billingEntityUUID", text("billingEntityUUID"))
+                .with("customerUUID", text("customerUUID"))
+                .with("customerName", text("customerName"))
+                .with("resourceType", text("linkedResourceType"))
+                .with("transactionDate", day)
+                .with("freeUnits", 0)
+                .with("unitCredits", 0)
+                .with("unitDebits", 0)
+        });
+        let amount = number(&posting, "transactionAmount");
+        let name = if amount < 0.0 { "unitDebits" } else { "unitCredits" };
+        let sum = number(sums, name) + amount.abs();
+        sums.properties.insert(name.to_owned(), sum.into());
+    }
+    Ok(days.into_values().collect())
+}
+
+/// Each customer's plan.
+pub(super) fn purchases(search: &Search<'_>) -> Result<Vec<Bean>, StoreError> {
+    let mut found = Vec::new();
+    search.each(|customer: Customer| {
+        found.push(purchase(&customer, customer.created_at));
+        Ok(found.len())
+    })?;
+    Ok(found)
+}

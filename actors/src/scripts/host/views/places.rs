@@ -1,0 +1,87 @@
+//! Where things stand: the one cluster, a customer's place in it, and the interfaces of its servers.
+
+use super::super::{Sight, list::Search};
+use crate::scripts::{
+    beans::{Beans, derived, nics as nics_of},
+    schedule::root,
+};
+use sutler_lua::Bean;
+use sutler_model::{BillingEntity, Customer, Server};
+use sutler_store::{Error as StoreError, Snapshot};
+
+/// What a place takes from the bean of the customer whose it is.
+const OF_THE_CUSTOMER: [&str; 8] = [
+    "resourceName",
+    "resourceState",
+    "resourceCreateDate",
+    "billingEntityUUID",
+    "billingEntityName",
+    "customerUUID",
+    "customerName",
+    "productOfferUUID",
+];
+
+/// A customer's one place, which is called after it.
+pub(super) fn vdc(snapshot: &Snapshot, sight: Sight, customer: &Customer) -> Result<Bean, StoreError> {
+    let beans = Beans::new(snapshot, sight.viewer, 0);
+    let mut of = beans.bean(customer)?;
+    let mut bean =
+        Bean::new("VDC").with("resourceUUID", derived(customer.id.0).to_string()).with("resourceType", "VDC");
+    for name in OF_THE_CUSTOMER {
+        if let Some(value) = of.properties.remove(name) {
+            bean = bean.with(name, value);
+        }
+    }
+    if let Some((id, name)) = beans.cluster()? {
+        bean = bean.with("clusterUUID", id.to_string()).with("clusterName", name);
+    }
+    Ok(bean)
+}
+
+pub(super) fn vdcs(search: &Search<'_>) -> Result<Vec<Bean>, StoreError> {
+    let mut found = Vec::new();
+    search.each(|customer: Customer| {
+        found.push(vdc(search.snapshot, search.sight, &customer)?);
+        Ok(found.len())
+    })?;
+    Ok(found)
+}
+
+/// All nodes together, called after the provider.
+pub(super) fn cluster(snapshot: &Snapshot) -> Result<Option<Bean>, StoreError> {
+    let provider = root(snapshot)?.map(|id| snapshot.get::<BillingEntity>(id)).transpose()?.flatten();
+    Ok(provider.map(|provider| {
+        Bean::new("Cluster")
+            .with("resourceUUID", derived(provider.id.0).to_string())
+            .with("resourceName", provider.name.as_str())
+            .with("resourceType", "CLUSTER")
+            .with("resourceState", "ACTIVE")
+            .with("resourceCreateDate", provider.created_at.0)
+            .with("billingEntityUUID", provider.id.to_string())
+            .with("billingEntityName", provider.name.as_str())
+            .with("hypervisor", "KVM")
+            .with("vmSupport", true)
+            .with("ctSupport", false)
+    }))
+}
+
+/// The interfaces of all servers.
+pub(super) fn nics(search: &Search<'_>) -> Result<Vec<Bean>, StoreError> {
+    let beans = Beans::new(search.snapshot, search.sight.viewer, 0);
+    let mut found = Vec::new();
+    search.each(|server: Server| {
+        let of = beans.bean(&server)?;
+        for nic in nics_of(&server) {
+            let mut bean = Bean { kind: "Nic".to_owned(), properties: nic };
+            for name in ["billingEntityUUID", "billingEntityName", "customerUUID", "customerName", "vdcUUID", "vdcName"]
+            {
+                if let Some(value) = of.properties.get(name) {
+                    bean = bean.with(name, value.clone());
+                }
+            }
+            found.push(bean);
+        }
+        Ok(found.len())
+    })?;
+    Ok(found)
+}
