@@ -183,12 +183,16 @@ pub(super) async fn attempt(env: Env, script: ScriptId, mut item: Item, places: 
         Ok(()) => {}
         // Another hand was on it: an operator skipped it, or it was recorded before a crash.
         Err(StoreError::Conflict { .. }) => {
+            env.tries.end(id);
             item.settle();
             return Ended::Over(id);
         }
         Err(error) => return stopped(&error),
     }
     drop(place);
+    if item.run.state != RunState::Retrying {
+        env.tries.end(id);
+    }
     item.stored = true;
     item.settle();
     if item.run.state == RunState::Retrying { Ended::Again(item) } else { Ended::Over(id) }

@@ -30,6 +30,7 @@ mod tally;
 mod tax;
 #[cfg(test)]
 mod tests;
+mod tries;
 mod trigger;
 mod turns;
 mod words;
@@ -72,6 +73,7 @@ use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
 };
+use tries::Tries;
 use trigger::{Retry, RunNow, Skip, TriggerActor, Wake};
 use uuid::Uuid;
 
@@ -89,6 +91,7 @@ pub(crate) struct Env {
     tally: Arc<Tally>,
     budgets: Arc<Budgets>,
     reaching: Arc<Reaching>,
+    tries: Arc<Tries>,
     exceptions: Arc<notices::Throttle>,
     /// Shared by those who record runs that nobody waits for.
     recording: Arc<tokio::sync::RwLock<()>>,
@@ -190,8 +193,9 @@ impl Scripts {
         );
         metrics::describe_counter!("sutler_trigger_gaps_total", "Times that feed entries were trimmed unseen.");
         let (tree, behind, reaching) = (Tree::default(), Behind::default(), Arc::<Reaching>::default());
-        let host = host::Platform::new(core.store.clone(), system, tree.clone(), behind.clone(), reaching.clone());
-        let platform = Arc::new(host);
+        let tries = Arc::<Tries>::default();
+        let shared = host::Shared { behind: behind.clone(), reaching: reaching.clone(), tries: tries.clone() };
+        let platform = Arc::new(host::Platform::new(core.store.clone(), system, tree.clone(), shared));
         let runtime = Runtime::new(core.settings.lua_threads, platform.clone(), core.settings.egress.clone());
         let budgets = Budgets::new(core.settings.owner_cpu_ms_per_s);
         let env = Env {
@@ -205,6 +209,7 @@ impl Scripts {
             tally: Arc::default(),
             budgets: Arc::new(budgets),
             reaching,
+            tries,
             exceptions: Arc::default(),
             recording: Arc::default(),
         };

@@ -41,6 +41,7 @@ use super::{
     occasion::within,
     reaching::Reaching,
     schedule::root,
+    tries::{self, Tries},
 };
 use crate::{Caller, Error, System, system::Inner};
 use ask::{Args, Ask};
@@ -63,16 +64,21 @@ pub(super) struct Platform {
     store: Store,
     system: Weak<Inner>,
     tree: Tree,
-    behind: Behind,
-    reaching: Arc<Reaching>,
+    runs: Shared,
     done: DoneJobs,
     usage: data::Usage,
 }
 
+/// What is known of the runs in progress, here and where they are tried.
+pub(super) struct Shared {
+    pub behind: Behind,
+    pub reaching: Arc<Reaching>,
+    pub tries: Arc<Tries>,
+}
+
 impl Platform {
-    pub(super) fn new(store: Store, system: Weak<Inner>, tree: Tree, behind: Behind, reaching: Arc<Reaching>) -> Self {
-        let (done, usage) = (DoneJobs::default(), data::Usage::default());
-        Self { store, system, tree, behind, reaching, done, usage }
+    pub(super) fn new(store: Store, system: Weak<Inner>, tree: Tree, runs: Shared) -> Self {
+        Self { store, system, tree, runs, done: DoneJobs::default(), usage: data::Usage::default() }
     }
 
     fn system(&self) -> Result<System, HostError> {
@@ -222,7 +228,7 @@ impl Host for Platform {
     }
 
     async fn reaches_out(&self, who: &Who) -> Result<(), HostError> {
-        self.reaching.persist(&self.store, who.run_id, who.depth).await.map_err(failed)
+        self.runs.reaching.persist(&self.store, who.run_id, who.depth).await.map_err(failed)
     }
 
     async fn data(&self, who: &Who, request: Data) -> Result<Value, HostError> {
@@ -247,13 +253,22 @@ impl Host for Platform {
         if let Some(nouns) = absent::nouns(operation) {
             return Err(HostError::Absent { nouns: nouns.to_owned(), operation: operation.to_owned() });
         }
+        let (tries, run) = (&self.runs.tries, who.run_id);
+        if let Some(answer) = tries.answer(run, call_no, operation, &args.values) {
+            return Ok(answer);
+        }
         let caller = self.caller(who, &api, call_no).await?;
         let ask = Ask { platform: self, caller: &caller, who, args: &args, call_no, later: OnceLock::new() };
-        match (operations::answer(&ask).await, ask.later.get()) {
+        let answer = match (operations::answer(&ask).await, ask.later.get()) {
             // Nothing was done: the operation's first question is whether it is for now.
             (Err(_), Some(later)) => later::defer(&ask, &api, *later).await,
             (answer, _) => answer,
+        }?;
+        // A run that somebody waits for is tried once.
+        if tries::changes(operation) && !self.runs.reaching.knows(run) {
+            tries.keep(run, call_no, operation, &args.values, &answer);
         }
+        Ok(answer)
     }
 }
 

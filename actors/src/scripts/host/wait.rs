@@ -69,7 +69,8 @@ async fn look(platform: &Platform, scope: Scope, id: JobId) -> Result<Job, HostE
 }
 
 async fn refuse_behind(platform: &Platform, who: &Who, job: &Job) -> Result<(), HostError> {
-    let behind = platform.behind.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(&who.run_id).copied();
+    let behind =
+        platform.runs.behind.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(&who.run_id).copied();
     let Some(behind) = behind else { return Ok(()) };
     let cause = platform.store.get::<Job>(behind.job).await.map_err(failed)?;
     if behind.held && (behind.job == job.id || cause.as_ref().is_some_and(|cause| cause.parent_id == Some(job.id))) {

@@ -229,6 +229,30 @@ async fn a_repeated_run_creates_and_deletes_nothing_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_failed_and_is_tried_again_changes_nothing_twice() {
+    let (_folder, bench) = bench().await;
+    let body = r#"
+        if p.input:getResourceName() ~= "Stranger" then return { exitState = "CONTINUE" } end
+        local customer = adminAPI:getResource("CUSTOMER", true)
+        local count = 0
+        for _, key in ipairs(customer:getResourceKey()) do
+            if key:getName() == "COUNT" then count = tonumber(key:getValue()) end
+        end
+        local key = new("ResourceKey")
+        key:setName("COUNT")
+        key:setType(new("ResourceKeyType", "USER_KEY"))
+        key:setValue(tostring(count + 1))
+        adminAPI:addKey("CUSTOMER", key)
+    "#;
+    let run = thrice(&bench, &body.replace("CUSTOMER\"", &format!("{}\"", bench.customer))).await;
+    let customer = bench.system.store().get::<Customer>(bench.customer).await.unwrap().unwrap();
+    let counts: Vec<&str> =
+        customer.keys.iter().filter(|key| key.name == "COUNT").map(|key| key.value.as_str()).collect();
+    assert_eq!((run.attempts, counts), (3, vec!["1"]), "{run:#?}");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn images_are_offered_taken_back_and_renamed() {
     let (_folder, bench) = bench().await;
     let body = r#"
