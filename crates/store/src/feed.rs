@@ -271,6 +271,13 @@ pub(crate) struct Header {
     pub(crate) offset: u64,
 }
 
+impl Header {
+    /// Position of the last entry of a block that begins at `first`.
+    pub(crate) fn last(&self, first: u64) -> u64 {
+        first + u64::from(self.entries) - 1
+    }
+}
+
 /// Most bytes of a block of more than one entry: it fills a page of redb's, which come in powers of two, with room for the
 /// page's own header.
 const BLOCK_MAX: usize = (16 << 10) - 64;

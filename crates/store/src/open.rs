@@ -87,6 +87,7 @@ pub(crate) fn start(
         index,
         queue: Queue::new(),
         seq: watch::Sender::new(tail.seq),
+        committing: AtomicU64::new(tail.seq),
         closed: watch::Sender::new(false),
         oldest: AtomicU64::new(oldest),
         commits: AtomicU64::new(0),
@@ -269,7 +270,7 @@ pub(crate) fn load(db: &Database, path: &Path, index: &Index) -> Result<(Tail, u
             let header = feed::header(block.value()).filter(|_| feed::is_whole(block.value()));
             let header = header.ok_or_else(|| corrupt("the last feed block does not add up".to_owned()))?;
             tail = Tail {
-                seq: first.value() + u64::from(header.entries) - 1,
+                seq: header.last(first.value()),
                 at: header.at,
                 offset: header.offset + block.value().len() as u64,
             };

@@ -19,6 +19,9 @@ pub(crate) struct Shared {
     pub(crate) queue: Queue<Command>,
     pub(crate) space: Space,
     pub(crate) seq: watch::Sender<u64>,
+    /// Feed position of the commit that was begun last: until [`Shared::last_seq`] has come to it, a snapshot may see more than
+    /// the index holds.
+    pub(crate) committing: AtomicU64,
     pub(crate) closed: watch::Sender<bool>,
     pub(crate) oldest: AtomicU64,
     pub(crate) commits: AtomicU64,

@@ -1,8 +1,14 @@
 //! Reading one consistent state of the store.
 
-use crate::{Error, Record, error::Attempt, msgpack, shared::Shared, tables};
-use redb::{Database, ReadTransaction, ReadableDatabase};
-use std::sync::Arc;
+use crate::{
+    Error, Health, Record,
+    error::Attempt,
+    feed, msgpack,
+    shared::Shared,
+    tables::{self, FEED},
+};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
+use std::sync::{Arc, atomic::Ordering};
 use sutler_model::Noun;
 use uuid::Uuid;
 
@@ -24,12 +30,34 @@ impl Snapshot {
     pub(crate) fn open(db: &Database, shared: Arc<Shared>) -> Result<Self, Error> {
         let seq = shared.index.open_snapshot(|| shared.last_seq());
         match db.begin_read().attempt("opening a snapshot of the store") {
-            Ok(txn) => Ok(Self { txn, shared, seq }),
+            Ok(txn) => {
+                let snapshot = Self { txn, shared, seq };
+                snapshot.await_index()?;
+                Ok(snapshot)
+            }
             Err(error) => {
                 shared.index.close_snapshot(seq);
                 Err(error)
             }
         }
+    }
+
+    /// Waits until the index holds what this snapshot sees. A commit is seen a moment before the index has taken it in: what
+    /// was listed in between would lack records that belong to others which `get` shows as they are after it.
+    fn await_index(&self) -> Result<(), Error> {
+        if self.shared.committing.load(Ordering::SeqCst) <= self.shared.last_seq() {
+            return Ok(());
+        }
+        let Some(table) = tables::read(&self.txn, FEED)? else { return Ok(()) };
+        let Some((first, block)) = table.last().attempt("reading the feed")? else { return Ok(()) };
+        let seen = feed::header(block.value()).map_or(0, |header| header.last(first.value()));
+        while self.shared.last_seq() < seen {
+            if let Health::Stopped(reason) = self.shared.health() {
+                return Err(Error::Stopped(reason));
+            }
+            std::thread::yield_now();
+        }
+        Ok(())
     }
 
     /// A record by id.

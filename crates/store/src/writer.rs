@@ -18,7 +18,7 @@ use crate::{
 use redb::{Database, Durability, ReadableTable, WriteTransaction};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
@@ -201,6 +201,7 @@ impl Writer {
             batch.dirty |= oldest.is_some();
         }
         if batch.dirty {
+            self.shared.committing.store(batch.tail.seq, Ordering::SeqCst);
             txn.commit().attempt("committing to the store")?;
         } else {
             txn.abort().attempt("ending a transaction without changes")?;

@@ -341,3 +341,38 @@ fn the_feed_tells_every_change_once_and_in_order() {
         assert_eq!(store.consumer("triggers", 1).await.unwrap(), (4, false));
     });
 }
+
+#[test]
+fn what_a_snapshot_lists_and_what_it_gets_are_of_one_moment() {
+    const COMMITS: u64 = 400;
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let mut first = server(&store, "first", 7);
+    let id = first.id;
+    let mut set = ChangeSet::new(Cause::system("test"));
+    set.create(&mut first);
+    run(store.commit(set)).unwrap();
+    let writer = {
+        let store = store.clone();
+        std::thread::spawn(move || {
+            for n in 0..COMMITS {
+                let mut next = first.clone();
+                next.memory_mib += 1;
+                let mut set = ChangeSet::new(Cause::system("test"));
+                set.update(&first, &mut next);
+                set.create(&mut server(&store, &format!("other-{n}"), 7));
+                run(store.commit(set)).unwrap();
+                first = next;
+            }
+        })
+    };
+    // Its version counts the commits, each of which made one more of its customer's servers.
+    let mut seen = 0;
+    while seen < COMMITS + 1 {
+        let snapshot = store.snapshot().unwrap();
+        seen = snapshot.get::<Server>(id).unwrap().unwrap().version;
+        let of_customer = Filter::<Server>::new().is(Field::Customer, Uuid::from_u128(7).as_bytes());
+        assert_eq!(snapshot.all(of_customer).unwrap().len() as u64, seen);
+    }
+    writer.join().unwrap();
+}
