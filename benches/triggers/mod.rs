@@ -37,16 +37,21 @@ const EVENTS: redb::TableDefinition<&[u8], &[u8]> = redb::TableDefinition::new("
 const RUNS: redb::TableDefinition<&[u8], &[u8]> = redb::TableDefinition::new("run");
 const FOUND: redb::TableDefinition<&[u8], &[u8]> = redb::TableDefinition::new("found");
 const FEED: redb::TableDefinition<u64, &[u8]> = redb::TableDefinition::new("feed");
-/// Fields that a finished run is found by on disk: its script, its resource, its state.
-const FOUND_BY: u8 = 3;
+/// Fields that a finished run of the provider is found by on disk: its script and its resource.
+const FOUND_BY: u8 = 2;
 /// Bytes of a block of the feed.
 const FEED_BLOCK: usize = 16 << 10;
 
 pub fn run() -> Result<Vec<Measure>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let only = std::env::args().nth(2);
+    // For a closer look: one of those measured, and one of the loads, as `16x1`.
+    let (only, only_load) = (std::env::args().nth(2), std::env::args().nth(3));
     let mut measures = Vec::new();
     for load in LOADS {
+        let load_name = format!("{}x{}", load.producers, load.batch);
+        if only_load.as_ref().is_some_and(|only| *only != load_name) {
+            continue;
+        }
         let mut rates: Vec<(&str, Vec<f64>)> = Vec::new();
         for _ in 0..ROUNDS {
             let mut take = |name: &'static str, measure: &dyn Fn(Load) -> Result<f64>| -> Result<()> {
@@ -70,9 +75,8 @@ pub fn run() -> Result<Vec<Measure>> {
         let of = |wanted: &str| rates.iter().find(|(name, _)| *name == wanted).map_or(f64::NAN, |(_, rate)| *rate);
         let value = of("ours");
         for (name, reference) in rates.iter().filter(|(name, _)| *name != "ours") {
-            let Load { producers, batch, .. } = load;
             measures.push(Measure {
-                bench: format!("triggers/{producers}x{batch}/{name}"),
+                bench: format!("triggers/{load_name}/{name}"),
                 value,
                 unit: "events/s",
                 reference: *reference,

@@ -2,6 +2,7 @@
 
 use super::{
     Before, Env,
+    beans::{Beans, FEW},
     dispatch::Receipt,
     events::{Event, events, run_id},
     occasion::{Occasion, locate, occasion},
@@ -149,8 +150,10 @@ pub(super) async fn attempt(env: Env, script: ScriptId, mut item: Item, places: 
             depth = occasion.depth;
             conclude(run, RunState::Dead, format!("stopped: {DEPTH_MAX} runs set each other off before this one"));
         }
-        Ok(occasion) => {
+        Ok(mut occasion) => {
             depth = occasion.depth;
+            // It has happened; what the script changes on it is its own.
+            occasion.params.spent = true;
             run.resource_id.get_or_insert(occasion.resource);
             env.budgets.turn(armed.owner).await;
             let outcome = execute(&env, &armed, run, occasion, env.core.settings.post_deadline_ms).await;
@@ -447,7 +450,7 @@ async fn recall(env: &Env, script: &Arc<Armed>, run: &ScriptRun) -> Result<Occas
         };
         let Some(event) = events(&entry).into_iter().find(is_it) else { return Ok(None) };
         let event = locate(&snapshot, &entry, event)?;
-        occasion(&snapshot, &entry, &event, owner).map(Some)
+        occasion(&Beans::new(&snapshot, owner, FEW), &entry, &event).map(Some)
     };
     match tokio::task::spawn_blocking(read).await {
         Ok(Ok(Some(occasion))) => Ok(occasion),

@@ -8,6 +8,7 @@
 use super::{
     Env,
     attempt::{Item, draft, record_pending},
+    beans::{Beans, FEW},
     events::{Event, events, raises, run_id},
     occasion::{locate, occasion},
     table::{Hook, Table},
@@ -19,8 +20,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use sutler_model::{Noun, ScriptId, TriggerType};
-use sutler_store::{Error as StoreError, FeedEntry, Snapshot};
+use sutler_model::{Noun, Scope, ScriptId, TriggerType};
+use sutler_store::{Error as StoreError, FeedEntry};
 use tokio::sync::{mpsc, watch};
 
 /// The durable consumer.
@@ -203,27 +204,17 @@ impl Dispatcher {
 
     /// Reads a batch and hands on what matches.
     async fn step(&mut self) -> Result<(), StoreError> {
-        let (store, from) = (self.env.core.store.clone(), self.next);
-        let read = move || store.feed_of(from, BATCH, 4 * BATCH, raises);
-        let (entries, last) = match blocking(read).await {
+        let (env, from, horizon, to) = (self.env.clone(), self.next, self.horizon, self.to.clone());
+        let read = match blocking(move || read(&env, from, horizon, &to)).await {
             Err(StoreError::Trimmed { oldest, .. }) => {
                 tracing::error!(from, oldest, "feed entries were trimmed before the triggers had seen them");
                 metrics::counter!("sutler_trigger_gaps_total").increment(1);
                 self.next = oldest;
                 return Ok(());
             }
-            entries => entries?,
+            read => read?,
         };
-        let Some(last) = last else { return Ok(()) };
-        // Scripts that changed are known before the entries after their change are matched, whoever changed them.
-        let changes = entries.iter().flat_map(|entry| &entry.changes);
-        let scripts: HashSet<ScriptId> =
-            changes.filter(|change| change.noun == Noun::Script).map(|change| ScriptId(change.id)).collect();
-        for script in scripts {
-            self.env.reload(script).await?;
-        }
-        let (env, horizon, to) = (self.env.clone(), self.horizon, self.to.clone());
-        let matched = blocking(move || matched(&env, &entries, horizon, &to)).await?;
+        let Some((last, matched)) = read else { return Ok(()) };
         for (seq, count) in &matched.counts {
             *self.in_flight.entry(*seq).or_default() += count;
             self.runs += count;
@@ -276,6 +267,25 @@ struct Matched {
     counts: Vec<(u64, usize)>,
 }
 
+/// Reads a batch of entries and matches them; answers the last one with it, none at the end of the feed.
+fn read(
+    env: &Env,
+    from: u64,
+    horizon: u64,
+    to: &mpsc::UnboundedSender<Settled>,
+) -> Result<Option<(u64, Matched)>, StoreError> {
+    let (entries, last) = env.core.store.feed_of(from, BATCH, 4 * BATCH, raises)?;
+    let Some(last) = last else { return Ok(None) };
+    // Scripts that changed are known before the entries after their change are matched, whoever changed them.
+    let changes = entries.iter().flat_map(|entry| &entry.changes);
+    let scripts: HashSet<ScriptId> =
+        changes.filter(|change| change.noun == Noun::Script).map(|change| ScriptId(change.id)).collect();
+    for script in scripts {
+        env.reload_here(script)?;
+    }
+    Ok(Some((last, matched(env, &entries, horizon, to)?)))
+}
+
 /// Matches entries against the table.
 fn matched(
     env: &Env,
@@ -285,7 +295,7 @@ fn matched(
 ) -> Result<Matched, StoreError> {
     let mut matched = Matched::default();
     let table = env.table.read().unwrap_or_else(PoisonError::into_inner);
-    each_match(env, &table, entries, |snapshot, entry, event, hook| {
+    each_match(env, &table, entries, |beans, entry, event, hook| {
         let script = &hook.script;
         if entry.seq < script.from_seq {
             return Ok(());
@@ -294,7 +304,7 @@ fn matched(
         let mut run = draft(script, hook.entry(), id, &event.option, entry.cause.clone(), entry.at);
         run.seq = Some(entry.seq);
         // What cannot be read now is tried again, and then reported, by the run.
-        let occasion = occasion(snapshot, entry, event, script.owner).ok();
+        let occasion = occasion(beans, entry, event).ok();
         run.resource_id = Some(occasion.as_ref().map_or(event.id, |occasion| occasion.resource));
         match matched.counts.last_mut() {
             Some((seq, count)) if *seq == entry.seq => *count += 1,
@@ -314,7 +324,8 @@ fn matched(
     Ok(matched)
 }
 
-/// Hands on each entry of a script that an entry of the feed sets off, in order. Only what matches is read from the store.
+/// Hands on each entry of a script that an entry of the feed sets off, in order, and what makes beans for its owner. Only
+/// what matches is read from the store, and what several events tell of is read once.
 ///
 /// # Errors
 /// Those of the store.
@@ -322,29 +333,30 @@ pub(super) fn each_match(
     env: &Env,
     table: &Table,
     entries: &[FeedEntry],
-    mut take: impl FnMut(&Snapshot, &FeedEntry, &Event, &Hook) -> Result<(), StoreError>,
+    mut take: impl FnMut(&Beans<'_>, &FeedEntry, &Event, &Hook) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    let mut lazy: Option<Snapshot> = None;
-    for entry in entries {
-        for event in events(entry) {
-            if !table.awaits(event.trigger, &event.option) {
-                continue;
-            }
-            // Taken after the entries were read, so it holds all they tell of.
-            let snapshot = match &mut lazy {
-                Some(snapshot) => snapshot,
-                none => none.insert(env.core.store.snapshot()?),
-            };
-            let event = locate(snapshot, entry, event)?;
-            let path = event.billing_entity.map(|seller| env.tree.path(snapshot, seller)).transpose()?;
-            let path = path.as_deref().unwrap_or_default();
-            let hooks = match event.trigger {
-                TriggerType::Init => table.own(ScriptId(event.id), TriggerType::Init),
-                _ => table.matches(event.trigger, &event.option, path, event.customer),
-            };
-            for hook in &hooks {
-                take(snapshot, entry, &event, hook)?;
-            }
+    let awaited: Vec<(&FeedEntry, Event)> = (entries.iter())
+        .flat_map(|entry| events(entry).into_iter().map(move |event| (entry, event)))
+        .filter(|(_, event)| table.awaits(event.trigger, &event.option))
+        .collect();
+    if awaited.is_empty() {
+        return Ok(());
+    }
+    // Taken after the entries were read, so it holds all they tell of.
+    let snapshot = env.core.store.snapshot()?;
+    let mut makers: HashMap<Scope, Beans<'_>> = HashMap::new();
+    for (entry, event) in awaited {
+        let event = locate(&snapshot, entry, event)?;
+        let path = event.billing_entity.map(|seller| env.tree.path(&snapshot, seller)).transpose()?;
+        let path = path.as_deref().unwrap_or_default();
+        let hooks = match event.trigger {
+            TriggerType::Init => table.own(ScriptId(event.id), TriggerType::Init),
+            _ => table.matches(event.trigger, &event.option, path, event.customer),
+        };
+        for hook in &hooks {
+            let owner = hook.script.owner;
+            let beans = makers.entry(owner).or_insert_with(|| Beans::new(&snapshot, owner, FEW));
+            take(beans, entry, &event, hook)?;
         }
     }
     Ok(())

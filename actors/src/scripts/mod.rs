@@ -85,7 +85,7 @@ pub(crate) struct Env {
     table: Arc<RwLock<Table>>,
     table_changed: Arc<Notify>,
     /// One at a time, so that what is read last is also taken in last.
-    reloading: Arc<tokio::sync::Mutex<()>>,
+    reloading: Arc<Mutex<()>>,
     tree: Tree,
     behind: Behind,
     tally: Arc<Tally>,
@@ -145,8 +145,14 @@ impl Env {
 
     /// Takes a script as it is in the store now into the match table, or out of it.
     async fn reload(&self, id: ScriptId) -> Result<(), StoreError> {
-        let _guard = self.reloading.lock().await;
-        let script = self.core.store.get::<Script>(id).await?;
+        let env = self.clone();
+        dispatch::blocking(move || env.reload_here(id)).await
+    }
+
+    /// The same on this thread, which may block.
+    fn reload_here(&self, id: ScriptId) -> Result<(), StoreError> {
+        let _guard = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let script = self.core.store.snapshot()?.get::<Script>(id)?;
         {
             let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
             match script {

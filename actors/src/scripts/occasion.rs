@@ -1,7 +1,7 @@
 //! All that a run is told about its event, read from the store when an entry has matched.
 
 use super::{
-    beans::{Beans, Described, FEW, charged, moved, purchase, remains},
+    beans::{Beans, Described, charged, moved, purchase, remains},
     events::{Event, state},
     words::resource_type,
 };
@@ -32,21 +32,20 @@ pub(crate) struct Occasion {
 /// Jobs followed back from an event: a parent of a parent is all there is.
 const CHAIN_MAX: usize = 8;
 
-/// Reads what belongs to an event.
+/// Reads what belongs to an event, for the viewer of `beans`.
 ///
 /// # Errors
 /// Those of the store.
-pub(crate) fn occasion(snapshot: &Snapshot, entry: &FeedEntry, event: &Event, owner: Scope) -> Result<Occasion, Error> {
-    let beans = Beans::new(snapshot, owner, FEW);
+pub(crate) fn occasion(beans: &Beans<'_>, entry: &FeedEntry, event: &Event) -> Result<Occasion, Error> {
+    let (snapshot, owner) = (beans.snapshot(), beans.viewer());
     let (depth, by) = chain(snapshot, &entry.cause)?;
-    let (input, resource, about) = subject(snapshot, entry, event, &beans, owner)?;
-    let customer = event.customer.map(|id| snapshot.get::<Customer>(id)).transpose()?.flatten();
+    let (input, resource, about) = subject(snapshot, entry, event, beans, owner)?;
     let user = about.or(by).map(|id| snapshot.get::<User>(id)).transpose()?.flatten();
     let params = Params {
         input,
         option: event.option.clone().into_owned(),
         be_uuid: event.billing_entity.map(|id| id.to_string()).unwrap_or_default(),
-        customer: customer.map(|c| beans.bean(&c)).transpose()?,
+        customer: event.customer.map(|id| beans.customer(id)).transpose()?.flatten(),
         // A customer's script is not told which of its seller's people did something.
         user: user.filter(|u| sees_user(owner, u)).map(|u| beans.bean(&u)).transpose()?,
         timestamp_ms: entry.at.0,

@@ -243,12 +243,12 @@ fn matches(env: &Env, script: &Armed, entries: &[FeedEntry]) -> Result<Vec<Past>
     let mut table = Table::default();
     table.arm(in_hindsight(script));
     let mut found = Vec::new();
-    each_match(env, &table, entries, |snapshot, entry, event: &Event, hook| {
+    each_match(env, &table, entries, |beans, entry, event: &Event, hook| {
         // As the block itself has it, PRE types included.
         if let Some(own) = script.entries.iter().find(|own| own.function == hook.entry().function) {
-            let mut occasion = occasion(snapshot, entry, event, script.owner)?;
+            let mut occasion = occasion(beans, entry, event)?;
             if own.trigger_type == TriggerType::PreServerMetadataUpdate {
-                let Some(server) = snapshot.get::<Server>(event.id)? else { return Ok(()) };
+                let Some(server) = beans.snapshot().get::<Server>(event.id)? else { return Ok(()) };
                 with_metadata(&mut occasion, &server);
             }
             found.push(Past { entry: own.clone(), seq: Some(entry.seq), at: entry.at, occasion });

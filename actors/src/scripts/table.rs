@@ -13,7 +13,6 @@ use sutler_model::{
     BillingEntityId, CustomerId, Entry, Point, Scope, Script, ScriptId, Timestamp, TriggerType,
     translation::Translations,
 };
-use uuid::Uuid;
 
 /// An enabled script.
 #[derive(Clone, Debug)]
@@ -93,24 +92,6 @@ impl Pointed {
     }
 }
 
-/// An owner as a key.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Owner {
-    Provider,
-    Entity(Uuid),
-    Customer(Uuid),
-}
-
-impl From<Scope> for Owner {
-    fn from(scope: Scope) -> Self {
-        match scope {
-            Scope::Provider => Self::Provider,
-            Scope::Entity(id) => Self::Entity(id.0),
-            Scope::Customer(id) => Self::Customer(id.0),
-        }
-    }
-}
-
 /// Every option, as scripts write it.
 const ANY: &str = "ANY";
 
@@ -118,7 +99,7 @@ const ANY: &str = "ANY";
 #[derive(Default)]
 pub(crate) struct Table {
     scripts: HashMap<ScriptId, Arc<Armed>>,
-    hooks: HashMap<TriggerType, HashMap<String, HashMap<Owner, Vec<Hook>>>>,
+    hooks: HashMap<TriggerType, HashMap<String, HashMap<Scope, Vec<Hook>>>>,
     /// Those scripts that have entry points of other kinds: few, so they are looked through.
     pointed: BTreeMap<ScriptId, Arc<Armed>>,
 }
@@ -136,7 +117,7 @@ impl Table {
             for option in options(entry) {
                 let by_option = self.hooks.entry(entry.trigger_type).or_default();
                 let by_owner = by_option.entry(option.into_owned()).or_default();
-                by_owner.entry(script.owner.into()).or_default().push(Hook { script: script.clone(), index });
+                by_owner.entry(script.owner).or_default().push(Hook { script: script.clone(), index });
             }
         }
         if !script.points.is_empty() {
@@ -154,7 +135,7 @@ impl Table {
             let Some(by_option) = self.hooks.get_mut(&entry.trigger_type) else { continue };
             for option in options(entry) {
                 let Some(by_owner) = by_option.get_mut(option.as_ref()) else { continue };
-                if let Some(hooks) = by_owner.get_mut(&script.owner.into()) {
+                if let Some(hooks) = by_owner.get_mut(&script.owner) {
                     hooks.retain(|hook| hook.script.id != id);
                 }
                 by_owner.retain(|_, hooks| !hooks.is_empty());
@@ -193,8 +174,8 @@ impl Table {
     ) -> Vec<Hook> {
         let Some(by_option) = self.hooks.get(&trigger) else { return Vec::new() };
         let owners = || {
-            let above = path.iter().map(|entity| Owner::Entity(entity.0));
-            std::iter::once(Owner::Provider).chain(above).chain(customer.map(|customer| Owner::Customer(customer.0)))
+            let above = path.iter().map(|entity| Scope::Entity(*entity));
+            std::iter::once(Scope::Provider).chain(above).chain(customer.map(Scope::Customer))
         };
         let option = meant(trigger, option);
         // An event of a type without options has none but this.
@@ -259,6 +240,7 @@ pub(crate) fn spelled<'a>(entry: &'a Entry, option: &'a str) -> &'a str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use uuid::Uuid;
 
     fn entity(n: u128) -> BillingEntityId {
         BillingEntityId(Uuid::from_u128(n))

@@ -107,6 +107,8 @@ pub struct Params {
     pub resource: Option<Bean>,
     /// Further members.
     pub more: Vec<(&'static str, Member)>,
+    /// Nobody asks what the script leaves of `input` and `resource`: the outcome does not tell.
+    pub spent: bool,
 }
 
 /// A further member of `p`.

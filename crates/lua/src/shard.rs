@@ -7,7 +7,7 @@ use crate::{
     meter::{Event, Meter, Metered},
     outcome,
     runtime::Counters,
-    subject::Subject,
+    subject::{Left, Subject},
     vm::Vm,
 };
 use mlua::Value;
@@ -143,7 +143,7 @@ impl Blocks {
             Ok(subject) => subject,
             Err(error) => return outcome::failed(&meter, error),
         };
-        let (id, limits, shard) = (call.block.id, call.limits, self.shard.clone());
+        let (id, limits, shard, spent) = (call.block.id, call.limits, self.shard.clone(), call.params.spent);
         let work = {
             let (vm, input, meter) = (block.vm.clone(), input.clone(), meter.clone());
             async move {
@@ -157,7 +157,8 @@ impl Blocks {
             }
         };
         let ended = drive(&meter, work).await;
-        let outcome = match input.left() {
+        let left = if spent { Ok(Left::default()) } else { input.left() };
+        let outcome = match left {
             Ok(left) => outcome::read(&meter, ended, left),
             Err(error) => outcome::failed(&meter, error),
         };

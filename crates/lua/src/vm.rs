@@ -11,11 +11,15 @@ use crate::{
     shard::Shard,
     subject::Subject,
 };
-use mlua::{Function, Lua, LuaOptions, Table, Value, VmState};
+use mlua::{Function, IntoLua, Lua, LuaOptions, Table, Value, VmState};
 use std::{cell::RefCell, rc::Rc};
 
 /// What the source is called in error messages.
 pub(crate) const CHUNK: &str = "script";
+/// Makes the table `p`. In one call, because each step from this side into Lua has to be guarded against a lack of memory.
+const MAKE_PARAMS: &str = "local input, option, seller, time, customer, user, resource = ...
+return { input = input, triggerOption = option, beUUID = seller, timeStamp = time, customer = customer, user = user,
+  resource = resource }";
 /// Environments kept for later when no run uses them.
 const SPARE: usize = 4;
 /// Longest source, bytes: the compiler works outside every limit.
@@ -24,6 +28,7 @@ pub(crate) const SOURCE_BYTES: usize = 512 << 10;
 pub(crate) struct Vm {
     lua: Lua,
     main: Function,
+    make_params: Function,
     base: Table,
     spare: RefCell<Vec<Table>>,
 }
@@ -34,24 +39,25 @@ impl Vm {
             return Err(ScriptError::new(format!("the source is longer than {SOURCE_BYTES} bytes")));
         }
         let source = dialect::rewrite(source)?;
-        let setup = || -> mlua::Result<(Lua, Table)> {
+        let setup = || -> mlua::Result<(Lua, Table, Function)> {
             let lua = Lua::new_with(dialect::libraries(), LuaOptions::new().thread_pool_size(SPARE))?;
             lua.set_memory_limit(limits.memory_bytes)?;
             lua.set_interrupt(|_| Meter::check_current().map(|()| VmState::Continue));
             object::register(&lua, limits.memory_bytes)?;
             let base = dialect::base(&lua)?;
             crate::helper::install(&lua, &base, shard)?;
+            let make_params = lua.load(MAKE_PARAMS).into_function()?;
             lua.gc_collect()?;
-            Ok((lua, base))
+            Ok((lua, base, make_params))
         };
-        let (lua, base) = setup().map_err(|e| error::from_lua(&e))?;
+        let (lua, base, make_params) = setup().map_err(|e| error::from_lua(&e))?;
         let main = lua
             .load(source.as_ref())
             .set_name(format!("={CHUNK}"))
             .set_mode(mlua::chunk::ChunkMode::Text)
             .into_function()
             .map_err(|e| error::from_lua(&e))?;
-        Ok(Self { lua, main, base, spare: RefCell::default() })
+        Ok(Self { lua, main, make_params, base, spare: RefCell::default() })
     }
 
     /// An environment in which the source has run.
@@ -91,32 +97,24 @@ impl Vm {
     /// The table `p`.
     pub fn params(&self, shard: &Rc<Shard>, params: Params, input: &Subject) -> Result<Table, ScriptError> {
         let build = move || -> mlua::Result<Table> {
-            let p = self.lua.create_table_with_capacity(0, 8)?;
-            match params.input {
-                Input::Numbers(numbers) => p.raw_set("input", numbers)?,
-                Input::Text(text) => p.raw_set("input", text.as_str())?,
-                _ => p.raw_set("input", input.to_lua(&self.lua)?)?,
-            }
-            p.raw_set("triggerOption", params.option.as_str())?;
-            p.raw_set("beUUID", params.be_uuid.as_str())?;
-            for (name, bean) in [("customer", params.customer), ("user", params.user)] {
-                if let Some(bean) = bean {
-                    p.raw_set(name, BeanRef::from_bean(bean))?;
-                }
-            }
+            let subject = match params.input {
+                Input::Numbers(numbers) => numbers.into_lua(&self.lua)?,
+                Input::Text(text) => text.into_lua(&self.lua)?,
+                _ => input.to_lua(&self.lua)?,
+            };
+            // Exact until the year 287396.
+            #[allow(clippy::cast_precision_loss)]
+            let time = params.timestamp_ms as f64;
+            let (customer, user) = (params.customer.map(BeanRef::from_bean), params.user.map(BeanRef::from_bean));
             let resource = input.resource();
-            if let Some(bean) = &resource {
-                p.raw_set("resource", bean.clone())?;
-            }
+            let fixed = (subject, params.option, params.be_uuid, time, customer, user, resource.clone());
+            let p: Table = self.make_params.call(fixed)?;
             for (name, member) in params.more {
                 match (member, &resource) {
                     (Member::Resource, Some(bean)) => p.raw_set(name, bean.clone())?,
                     (member, _) => p.raw_set(name, crate::helper::member(&self.lua, shard, member)?)?,
                 }
             }
-            // Exact until the year 287396.
-            #[allow(clippy::cast_precision_loss)]
-            p.raw_set("timeStamp", params.timestamp_ms as f64)?;
             Ok(p)
         };
         build().map_err(|e| self.error(&e))

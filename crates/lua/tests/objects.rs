@@ -186,6 +186,8 @@ async fn what_a_pre_script_changes_comes_back_and_nothing_else() {
     assert_eq!(input.properties["status"], json!("RUNNING"));
     let nics = &server().properties["nics"];
     assert_eq!(&input.properties["nics"], nics);
+    let nobody_asks = fixture.body(body, Params { spent: true, ..about(server(), "SERVER") }).await;
+    assert_eq!((nobody_asks.exit, nobody_asks.input), (changed.exit, None));
 }
 
 #[tokio::test]

@@ -25,12 +25,12 @@ use serde_json::{Map, Value, json};
 pub(crate) use server::{nics, providers};
 use std::{
     cell::RefCell,
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
 };
 use sutler_lua::Bean;
 use sutler_model::{
-    BillingEntity, BillingEntityId, Customer, CustomerId, FieldError, Image, KeyKind, Nanos, Plan, ResourceKey,
-    ResourceMetadata, Scope, Server, Timestamp,
+    BillingEntity, BillingEntityId, Customer, CustomerId, FieldError, Image, ImageId, KeyKind, Nanos, Plan,
+    ResourceKey, ResourceMetadata, Scope, Server, Timestamp,
 };
 use sutler_store::{Error, Field, Filter, Order, PageRequest, Record, Snapshot};
 use uuid::Uuid;
@@ -141,6 +141,10 @@ pub(crate) struct Beans<'a> {
     names: RefCell<HashMap<Uuid, Option<String>>>,
     /// The plans of customers that were asked for, by the customer's id.
     offers: RefCell<HashMap<Uuid, Option<Plan>>>,
+    /// Customers that were asked for.
+    customers: RefCell<HashMap<Uuid, Option<Bean>>>,
+    /// Images of servers.
+    images: RefCell<HashMap<ImageId, Option<Image>>>,
     /// The one cluster, read once.
     cluster: RefCell<Option<Option<(Uuid, String)>>>,
 }
@@ -154,8 +158,31 @@ impl<'a> Beans<'a> {
             children,
             names: RefCell::default(),
             offers: RefCell::default(),
+            customers: RefCell::default(),
+            images: RefCell::default(),
             cluster: RefCell::default(),
         }
+    }
+
+    /// What they are made from.
+    pub(crate) fn snapshot(&self) -> &'a Snapshot {
+        self.snapshot
+    }
+
+    /// Whom they are for.
+    pub(crate) fn viewer(&self) -> Scope {
+        self.viewer
+    }
+
+    /// A customer's bean, made once for all that are told of it; none when it is gone.
+    pub(crate) fn customer(&self, id: CustomerId) -> Result<Option<Bean>, Error> {
+        if let Some(known) = self.customers.borrow().get(&id.0) {
+            return Ok(known.clone());
+        }
+        let customer = self.snapshot.get::<Customer>(id)?;
+        let bean = customer.map(|customer| self.bean(&customer)).transpose()?;
+        self.customers.borrow_mut().insert(id.0, bean.clone());
+        Ok(bean)
     }
 
     /// The bean of a record.
@@ -266,8 +293,13 @@ impl<'a> Beans<'a> {
 
     /// What the image of a server lets its customer do.
     fn image_permission(&self, server: &Server) -> Result<Value, Error> {
-        let image = self.snapshot.get::<Image>(server.image_id)?;
-        Ok(image.map_or(Value::Null, |image| goods::permission(image.permission_of(server.customer_id))))
+        let mut images = self.images.borrow_mut();
+        let image = match images.entry(server.image_id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(self.snapshot.get::<Image>(server.image_id)?),
+        };
+        let permission = image.as_ref().map(|image| image.permission_of(server.customer_id));
+        Ok(permission.map_or(Value::Null, goods::permission))
     }
 
     /// Beans of all records with `value` in `field`, to stand within another bean.
