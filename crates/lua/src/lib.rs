@@ -22,6 +22,7 @@ mod meter;
 mod object;
 mod outcome;
 mod pages;
+mod params;
 mod peer;
 mod query;
 mod room;

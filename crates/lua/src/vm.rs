@@ -8,6 +8,7 @@ use crate::{
     Input, Limit, Limits, Member, Params, ScriptError, dialect, error, json,
     meter::Meter,
     object::{self, BeanRef},
+    params,
     shard::Shard,
     subject::Subject,
 };
@@ -16,10 +17,6 @@ use std::{cell::RefCell, rc::Rc};
 
 /// What the source is called in error messages.
 pub(crate) const CHUNK: &str = "script";
-/// Makes the table `p`. In one call, because each step from this side into Lua has to be guarded against a lack of memory.
-const MAKE_PARAMS: &str = "local input, option, seller, time, customer, user, resource = ...
-return { input = input, triggerOption = option, beUUID = seller, timeStamp = time, customer = customer, user = user,
-  resource = resource }";
 /// Environments kept for later when no run uses them.
 const SPARE: usize = 4;
 /// Longest source, bytes: the compiler works outside every limit.
@@ -28,7 +25,6 @@ pub(crate) const SOURCE_BYTES: usize = 512 << 10;
 pub(crate) struct Vm {
     lua: Lua,
     main: Function,
-    make_params: Function,
     base: Table,
     spare: RefCell<Vec<Table>>,
 }
@@ -39,25 +35,24 @@ impl Vm {
             return Err(ScriptError::new(format!("the source is longer than {SOURCE_BYTES} bytes")));
         }
         let source = dialect::rewrite(source)?;
-        let setup = || -> mlua::Result<(Lua, Table, Function)> {
+        let setup = || -> mlua::Result<(Lua, Table)> {
             let lua = Lua::new_with(dialect::libraries(), LuaOptions::new().thread_pool_size(SPARE))?;
             lua.set_memory_limit(limits.memory_bytes)?;
             lua.set_interrupt(|_| Meter::check_current().map(|()| VmState::Continue));
             object::register(&lua, limits.memory_bytes)?;
             let base = dialect::base(&lua)?;
             crate::helper::install(&lua, &base, shard)?;
-            let make_params = lua.load(MAKE_PARAMS).into_function()?;
             lua.gc_collect()?;
-            Ok((lua, base, make_params))
+            Ok((lua, base))
         };
-        let (lua, base, make_params) = setup().map_err(|e| error::from_lua(&e))?;
+        let (lua, base) = setup().map_err(|e| error::from_lua(&e))?;
         let main = lua
             .load(source.as_ref())
             .set_name(format!("={CHUNK}"))
             .set_mode(mlua::chunk::ChunkMode::Text)
             .into_function()
             .map_err(|e| error::from_lua(&e))?;
-        Ok(Self { lua, main, make_params, base, spare: RefCell::default() })
+        Ok(Self { lua, main, base, spare: RefCell::default() })
     }
 
     /// An environment in which the source has run.
@@ -104,11 +99,21 @@ impl Vm {
             };
             // Exact until the year 287396.
             #[allow(clippy::cast_precision_loss)]
-            let time = params.timestamp_ms as f64;
-            let (customer, user) = (params.customer.map(BeanRef::from_bean), params.user.map(BeanRef::from_bean));
+            let time = Value::Number(params.timestamp_ms as f64);
             let resource = input.resource();
-            let fixed = (subject, params.option, params.be_uuid, time, customer, user, resource.clone());
-            let p: Table = self.make_params.call(fixed)?;
+            let bean = |bean: Option<BeanRef>| bean.into_lua(&self.lua);
+            let p = params::table(
+                &self.lua,
+                [
+                    subject,
+                    params.option.into_lua(&self.lua)?,
+                    params.be_uuid.into_lua(&self.lua)?,
+                    time,
+                    bean(params.customer.map(BeanRef::from_bean))?,
+                    bean(params.user.map(BeanRef::from_bean))?,
+                    bean(resource.clone())?,
+                ],
+            )?;
             for (name, member) in params.more {
                 match (member, &resource) {
                     (Member::Resource, Some(bean)) => p.raw_set(name, bean.clone())?,

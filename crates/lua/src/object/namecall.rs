@@ -1,8 +1,8 @@
 //! `object:method(…)` without a closure for each call.
 //!
 //! Luau hands a method call on a userdata to its metatable's `__namecall`, which learns the method's name only through the
-//! C interface; that is the one reason for unsafe code in this crate. A dotted `object.method` goes through `__index`
-//! instead and gets a function bound to the object, which is how both call styles of the language work.
+//! C interface. A dotted `object.method` goes through `__index` instead and gets a function bound to the object, which is how
+//! both call styles of the language work.
 #![allow(unsafe_code)]
 
 use mlua::{Function, Lua, Result, ffi};
