@@ -3,6 +3,7 @@
 mod boot;
 mod create_rate;
 mod footprint;
+mod limits;
 mod list_page;
 mod lua;
 mod pre;
@@ -43,7 +44,7 @@ pub struct Measure {
 type Bench = fn() -> Result<Vec<Measure>>;
 
 /// Every question, by name.
-const BENCHES: [(&str, Bench); 10] = [
+const BENCHES: [(&str, Bench); 11] = [
     ("store_writes", store_writes::run),
     ("store_load", store_load::run),
     ("create_rate", create_rate::run),
@@ -53,6 +54,7 @@ const BENCHES: [(&str, Bench); 10] = [
     ("triggers", triggers::run),
     ("pre", pre::run),
     ("lua", lua::run),
+    ("limits", limits::run),
     ("registry", registry::run),
 ];
 
@@ -74,8 +76,16 @@ fn main() -> Result<()> {
 
 /// Resident memory of this process.
 fn resident_bytes() -> Result<f64> {
+    memory("VmRSS:")
+}
+
+/// Most resident memory that this process has ever had.
+fn peak_bytes() -> Result<f64> {
+    memory("VmHWM:")
+}
+
+fn memory(what: &str) -> Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let kib =
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()).context("VmRSS")?;
+    let kib = status.lines().find_map(|line| line.strip_prefix(what)?.split_whitespace().next()).context("memory")?;
     Ok(kib.parse::<f64>()? * 1024.0)
 }

@@ -3,6 +3,9 @@
 use crate::{ScriptError, vm::CHUNK};
 use mlua::Error;
 
+/// Most that a message repeats of a script's text: it is copied several times on its way.
+const SHOWN_BYTES: usize = 1_000;
+
 /// Reads an error that reached the top.
 pub(crate) fn from_lua(error: &Error) -> ScriptError {
     let text = text(error);
@@ -28,6 +31,11 @@ pub(crate) fn text(error: &Error) -> String {
         Error::RuntimeError(message) => message.split("\nstack traceback:").next().unwrap_or_default().to_owned(),
         other => other.to_string().trim_start_matches("runtime error: ").to_owned(),
     }
+}
+
+/// What a message repeats of a script's text.
+pub(crate) fn shown(text: &str) -> &str {
+    &text[..text.floor_char_boundary(SHOWN_BYTES)]
 }
 
 /// Whether the error is, at its root, a lack of memory.

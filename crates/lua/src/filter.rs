@@ -3,12 +3,23 @@
 use crate::{
     Bean, date,
     dialect::number_text,
+    meter::Meter,
     object::{BeanRef, Val},
+    room::Room,
     schema::{self, Type},
 };
-use mlua::Result;
+use mlua::{Error, Result};
 use serde_json::Value;
 use std::cmp::Ordering;
+
+/// Longest name of a field, bytes.
+const FIELD_BYTES: usize = 256;
+/// Most conditions of a filter: each is compared with the others to find those on the same relation.
+const CONDITIONS: usize = 500;
+/// Most that the values of a filter hold together, bytes.
+const VALUES_BYTES: usize = 1 << 20;
+/// Most fields that a query orders by, groups by or answers with.
+pub(crate) const FIELDS: usize = 100;
 
 /// A condition on a field.
 #[derive(Clone, Debug)]
@@ -62,11 +73,27 @@ impl Filter {
         let Some(Val::List(conditions)) = filter.map(|filter| filter.get("filterconditions")) else {
             return Ok(Self::default());
         };
+        if conditions.len() > CONDITIONS {
+            return Err(Error::runtime(format!("INVALID_INPUT: a filter has at most {CONDITIONS} conditions")));
+        }
+        let mut room = Room::new("the values of a filter", VALUES_BYTES);
         let conditions = conditions.items().into_iter().filter_map(|item| match item {
-            Val::Bean(bean) => Some(Condition::read(&bean)),
+            Val::Bean(bean) => Some(Condition::read(&bean, &mut room)),
             _ => None,
         });
         conditions.collect::<Result<_>>().map(Self)
+    }
+
+    /// The beans that pass.
+    ///
+    /// # Errors
+    /// When the run is stopped meanwhile.
+    pub fn keep(&self, beans: &mut Vec<Bean>) -> Result<()> {
+        let each = 1 + self.0.iter().map(|condition| 1 + condition.values.len()).sum::<usize>();
+        let mut pace = Pace::default();
+        // What is left of the beans of a stopped run nobody gets.
+        beans.retain(|bean| pace.goes_on(each) && self.passes(bean));
+        Meter::check_current()
     }
 
     /// Equality conditions as hints for whoever fetches the beans.
@@ -81,7 +108,7 @@ impl Filter {
     }
 
     /// Whether a bean passes.
-    pub fn passes(&self, bean: &Bean) -> bool {
+    fn passes(&self, bean: &Bean) -> bool {
         let open: Vec<_> = self.0.iter().map(|condition| (condition, condition.path.as_slice())).collect();
         // The top is one row with all conditions.
         row_passes(&open, Object { fields: &bean.properties, kind: schema::bean(&bean.kind) })
@@ -89,12 +116,15 @@ impl Filter {
 }
 
 impl Condition {
-    fn read(bean: &BeanRef) -> Result<Self> {
+    fn read(bean: &BeanRef, room: &mut Room) -> Result<Self> {
         let Val::Text(field) = bean.get("field") else {
-            return Err(mlua::Error::runtime("INVALID_FILTER_FIELD: a FilterCondition has no field"));
+            return Err(Error::runtime("INVALID_FILTER_FIELD: a FilterCondition has no field"));
         };
-        let values = match bean.get("value") {
-            Val::List(list) => list.items().iter().map(text_of).collect(),
+        let values: Vec<String> = match bean.get("value") {
+            Val::List(list) => {
+                let counted = |value: &Val| room.take(value.weight()).map(|()| text_of(value));
+                list.items().iter().map(counted).collect::<Result<_>>()?
+            }
             _ => Vec::new(),
         };
         let name = match bean.get("condition") {
@@ -116,10 +146,10 @@ impl Condition {
             "IS_LESS_THAN_OR_EQUAL_TO" => Test::LessOrEqual,
             "IS_GREATER_THAN" | "LATER_THAN" => Test::Greater,
             "IS_GREATER_THAN_OR_EQUAL_TO" => Test::GreaterOrEqual,
-            other => return Err(mlua::Error::runtime(format!("INVALID_INPUT: there is no condition {other}"))),
+            other => return Err(Error::runtime(format!("INVALID_INPUT: there is no condition {other}"))),
         };
         if matches!(test, Test::Between | Test::Not(Opposite::Between)) && values.len() != 2 {
-            return Err(mlua::Error::runtime(format!("INVALID_INPUT: {name} on `{field}` needs two values")));
+            return Err(Error::runtime(format!("INVALID_INPUT: {name} on `{field}` needs two values")));
         }
         Ok(Self { path: path(&field)?, test, values })
     }
@@ -158,7 +188,26 @@ impl Condition {
     }
 }
 
+/// How much was done since the deadline was last looked at.
+#[derive(Default)]
+struct Pace(usize);
+
+impl Pace {
+    /// Whether the run goes on after as many steps more.
+    fn goes_on(&mut self, steps: usize) -> bool {
+        self.0 += steps;
+        if self.0 < 1024 {
+            return Meter::current().is_none_or(|meter| meter.stopped().is_none());
+        }
+        self.0 = 0;
+        Meter::check_current().is_ok()
+    }
+}
+
 fn path(field: &str) -> Result<Vec<Segment>> {
+    if field.len() > FIELD_BYTES {
+        return Err(Error::runtime(format!("INVALID_FILTER_FIELD: a field's name has at most {FIELD_BYTES} bytes")));
+    }
     let segments: Option<Vec<_>> = field
         .split('.')
         .map(|part| {
@@ -171,7 +220,7 @@ fn path(field: &str) -> Result<Vec<Segment>> {
         })
         .collect();
     let mut segments =
-        segments.ok_or_else(|| mlua::Error::runtime(format!("INVALID_FILTER_FIELD: `{field}` is not a field")))?;
+        segments.ok_or_else(|| Error::runtime(format!("INVALID_FILTER_FIELD: `{field}` is not a field")))?;
     // The index stands at the end and counts for the whole relation: `resourcekey.name[2]`.
     let row = segments.iter().find_map(|segment| segment.row.clone());
     for segment in &mut segments {
@@ -362,9 +411,12 @@ pub(crate) struct Limit {
 
 impl Limit {
     /// Reads a `QueryLimit` bean.
+    ///
+    /// # Errors
+    /// `INVALID_INPUT` for an order by too many fields.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates
-    pub fn read(limit: Option<&BeanRef>) -> Self {
-        let Some(limit) = limit else { return Self::default() };
+    pub fn read(limit: Option<&BeanRef>) -> Result<Self> {
+        let Some(limit) = limit else { return Ok(Self::default()) };
         let number = |name: &str| match limit.get(name) {
             Val::Num(n) if n >= 0.0 => Some(n as usize),
             _ => None,
@@ -373,6 +425,9 @@ impl Limit {
         let span = number("to").filter(|to| *to > from).map(|to| to - from);
         let most = number("maxrecords").filter(|most| *most > 0);
         let order = match limit.get("orderby") {
+            Val::List(list) if list.len() > FIELDS => {
+                return Err(Error::runtime(format!("INVALID_INPUT: a list is ordered by at most {FIELDS} fields")));
+            }
             Val::List(list) => list
                 .items()
                 .into_iter()
@@ -389,25 +444,30 @@ impl Limit {
                 .collect(),
             _ => Vec::new(),
         };
-        Self {
+        Ok(Self {
             from,
             most: match (span, most) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
             },
             order,
-        }
+        })
     }
 
     /// Puts beans in order; those without the field come first.
-    pub fn sort(&self, beans: &mut [Bean]) {
+    ///
+    /// # Errors
+    /// When the run is stopped meanwhile.
+    pub fn sort(&self, beans: &mut [Bean]) -> Result<()> {
+        let mut pace = Pace::default();
         for (field, descending) in self.order.iter().rev() {
             // By a key made once for each bean; the sort is stable, so the last field is sorted by first.
             beans.sort_by_cached_key(|bean| {
-                let key = Key::of(values(bean, field).first().copied());
+                let key = if pace.goes_on(8) { Key::of(values(bean, field).first().copied()) } else { Key::None };
                 if *descending { Err(std::cmp::Reverse(key)) } else { Ok(key) }
             });
         }
+        Meter::check_current()
     }
 }
 

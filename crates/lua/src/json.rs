@@ -1,11 +1,13 @@
 //! JSON from and to Lua values.
 
-use crate::{dialect::number_text, meter::Meter, object::JSON_BYTES};
+use crate::{dialect::number_text, meter::Meter, object::JSON_BYTES, room::Room};
 use mlua::{Lua, Result, Table, Value as Lv};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
-use std::{borrow::Cow, cell::Cell, fmt};
+use std::{borrow::Cow, cell::Cell, fmt, io};
 
+/// What an object counts among what is copied, bytes: less than it takes, for many small ones are common.
+const OBJECT: usize = 256;
 /// Deepest nesting read or written.
 const DEPTH: usize = 100;
 
@@ -14,13 +16,12 @@ const DEPTH: usize = 100;
 /// # Errors
 /// Nested too deeply, or into itself.
 pub(crate) fn from_lua(value: &Lv) -> Result<Value> {
-    Converter { left: JSON_BYTES, steps: 0 }.value(value, 0).map(Option::unwrap_or_default)
+    Converter { room: Room::new("the table", JSON_BYTES) }.value(value, 0).map(Option::unwrap_or_default)
 }
 
 /// A table that holds one large text many times over is small in Lua and endless in JSON, so what is written counts.
 struct Converter {
-    left: usize,
-    steps: usize,
+    room: Room,
 }
 
 impl Converter {
@@ -28,12 +29,7 @@ impl Converter {
         if depth > DEPTH {
             return Err(mlua::Error::runtime(format!("the table is nested deeper than {DEPTH} levels")));
         }
-        let size = if let Lv::String(text) = value { text.as_bytes().len() } else { 0 };
-        self.spend(size + 16)?;
-        self.steps += 1;
-        if self.steps.is_multiple_of(1024) {
-            Meter::check_current()?;
-        }
+        self.room.take(if let Lv::String(text) = value { text.as_bytes().len() } else { 0 })?;
         Ok(Some(match value {
             Lv::Boolean(b) => Value::Bool(*b),
             Lv::Integer(n) => Value::from(*n),
@@ -43,7 +39,7 @@ impl Converter {
             Lv::UserData(object) => match crate::object::to_json(object) {
                 Some(value) => {
                     let value = value?;
-                    self.spend(weight(&value))?;
+                    self.room.take(weight(&value))?;
                     value
                 }
                 None => return Ok(None),
@@ -52,19 +48,12 @@ impl Converter {
         }))
     }
 
-    fn spend(&mut self, bytes: usize) -> Result<()> {
-        self.left = self
-            .left
-            .checked_sub(bytes)
-            .ok_or_else(|| mlua::Error::runtime(format!("the table takes more than {JSON_BYTES} bytes as JSON")))?;
-        Ok(())
-    }
-
     fn table(&mut self, table: &Table, depth: usize) -> Result<Value> {
         // Only whole numbers from 1 for keys make an array; a few holes in it are nulls.
         let (mut count, mut length) = (0_usize, Some(0_usize));
         for pair in table.pairs::<Lv, Lv>() {
             let (key, _) = pair?;
+            self.room.step()?;
             count += 1;
             length = length.zip(index(&key)).map(|(most, index)| most.max(index));
         }
@@ -75,6 +64,7 @@ impl Converter {
             }
             return Ok(Value::Array(items));
         }
+        self.room.take(OBJECT)?;
         let mut object = Map::new();
         for pair in table.pairs::<Lv, Lv>() {
             let (key, value) = pair?;
@@ -86,6 +76,7 @@ impl Converter {
                 _ => continue,
             };
             if let Some(value) = self.value(&value, depth + 1)? {
+                self.room.take(key.len())?;
                 object.insert(key, value);
             }
         }
@@ -126,19 +117,69 @@ pub(crate) fn rounded(value: Value) -> Value {
     }
 }
 
+/// JSON as text; `pretty` in lines.
+///
+/// # Errors
+/// When it is too long, which texts of signs that have to be escaped become, or the run is stopped meanwhile.
+pub(crate) fn text(value: &Value, pretty: bool) -> Result<String> {
+    let mut out = Bounded { text: Vec::new(), refused: None };
+    let written =
+        if pretty { serde_json::to_writer_pretty(&mut out, value) } else { serde_json::to_writer(&mut out, value) };
+    match written {
+        Ok(()) => String::from_utf8(out.text).map_err(mlua::Error::external),
+        Err(error) => Err(out.refused.unwrap_or_else(|| mlua::Error::external(error))),
+    }
+}
+
+/// A text that is written in the bounds of [`text`].
+struct Bounded {
+    text: Vec<u8>,
+    refused: Option<mlua::Error>,
+}
+
+/// How much is written before the deadline is looked at again, bytes.
+const SLICE: usize = 64 << 10;
+
+impl io::Write for Bounded {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        let (before, after) = (self.text.len(), self.text.len() + piece.len());
+        let checked = if after > JSON_BYTES {
+            Err(mlua::Error::runtime(format!("the text has more than {JSON_BYTES} bytes as JSON")))
+        } else if before / SLICE == after / SLICE {
+            Ok(())
+        } else {
+            Meter::check_current()
+        };
+        if let Err(error) = checked {
+            self.refused = Some(error);
+            return Err(io::ErrorKind::Other.into());
+        }
+        self.text.extend_from_slice(piece);
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What an object takes for up to eleven members, bytes; nodes are hardly ever full.
+const NODE: usize = 640;
+
 /// About how much memory a JSON value takes.
 pub(crate) fn weight(value: &Value) -> usize {
     match value {
         Value::String(text) => 32 + text.len(),
         Value::Array(items) => 32 + items.iter().map(weight).sum::<usize>(),
-        Value::Object(fields) => 48 + fields.iter().map(|(key, item)| 48 + key.len() + weight(item)).sum::<usize>(),
+        Value::Object(fields) => 32 + weight_of(fields),
         _ => 32,
     }
 }
 
 /// The same for an object's members.
 pub(crate) fn weight_of(fields: &Map<String, Value>) -> usize {
-    fields.iter().map(|(key, item)| 48 + key.len() + weight(item)).sum()
+    let held: usize = fields.iter().map(|(key, item)| 16 + key.len() + weight(item)).sum();
+    NODE * fields.len().div_ceil(8) + held
 }
 
 /// JSON text as a Lua value; null is nil. Tables come to be as the text is read, within the state's memory limit.

@@ -13,6 +13,7 @@ mod date;
 mod descriptor;
 mod dialect;
 mod egress;
+mod entry;
 mod error;
 mod filter;
 mod helper;

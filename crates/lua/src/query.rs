@@ -3,8 +3,10 @@
 use crate::{
     Bean,
     dialect::number_text,
-    filter::{self, Filter, Key, Limit, scalar_text},
-    object::{BeanRef, Val},
+    filter::{self, FIELDS, Filter, Key, Limit, scalar_text},
+    meter::Meter,
+    object::{BeanRef, JSON_BYTES, Val},
+    room::Room,
 };
 use mlua::Result;
 use serde_json::{Map, Value, json};
@@ -47,8 +49,17 @@ impl Column {
         format!("{}({})", self.function, self.field)
     }
 
-    fn of(&self, beans: &[&Bean]) -> Option<Value> {
+    /// Its value in a row.
+    ///
+    /// # Errors
+    /// When the run is stopped meanwhile.
+    fn of(&self, beans: &[&Bean]) -> Result<Option<Value>> {
+        Meter::check_current()?;
         let values: Vec<&Value> = beans.iter().flat_map(|bean| filter::values(bean, &self.field)).collect();
+        Ok(self.over(&values))
+    }
+
+    fn over(&self, values: &[&Value]) -> Option<Value> {
         let numbers = || values.iter().filter_map(|value| value.as_f64().or_else(|| value.as_str()?.parse().ok()));
         #[allow(clippy::cast_precision_loss)]
         Some(match self.function.as_str() {
@@ -80,6 +91,11 @@ impl Query {
             Val::List(list) => list.items(),
             _ => Vec::new(),
         };
+        for name in ["groupByFields", "outputFields", "aggregationFields", "aggregationFilters"] {
+            if list(&name.to_lowercase()).len() > FIELDS {
+                return Err(mlua::Error::runtime(format!("INVALID_INPUT: {name} has at most {FIELDS} elements")));
+            }
+        }
         let bean = |name: &str| match query.get(name) {
             Val::Bean(bean) => Some(bean),
             _ => None,
@@ -103,7 +119,7 @@ impl Query {
         Ok(Self {
             resource_type: resource_type.name.to_string(),
             filter: Filter::read(bean("searchfilter").as_ref())?,
-            limit: Limit::read(bean("limit").as_ref()),
+            limit: Limit::read(bean("limit").as_ref())?,
             group_by: texts("groupbyfields"),
             output: texts("outputfields"),
             columns: list("aggregationfields").into_iter().map(Column::read).collect::<Result<_>>()?,
@@ -111,9 +127,12 @@ impl Query {
         })
     }
 
-    /// The rows, each an object from column name to text.
-    pub fn rows(&self, beans: &[Bean]) -> Vec<Value> {
-        let beans: Vec<&Bean> = beans.iter().filter(|bean| self.filter.passes(bean)).collect();
+    /// The rows of beans that passed the filter, each an object from column name to text.
+    ///
+    /// # Errors
+    /// When they are too many, or the run is stopped meanwhile.
+    pub fn rows(&self, beans: &[Bean]) -> Result<Vec<Value>> {
+        let beans: Vec<&Bean> = beans.iter().collect();
         let text = |bean: &Bean, field: &str| filter::values(bean, field).first().map(|value| scalar_text(value));
         let groups: Vec<Vec<&Bean>> = if self.group_by.is_empty() {
             if self.columns.is_empty() || beans.is_empty() {
@@ -124,43 +143,53 @@ impl Query {
         } else {
             let mut groups: BTreeMap<Vec<Option<String>>, Vec<&Bean>> = BTreeMap::new();
             for bean in beans {
+                Meter::check_current()?;
                 groups.entry(self.group_by.iter().map(|field| text(bean, field)).collect()).or_default().push(bean);
             }
             groups.into_values().collect()
         };
-        let mut rows: Vec<(Vec<Key>, Value)> = groups
-            .iter()
-            .filter(|group| {
-                self.having.iter().all(|(column, condition, value)| holds(column.of(group), condition, *value))
-            })
-            .map(|group| {
-                let mut row = Map::new();
-                for field in self.output.iter().chain(&self.group_by) {
-                    if let Some(text) = group.first().and_then(|bean| text(bean, field)) {
-                        row.insert(field.clone(), Value::String(text));
-                    }
+        let mut room = Room::new("the answer", JSON_BYTES);
+        let mut rows: Vec<(Vec<Key>, Value)> = Vec::new();
+        for group in &groups {
+            Meter::check_current()?;
+            let mut held = true;
+            for (column, condition, value) in &self.having {
+                held = held && holds(column.of(group)?, condition, *value);
+            }
+            if !held {
+                continue;
+            }
+            let mut row = Map::new();
+            for field in self.output.iter().chain(&self.group_by) {
+                if let Some(text) = group.first().and_then(|bean| text(bean, field)) {
+                    room.take(field.len() + text.len())?;
+                    row.insert(field.clone(), Value::String(text));
                 }
-                for column in &self.columns {
-                    if let Some(value) = column.of(group) {
-                        row.insert(column.name(), Value::String(scalar_text(&value)));
-                    }
+            }
+            for column in &self.columns {
+                if let Some(value) = column.of(group)? {
+                    let (name, text) = (column.name(), scalar_text(&value));
+                    room.take(name.len() + text.len())?;
+                    row.insert(name, Value::String(text));
                 }
-                let key = |name: &str| match self.columns.iter().find(|column| column.name().eq_ignore_ascii_case(name))
-                {
-                    Some(column) => Key::of(column.of(group).as_ref()),
+            }
+            let mut keys = Vec::with_capacity(self.limit.order.len());
+            for (name, _) in &self.limit.order {
+                let column = self.columns.iter().find(|column| column.name().eq_ignore_ascii_case(name));
+                keys.push(match column {
+                    Some(column) => Key::of(column.of(group)?.as_ref()),
                     None => Key::of(group.first().and_then(|bean| filter::values(bean, name).first().copied())),
-                };
-                let keys = self.limit.order.iter().map(|(name, _)| key(name)).collect();
-                (keys, Value::Object(row))
-            })
-            .collect();
+                });
+            }
+            rows.push((keys, Value::Object(row)));
+        }
         rows.sort_by(|(a, _), (b, _)| {
             let orders = a.iter().zip(b).zip(&self.limit.order);
             let mut orders = orders.map(|((a, b), (_, descending))| if *descending { b.cmp(a) } else { a.cmp(b) });
             orders.find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
         });
         // The largest number of records is a page's size here; all pages are walked through.
-        rows.into_iter().skip(self.limit.from).map(|(_, row)| row).collect()
+        Ok(rows.into_iter().skip(self.limit.from).map(|(_, row)| row).collect())
     }
 }
 

@@ -3,30 +3,43 @@
 //! Lua keeps a text once however often a table holds it; a copy of that table holds it as often as it is there. So a table
 //! of a few megabytes can be gigabytes outside Lua, where the limit on a block's memory does not count.
 
-use crate::helper::text_of;
+use crate::{helper::text_of, meter::Meter};
 use mlua::{Error, Result, Table, Value as Lv};
 
 /// What each value takes beside its text, bytes.
 const EACH: usize = 32;
+/// How many values are copied before the deadline is looked at again.
+const STEPS: usize = 1024;
 
 /// What is left for one copy.
 pub(crate) struct Room {
     what: &'static str,
     most: usize,
     left: usize,
+    steps: usize,
 }
 
 impl Room {
     /// For `what`, which is named when there is not enough.
     pub fn new(what: &'static str, most: usize) -> Self {
-        Self { what, most, left: most }
+        Self { what, most, left: most, steps: 0 }
+    }
+
+    /// Counts a value that is looked at.
+    ///
+    /// # Errors
+    /// When the run is stopped meanwhile.
+    pub fn step(&mut self) -> Result<()> {
+        self.steps += 1;
+        if self.steps.is_multiple_of(STEPS) { Meter::check_current() } else { Ok(()) }
     }
 
     /// Counts what is about to be copied.
     ///
     /// # Errors
-    /// When it is too much.
+    /// When it is too much, or the run is stopped meanwhile.
     pub fn take(&mut self, bytes: usize) -> Result<()> {
+        self.step()?;
         let left = self.left.checked_sub(EACH).and_then(|left| left.checked_sub(bytes));
         self.left = left.ok_or_else(|| Error::runtime(format!("{} has more than {} bytes", self.what, self.most)))?;
         Ok(())

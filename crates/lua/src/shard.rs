@@ -4,6 +4,7 @@ use crate::{
     Call, Egress, Exit, Host, Limit, Limits, Outcome, ScriptError, Texts,
     descriptor::{self, Described, Registration},
     egress::{Clients, tls},
+    entry,
     meter::{Event, Meter, Metered},
     outcome,
     runtime::Counters,
@@ -150,7 +151,7 @@ impl Blocks {
                 let env = vm.take(&meter).await?;
                 let function = Vm::function(&env, &call.function)?;
                 let p = vm.params(&shard, call.params, &input)?;
-                let returned: Value = function.call_async(p).await.map_err(|e| vm.error(&e))?;
+                let returned: Value = entry::call(&function, p).await.map_err(|e| vm.error(&e))?;
                 let result = vm.to_json(&returned);
                 vm.give_back(env);
                 result
@@ -271,7 +272,7 @@ async fn describe(vm: Rc<Vm>, meter: Rc<Meter>) -> Result<Registration, ScriptEr
     let env = vm.take(&meter).await?;
     let register =
         Vm::function(&env, "register").map_err(|_| ScriptError::new("the block has no global function `register`"))?;
-    let returned: Value = register.call_async(()).await.map_err(|e| vm.error(&e))?;
+    let returned: Value = entry::call(&register, ()).await.map_err(|e| vm.error(&e))?;
     let names = match vm.to_json(&returned)? {
         serde_json::Value::Array(names) => names,
         serde_json::Value::Null => Vec::new(),
@@ -333,6 +334,6 @@ async fn describe_one(vm: &Vm, env: &mlua::Table, name: &str, into: &mut Registr
 /// The descriptor of a function.
 async fn ask(vm: &Vm, env: &mlua::Table, name: &str) -> Result<Described, ScriptError> {
     let function = Vm::function(env, name)?;
-    let returned: Value = function.call_async(Value::Nil).await.map_err(|e| vm.error(&e))?;
+    let returned: Value = entry::call(&function, Value::Nil).await.map_err(|e| vm.error(&e))?;
     descriptor::read(name, &vm.to_json(&returned)?).map_err(|e| vm.located(&function, e))
 }

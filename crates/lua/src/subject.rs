@@ -54,8 +54,8 @@ impl Subject {
 
     /// `p.input`: the bean, or an array of bean and document.
     pub fn to_lua(&self, lua: &Lua) -> Result<Value> {
-        let Some((document, text)) = &self.document else { return self.bean.clone().into_lua(lua) };
-        document.charge(lua, text.len() * 4)?;
+        let Some((document, _)) = &self.document else { return self.bean.clone().into_lua(lua) };
+        document.charge_all(lua)?;
         let both = lua.create_table()?;
         both.raw_set(1, self.bean.clone())?;
         both.raw_set(2, Object::Node(document.clone()))?;

@@ -5,7 +5,7 @@
 //! is one; a second one costs the block's tables and closures, because the compiled functions are shared.
 
 use crate::{
-    Input, Limit, Limits, Member, Params, ScriptError, dialect, error, json,
+    Input, Limit, Limits, Member, Params, ScriptError, dialect, entry, error, json,
     meter::Meter,
     object::{self, BeanRef},
     params,
@@ -57,6 +57,7 @@ impl Vm {
 
     /// An environment in which the source has run.
     pub async fn take(&self, meter: &Meter) -> Result<Table, ScriptError> {
+        object::share(&self.lua).map_err(|e| self.error(&e))?;
         let spare = self.spare.borrow_mut().pop();
         if let Some(env) = spare {
             meter.set_env(&env);
@@ -70,7 +71,7 @@ impl Vm {
         };
         let (env, main) = prepare().map_err(|e| self.error(&e))?;
         meter.set_env(&env);
-        main.call_async::<()>(()).await.map_err(|e| self.error(&e))?;
+        entry::call::<()>(&main, ()).await.map_err(|e| self.error(&e))?;
         Ok(env)
     }
 

@@ -1,11 +1,11 @@
 //! The runtime as its callers see it, with a platform in memory.
 
 mod api;
-mod attacks;
 mod data;
 mod databases;
 mod described;
 mod dialect;
+mod escapes;
 mod filters;
 mod flagships;
 mod hostile;

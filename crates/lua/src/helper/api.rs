@@ -5,7 +5,7 @@ use crate::{
     Api, Bean, HostError,
     filter::{Filter, Limit},
     json,
-    object::{self, BeanRef, ListRef, Object, Val},
+    object::{self, BeanRef, ListRef, OBJECT_BYTES, Object, Val},
     query::Query,
     schema::Type,
     shard::Shard,
@@ -57,9 +57,9 @@ async fn call(lua: &Lua, shard: &Shard, user: bool, operation: &str, args: Vec<L
                 _ => text_of(&arg(2)).unwrap_or_else(|| "ANY".to_owned()),
             };
             let filter = Filter::read(bean(&arg(0), "SearchFilter")?.as_ref())?;
-            let limit = Limit::read(bean(&arg(1), "QueryLimit")?.as_ref());
+            let limit = Limit::read(bean(&arg(1), "QueryLimit")?.as_ref())?;
             let mut beans = fetch(shard, &api, &resource_type, &filter).await?;
-            limit.sort(&mut beans);
+            limit.sort(&mut beans)?;
             let total = beans.len();
             let page: Vec<Bean> = beans.into_iter().skip(limit.from).take(limit.most.unwrap_or(usize::MAX)).collect();
             let to = limit.from + page.len();
@@ -76,18 +76,15 @@ async fn call(lua: &Lua, shard: &Shard, user: bool, operation: &str, args: Vec<L
         }
         "runListQuery" => {
             let filter = Filter::read(bean(&arg(0), "SearchFilter")?.as_ref())?;
-            let limit = Limit::read(bean(&arg(1), "QueryLimit")?.as_ref());
+            let limit = Limit::read(bean(&arg(1), "QueryLimit")?.as_ref())?;
             let mut beans = fetch(shard, &api, &text_of(&arg(2)).unwrap_or_else(|| "ANY".to_owned()), &filter).await?;
-            limit.sort(&mut beans);
+            limit.sort(&mut beans)?;
             // All pages: the largest number of records is a page's size.
             Object::Iter(beans_list(lua, beans.into_iter().skip(limit.from).collect())?.iterator()).into_lua(lua)
         }
-        "runAggregationQuery" => {
-            let rows = rows(shard, &api, &arg(0)).await?;
-            Object::Iter(ListRef::new(Type::Any, rows).iterator()).into_lua(lua)
-        }
+        "runAggregationQuery" => Object::Iter(rows(lua, shard, &api, &arg(0)).await?.iterator()).into_lua(lua),
         "doQuery" => {
-            let rows = rows(shard, &api, &arg(0)).await?;
+            let rows = rows(lua, shard, &api, &arg(0)).await?;
             let count = Value::from(rows.len());
             let result = BeanRef::from_json(
                 "QueryResult",
@@ -97,7 +94,7 @@ async fn call(lua: &Lua, shard: &Shard, user: bool, operation: &str, args: Vec<L
                     ("listTo".to_owned(), count),
                 ]),
             );
-            result.put("resultRow", Val::List(ListRef::new(Type::Any, rows)));
+            result.put("resultRow", Val::List(rows));
             result.into_lua(lua)
         }
         "getResource" => {
@@ -133,30 +130,28 @@ async fn call(lua: &Lua, shard: &Shard, user: bool, operation: &str, args: Vec<L
 }
 
 /// The rows of a `Query`.
-async fn rows(shard: &Shard, api: &Api, query: &Lv) -> Result<Vec<Val>> {
+async fn rows(lua: &Lua, shard: &Shard, api: &Api, query: &Lv) -> Result<ListRef> {
     let query = bean(query, "Query")?.ok_or_else(|| Error::runtime("INVALID_INPUT: a Query expected"))?;
     let query = Query::read(&query)?;
     let beans = fetch(shard, api, &query.resource_type, &query.filter).await?;
     let row = |columns| Val::Bean(BeanRef::from_json("ResultRow", Map::from_iter([("columnMap".to_owned(), columns)])));
-    Ok(query.rows(&beans).into_iter().map(row).collect())
+    let rows = query.rows(&beans)?;
+    let weight = rows.iter().map(json::weight).sum();
+    let list = ListRef::new(Type::Any, rows.into_iter().map(row).collect());
+    list.charge(lua, weight)?;
+    Ok(list)
 }
 
 /// The beans of a type that pass a filter.
 async fn fetch(shard: &Shard, api: &Api, resource_type: &str, filter: &Filter) -> Result<Vec<Bean>> {
-    let (meter, who) = acting()?;
+    let (_, who) = acting()?;
     let mut beans = shard.host.list(&who, api, &resource_type.to_uppercase(), &filter.equal()).await.map_err(raise)?;
-    let mut steps = 0_usize;
-    beans.retain(|bean| {
-        steps += 1;
-        // A stopped run keeps nothing; the check below raises.
-        !(steps.is_multiple_of(1024) && meter.check().is_err()) && meter.stopped().is_none() && filter.passes(bean)
-    });
-    meter.check()?;
+    filter.keep(&mut beans)?;
     Ok(beans)
 }
 
 fn beans_list(lua: &Lua, beans: Vec<Bean>) -> Result<ListRef> {
-    let weight = beans.iter().map(|bean| json::weight_of(&bean.properties)).sum();
+    let weight = beans.iter().map(|bean| OBJECT_BYTES + json::weight_of(&bean.properties)).sum();
     let list = ListRef::new(Type::Any, beans.into_iter().map(|bean| Val::Bean(BeanRef::from_bean(bean))).collect());
     list.charge(lua, weight)?;
     Ok(list)

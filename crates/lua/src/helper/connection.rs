@@ -1,7 +1,7 @@
 //! A `simplehttp` connection: its settings, its cookies, its last answer.
 
 use super::{module::Module, reaching_out, text_of};
-use crate::{OutboundCall, egress::Refused, meter::Meter, room::Room, shard::Shard};
+use crate::{OutboundCall, egress::Refused, entry, meter::Meter, room::Room, shard::Shard};
 use mlua::{Function, Lua, LuaString, Result, Table, Value as Lv};
 use reqwest::{
     Method, Url,
@@ -167,7 +167,7 @@ async fn perform(
     if let (Some(callback), false) = (callback, body.is_empty()) {
         let lua = callback.weak_lua().upgrade();
         let piece = lua.create_string(body)?;
-        callback.call_async::<Lv>(piece).await?;
+        entry::call::<Lv>(&callback, piece).await?;
     }
     Ok(true)
 }

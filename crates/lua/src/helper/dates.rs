@@ -2,7 +2,7 @@
 
 use super::{Module, text_of};
 use crate::{
-    date,
+    date, error,
     object::{self, Object, ms_number},
 };
 use mlua::{Error, Lua, Result, Table, Value as Lv};
@@ -17,8 +17,9 @@ pub(super) fn create(lua: &Lua) -> Result<Table> {
         }
         if let (Lv::String(text), Some(pattern)) = (&value, pattern_of(&pattern)?) {
             let text = text.to_string_lossy();
-            let ms = date::parse(&text, &pattern)
-                .ok_or_else(|| Error::runtime(format!("INVALID_DATE_FORMAT: `{text}` is not of the form {pattern}")))?;
+            let ms = date::parse(&text, &pattern).ok_or_else(|| {
+                Error::runtime(format!("INVALID_DATE_FORMAT: `{}` is not of the form {pattern}", error::shown(&text)))
+            })?;
             return Ok(ms_number(ms));
         }
         ms(&value).map(ms_number)
@@ -54,7 +55,7 @@ fn ms(value: &Lv) -> Result<i64> {
             let text = text.to_string_lossy();
             date::parse_any(&text)
                 .map(|(from, _)| from)
-                .ok_or_else(|| Error::runtime(format!("INVALID_DATE_FORMAT: `{text}` is not a date")))
+                .ok_or_else(|| Error::runtime(format!("INVALID_DATE_FORMAT: `{}` is not a date", error::shown(&text))))
         }
         _ => object::with(value, |object| if let Object::Date(ms) = object { Some(*ms) } else { None })
             .flatten()

@@ -5,7 +5,7 @@ use crate::shard::Shard;
 use mlua::{Error, Lua, LuaString, Result, Table, Value as Lv};
 use std::rc::Rc;
 
-/// Longest text encoded: no URL is longer, and nothing can interrupt the work.
+/// Longest text encoded or decoded: no URL is longer, and nothing can interrupt the work.
 const ENCODE_BYTES: usize = 1 << 20;
 
 pub(super) fn create(lua: &Lua, shard: &Rc<Shard>) -> Result<Table> {
@@ -22,7 +22,13 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>) -> Result<Table> {
     };
     module.function("URLEncode", encode)?;
     module.function("urlEncode", encode)?;
-    module.function("URLDecode", |lua, text: LuaString| lua.create_string(unpercent(&text.as_bytes())))?;
+    module.function("URLDecode", |lua, text: LuaString| {
+        let text = text.as_bytes();
+        if text.len() > ENCODE_BYTES {
+            return Err(Error::runtime(format!("URLDecode: the text is longer than {ENCODE_BYTES} bytes")));
+        }
+        lua.create_string(unpercent(&text))
+    })?;
     Ok(module.table)
 }
 

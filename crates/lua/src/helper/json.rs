@@ -7,11 +7,8 @@ use mlua::{Lua, LuaString, Result, Table, Value as Lv};
 /// `JSON`: fractions are written as the script would write them.
 pub(super) fn create(lua: &Lua) -> Result<Table> {
     let module = Module::new(lua)?;
-    module
-        .function("encode", |lua, value: Lv| lua.create_string(json::rounded(json::from_lua(&value)?).to_string()))?;
-    module.function("encode_pretty", |lua, value: Lv| {
-        lua.create_string(format!("{:#}", json::rounded(json::from_lua(&value)?)))
-    })?;
+    module.function("encode", |_, value: Lv| json::text(&json::rounded(json::from_lua(&value)?), false))?;
+    module.function("encode_pretty", |_, value: Lv| json::text(&json::rounded(json::from_lua(&value)?), true))?;
     module.function("decode", decode)?;
     Ok(module.table)
 }
@@ -19,7 +16,7 @@ pub(super) fn create(lua: &Lua) -> Result<Table> {
 /// `json`: every digit counts.
 pub(super) fn modern(lua: &Lua) -> Result<Table> {
     let module = Module::new(lua)?;
-    module.function("encode", |lua, value: Lv| lua.create_string(json::from_lua(&value)?.to_string()))?;
+    module.function("encode", |_, value: Lv| json::text(&json::from_lua(&value)?, false))?;
     module.function("decode", decode)?;
     Ok(module.table)
 }

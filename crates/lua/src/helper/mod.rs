@@ -21,8 +21,9 @@ mod xml;
 
 use crate::{
     dialect::{self, number_text},
+    error,
     meter::Meter,
-    object::{BeanRef, EnumConst, ListRef, MapRef, Object},
+    object::{BeanRef, EnumConst, ListRef, MapRef, OBJECT_BYTES, Object},
     schema::{self, Type},
     shard::Shard,
 };
@@ -67,11 +68,22 @@ pub(crate) fn install(lua: &Lua, base: &Table, shard: &Rc<Shard>) -> Result<()> 
     base.raw_set("new", new)
 }
 
+/// Longest name of an enum's constant, bytes.
+const CONSTANT_BYTES: usize = 256;
+
 /// `new(TYPE [, VALUE])`.
 fn create(lua: &Lua, shard: &Rc<Shard>, made: &Table, name: &str, value: &Lv) -> Result<Lv> {
     match name {
-        "List" | "ArrayList" => return Object::List(ListRef::new(Type::Any, Vec::new())).into_lua(lua),
-        "Map" | "HashMap" => return Object::Map(MapRef::new(Type::Any)).into_lua(lua),
+        "List" | "ArrayList" => {
+            let list = ListRef::new(Type::Any, Vec::new());
+            list.charge(lua, OBJECT_BYTES)?;
+            return Object::List(list).into_lua(lua);
+        }
+        "Map" | "HashMap" => {
+            let map = MapRef::new(Type::Any);
+            map.charge(lua, OBJECT_BYTES)?;
+            return Object::Map(map).into_lua(lua);
+        }
         // Any version is the one there is.
         "AdminAPI" | "adminAPI" => return api::create(lua, shard, false).map(Lv::Table),
         "UserAPI" | "userAPI" => return api::create(lua, shard, true).map(Lv::Table),
@@ -83,7 +95,9 @@ fn create(lua: &Lua, shard: &Rc<Shard>, made: &Table, name: &str, value: &Lv) ->
         return constant(kind, value)?.into_lua(lua);
     }
     if let Some(bean) = schema::bean(name) {
-        return BeanRef::from_json(bean.name, Map::new()).into_lua(lua);
+        let bean = BeanRef::from_json(bean.name, Map::new());
+        bean.charge(lua, OBJECT_BYTES)?;
+        return bean.into_lua(lua);
     }
     if schema::enumeration(name).is_some() {
         return Err(mlua::Error::runtime(format!("new(\"{name}\"): the name of a {name} is missing")));
@@ -101,7 +115,7 @@ fn create(lua: &Lua, shard: &Rc<Shard>, made: &Table, name: &str, value: &Lv) ->
         "FDLCustomWidgetHelper" => widget::create(lua, shard)?,
         "FDLXMLHelper" => xml::create(lua)?,
         "FDLEmailHelper" => email::create(lua, shard)?,
-        _ => return Err(mlua::Error::runtime(format!("new(\"{name}\"): there is no such type"))),
+        _ => return Err(mlua::Error::runtime(format!("new(\"{}\"): there is no such type", error::shown(name)))),
     };
     made.raw_set(name, &helper)?;
     Ok(Lv::Table(helper))
@@ -116,12 +130,15 @@ fn constant(kind: &'static schema::EnumType, value: &Lv) -> Result<Object> {
         )));
     };
     let text = text.to_string_lossy();
+    if text.len() > CONSTANT_BYTES {
+        return Err(mlua::Error::runtime(format!("new(\"{}\"): no {} has a name that long", kind.name, kind.name)));
+    }
     let known = kind.values.iter().find(|known| known.eq_ignore_ascii_case(text.trim()));
     if known.is_none()
         && let Some(meter) = Meter::current()
     {
         // Later versions of the original know more values; such a constant equals nothing that happens here.
-        meter.log(&format!("note: {} has no value {text}", kind.name));
+        meter.log(&format!("note: {} has no value {}", kind.name, error::shown(&text)));
     }
     Ok(Object::Enum(EnumConst { kind: kind.name, name: known.map_or(text.as_str(), |known| known).into() }))
 }

@@ -2,8 +2,9 @@
 
 use super::{Module, text_of};
 use crate::{
-    json,
-    object::{BeanRef, EnumConst, ListRef, Val},
+    error, json,
+    object::{BeanRef, EnumConst, JSON_BYTES, ListRef, Val},
+    room::Room,
     schema::Type,
 };
 use mlua::{Error, Lua, Result, Table, Value as Lv};
@@ -39,16 +40,20 @@ pub(super) fn create(lua: &Lua) -> Result<Table> {
         Ok(bean)
     })?;
     module.function("createURLActionContent", |_, (method, url, params): (Lv, Lv, Lv)| {
-        Ok(json!({"method": text_of(&method), "url": text_of(&url), "params": json::from_lua(&params)?}).to_string())
+        let mut room = Room::new("the content", JSON_BYTES);
+        let (method, url) = (room.text(&method)?, room.text(&url)?);
+        json::text(&json!({"method": method, "url": url, "params": json::from_lua(&params)?}), false)
     })?;
     module.function("createRefreshFunctionActionContent", |_, (refresh, message, level): (bool, Lv, Lv)| {
-        Ok(json!({"refresh": refresh, "message": text_of(&message), "level": text_of(&level)}).to_string())
+        let mut room = Room::new("the content", JSON_BYTES);
+        let (message, level) = (room.text(&message)?, room.text(&level)?);
+        json::text(&json!({"refresh": refresh, "message": message, "level": level}), false)
     })?;
     module.function("createDisplayDialogueActionContent", |_, (values, title, message, icon): (Lv, Lv, Lv, Lv)| {
-        let content = json!({
-            "values": json::from_lua(&values)?, "title": text_of(&title), "message": text_of(&message), "icon": text_of(&icon),
-        });
-        Ok(content.to_string())
+        let mut room = Room::new("the content", JSON_BYTES);
+        let (title, message, icon) = (room.text(&title)?, room.text(&message)?, room.text(&icon)?);
+        let content = json!({"values": json::from_lua(&values)?, "title": title, "message": message, "icon": icon});
+        json::text(&content, false)
     })?;
     Ok(module.table)
 }
@@ -75,6 +80,10 @@ pub(super) fn factor(from: &Lv, to: &Lv) -> Result<f64> {
     match (find(&from), find(&to)) {
         _ if from.eq_ignore_ascii_case(&to) => Ok(1.0),
         (Some((_, a, kind)), Some((_, b, other))) if kind == other => Ok(a / b),
-        _ => Err(Error::runtime(format!("convert_mtype: {from} does not convert into {to}"))),
+        _ => Err(Error::runtime(format!(
+            "convert_mtype: {} does not convert into {}",
+            error::shown(&from),
+            error::shown(&to)
+        ))),
     }
 }

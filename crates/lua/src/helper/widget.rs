@@ -7,7 +7,8 @@ use crate::{
     Api,
     data::DataAction,
     json,
-    object::{Object, Val, with},
+    object::{JSON_BYTES, Object, Val, with},
+    room::Room,
     shard::Shard,
 };
 use mlua::{Error, Lua, Result, Table, Value as Lv};
@@ -60,8 +61,9 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>) -> Result<Table> {
         json::decode(lua, definition.to_string().as_bytes())
     })?;
     module.function("createGetContentOutput", |_, (css, html, javascript): (Lv, Lv, Lv)| {
-        let part = |value: &Lv| text_of(value).unwrap_or_default();
-        Ok(json!({"css": part(&css), "html": part(&html), "javascript": part(&javascript)}).to_string())
+        let mut room = Room::new("the content", JSON_BYTES);
+        let mut part = |value: &Lv| room.text(value).map(Option::unwrap_or_default);
+        json::text(&json!({"css": part(&css)?, "html": part(&html)?, "javascript": part(&javascript)?}), false)
     })?;
     for (method, wanted) in
         [("createIconBlob", Wanted::There), ("modifyIconBlob", Wanted::There), ("deleteIconBlob", Wanted::Gone)]

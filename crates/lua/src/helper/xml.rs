@@ -44,7 +44,7 @@ pub(super) fn create(lua: &Lua) -> Result<Table> {
     module.function("parse", |lua, text: mlua::LuaString| {
         let text = text.to_str()?;
         let document = Node::parse(&text).map_err(|reason| Error::runtime(format!("FDLXMLHelper.parse: {reason}")))?;
-        document.charge(lua, text.len() * 4)?;
+        document.charge_all(lua)?;
         Ok(Object::Node(document))
     })?;
     module.function("newDocument", |lua, name: String| Node::document(lua, &name).map(Object::Node))?;

@@ -68,7 +68,7 @@ impl BeanRef {
     pub(super) fn write(&self, writer: &mut Writer) -> Result<Value> {
         let data = self.0.borrow();
         for (name, value) in &data.json {
-            writer.spend(name.len() + crate::json::weight(value))?;
+            writer.room.take(name.len() + crate::json::weight(value))?;
         }
         let mut fields = data.json.clone();
         for live in &data.live {
@@ -78,7 +78,7 @@ impl BeanRef {
                 _ => false,
             };
             if !(live.implicit && empty) {
-                writer.spend(live.name.len())?;
+                writer.room.take(live.name.len())?;
                 fields.insert(live.name.clone(), live.value.write(writer)?);
             }
         }

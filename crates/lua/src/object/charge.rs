@@ -4,15 +4,35 @@ use crate::{Limit, meter::Meter};
 use mlua::{Lua, Result};
 use std::{cell::Cell, rc::Rc};
 
+/// What any object takes before it holds anything, bytes.
+pub(crate) const OBJECT_BYTES: usize = 256;
+
 /// One Lua state's account.
 pub(crate) struct Tally {
     used: Cell<usize>,
+    /// For what is on this account and Lua's own together.
     limit: usize,
 }
 
 impl Tally {
     pub fn new(limit: usize) -> Rc<Self> {
         Rc::new(Self { used: Cell::new(0), limit })
+    }
+
+    /// Leaves to Lua what is not used here.
+    fn share(&self, lua: &Lua) -> Result<()> {
+        lua.set_memory_limit(self.limit.saturating_sub(self.used.get()).max(1)).map(|_| ())
+    }
+}
+
+/// Leaves to Lua what its objects do not use on this side, as at the beginning of a run.
+///
+/// # Errors
+/// Never: the state has a limit.
+pub(crate) fn share(lua: &Lua) -> Result<()> {
+    match lua.app_data_ref::<Rc<Tally>>() {
+        Some(tally) => tally.share(lua),
+        None => Ok(()),
     }
 }
 
@@ -35,18 +55,19 @@ impl Charge {
         let Some(tally) = &self.tally else { return Ok(()) };
         self.bytes += bytes;
         tally.used.set(tally.used.get() + bytes);
-        if tally.used.get() > tally.limit {
+        let held = || tally.used.get() + lua.used_memory();
+        if held() > tally.limit {
             // Dead objects count until they are collected, and Lua, which sees only their handles, is in no hurry.
             lua.gc_collect()?;
             // Little freed: collecting again and again would only burn time.
-            if tally.used.get() > tally.limit / 8 * 7 {
+            if held() > tally.limit / 8 * 7 {
                 if let Some(meter) = Meter::current() {
                     meter.stop(Limit::Memory);
                 }
                 return Err(mlua::Error::runtime(Limit::Memory));
             }
         }
-        Ok(())
+        tally.share(lua)
     }
 
     /// Takes off the account.

@@ -132,7 +132,7 @@ impl ListRef {
         let mut data = self.0.borrow_mut();
         let index = match what {
             Lv::Integer(_) | Lv::Number(_) => place(what, data.items.len())?,
-            _ => match data.items.iter().position(|item| equal(item, what)) {
+            _ => match position(&data.items, what) {
                 Some(index) => index,
                 None => return Ok(Val::Bool(false)),
             },
@@ -148,7 +148,7 @@ impl ListRef {
     }
 
     pub fn index_of(&self, what: &Lv) -> Option<usize> {
-        self.0.borrow().items.iter().position(|item| equal(item, what))
+        position(&self.0.borrow().items, what)
     }
 
     pub fn clear(&self) {
@@ -211,7 +211,7 @@ impl MapRef {
         let data = self.0.borrow();
         let mut fields = Map::new();
         for (key, item) in &data.entries {
-            writer.spend(key.len())?;
+            writer.room.take(key.len())?;
             fields.insert(key.to_string(), item.write(writer)?);
         }
         Ok(Value::Object(fields))
@@ -231,6 +231,10 @@ impl MapRef {
 
     pub fn len(&self) -> usize {
         self.0.borrow().entries.len()
+    }
+
+    pub fn charge(&self, lua: &Lua, bytes: usize) -> Result<()> {
+        self.0.borrow_mut().charge.grow(lua, bytes)
     }
 
     pub fn get(&self, key: &Lv) -> Result<Val> {
@@ -305,7 +309,7 @@ impl MapRef {
     }
 
     pub fn contains_value(&self, what: &Lv) -> bool {
-        self.0.borrow().entries.values().any(|item| equal(item, what))
+        position(self.0.borrow().entries.values(), what).is_some()
     }
 
     pub fn keys(&self) -> ListRef {
@@ -365,21 +369,27 @@ fn key_text(key: &Lv) -> Result<Rc<str>> {
     }
 }
 
+/// Where what a script looks for stands, which is read once for all elements.
+fn position<'a>(items: impl IntoIterator<Item = &'a Val>, what: &Lv) -> Option<usize> {
+    let what = Val::from_lua(what, &Type::Any).ok()?;
+    items.into_iter().position(|item| equal(item, &what))
+}
+
 /// Whether an element equals what a script looks for.
-fn equal(item: &Val, what: &Lv) -> bool {
-    match (item, Val::from_lua(what, &Type::Any)) {
-        (_, Err(_)) => false,
-        (Val::Nil, Ok(Val::Nil)) => true,
-        (Val::Bool(a), Ok(Val::Bool(b))) => *a == b,
+fn equal(item: &Val, what: &Val) -> bool {
+    match (item, what) {
+        (Val::Nil, Val::Nil) => true,
+        (Val::Bool(a), Val::Bool(b)) => a == b,
         #[allow(clippy::float_cmp)] // as Lua compares
-        (Val::Num(a), Ok(Val::Num(b))) => *a == b,
-        (Val::Text(a), Ok(Val::Text(b))) => *a == b,
-        (Val::Enum(a), Ok(Val::Enum(b))) => *a == b,
-        (Val::Date(a), Ok(Val::Date(b))) => *a == b,
-        (Val::Bean(a), Ok(Val::Bean(b))) => a.same(&b),
-        (Val::List(a), Ok(Val::List(b))) => a.same(&b),
-        (Val::Map(a), Ok(Val::Map(b))) => a.same(&b),
-        (Val::Lua(a), Ok(Val::Lua(b))) => *a == b,
+        (Val::Num(a), Val::Num(b)) => a == b,
+        (Val::Text(a), Val::Text(b)) => a == b,
+        (Val::Enum(a), Val::Enum(b)) => a == b,
+        (Val::Date(a), Val::Date(b)) => a == b,
+        (Val::Bean(a), Val::Bean(b)) => a.same(b),
+        (Val::List(a), Val::List(b)) => a.same(b),
+        (Val::Map(a), Val::Map(b)) => a.same(b),
+        (Val::Node(a), Val::Node(b)) => a.same(b),
+        (Val::Lua(a), Val::Lua(b)) => a == b,
         _ => false,
     }
 }

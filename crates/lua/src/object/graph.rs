@@ -4,7 +4,7 @@
 //! its head is dropped; a script could cause either.
 
 use super::Val;
-use crate::meter::Meter;
+use crate::{meter::Meter, room::Room};
 use mlua::{Error, Result};
 use std::cell::RefCell;
 
@@ -17,22 +17,13 @@ pub(crate) const JSON_BYTES: usize = 16 << 20;
 pub(crate) struct Writer {
     /// Whether beans name their kind under `@bean`.
     pub tagged: bool,
-    left: usize,
+    pub room: Room,
     depth: usize,
 }
 
 impl Writer {
     pub fn new(tagged: bool) -> Self {
-        Self { tagged, left: JSON_BYTES, depth: 0 }
-    }
-
-    /// Accounts for a value of about `bytes`.
-    pub fn spend(&mut self, bytes: usize) -> Result<()> {
-        self.left = self
-            .left
-            .checked_sub(bytes + 8)
-            .ok_or_else(|| Error::runtime(format!("the value takes more than {JSON_BYTES} bytes as JSON")))?;
-        Ok(())
+        Self { tagged, room: Room::new("the value", JSON_BYTES), depth: 0 }
     }
 
     /// Goes one level down for the time of `write`.

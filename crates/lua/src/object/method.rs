@@ -1,7 +1,7 @@
 //! What each kind of object answers to.
 
 use super::{BeanRef, JSON_BYTES, ListRef, Object, Val, ms_number};
-use crate::{meter::Meter, room::Room, schema::Type};
+use crate::{error, json, meter::Meter, room::Room, schema::Type};
 use mlua::{IntoLua, Lua, Result, Value as Lv};
 
 /// Calls a method.
@@ -110,7 +110,7 @@ fn accessor(method: &str) -> Option<(Verb, String)> {
 
 fn bean(lua: &Lua, bean: &BeanRef, name: &str, a: &Lv, b: &Lv) -> Result<Option<Val>> {
     match name {
-        "toJSONString" => return Ok(Some(Val::text(&Val::Bean(bean.clone()).to_json(false)?.to_string()))),
+        "toJSONString" => return Ok(Some(Val::text(&json::text(&Val::Bean(bean.clone()).to_json(false)?, false)?))),
         // One provider's values, or all of them by provider.
         "getProviderValues" => {
             let Val::Map(providers) = bean.get("providers") else { return Ok(Some(Val::Nil)) };
@@ -249,5 +249,5 @@ fn number(n: usize) -> Val {
 }
 
 fn unknown(object: &Object, name: &str) -> mlua::Error {
-    mlua::Error::runtime(format!("a {} has no method `{name}`", object.kind()))
+    mlua::Error::runtime(format!("a {} has no method `{}`", object.kind(), error::shown(name)))
 }

@@ -10,7 +10,7 @@ mod node;
 mod value;
 
 pub(crate) use bean::BeanRef;
-pub(crate) use charge::Charge;
+pub(crate) use charge::{Charge, OBJECT_BYTES, share};
 pub(crate) use collection::{IterRef, ListRef, MapRef};
 pub(crate) use graph::JSON_BYTES;
 pub(crate) use value::{EnumConst, Val, ms_number};
@@ -82,10 +82,10 @@ impl Object {
             Self::Date(ms) => crate::date::format(*ms, "EEE MMM dd HH:mm:ss z yyyy"),
             Self::Iter(_) => "Iterator".to_owned(),
             Self::Node(node) => node.to_xml().unwrap_or_else(|_| node.name()),
-            other => match other.clone().into_val().to_json(false) {
-                Ok(json) => json.to_string(),
-                Err(_) => other.kind().to_string(),
-            },
+            other => {
+                let json = other.clone().into_val().to_json(false);
+                json.and_then(|json| crate::json::text(&json, false)).unwrap_or_else(|_| other.kind().to_string())
+            }
         }
     }
 }

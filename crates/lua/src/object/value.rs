@@ -72,7 +72,7 @@ impl Val {
     }
 
     pub(super) fn write(&self, writer: &mut Writer) -> Result<Value> {
-        writer.spend(self.weight())?;
+        writer.room.take(self.weight())?;
         Ok(match self {
             Self::Nil => Value::Null,
             Self::Bool(b) => Value::Bool(*b),
@@ -85,12 +85,12 @@ impl Val {
             Self::Map(map) => writer.nested(|writer| map.write(writer))?,
             Self::Node(node) => {
                 let xml = node.to_xml().map_err(mlua::Error::runtime)?;
-                writer.spend(xml.len())?;
+                writer.room.take(xml.len())?;
                 Value::String(xml)
             }
             Self::Lua(value) => {
                 let value = json::from_lua(value)?;
-                writer.spend(json::weight(&value))?;
+                writer.room.take(json::weight(&value))?;
                 value
             }
         })

@@ -5,7 +5,7 @@
 mod read;
 mod write;
 
-use crate::object::Charge;
+use crate::{error, object::Charge};
 use mlua::{Error, Lua, Result};
 use std::{
     cell::{Cell, RefCell},
@@ -22,6 +22,8 @@ const NODES: usize = 50_000;
 const ATTRIBUTES: usize = 1_000;
 /// Longest name of an element or attribute, bytes.
 const NAME_BYTES: usize = 256;
+/// Longest path of names, bytes.
+const PATH_BYTES: usize = 4 << 10;
 /// The document itself among its nodes.
 const ROOT: usize = 0;
 
@@ -117,9 +119,17 @@ impl Node {
         Self { tree: self.tree.clone(), id }
     }
 
-    /// Puts what was read on the account of the script that gets it.
-    pub fn charge(&self, lua: &Lua, bytes: usize) -> Result<()> {
+    fn charge(&self, lua: &Lua, bytes: usize) -> Result<()> {
         self.tree.charge.borrow_mut().grow(lua, bytes)
+    }
+
+    /// Puts a document that was read on the account of the script that gets it.
+    ///
+    /// # Errors
+    /// When the account is full.
+    pub fn charge_all(&self, lua: &Lua) -> Result<()> {
+        let weight = self.tree.nodes.borrow().iter().map(|node| node.kind.weight()).sum();
+        self.charge(lua, weight)
     }
 
     /// Whether anything in its document was changed since it was read.
@@ -336,6 +346,10 @@ impl Node {
 
     /// All nodes on a path of element names. From a document it begins with the root element's name.
     pub fn find(&self, path: &str, most: usize) -> Vec<Self> {
+        if path.len() > PATH_BYTES {
+            // No document is as deep, so nothing is there.
+            return Vec::new();
+        }
         let mut found = vec![self.clone()];
         let steps: Vec<&str> = path.split('/').map(str::trim).filter(|step| !step.is_empty()).collect();
         for (number, step) in steps.iter().enumerate() {
@@ -399,6 +413,7 @@ pub(crate) fn checked_name(name: &str) -> Result<&str> {
     if begins && name.len() <= NAME_BYTES && name.chars().all(fine) {
         return Ok(name);
     }
+    let name = error::shown(name);
     Err(Error::runtime(format!("INVALID_INPUT: `{name}` is no name of an XML element or attribute")))
 }
 
@@ -409,6 +424,9 @@ pub(crate) fn checked_text(text: &str) -> Result<&str> {
             || ('\u{fffe}'..='\u{ffff}').contains(&c)
     };
     match text.chars().find(|c| bad(*c)) {
+        None if text.len() > BYTES => {
+            Err(Error::runtime(format!("INVALID_INPUT: a text in an XML document has at most {BYTES} bytes")))
+        }
         None => Ok(text),
         Some(c) => Err(Error::runtime(format!("INVALID_INPUT: XML cannot hold the character U+{:04X}", u32::from(c)))),
     }

@@ -50,7 +50,7 @@ async fn publish(shard: &Shard, options: &Table) -> Result<()> {
     let (body, kind) = match (body, data) {
         (Some(body), Lv::Nil) => (body.as_bytes().to_vec(), None),
         (None, data) if !data.is_nil() => {
-            (json::from_lua(&data)?.to_string().into_bytes(), Some("application/json".to_owned()))
+            (json::text(&json::from_lua(&data)?, false)?.into_bytes(), Some("application/json".to_owned()))
         }
         _ => return Err(Error::runtime("amqp.publish: give one of `body` and `json`")),
     };

@@ -68,7 +68,7 @@ async fn perform(lua: Lua, shard: Rc<Shard>, method: Method, url: String, option
             return Err(Error::runtime("http: give one of `body`, `json` and `form`"));
         }
         if !data.is_nil() {
-            body = Some(json::from_lua(&data)?.to_string().into_bytes());
+            body = Some(json::text(&json::from_lua(&data)?, false)?.into_bytes());
             request.default_header("Content-Type", "application/json");
         }
         if let Some(form) = form {

@@ -10,7 +10,7 @@ pub(super) fn create(lua: &Lua) -> Result<Table> {
             let text = text_of(&text).unwrap_or_else(|| text.type_name().to_owned());
             let fields = match fields {
                 Lv::Nil => String::new(),
-                fields => format!(" {}", json::from_lua(&fields)?),
+                fields => format!(" {}", json::text(&json::from_lua(&fields)?, false)?),
             };
             if let Some(meter) = Meter::current() {
                 meter.log(&format!("{level} {text}{fields}"));

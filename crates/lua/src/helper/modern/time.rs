@@ -1,6 +1,6 @@
 //! `time`: milliseconds since 1970, UTC.
 
-use crate::{date, helper::Module, object::ms_number};
+use crate::{date, error, helper::Module, object::ms_number};
 use mlua::{Error, Lua, Result, Table};
 use std::time::{SystemTime, UNIX_EPOCH};
 use time::OffsetDateTime;
@@ -24,7 +24,8 @@ pub(super) fn create(lua: &Lua) -> Result<Table> {
             Some(pattern) => date::parse(&text, &pattern),
             None => date::parse_any(&text).map(|(from, _)| from),
         };
-        found.map(ms_number).ok_or_else(|| Error::runtime(format!("time.parse: `{text}` is not such a time")))
+        let wrong = || Error::runtime(format!("time.parse: `{}` is not such a time", error::shown(&text)));
+        found.map(ms_number).ok_or_else(wrong)
     })?;
     module.function("parts", |lua, at: f64| {
         let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms(at)?) * 1_000_000)
