@@ -1,6 +1,10 @@
 //! JSON from and to Lua values.
 
-use crate::{dialect::number_text, meter::Meter, object::JSON_BYTES, room::Room};
+use crate::{
+    dialect::number_text,
+    meter::Meter,
+    object::{JSON_BYTES, Writer},
+};
 use mlua::{Lua, Result, Table, Value as Lv};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -8,80 +12,64 @@ use std::{borrow::Cow, cell::Cell, fmt, io};
 
 /// What an object counts among what is copied, bytes: less than it takes, for many small ones are common.
 const OBJECT: usize = 256;
-/// Deepest nesting read or written.
-const DEPTH: usize = 100;
-
 /// A Lua value as JSON. What has no counterpart (functions) vanishes like nil; an empty table is an empty array.
 ///
 /// # Errors
 /// Nested too deeply, or into itself.
 pub(crate) fn from_lua(value: &Lv) -> Result<Value> {
-    Converter { room: Room::new("the table", JSON_BYTES) }.value(value, 0).map(Option::unwrap_or_default)
+    write(value, &mut Writer::new(false)).map(Option::unwrap_or_default)
 }
 
-/// A table that holds one large text many times over is small in Lua and endless in JSON, so what is written counts.
-struct Converter {
-    room: Room,
+/// The same for a part of what is written. A table that holds one large text many times over is small in Lua and endless in
+/// JSON, and tables and objects may hold each other, so all parts count together.
+pub(crate) fn write(value: &Lv, writer: &mut Writer) -> Result<Option<Value>> {
+    if let Lv::UserData(data) = value {
+        return crate::object::write(data, writer);
+    }
+    writer.room.take(if let Lv::String(text) = value { text.as_bytes().len() } else { 0 })?;
+    Ok(Some(match value {
+        Lv::Boolean(b) => Value::Bool(*b),
+        Lv::Integer(n) => Value::from(*n),
+        Lv::Number(n) => number(*n),
+        Lv::String(text) => Value::String(text.to_string_lossy()),
+        Lv::Table(table) => writer.nested(|writer| self::table(table, writer))?,
+        _ => return Ok(None),
+    }))
 }
 
-impl Converter {
-    fn value(&mut self, value: &Lv, depth: usize) -> Result<Option<Value>> {
-        if depth > DEPTH {
-            return Err(mlua::Error::runtime(format!("the table is nested deeper than {DEPTH} levels")));
-        }
-        self.room.take(if let Lv::String(text) = value { text.as_bytes().len() } else { 0 })?;
-        Ok(Some(match value {
-            Lv::Boolean(b) => Value::Bool(*b),
-            Lv::Integer(n) => Value::from(*n),
-            Lv::Number(n) => number(*n),
-            Lv::String(text) => Value::String(text.to_string_lossy()),
-            Lv::Table(table) => self.table(table, depth)?,
-            Lv::UserData(object) => match crate::object::to_json(object) {
-                Some(value) => {
-                    let value = value?;
-                    self.room.take(weight(&value))?;
-                    value
-                }
-                None => return Ok(None),
-            },
-            _ => return Ok(None),
-        }))
+fn table(table: &Table, writer: &mut Writer) -> Result<Value> {
+    // Only whole numbers from 1 for keys make an array; a few holes in it are nulls.
+    let (mut count, mut length) = (0_usize, Some(0_usize));
+    for pair in table.pairs::<Lv, Lv>() {
+        let (key, _) = pair?;
+        writer.room.step()?;
+        count += 1;
+        length = length.zip(index(&key)).map(|(most, index)| most.max(index));
     }
-
-    fn table(&mut self, table: &Table, depth: usize) -> Result<Value> {
-        // Only whole numbers from 1 for keys make an array; a few holes in it are nulls.
-        let (mut count, mut length) = (0_usize, Some(0_usize));
-        for pair in table.pairs::<Lv, Lv>() {
-            let (key, _) = pair?;
-            self.room.step()?;
-            count += 1;
-            length = length.zip(index(&key)).map(|(most, index)| most.max(index));
+    if let Some(length) = length.filter(|length| *length <= 2 * count + 8) {
+        let mut items = Vec::with_capacity(length);
+        for index in 1..=length {
+            items.push(write(&table.raw_get(index)?, writer)?.unwrap_or_default());
         }
-        if let Some(length) = length.filter(|length| *length <= 2 * count + 8) {
-            let mut items = Vec::with_capacity(length);
-            for index in 1..=length {
-                items.push(self.value(&table.raw_get(index)?, depth + 1)?.unwrap_or_default());
-            }
-            return Ok(Value::Array(items));
-        }
-        self.room.take(OBJECT)?;
-        let mut object = Map::new();
-        for pair in table.pairs::<Lv, Lv>() {
-            let (key, value) = pair?;
-            let key = match &key {
-                Lv::String(text) => text.to_string_lossy(),
-                Lv::Integer(n) => n.to_string(),
-                Lv::Number(n) => number_text(*n),
-                Lv::Boolean(b) => b.to_string(),
-                _ => continue,
-            };
-            if let Some(value) = self.value(&value, depth + 1)? {
-                self.room.take(key.len())?;
-                object.insert(key, value);
-            }
-        }
-        Ok(Value::Object(object))
+        return Ok(Value::Array(items));
     }
+    writer.room.take(OBJECT)?;
+    let mut object = Map::new();
+    for pair in table.pairs::<Lv, Lv>() {
+        let (key, value) = pair?;
+        let key = match &key {
+            Lv::String(text) => text.to_string_lossy(),
+            Lv::Integer(n) => n.to_string(),
+            Lv::Number(n) => number_text(*n),
+            Lv::Boolean(b) => b.to_string(),
+            _ => continue,
+        };
+        if let Some(value) = write(&value, writer)? {
+            writer.room.take(key.len())?;
+            object.insert(key, value);
+        }
+    }
+    Ok(Value::Object(object))
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // checked

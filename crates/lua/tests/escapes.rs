@@ -78,6 +78,23 @@ async fn no_block_reaches_another_by_what_all_are_given() {
     }
 }
 
+/// Neither ends the process, however deeply what is written lies.
+#[tokio::test]
+async fn objects_and_tables_that_hold_each_other_are_too_deep_to_be_written() {
+    let fixture = Fixture::new();
+    for held in [
+        "local held, t = new('Server'), {} held:setX(t) t[1] = held",
+        "local held = new('List') held:add({ held })",
+        "local held = new('Server') for i = 1, 20000 do local b = new('Server') b:setX({ held }) held = b end",
+        "local held = new('Map') for i = 1, 20000 do local m = new('Map') m:put('x', { held }) held = m end",
+    ] {
+        let answer = fixture.eval(&format!("{held} return json.encode({{ held }})")).await;
+        let refused = answer.as_str().is_some_and(|text| text.contains("nested deeper than 100 levels"));
+        assert!(refused, "{held}: {answer}");
+        assert_eq!(fixture.eval(&format!("{held} return type(tostring(held))")).await, json!("string"), "{held}");
+    }
+}
+
 /// Objects cannot be made of tables, nor their methods be turned on others.
 #[tokio::test]
 async fn objects_cannot_be_forged() {

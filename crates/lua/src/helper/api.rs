@@ -5,8 +5,9 @@ use crate::{
     Api, Bean, HostError,
     filter::{Filter, Limit},
     json,
-    object::{self, BeanRef, ListRef, OBJECT_BYTES, Object, Val},
+    object::{self, BeanRef, JSON_BYTES, ListRef, OBJECT_BYTES, Object, Val},
     query::Query,
+    room::Room,
     schema::Type,
     shard::Shard,
 };
@@ -111,8 +112,9 @@ async fn call(lua: &Lua, shard: &Shard, user: bool, operation: &str, args: Vec<L
             }
         }
         _ => {
-            let args =
-                args.iter().map(|arg| Val::from_lua(arg, &Type::Any)?.to_json(true)).collect::<Result<Vec<Value>>>()?;
+            let mut room = Room::new("what is passed to an operation", JSON_BYTES);
+            let args = args.iter().map(|arg| Val::within(arg, &Type::Any, &mut room)?.to_json(true));
+            let args = args.collect::<Result<Vec<Value>>>()?;
             let answer = platform::call(shard, api, operation, args).await?;
             if operation == "sendEmail" {
                 return email::send_prepared(shard, &answer).await.map(Lv::Boolean);

@@ -68,6 +68,8 @@ pub(crate) fn install(lua: &Lua, base: &Table, shard: &Rc<Shard>) -> Result<()> 
     base.raw_set("new", new)
 }
 
+/// Longest text that one line of a log is made of, bytes: more than a run may log.
+const LOG_BYTES: usize = 256 << 10;
 /// Longest name of an enum's constant, bytes.
 const CONSTANT_BYTES: usize = 256;
 
@@ -156,6 +158,17 @@ pub(crate) fn text_of(value: &Lv) -> Option<String> {
             _ => None,
         })
         .flatten(),
+    }
+}
+
+/// What a log may take of a text: no more is copied.
+fn loggable(value: &Lv) -> Option<String> {
+    match value {
+        Lv::String(text) => {
+            let bytes = text.as_bytes();
+            Some(String::from_utf8_lossy(&bytes[..bytes.len().min(LOG_BYTES)]).into_owned())
+        }
+        other => text_of(other),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `syslog`, which writes to the run's log.
 
-use super::{Module, text_of};
+use super::{Module, loggable};
 use crate::{meter::Meter, shard::Shard};
 use mlua::{Lua, Result, Table, Value as Lv};
 use std::{cell::RefCell, rc::Rc};
@@ -38,12 +38,12 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>) -> Result<Table> {
     let ident = Rc::new(RefCell::new(String::new()));
     let opened = ident.clone();
     module.function("openlog", move |_, (name, _flags): (Lv, Lv)| {
-        opened.replace(text_of(&name).unwrap_or_default());
+        opened.replace(loggable(&name).unwrap_or_default());
         Ok(())
     })?;
     module.function("syslog", move |_, (level, text): (Lv, Lv)| {
-        let level = text_of(&level).unwrap_or_else(|| "LOG_INFO".to_owned());
-        let text = text_of(&text).unwrap_or_else(|| "nil".to_owned());
+        let level = loggable(&level).unwrap_or_else(|| "LOG_INFO".to_owned());
+        let text = loggable(&text).unwrap_or_else(|| "nil".to_owned());
         if let Some(meter) = Meter::current() {
             let ident = ident.borrow();
             let colon = if ident.is_empty() { "" } else { ": " };

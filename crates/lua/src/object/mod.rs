@@ -12,7 +12,7 @@ mod value;
 pub(crate) use bean::BeanRef;
 pub(crate) use charge::{Charge, OBJECT_BYTES, share};
 pub(crate) use collection::{IterRef, ListRef, MapRef};
-pub(crate) use graph::JSON_BYTES;
+pub(crate) use graph::{JSON_BYTES, Writer};
 pub(crate) use value::{EnumConst, Val, ms_number};
 
 use crate::xml::Node;
@@ -177,7 +177,9 @@ fn operand(value: &Lv) -> Result<String> {
     }
 }
 
-/// The object in a userdata as JSON.
-pub(crate) fn to_json(data: &AnyUserData) -> Option<Result<Value>> {
-    data.borrow::<Object>().ok().map(|object| object.clone().into_val().to_json(false))
+/// The object in a userdata as JSON, if it is one.
+pub(crate) fn write(data: &AnyUserData, writer: &mut Writer) -> Result<Option<Value>> {
+    // Not borrowed any more while it is written: tables that it holds may hold it.
+    let object = data.borrow::<Object>().ok().map(|object| object.clone());
+    object.map(|object| object.into_val().write(writer)).transpose()
 }

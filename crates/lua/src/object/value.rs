@@ -71,7 +71,7 @@ impl Val {
         self.write(&mut Writer::new(tagged))
     }
 
-    pub(super) fn write(&self, writer: &mut Writer) -> Result<Value> {
+    pub fn write(&self, writer: &mut Writer) -> Result<Value> {
         writer.room.take(self.weight())?;
         Ok(match self {
             Self::Nil => Value::Null,
@@ -89,9 +89,11 @@ impl Val {
                 Value::String(xml)
             }
             Self::Lua(value) => {
-                let value = json::from_lua(value)?;
-                writer.room.take(json::weight(&value))?;
-                value
+                // Beans in a plain table are plain objects.
+                let tagged = std::mem::take(&mut writer.tagged);
+                let written = json::write(value, writer);
+                writer.tagged = tagged;
+                written?.unwrap_or_default()
             }
         })
     }
@@ -124,7 +126,10 @@ impl Val {
     }
 
     /// The same for one of several values that are copied together.
-    pub(super) fn within(value: &Lv, kind: &Type, room: &mut Room) -> Result<Self> {
+    ///
+    /// # Errors
+    /// As above, and when they are too much.
+    pub fn within(value: &Lv, kind: &Type, room: &mut Room) -> Result<Self> {
         room.take(if let Lv::String(text) = value { text.as_bytes().len() } else { 0 })?;
         let wrong = |expected: &str| {
             Err(mlua::Error::runtime(format!("INVALID_INPUT: {expected} expected, got {}", value.type_name())))

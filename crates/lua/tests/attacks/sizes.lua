@@ -297,3 +297,18 @@ while true do
   i = i + 1
   c:setBasicAuth('u', ('p'):rep(10000) .. i) pcall(function() c:get() end) print(('x'):rep(1000))
 end
+
+--- a bean that holds itself by way of a table
+local b, t, l = new('Server'), {}, new('List')
+b:setX(t) t[1] = b
+l:add({ l })
+while true do pcall(function() b:toJSONString() end) tostring(b) pcall(json.encode, t) pcall(json.encode, { l }) pcall(function() adminAPI:echo(b, l) end) end
+
+--- beans in tables in beans
+local b, m = new('Server'), new('Map')
+for i = 1, 100000 do
+  local c, n = new('Server'), new('Map')
+  c:setX({ b }) b = c
+  n:put('x', { m }) m = n
+end
+while true do pcall(function() b:toJSONString() end) tostring(b) pcall(json.encode, b) pcall(json.encode, { m }) pcall(function() kv.set('k', m) end) end
