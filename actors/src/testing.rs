@@ -10,11 +10,12 @@ use sutler_drivers::{
     simulated::{Config, Simulated},
 };
 use sutler_model::{
-    Boot, Cause, Customer, CustomerId, Disk, Image, ImageId, ImageState, Interval, Job, JobId, NewServer, Permission,
-    Plan, Quota, Role, Scope, Server, ServerId, Timestamp,
+    Boot, Cause, Customer, CustomerId, Disk, Image, ImageId, ImageState, Interval, Invoice, InvoiceId, Job, JobId,
+    NewServer, Permission, Plan, Quota, Role, Scope, Server, ServerId, Timestamp,
 };
 use sutler_store::{ChangeSet, Filter, Options, Record, Store};
 use tempfile::TempDir;
+use uuid::Uuid;
 
 /// Longer than any state takes to be reached, also on a busy machine.
 pub(crate) const FAR: Duration = Duration::from_secs(60);
@@ -196,6 +197,29 @@ impl Bench {
         open
     }
 
+    /// Stores an invoice of a customer over an amount, as if a period had been closed.
+    pub(crate) async fn invoice(
+        &self,
+        customer: CustomerId,
+        number: u64,
+        total: &str,
+        issued_at: Timestamp,
+    ) -> InvoiceId {
+        let mut invoice = Invoice {
+            id: self.system.core().new_id(),
+            version: 0,
+            number: Some(number),
+            billing_entity_id: self.caller.billing_entity_id,
+            customer_id: customer,
+            issued_at,
+            ..drawn_up(total)
+        };
+        let mut set = ChangeSet::new(Cause::system("test"));
+        set.create(&mut invoice);
+        self.system.store().commit(set).await.expect("the invoice");
+        invoice.id
+    }
+
     /// Memory promised on all nodes, MiB.
     pub(crate) fn promised(&self) -> u64 {
         let core = self.system.core();
@@ -229,6 +253,26 @@ pub(crate) fn new_customer(name: &str, plan: &Plan) -> NewCustomer {
         quota: Some(Quota { servers: 1000, cpus: 10_000, memory_mib: 1 << 30, disk_gib: 1 << 20 }),
         keys: Vec::new(),
         contact: Default::default(),
+    }
+}
+
+/// An invoice over an amount as it is drawn up, of nobody in particular.
+pub(crate) fn drawn_up(total: &str) -> Invoice {
+    let id = Uuid::from_u128(1);
+    Invoice {
+        id: id.into(),
+        version: 1,
+        number: None,
+        billing_entity_id: id.into(),
+        customer_id: id.into(),
+        from: Timestamp(0),
+        to: Timestamp(1),
+        currency: "EUR".parse().expect("a currency"),
+        lines: Vec::new(),
+        charges: Vec::new(),
+        total: total.parse().expect("an amount"),
+        tax: None,
+        issued_at: Timestamp(1),
     }
 }
 

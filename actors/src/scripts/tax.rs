@@ -129,28 +129,8 @@ fn number(value: &Value) -> Option<Nanos> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::drawn_up;
     use serde_json::json;
-    use sutler_model::Timestamp;
-    use uuid::Uuid;
-
-    fn invoice(total: &str) -> Invoice {
-        let id = Uuid::from_u128(1);
-        Invoice {
-            id: id.into(),
-            version: 1,
-            number: None,
-            billing_entity_id: id.into(),
-            customer_id: id.into(),
-            from: Timestamp(0),
-            to: Timestamp(1),
-            currency: "EUR".parse().unwrap(),
-            lines: Vec::new(),
-            charges: Vec::new(),
-            total: total.parse().unwrap(),
-            tax: None,
-            issued_at: Timestamp(1),
-        }
-    }
 
     fn said(returned: Value, left: Value) -> Result<Option<(Option<String>, String)>, String> {
         let before = Bean::new("Invoice").with("invoiceTaxAmt", 0).with("taxRate", 0).with("invoiceTotalInc", 10.05);
@@ -159,7 +139,7 @@ mod tests {
             after.properties.extend(set);
         }
         let outcome = Outcome { exit: Exit::Success, returned, resource: Some(after), ..Outcome::refused("") };
-        let tax = answer(&invoice("10.05"), &before, &outcome)?;
+        let tax = answer(&drawn_up("10.05"), &before, &outcome)?;
         Ok(tax.map(|tax| (tax.rate.map(|rate| rate.to_string()), tax.amount.to_string())))
     }
 

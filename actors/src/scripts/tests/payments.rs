@@ -5,7 +5,7 @@ use crate::{Interaction, NewPaymentInstance, NewPaymentMethod, Payment, PaymentI
 use std::collections::BTreeMap;
 use sutler_lua::Egress;
 use sutler_model::{
-    BillingEntityId, Cause, Invoice, InvoiceId, Nanos, PaymentFunction, PaymentInstance, PaymentMethod, PaymentSetup,
+    BillingEntityId, Invoice, InvoiceId, Nanos, PaymentFunction, PaymentInstance, PaymentMethod, PaymentSetup,
     Timestamp, Transaction, TransactionState as State,
 };
 use tokio::{
@@ -139,25 +139,7 @@ impl Till {
 
     /// An invoice of an amount, as if a period had been closed.
     pub(super) async fn invoice(&self, number: u64, total: &str) -> InvoiceId {
-        let mut invoice = Invoice {
-            id: self.bench.system.core().new_id(),
-            version: 0,
-            number: Some(number),
-            billing_entity_id: self.seller,
-            customer_id: self.bench.customer,
-            from: Timestamp(0),
-            to: Timestamp(1),
-            currency: "EUR".parse().unwrap(),
-            lines: Vec::new(),
-            charges: Vec::new(),
-            total: total.parse().unwrap(),
-            tax: None,
-            issued_at: Timestamp(1),
-        };
-        let mut set = ChangeSet::new(Cause::system("test"));
-        set.create(&mut invoice);
-        self.bench.system.store().commit(set).await.unwrap();
-        invoice.id
+        self.bench.invoice(self.bench.customer, number, total, Timestamp(1)).await
     }
 
     pub(super) async fn pay(&self, invoice: InvoiceId) -> Result<Transaction, Error> {

@@ -119,24 +119,7 @@ async fn places_offers_and_interfaces_are_found_by_what_servers_say_of_them() {
 async fn what_was_charged_is_found_by_posting_and_by_day() {
     let bench = Bench::start().await;
     for (number, total, day) in [(1, "12.5", 1_000), (2, "2", 1_000), (3, "4", 1_001)] {
-        let mut invoice = sutler_model::Invoice {
-            id: bench.system.core().new_id(),
-            version: 0,
-            number: Some(number),
-            billing_entity_id: bench.caller.billing_entity_id,
-            customer_id: bench.customer,
-            from: Timestamp(0),
-            to: Timestamp(1),
-            currency: "EUR".parse().unwrap(),
-            lines: Vec::new(),
-            charges: Vec::new(),
-            total: total.parse().unwrap(),
-            tax: None,
-            issued_at: Timestamp(day * 86_400_000 + 5_000),
-        };
-        let mut set = ChangeSet::new(sutler_model::Cause::system("test"));
-        set.create(&mut invoice);
-        bench.system.store().commit(set).await.unwrap();
+        bench.invoice(bench.customer, number, total, Timestamp(day * 86_400_000 + 5_000)).await;
     }
     let body = r#"
         local query = new("Query")

@@ -17,11 +17,11 @@ async fn a_months_invoices_are_put_on_the_accountants_server_as_csv() {
     let new = crate::testing::new_customer("Quote \"and\", comma", &plan);
     let other = stage.bench.system.create_customer(&stage.bench.caller, new).await.unwrap().id;
     let customer = stage.bench.customer;
-    stage.invoice(customer, 1, "0.1", at("2015-02-01T00:00:00Z")).await;
-    stage.invoice(customer, 2, "0.2", at("2015-02-28T23:59:59Z")).await;
-    stage.invoice(other, 3, "1234.5", at("2015-02-14")).await;
-    stage.invoice(customer, 4, "99", at("2015-03-01T00:00:00Z")).await;
-    stage.invoice(customer, 5, "99", at("2015-01-31T23:59:59Z")).await;
+    stage.bench.invoice(customer, 1, "0.1", at("2015-02-01T00:00:00Z")).await;
+    stage.bench.invoice(customer, 2, "0.2", at("2015-02-28T23:59:59Z")).await;
+    stage.bench.invoice(other, 3, "1234.5", at("2015-02-14")).await;
+    stage.bench.invoice(customer, 4, "99", at("2015-03-01T00:00:00Z")).await;
+    stage.bench.invoice(customer, 5, "99", at("2015-01-31T23:59:59Z")).await;
     // Nothing but on the first of a month.
     stage.run(&script, at("2015-03-02T01:15:00Z")).await;
     assert!(stage.asked().is_empty());
@@ -46,10 +46,10 @@ async fn customers_who_do_not_pay_are_reminded_and_then_disabled() {
     let plan = all::<Plan>(&stage.bench.system).await.remove(0);
     let new = crate::testing::new_customer("Prompt", &plan);
     let prompt = stage.bench.system.create_customer(&stage.bench.caller, new).await.unwrap().id;
-    stage.invoice(late, 1, "0.10", at("2015-01-01")).await;
-    stage.invoice(late, 2, "0.20", at("2015-02-01")).await;
-    stage.invoice(prompt, 3, "0", at("2015-01-01")).await;
-    stage.invoice(stage.bench.customer, 4, "5", at("2015-02-09")).await;
+    stage.bench.invoice(late, 1, "0.10", at("2015-01-01")).await;
+    stage.bench.invoice(late, 2, "0.20", at("2015-02-01")).await;
+    stage.bench.invoice(prompt, 3, "0", at("2015-01-01")).await;
+    stage.bench.invoice(stage.bench.customer, 4, "5", at("2015-02-09")).await;
     let log = stage.run(&script, at("2015-02-20T06:00:00Z")).await;
     assert_eq!(log, "disabled Stranger: 0.3 since 50 days\n");
     for (customer, status) in [

@@ -120,7 +120,7 @@ impl Desk {
     }
 
     async fn invoice(&self, number: u64, total: &str) -> Invoice {
-        self.stage.invoice(self.stage.bench.customer, number, total, Timestamp(1)).await;
+        self.stage.bench.invoice(self.stage.bench.customer, number, total, Timestamp(1)).await;
         let all = all::<Invoice>(&self.stage.bench.system).await;
         all.into_iter().find(|invoice| invoice.number == Some(number)).expect("the invoice")
     }
@@ -228,7 +228,7 @@ async fn invoices_are_handed_to_the_bookkeeping_as_xml() {
     stage.seller_keys(&[("BOOKKEEPING_URL", &format!("{}/book", stage.url))]).await;
     stage.load("xml", include_str!("invoice_xml.lua")).await;
     let at = Timestamp(sutler_lua::date_ms("2015-04-30T22:00:00Z").unwrap());
-    stage.invoice(stage.bench.customer, 12, "1234.565", at).await;
+    stage.bench.invoice(stage.bench.customer, 12, "1234.565", at).await;
     let log = stage.logs("invoice_xml_trigger", 1).await.remove(0);
     assert_eq!(log, "items add up to 0 rather than 1234.565\nbooked as V-77\n");
     let asked = stage.asked().remove(0);

@@ -33,7 +33,7 @@ async fn customers_who_owe_too_much_are_told_once_a_day() {
     stage.bench.user_of(fine, "bob").await;
     let patch = CustomerPatch { warning_level: Some(Some("-1".parse().unwrap())), ..CustomerPatch::default() };
     stage.bench.system.update_customer(&stage.bench.caller, fine, None, patch).await.unwrap();
-    stage.invoice(stage.bench.customer, 1, "12.5", at("2029-12-30T10:00:00Z")).await;
+    stage.bench.invoice(stage.bench.customer, 1, "12.5", at("2029-12-30T10:00:00Z")).await;
     assert_eq!(stage.run(&script, at("2030-01-01T08:00:00Z")).await, "chat answered 200\n");
     let told = stage.asked().remove(0).json();
     let ada = json!({"admin": true, "balance": -12.5, "customer": "Customer", "email": "ada@example.org"});

@@ -4,7 +4,7 @@ use super::super::*;
 use crate::{BillingEntityPatch, CustomerPatch};
 use std::sync::{Arc, Mutex};
 use sutler_lua::Egress;
-use sutler_model::{KeyKind, Nanos, ResourceKey, Timestamp};
+use sutler_model::{KeyKind, ResourceKey, Timestamp};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -127,28 +127,6 @@ impl Stage {
         let run: ScriptRun = self.bench.system.store().get(run.id).await.unwrap().unwrap();
         assert_eq!(run.state, RunState::Succeeded, "{run:#?}");
         written(&run.log)
-    }
-
-    /// An invoice of the bench's customer over an amount, issued at a time.
-    pub async fn invoice(&self, customer: CustomerId, number: u64, total: &str, issued_at: Timestamp) {
-        let mut invoice = sutler_model::Invoice {
-            id: self.bench.system.core().new_id(),
-            version: 0,
-            number: Some(number),
-            billing_entity_id: self.bench.caller.billing_entity_id,
-            customer_id: customer,
-            from: Timestamp(0),
-            to: Timestamp(1),
-            currency: "EUR".parse().unwrap(),
-            lines: Vec::new(),
-            charges: Vec::new(),
-            total: total.parse::<Nanos>().unwrap(),
-            tax: None,
-            issued_at,
-        };
-        let mut set = ChangeSet::new(sutler_model::Cause::system("test"));
-        set.create(&mut invoice);
-        self.bench.system.store().commit(set).await.unwrap();
     }
 
     /// A server that is there.
