@@ -3,14 +3,15 @@
 use super::{
     NewPlan, PlanPatch,
     reach::{missing, unchanged, valid},
+    script_users::Need,
 };
 use crate::{
     Caller, Error, System,
     meter::{Adjustments, Close, Preview, intervals, settled},
 };
 use sutler_model::{
-    Customer, CustomerId, FieldError, Interval, Invoice, Meter, Nanos, Noun, Permission, Plan, PlanId, ScriptId,
-    Timestamp, validate,
+    Customer, CustomerId, FieldError, Interval, Invoice, Meter, Nanos, Noun, Permission, Plan, PlanId, Timestamp,
+    validate,
 };
 use sutler_rating::Period;
 use sutler_store::ChangeSet;
@@ -53,7 +54,7 @@ impl System {
             created_at: self.inner.core.now(),
         };
         let mut set = ChangeSet::new(caller.cause.clone());
-        self.require_scripts(&mut set, "charges", billing_scripts(&plan)).await?;
+        self.require_scripts(&mut set, "charges", plan.charges.iter().filter_map(Need::of_charge)).await?;
         set.create(&mut plan);
         self.store().commit(set).await?;
         Ok(plan)
@@ -87,7 +88,7 @@ impl System {
         let mut set = ChangeSet::new(caller.cause.clone());
         if let Some(charges) = patch.charges {
             new.charges = self.checked_charges(&self.path(old.billing_entity_id).await?, charges)?;
-            self.require_scripts(&mut set, "charges", billing_scripts(&new)).await?;
+            self.require_scripts(&mut set, "charges", new.charges.iter().filter_map(Need::of_charge)).await?;
         }
         new.unit_price = patch.unit_price.unwrap_or(new.unit_price);
         new.name = patch.name.unwrap_or(new.name);
@@ -197,11 +198,6 @@ impl System {
             Err(error) => Err(super::servers::asked(error, customer.into())),
         }
     }
-}
-
-/// The scripts whose billing methods a plan charges by.
-fn billing_scripts(plan: &Plan) -> impl Iterator<Item = ScriptId> {
-    plan.charges.iter().filter_map(|charge| charge.script_id)
 }
 
 fn negative<const N: usize>(prices: [(&'static str, Option<Nanos>); N]) -> impl Iterator<Item = FieldError> {

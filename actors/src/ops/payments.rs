@@ -1,6 +1,9 @@
 //! Payment methods of sellers, and what customers pay with.
 
-use super::reach::{missing, unchanged, valid};
+use super::{
+    reach::{missing, unchanged, valid},
+    script_users::Need,
+};
 use crate::{
     Caller, Error, System,
     payments::{of_customer, shown},
@@ -258,7 +261,8 @@ impl System {
         let draft = Draft::of(PaymentFunction::RegisterPaymentMethod, entity.currency);
         let mut asked = draft.by(self, &caller.cause, caller.user_id, &method);
         let mut set = ChangeSet::new(caller.cause.clone());
-        self.require_scripts(&mut set, "script_id", [method.script_id]).await?;
+        self.require_scripts(&mut set, "script_id", [(method.script_id, Need::Payments(method.provider.clone()))])
+            .await?;
         set.create(&mut method).create(&mut asked);
         self.store().commit(set).await?;
         self.drive(asked.id);

@@ -6,6 +6,7 @@
 use super::{
     providers::{level_of, read},
     reach::{merged_keys, missing, unchanged, valid},
+    script_users::Need,
 };
 use crate::{
     Caller, Error, System,
@@ -130,7 +131,12 @@ impl System {
         };
         let _decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut resource).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
-        self.require_scripts(&mut set, "provider_type", [resource.script_id]).await?;
+        self.require_scripts(
+            &mut set,
+            "provider_type",
+            [(resource.script_id, Need::Resources(resource.provider_type.clone()))],
+        )
+        .await?;
         set.create(&mut resource);
         self.store().commit(set).await?;
         let id = resource.id;

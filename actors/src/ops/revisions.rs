@@ -13,7 +13,7 @@ impl System {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Forbidden`] for all but the provider's staff, [`Error::Script`] when it no longer
-    /// compiles.
+    /// compiles, [`Error::State`] naming what goes by what it lacks.
     pub async fn sign_revision(&self, caller: &Caller, id: ScriptId, number: u32) -> Result<ScriptRevision, Error> {
         caller.must(Permission::ScriptsSign)?;
         if caller.scope != Scope::Provider {
@@ -28,21 +28,23 @@ impl System {
         signed.signature = Some(Signature { at: self.inner.core.now(), by: caller.user_id });
         let mut set = ChangeSet::new(caller.cause.clone());
         set.update(&old, &mut signed);
-        let takes_effect = self.inner.core.settings.signing_required && number == old_script.latest_revision;
-        if takes_effect {
-            let mut script = old_script.clone();
+        let mut script = old_script.clone();
+        if self.inner.core.settings.signing_required && number == old_script.latest_revision {
             self.put_in_force(&mut script, &signed).await?;
             set.update(&old_script, &mut script);
         }
-        self.store().commit(set).await?;
-        self.inner.scripts.reload(id).await?;
+        let back = |set: &mut ChangeSet| {
+            set.update(&signed, &mut old.clone());
+        };
+        self.put_text_in_force(caller, set, (&old_script, &script), back).await?;
         Ok(signed)
     }
 
     /// Puts a text in force, be it an older one.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::State`] for one that lacks a required signature,
+    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::State`] for one that lacks a required signature or what something
+    /// goes by,
     /// [`Error::Script`] when it no longer compiles, [`Error::Stale`].
     pub async fn activate_revision(
         &self,
@@ -66,8 +68,7 @@ impl System {
         self.put_in_force(&mut new, &revision).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
         set.update(&old, &mut new);
-        self.store().commit(set).await?;
-        self.inner.scripts.reload(id).await?;
+        self.put_text_in_force(caller, set, (&old, &new), |_| {}).await?;
         Ok(new)
     }
 

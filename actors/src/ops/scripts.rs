@@ -1,6 +1,9 @@
 //! Scripts and their runs.
 
-use super::reach::{missing, unchanged, valid};
+use super::{
+    reach::{missing, unchanged, valid},
+    script_users::Fate,
+};
 use crate::{Caller, Error, NewScript, ScriptCounts, ScriptPatch, System, scripts::purge};
 use std::collections::BTreeMap;
 use sutler_lua::Registration;
@@ -84,7 +87,7 @@ impl System {
     /// Changes a script. A script that is enabled again runs for events from then on.
     ///
     /// # Errors
-    /// As [`System::create_script`]; [`Error::Stale`].
+    /// As [`System::create_script`]; [`Error::Stale`]; [`Error::State`] naming what goes by what its new text lacks.
     pub async fn update_script(
         &self,
         caller: &Caller,
@@ -122,8 +125,12 @@ impl System {
         if let Some(revision) = &mut revision {
             set.create(revision);
         }
-        self.store().commit(set).await?;
-        self.inner.scripts.reload(id).await?;
+        let back = |set: &mut ChangeSet| {
+            revision.iter().for_each(|revision| {
+                set.delete(revision);
+            });
+        };
+        self.put_text_in_force(caller, set, (&old, &new), back).await?;
         Ok(new)
     }
 
@@ -147,7 +154,7 @@ impl System {
         self.decided(if_match, async || {
             let old = self.script(caller, id).await?;
             unchanged(&old, if_match)?;
-            self.refuse_while_used(id).await?;
+            self.refuse_while_used(id, Fate::Deleted).await?;
             let mut retired = Script { enabled: false, ..old.clone() };
             let mut set = ChangeSet::new(caller.cause.clone());
             if old.enabled {
@@ -161,7 +168,7 @@ impl System {
     /// Removes a retired script, unless something came to go by it just before: then it is as it was again.
     pub(crate) async fn remove(&self, caller: &Caller, (old, retired): (Script, Script)) -> Result<(), Error> {
         let id = old.id;
-        if let Err(used) = self.refuse_while_used(id).await {
+        if let Err(used) = self.refuse_while_used(id, Fate::Deleted).await {
             if old.enabled {
                 let mut set = ChangeSet::new(caller.cause.clone());
                 set.update(&retired, &mut Script { enabled: true, ..retired.clone() });

@@ -107,6 +107,66 @@ async fn a_script_is_deleted_once_nothing_goes_by_it_any_more() {
     bench.stop().await;
 }
 
+/// The goods without one of them.
+fn without(point: &str) -> ScriptPatch {
+    let source = GOODS.replacen(&format!("\"{point}\""), "nil", 1).replace("nil,", "");
+    ScriptPatch { source: Some(source.replace(", nil", "")), ..ScriptPatch::default() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_text_is_put_in_force_that_lacks_what_something_goes_by() {
+    let bench = Bench::start().await;
+    let script = bench.script("goods", Scope::Provider, "function register() return {} end".to_owned()).await;
+    let (system, caller) = (&bench.system, &bench.caller);
+    let goods = ScriptPatch { source: Some(GOODS.to_owned()), ..ScriptPatch::default() };
+    let script = system.update_script(caller, script.id, None, goods).await.expect("the goods");
+    system.update_script(caller, script.id, None, without("settings")).await.expect("settings stay where they are");
+    system.create_payment_method(caller, method(&bench, &script)).await.expect("the method");
+    system.create_pluggable(caller, note(&bench, "one")).await.expect("a note");
+    let plan = all::<Plan>(system).await.remove(0);
+    system.update_plan(caller, plan.id, None, charging(Some(&script))).await.expect("charged by it");
+    let before = system.store().get::<Script>(script.id).await.expect("read").expect("the script");
+    for (point, named) in [
+        ("cards", "1 payment methods (`Cards`) go by what this text does not register"),
+        ("notes", "1 pluggable resources (`one`) go by"),
+        ("bill", "1 price plans (`Standard`) go by"),
+    ] {
+        let refused = system.update_script(caller, script.id, None, without(point)).await;
+        assert!(matches!(&refused, Err(Error::State { detail, .. }) if detail.contains(named)), "{refused:?}");
+    }
+    let back = system.activate_revision(caller, script.id, 1, None).await;
+    let named = "1 payment methods (`Cards`), 1 pluggable resources (`one`), 1 price plans (`Standard`) go by";
+    assert!(matches!(&back, Err(Error::State { detail, .. }) if detail.contains(named)), "{back:?}");
+    let now = system.store().get::<Script>(script.id).await.expect("read").expect("the script");
+    assert_eq!(now, before);
+    let goods = ScriptPatch { source: Some(GOODS.to_owned()), ..ScriptPatch::default() };
+    system.update_script(caller, script.id, None, goods).await.expect("it lacks nothing");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_that_lacks_what_came_to_go_by_it_just_before_is_taken_back() {
+    let bench = Bench::start().await;
+    let old = bench.goods().await;
+    let (system, caller) = (&bench.system, &bench.caller);
+    // As who has read it, and is about to commit something that goes by it.
+    let mut late = ChangeSet::new(Cause::system("test"));
+    late.require(&old);
+    // Made after the change of the text first looked.
+    system.create_pluggable(caller, note(&bench, "one")).await.expect("a note");
+    let mut new = Script { points: Vec::new(), source: String::new(), ..old.clone() };
+    let mut set = ChangeSet::new(Cause::system("test"));
+    set.update(&old, &mut new);
+    let taken_back = system.commit_text(caller, set, (&old, &new), |_| {}).await;
+    let named = "1 pluggable resources (`one`) go by";
+    assert!(matches!(&taken_back, Err(Error::State { detail, .. }) if detail.contains(named)), "{taken_back:?}");
+    let now = system.store().get::<Script>(old.id).await.expect("read").expect("the script");
+    assert_eq!(Script { version: old.version, ..now }, old);
+    assert!(system.store().commit(late).await.is_err(), "it may have been gone meanwhile");
+    system.create_pluggable(caller, note(&bench, "two")).await.expect("it works as before");
+    bench.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn settings_of_a_deleted_provider_stay_and_are_shown_again_once_it_is_back() {
     let bench = Bench::start().await;
