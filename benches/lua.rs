@@ -100,6 +100,7 @@ fn call(number: u32, source: &Arc<str>) -> Call {
             run_id: RunId::new(0, [0; 10]),
             depth: 0,
             unrecorded: false,
+            repeated: false,
             rehearsal: false,
         },
         params: Params { input: Input::Bean(job), option: "SUCCESSFUL".to_owned(), ..Params::default() },

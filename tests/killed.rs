@@ -1,6 +1,7 @@
 //! Killed while money moves and customers go: nothing is lost, paid twice or left behind.
 
 mod bank;
+mod calls;
 mod deferred;
 mod setups;
 

@@ -1,8 +1,8 @@
 //! A thousand runs of a trigger wait for a peer; the program is killed in their midst.
 
-use crate::support::{Program, eventually};
+use crate::support::{Client, Program, eventually};
 use axum::{Router, extract::Path, routing::put};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
@@ -40,8 +40,21 @@ async fn killed_amid_a_thousand_pending_runs_it_loses_none_and_repeats_only_unfi
     ])
     .await;
     let admin = program.admin().await;
-    let body =
-        format!("http.put('{base}/' .. p.input:getResourceUUID(), {{json = {{name = p.input:getResourceName()}}}})");
+    // Each counts itself on its customer, and then tells the peer.
+    let body = format!(
+        r#"
+        local count = 0
+        for _, key in ipairs(adminAPI:getResource(p.input:getResourceUUID(), true):getResourceKey()) do
+            if key:getName() == "COUNT" then count = tonumber(key:getValue()) end
+        end
+        local key = new("ResourceKey")
+        key:setName("COUNT")
+        key:setType(new("ResourceKeyType", "USER_KEY"))
+        key:setValue(tostring(count + 1))
+        adminAPI:addKey(p.input:getResourceUUID(), key)
+        http.put("{base}/" .. p.input:getResourceUUID(), {{ json = {{ name = p.input:getResourceName() }} }})
+        "#
+    );
     let source = crate::triggers::block("POST_CREATE", &body).replace("\"ANY\"", "\"CUSTOMER\"");
     let trigger = admin.post("/triggers", json!({ "name": "tell", "source": source })).await.expect(201).id();
     let path = format!("/triggers/{trigger}");
@@ -56,25 +69,36 @@ async fn killed_amid_a_thousand_pending_runs_it_loses_none_and_repeats_only_unfi
     admin.patch(&path, json!({ "paused": false })).await.expect(200);
     let told = || seen.lock().unwrap().len();
     eventually("a good part is told", async || (told() > EVENTS / 4).then_some(())).await;
+    let recorded = all(&admin, &format!("{path}/runs?state=succeeded")).await;
     let program = program.kill_and_restart().await;
-    assert!(told() < EVENTS, "the kill came in their midst");
+    assert!(!recorded.is_empty() && told() < EVENTS, "the kill came in their midst");
 
     let admin = program.admin().await;
     let over = async || admin.get(&format!("{path}/statistics")).await.expect(200).body["waiting"] == 0;
     eventually("every run is over", async || (told() == EVENTS && over().await).then_some(())).await;
-    let (mut runs, mut cursor) = (0, String::new());
+    let runs = all(&admin, &format!("{path}/runs?state=succeeded")).await;
+    assert_eq!(runs.len(), EVENTS, "each event has one run, and all ended well");
+    let seen = seen.lock().unwrap().clone();
+    let requests: usize = seen.values().sum();
+    assert!(seen.values().all(|times| (1..=2).contains(times)));
+    assert!(requests <= EVENTS + AT_ONCE, "{} were repeated", requests - EVENTS);
+    for run in &recorded {
+        assert_eq!(seen[run["resource_id"].as_str().unwrap()], 1, "it was over before the kill: {run}");
+    }
+    assert_eq!(all(&admin, "/customers?key=COUNT%3D1").await.len(), EVENTS, "each run counted itself once");
+}
+
+/// All pages of a list that is asked for with a filter.
+async fn all(admin: &Client, path: &str) -> Vec<Value> {
+    let (mut all, mut cursor) = (Vec::new(), String::new());
     loop {
-        let page = admin.get(&format!("{path}/runs?state=succeeded&limit=200{cursor}")).await.expect(200);
-        runs += page.items().len();
+        let page = admin.get(&format!("{path}&limit=200{cursor}")).await.expect(200);
+        all.extend_from_slice(page.items());
         match page.body["next"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
-            None => break,
+            None => return all,
         }
     }
-    assert_eq!(runs, EVENTS, "each event has one run, and all ended well");
-    let requests: usize = seen.lock().unwrap().values().sum();
-    assert!(seen.lock().unwrap().values().all(|times| (1..=2).contains(times)));
-    assert!(requests <= EVENTS + AT_ONCE, "{} were repeated", requests - EVENTS);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,9 @@
 //! Who asks, and what that allows.
 
-use crate::Error;
-use sutler_model::{BillingEntityId, Cause, CustomerId, FieldError, JobId, Permission, Role, Scope, UserId};
+use crate::{Core, Error, scripts::derived};
+use sutler_model::{
+    BillingEntityId, Cause, CustomerId, FieldError, JobId, Permission, Role, RunId, Scope, ScriptId, UserId,
+};
 
 /// A signed-in user, a key acting for one, a script, or the process itself.
 #[derive(Clone, Debug)]
@@ -29,6 +31,16 @@ impl Caller {
     /// [`Error::Forbidden`].
     pub fn must(&self, permission: Permission) -> Result<(), Error> {
         if self.permissions.contains(&permission) { Ok(()) } else { Err(Error::Forbidden(permission)) }
+    }
+
+    /// The run of a function of `script` that they ask for: for a call of a script that is made again the same one.
+    pub(crate) fn run_of(&self, core: &Core, script: ScriptId) -> RunId {
+        match &self.cause {
+            Cause::Run { run_id, by_call: Some(call), .. } => {
+                derived(script, run_id.event_at(), &format!("call:{run_id}:{}", call.number))
+            }
+            _ => core.new_id(),
+        }
     }
 
     /// How many trigger runs stand behind this call.

@@ -111,7 +111,11 @@ impl From<ScriptRun> for RunView {
             seq: run.seq,
             option: run.option,
             resource_id: run.resource_id,
-            cause: run.cause,
+            // What others' scripts called, and about what, is theirs.
+            cause: match (run.owner, run.cause) {
+                (Scope::Customer(_), Cause::Run { run_id, depth, .. }) => Cause::run(run_id, depth),
+                (_, cause) => cause,
+            },
             state: run.state,
             attempts: run.attempts,
             next_at: run.next_at,

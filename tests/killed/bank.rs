@@ -22,9 +22,14 @@ pub enum Mood {
     Well,
     /// Never answers.
     Silent,
+    /// The same when asked for the first time under a key that begins with [`HOLD`]; books all else.
+    Hesitant,
     /// Says that something went wrong, and not whether it was booked.
     Broken,
 }
+
+/// How the keys begin that a hesitant bank does not answer at first.
+pub const HOLD: &str = "hold-";
 
 /// A bank that books each key once, as real ones do, and remembers who asked what how often.
 #[derive(Clone, Default)]
@@ -53,12 +58,14 @@ impl Bank {
 
     async fn book(State(bank): State<Self>, headers: HeaderMap, Json(order): Json<Value>) -> StatusCode {
         let key = headers["idempotency-key"].to_str().unwrap().to_owned();
+        let first = key.starts_with(HOLD) && !bank.asked.lock().unwrap().contains_key(&key);
         bank.asked.lock().unwrap().entry(key).or_default().push(order);
         let mood = *bank.mood.lock().unwrap();
         match mood {
+            Mood::Hesitant if first => std::future::pending().await,
             Mood::Silent => std::future::pending().await,
             Mood::Broken => StatusCode::INTERNAL_SERVER_ERROR,
-            Mood::Well => {
+            Mood::Well | Mood::Hesitant => {
                 // Slow enough that some are always on their way.
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 StatusCode::OK

@@ -2,19 +2,16 @@
 //! asked has by then.
 //!
 //! The job holds the call. When its time has come the same call is made again, under the same run and call number, and its
-//! changes are put down to both. So a call that a crash cut off is known by what it did: it is made again only if it did
-//! nothing, and what it makes has the id it would have had. Changes of a run count against what triggers may set off.
+//! changes are put down to both and to the job. So a call that a crash cut off is known by what it did
+//! ([`sutler_store::CallMade`]): it is made again only if it did nothing, and what it makes has the id it would have had. Changes of a run count against what triggers may set off.
 
-use super::{
-    errands::{called_off, end, failure},
-    jobs::take_key,
-};
-use crate::{Caller, Error, Idempotency, System, server::job_on};
+use super::errands::{called_off, end, failure};
+use crate::{Caller, Error, System, server::job_on};
 use sutler_model::{
-    BillingEntityId, Cause, CustomerId, Deferred, Job, JobError, JobId, JobInput, JobState, Noun, PluggableResourceId,
+    BillingEntityId, CustomerId, Deferred, Job, JobError, JobId, JobInput, JobState, Noun, PluggableResourceId,
     Timestamp, deferred::WAITING_MAX,
 };
-use sutler_store::{ChangeSet, Error as StoreError, FeedEntry, Field, Op, waiting_of};
+use sutler_store::{ChangeSet, Field, Op, waiting_of};
 use uuid::Uuid;
 
 /// The one step.
@@ -38,19 +35,15 @@ impl System {
     /// Accepts an operation for a later time. Triggers on jobs are asked at once, those on what it does when it is done.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a time too far away, [`Error::Refused`], [`Error::KeyReused`], [`Error::Busy`].
+    /// [`Error::Invalid`] for a time too far away, [`Error::Refused`], [`Error::Busy`].
     pub(crate) async fn defer(
         &self,
         caller: &Caller,
         item: DeferredItem,
         request: Deferred,
         start_at: Timestamp,
-        key: Idempotency,
     ) -> Result<Job, Error> {
         let start_at = self.later(Some(start_at))?;
-        if let Some(job) = self.earlier_job_of(item.customer, caller.user_id, Some(&key)).await? {
-            return Ok(job);
-        }
         self.room_for_a_job()?;
         if self.store().index().count(Noun::Job, Field::Pending, &waiting_of(request.owner)) >= WAITING_MAX {
             let detail = format!("{WAITING_MAX} operations of this owner's scripts wait for their time already");
@@ -61,21 +54,16 @@ impl System {
         let whose = (item.customer, item.seller);
         let mut job = job_on(&self.inner.core, about, whose, input, caller.cause.clone(), caller.user_id);
         job.request = Some(Box::new(request));
-        take_key(&mut job, Some(&key));
         // A time that has come meanwhile is one that has come.
         self.put_off(&mut job, Some(start_at.unwrap_or(self.inner.core.now())));
         let _accepted = self.inner.scripts.before_acceptance(&caller.into(), &job).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
         set.create(&mut job);
-        match self.store().commit(set).await {
-            Ok(_) => {
-                #[cfg(test)]
-                crate::jobs::committed();
-                self.inner.core.later.note(job.start_at.unwrap_or(job.created_at), job.id);
-                Ok(job)
-            }
-            Err(error) => self.job_of_the_same_key(item.customer, caller.user_id, Some(&key), error).await,
-        }
+        self.store().commit(set).await?;
+        #[cfg(test)]
+        crate::jobs::committed();
+        self.inner.core.later.note(job.start_at.unwrap_or(job.created_at), job.id);
+        Ok(job)
     }
 
     /// Takes up the operations that a restart interrupted.
@@ -101,9 +89,7 @@ impl System {
             if job.cancel_requested {
                 return self.end_operation(job, Some(called_off())).await;
             }
-            let seq = *self.store().watch().borrow();
-            let begins = |job: &mut Job| job.request.iter_mut().for_each(|request| request.began_at_seq = seq);
-            if let Some(refused) = self.begin_errand(&job, CARRY_OUT, begins).await? {
+            if let Some(refused) = self.begin_errand(&job, CARRY_OUT).await? {
                 return self.end_operation(job, Some(refused)).await;
             }
             None
@@ -113,7 +99,7 @@ impl System {
         let error = match outcome {
             Some(outcome) => outcome.err(),
             None => {
-                let made = self.inner.scripts.carry_out(request).await;
+                let made = self.inner.scripts.carry_out(job.id, request).await;
                 #[cfg(test)]
                 crate::jobs::committed();
                 made.err().map(|(code, message)| failure(&code.to_lowercase(), message))
@@ -123,34 +109,25 @@ impl System {
     }
 
     /// How a call ended that was made before and cut off; none: it did nothing, or nothing that making it again could do
-    /// twice. What it did is found in the feed, for its commit names the call.
+    /// twice.
     async fn outcome(&self, job: &Job, request: &Deferred) -> Result<Option<Result<(), JobError>>, Error> {
-        let (run, call_no, item) = (request.run_id, request.call_no, (job.item_noun, job.item_id));
-        let effect = move |entry: &FeedEntry| {
-            let ours = matches!(entry.cause, Cause::Run { run_id, call, .. } if run_id == run && call == Some(call_no));
-            entry.changes.iter().find(|change| ours && (change.noun, change.id) == item).map(|change| change.op)
-        };
-        match self.store().search_feed(request.began_at_seq + 1, effect).await {
-            Ok(None) => Ok(None),
-            Ok(Some(op)) if job.item_noun == Noun::PluggableResource => {
-                self.provider_outcome(job.item_id.into(), op, request).await.map(Some)
+        let (maker, number) = (job.id.0, request.call_no);
+        let made = self.store().read(move |snapshot| snapshot.call(maker, number)).await?;
+        match made.and_then(|made| made.op(job.item_noun, job.item_id)) {
+            None => Ok(None),
+            Some(op) if job.item_noun == Noun::PluggableResource => {
+                self.provider_outcome(job.item_id.into(), op, &request.operation).await.map(Some)
             }
-            Ok(Some(_)) => Ok(Some(Ok(()))),
-            Err(StoreError::Trimmed { .. }) => {
-                let message =
-                    "it was cut off so long ago that nobody can tell whether it was done; look, and ask again";
-                Ok(Some(Err(failure("unknown", message.to_owned()))))
-            }
-            Err(error) => Err(error.into()),
+            Some(_) => Ok(Some(Ok(()))),
         }
     }
 
     /// How a pluggable resource's provider took what had been asked of it: its own turn is taken up at the start as well.
-    async fn provider_outcome(
+    pub(crate) async fn provider_outcome(
         &self,
         id: PluggableResourceId,
         op: Op,
-        request: &Deferred,
+        operation: &str,
     ) -> Result<Result<(), JobError>, Error> {
         let refused = |why: &str| Err(failure("function_failed", why.to_owned()));
         Ok(match self.rested(id).await? {
@@ -159,7 +136,7 @@ impl System {
             Some(_) if op == Op::Created => Ok(()),
             Some(left) => match left.state_reason {
                 Some(why) => refused(&why),
-                None if request.operation.starts_with("delete") => refused("its provider kept it"),
+                None if operation.starts_with("delete") => refused("its provider kept it"),
                 None => Ok(()),
             },
         })

@@ -124,7 +124,7 @@ impl System {
         let Some(job) = self.unended(id).await? else { return Ok(()) };
         if job.state == JobState::NotStarted
             && !job.cancel_requested
-            && let Some(refused) = self.begin_errand(&job, DELETE_SERVERS, |_| {}).await?
+            && let Some(refused) = self.begin_errand(&job, DELETE_SERVERS).await?
         {
             return self.end_deletion(id, Some(refused)).await;
         }

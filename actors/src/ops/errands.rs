@@ -44,13 +44,8 @@ impl System {
         Ok(self.store().get::<Job>(id).await?.filter(|job| !job.state.is_final()))
     }
 
-    /// Begins a job with its step, unless a PRE trigger refuses it: then this is why. `more` goes into the same commit.
-    pub(super) async fn begin_errand(
-        &self,
-        job: &Job,
-        step: &str,
-        more: impl Fn(&mut Job) + Sync,
-    ) -> Result<Option<JobError>, Error> {
+    /// Begins a job with its step, unless a PRE trigger refuses it: then this is why.
+    pub(super) async fn begin_errand(&self, job: &Job, step: &str) -> Result<Option<JobError>, Error> {
         match self.inner.scripts.before_turn(job, JobState::InProgress).await {
             Err(error @ Error::Refused { .. }) => return Ok(Some(failure("refused", error.to_string()))),
             asked => asked?,
@@ -60,7 +55,6 @@ impl System {
             job.state = JobState::InProgress;
             job.started_at.get_or_insert(at);
             job.current = Some(StepState { step: step.to_owned(), attempts: 0, since: at });
-            more(job);
         });
         begun.await.map(|()| None)
     }
@@ -89,7 +83,7 @@ impl System {
             if let Some(old) = self.unended(id).await? {
                 let mut new = old.clone();
                 change(&mut new, self.inner.core.now());
-                set.update(&old, &mut new);
+                set.update(&old, &mut new).forget_calls();
             }
             Ok((set, ()))
         });

@@ -264,7 +264,7 @@ impl System {
     ) -> Result<ActionAnswer, Error> {
         let parameters = fill(&action.parameters, &BTreeMap::new(), given, "parameters").map_err(Error::Invalid)?;
         self.resources_there(caller, &action.parameters, given, "parameters").await?;
-        let run_id = self.inner.core.new_id();
+        let run_id = caller.run_of(&self.inner.core, pointed.script.id);
         let mut more = vec![
             ("parameters", Member::Texts(parameters)),
             ("actionKey", Member::Value(Value::from(action.key.as_str()))),

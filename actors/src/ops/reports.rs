@@ -68,7 +68,7 @@ impl System {
         let (pointed, report) = found.ok_or_else(|| missing(Noun::Script, script.0))?;
         let values = fill(&report.values, &BTreeMap::new(), given, "values").map_err(Error::Invalid)?;
         self.resources_there(caller, &report.values, given, "values").await?;
-        let run_id = self.inner.core.new_id();
+        let run_id = caller.run_of(&self.inner.core, pointed.script.id);
         let customer = caller.customer_id.map(|id| id.to_string());
         let ask = Invocation {
             more: vec![

@@ -143,7 +143,9 @@ pub(super) async fn attempt(env: Env, script: ScriptId, mut item: Item, places: 
     let old = item.stored.then(|| item.run.clone());
     let run = &mut item.run;
     run.attempts += 1;
-    let mut depth = 0;
+    // One that was tried before: here, or by the program before a crash.
+    let repeated = item.stored || item.check;
+    let (mut depth, mut reached_out) = (0, false);
     match occasion {
         Err(reason) => conclude(run, RunState::Dead, reason),
         Ok(occasion) if occasion.depth >= DEPTH_MAX => {
@@ -156,7 +158,8 @@ pub(super) async fn attempt(env: Env, script: ScriptId, mut item: Item, places: 
             occasion.params.spent = true;
             run.resource_id.get_or_insert(occasion.resource);
             env.budgets.turn(armed.owner).await;
-            let outcome = execute(&env, &armed, run, occasion, env.core.settings.post_deadline_ms).await;
+            let outcome = execute(&env, &armed, run, occasion, env.core.settings.post_deadline_ms, repeated).await;
+            reached_out = outcome.reached_out;
             // What was done outside is done again if the record is lost: it is not put off, and keeps its place until then.
             if outcome.calls.is_empty() {
                 place = None;
@@ -181,21 +184,18 @@ pub(super) async fn attempt(env: Env, script: ScriptId, mut item: Item, places: 
         }
     }
     env.tally.note(run);
+    let how = How { awaited: item.awaited, may_have_called: reached_out || item.run.attempts > 1 };
     let cause = Cause::run(id, depth);
-    match record_for(&env, &cause, old.as_ref(), &mut item.run, item.awaited).await {
+    match record_for(&env, &cause, old.as_ref(), &mut item.run, how).await {
         Ok(()) => {}
         // Another hand was on it: an operator skipped it, or it was recorded before a crash.
         Err(StoreError::Conflict { .. }) => {
-            env.tries.end(id);
             item.settle();
             return Ended::Over(id);
         }
         Err(error) => return stopped(&error),
     }
     drop(place);
-    if item.run.state != RunState::Retrying {
-        env.tries.end(id);
-    }
     item.stored = true;
     item.settle();
     if item.run.state == RunState::Retrying { Ended::Again(item) } else { Ended::Over(id) }
@@ -218,7 +218,7 @@ pub(super) fn call(
     run: &ScriptRun,
     occasion: Occasion,
     deadline_ms: u64,
-    rehearsal: bool,
+    who: Who,
 ) -> Call {
     let mut params = occasion.params;
     if let Some(entry) = script.entries.iter().find(|entry| entry.function == run.function) {
@@ -231,10 +231,15 @@ pub(super) fn call(
     Call {
         block: Block { id: script.id, version: script.version, source: Arc::clone(&script.source), texts },
         function: run.function.clone(),
-        who: Who { owner: script.owner, run_id: run.id, depth: occasion.depth, unrecorded: false, rehearsal },
+        who,
         params,
         limits: Limits { deadline_ms, ..Limits::default() },
     }
+}
+
+/// For whom a script's run acts.
+pub(super) fn who(script: &Armed, run: &ScriptRun, depth: u8) -> Who {
+    Who { owner: script.owner, run_id: run.id, depth, unrecorded: false, repeated: false, rehearsal: false }
 }
 
 /// The word something is stored under.
@@ -288,16 +293,17 @@ pub(super) async fn language(store: &Store, owner: Scope) -> Result<Option<Strin
     read.await
 }
 
-/// Runs the Lua.
+/// Runs the Lua. A `repeated` run may have been tried before.
 pub(super) async fn execute(
     env: &Env,
     script: &Armed,
     run: &ScriptRun,
     occasion: Occasion,
     deadline_ms: u64,
+    repeated: bool,
 ) -> Outcome {
-    let mut call = call(script, texts(env, script).await, run, occasion, deadline_ms, false);
-    call.who.unrecorded = env.reaching.waits(run.id);
+    let who = Who { unrecorded: env.reaching.waits(run.id), repeated, ..who(script, run, occasion.depth) };
+    let call = call(script, texts(env, script).await, run, occasion, deadline_ms, who);
     let behind = match run.cause {
         Cause::Job { job_id } => Some(job_id),
         _ => None,
@@ -381,16 +387,28 @@ pub(super) async fn record(
     old: Option<&ScriptRun>,
     run: &mut ScriptRun,
 ) -> Result<(), StoreError> {
-    record_for(env, cause, old, run, true).await
+    record_for(env, cause, old, run, How { awaited: true, may_have_called: true }).await
 }
 
-/// The same; what is not `awaited` shares a transaction with others of its like.
-async fn record_for(
+/// How a run's record is written.
+#[derive(Clone, Copy)]
+pub(super) struct How {
+    /// Somebody waits for it; what nobody waits for shares a transaction with others of its like.
+    pub awaited: bool,
+    /// The run may have called operations: what they did is forgotten once the run is over for good.
+    pub may_have_called: bool,
+}
+
+/// The same in a certain way.
+///
+/// # Errors
+/// As [`record`].
+pub(super) async fn record_for(
     env: &Env,
     cause: &Cause,
     old: Option<&ScriptRun>,
     run: &mut ScriptRun,
-    awaited: bool,
+    how: How,
 ) -> Result<(), StoreError> {
     loop {
         let mut set = ChangeSet::new(cause.clone());
@@ -398,8 +416,11 @@ async fn record_for(
             Some(old) => set.update(old, run),
             None => set.create(run),
         };
+        if how.may_have_called {
+            set.forget_calls();
+        }
         let store = &env.core.store;
-        let committed = if awaited { store.commit(set).await } else { store.commit_soon(set).await };
+        let committed = if how.awaited { store.commit(set).await } else { store.commit_soon(set).await };
         match committed {
             Ok(_) => return Ok(()),
             Err(StoreError::DiskFull { .. }) => tokio::time::sleep(Duration::from_millis(DISK_FULL_MS)).await,

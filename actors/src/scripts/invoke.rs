@@ -6,7 +6,7 @@
 
 use super::{
     Env, Scripts,
-    attempt::{DEPTH_MAX, call, draft_of, execute, note, record, result, texts},
+    attempt::{DEPTH_MAX, call, draft_of, execute, note, record, result, texts, who},
     beans::{Beans, FEW},
     host,
     occasion::{Occasion, sees_user},
@@ -15,8 +15,9 @@ use super::{
 };
 use crate::{Caller, Error, ops::missing};
 use std::sync::Arc;
-use sutler_lua::{Bean, Exit, Member, Outcome, Params};
+use sutler_lua::{Bean, Exit, Member, Outcome, Params, Who};
 use sutler_model::{BillingEntityId, Cause, Customer, CustomerId, Noun, RunId, RunState, ScriptRun, User, UserId};
+use sutler_store::Error as StoreError;
 use uuid::Uuid;
 
 /// The record a function is about, and whose it is.
@@ -86,12 +87,16 @@ impl Scripts {
         invoke(&self.env, ask).await
     }
 
-    /// Records a run and lets it go on by itself; a crash of the program ends it for good.
+    /// Records a run and lets it go on by itself; a crash of the program ends it for good. Asked again under its id, it does
+    /// nothing more.
     ///
     /// # Errors
     /// Those of the store.
     pub(crate) async fn invoke_later(&self, ask: Invocation) -> Result<(), Error> {
-        accept(&self.env, &ask).await?;
+        match accept(&self.env, &ask).await {
+            Err(Error::Store(StoreError::Conflict { .. })) => return Ok(()),
+            accepted => accepted?,
+        };
         let env = self.env.clone();
         self.env.core.runtime.spawn(async move {
             let (script, run) = (ask.script.name.clone(), ask.id);
@@ -111,7 +116,8 @@ pub(super) async fn invoke(env: &Env, ask: Invocation) -> Result<Outcome, Error>
     if ask.rehearsal {
         let occasion = Occasion { params: params(env, &ask).await?, resource: Uuid::nil(), depth: ask.depth };
         let texts = texts(env, &ask.script).await;
-        return Ok(env.runtime.run(call(&ask.script, texts, &run, occasion, ask.deadline_ms, true)).await);
+        let who = Who { rehearsal: true, ..who(&ask.script, &run, ask.depth) };
+        return Ok(env.runtime.run(call(&ask.script, texts, &run, occasion, ask.deadline_ms, who)).await);
     }
     // One that a crash cut off, or that was accepted before it began, is taken up under its id.
     let mut stored = env.core.store.get::<ScriptRun>(ask.id).await?;
@@ -125,7 +131,7 @@ pub(super) async fn invoke(env: &Env, ask: Invocation) -> Result<Outcome, Error>
         Outcome::refused(format!("stopped: {DEPTH_MAX} runs set each other off before this one"))
     } else {
         let in_progress = InProgress::begin(env, &run);
-        let outcome = execute(env, &ask.script, &run, occasion, ask.deadline_ms).await;
+        let outcome = execute(env, &ask.script, &run, occasion, ask.deadline_ms, run.attempts > 1).await;
         let begun = in_progress.end();
         stored = stored.or(begun);
         outcome
@@ -140,7 +146,7 @@ pub(super) async fn invoke(env: &Env, ask: Invocation) -> Result<Outcome, Error>
     run.finished_at = Some(env.core.now());
     env.tally.note(&run);
     match stored {
-        Some(old) => close(env, &old, &mut run).await?,
+        Some(old) => close(env, &old, &mut run, true).await?,
         None => record(env, &Cause::run(run.id, ask.depth), None, &mut run).await?,
     }
     Ok(outcome)

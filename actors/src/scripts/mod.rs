@@ -30,7 +30,6 @@ mod tally;
 mod tax;
 #[cfg(test)]
 mod tests;
-mod tries;
 mod trigger;
 mod turns;
 mod words;
@@ -73,7 +72,6 @@ use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
 };
-use tries::Tries;
 use trigger::{Retry, RunNow, Skip, TriggerActor, Wake};
 use uuid::Uuid;
 
@@ -91,7 +89,6 @@ pub(crate) struct Env {
     tally: Arc<Tally>,
     budgets: Arc<Budgets>,
     reaching: Arc<Reaching>,
-    tries: Arc<Tries>,
     exceptions: Arc<notices::Throttle>,
     /// Shared by those who record runs that nobody waits for.
     recording: Arc<tokio::sync::RwLock<()>>,
@@ -199,8 +196,7 @@ impl Scripts {
         );
         metrics::describe_counter!("sutler_trigger_gaps_total", "Times that feed entries were trimmed unseen.");
         let (tree, behind, reaching) = (Tree::default(), Behind::default(), Arc::<Reaching>::default());
-        let tries = Arc::<Tries>::default();
-        let shared = host::Shared { behind: behind.clone(), reaching: reaching.clone(), tries: tries.clone() };
+        let shared = host::Shared { behind: behind.clone(), reaching: reaching.clone() };
         let platform = Arc::new(host::Platform::new(core.store.clone(), system, tree.clone(), shared));
         let runtime = Runtime::new(core.settings.lua_threads, platform.clone(), core.settings.egress.clone());
         let budgets = Budgets::new(core.settings.owner_cpu_ms_per_s);
@@ -215,7 +211,6 @@ impl Scripts {
             tally: Arc::default(),
             budgets: Arc::new(budgets),
             reaching,
-            tries,
             exceptions: Arc::default(),
             recording: Arc::default(),
         };
@@ -238,8 +233,8 @@ impl Scripts {
     ///
     /// # Errors
     /// What the operation refuses.
-    pub(crate) async fn carry_out(&self, request: &Deferred) -> Result<(), (String, String)> {
-        host::carry_out(&self.platform, request).await
+    pub(crate) async fn carry_out(&self, job: JobId, request: &Deferred) -> Result<(), (String, String)> {
+        host::carry_out(&self.platform, job, request).await
     }
 
     /// Fills the match table, takes up unfinished runs, and begins to follow the feed and the clock.

@@ -405,7 +405,7 @@ impl Scripts {
             run.state = state;
             self.env.tally.note(&run);
             match begun {
-                Some(old) => close(&self.env, &old, &mut run).await?,
+                Some(old) => close(&self.env, &old, &mut run, false).await?,
                 None => decided.runs.push(run),
             }
             if let Some(reason) = refusal {
@@ -468,7 +468,7 @@ impl Scripts {
         };
         let occasion = Occasion { params, resource: record.id(), depth };
         let in_progress = InProgress::begin(&self.env, &run);
-        let outcome = execute(&self.env, script, &run, occasion, self.env.core.settings.pre_deadline_ms).await;
+        let outcome = execute(&self.env, script, &run, occasion, self.env.core.settings.pre_deadline_ms, false).await;
         let begun = in_progress.end();
         note(&mut run, &outcome);
         run.result = result(&outcome);

@@ -1,7 +1,10 @@
 //! PRE runs that reach outside are recorded before they do, and on their own: their effects stay, whatever becomes of the
 //! request. All others are recorded with the request, which costs nothing.
 
-use super::{Env, attempt::record};
+use super::{
+    Env,
+    attempt::{How, record_for},
+};
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
@@ -76,13 +79,15 @@ impl Drop for InProgress {
     }
 }
 
-/// Records how a PRE run ended that had reached outside.
+/// Records how a run ended that had reached outside. What it did is remembered where it `may_return`: a function whose result
+/// is lost in a crash after this is asked again under the same id.
 ///
 /// # Errors
 /// Those of the store.
-pub(super) async fn close(env: &Env, old: &ScriptRun, run: &mut ScriptRun) -> Result<(), StoreError> {
+pub(super) async fn close(env: &Env, old: &ScriptRun, run: &mut ScriptRun, may_return: bool) -> Result<(), StoreError> {
     run.version = old.version;
-    match record(env, &Cause::run(run.id, 0), Some(old), run).await {
+    let how = How { awaited: true, may_have_called: !may_return };
+    match record_for(env, &Cause::run(run.id, 0), Some(old), run, how).await {
         // Its script was deleted meanwhile, and its runs passed over.
         Err(StoreError::Conflict { .. }) => Ok(()),
         ended => ended,
@@ -109,5 +114,5 @@ async fn cut_off(env: &Env, old: &ScriptRun, why: &str) -> Result<(), StoreError
     run.state = RunState::Dead;
     run.result = why.to_owned();
     run.finished_at = Some(env.core.now());
-    close(env, old, &mut run).await
+    close(env, old, &mut run, false).await
 }

@@ -4,7 +4,7 @@
 
 use super::{
     Env,
-    attempt::{call, draft, texts},
+    attempt::{call, draft, texts, who},
     dispatch::{blocking, each_match},
     events::Event,
     metadata,
@@ -16,7 +16,7 @@ use super::{
 use crate::Error;
 use serde_json::Value;
 use std::{sync::Arc, time::Duration, time::Instant};
-use sutler_lua::{Exit, Input, OutboundCall, Outcome, Params, Write};
+use sutler_lua::{Exit, Input, OutboundCall, Outcome, Params, Who, Write};
 use sutler_model::{Cause, Entry, FieldError, ScriptRun, Server, Timestamp, TriggerType};
 use sutler_store::{Error as StoreError, FeedEntry, Store};
 use uuid::Uuid;
@@ -295,8 +295,8 @@ async fn run(env: &Env, script: &Armed, past: Past) -> Rehearsal {
         _ => (None, None),
     };
     let run: ScriptRun = draft(script, &entry, env.core.new_id(), &option, Cause::system("rehearsal"), at);
-    let outcome: Outcome =
-        env.runtime.run(call(script, texts(env, script).await, &run, occasion, deadline, true)).await;
+    let who = Who { rehearsal: true, ..who(script, &run, occasion.depth) };
+    let outcome: Outcome = env.runtime.run(call(script, texts(env, script).await, &run, occasion, deadline, who)).await;
     let mut changes = match (before, &outcome.input) {
         (Some(before), Some(after)) if entry.trigger_type.is_pre() => changed(&before, after),
         _ => Vec::new(),

@@ -19,6 +19,7 @@ mod providers;
 mod published;
 mod reaching;
 mod rehearsals;
+mod repeats;
 mod resources;
 mod schedules;
 mod sights;

@@ -66,6 +66,8 @@ pub struct Who {
     pub depth: u8,
     /// The run is in no record yet: the host is told before it first reaches outside ([`crate::Host::reaches_out`]).
     pub unrecorded: bool,
+    /// An earlier try may have made calls already: what one has done is not done again.
+    pub repeated: bool,
     /// Nothing changes: what the run would write and send is noted in [`Outcome::writes`] and [`Outcome::calls`], and
     /// answered as if it had been done. Such a run begins with a Lua state of its own.
     pub rehearsal: bool,
@@ -216,6 +218,8 @@ pub struct Outcome {
     pub cpu_us: u64,
     /// The requests it sent.
     pub calls: Vec<OutboundCall>,
+    /// Whether it may have changed something outside: it sent a request or called an operation that may write.
+    pub reached_out: bool,
     /// What it would have done on the platform; of rehearsals only.
     pub writes: Vec<Write>,
 }
@@ -235,6 +239,7 @@ impl Outcome {
             duration_us: 0,
             cpu_us: 0,
             calls: Vec::new(),
+            reached_out: false,
             writes: Vec::new(),
         }
     }

@@ -192,9 +192,14 @@ impl Meter {
         std::mem::take(&mut *self.calls.borrow_mut())
     }
 
-    /// Whether this is the first time that a run which is in no record reaches outside.
+    /// Notes that the run reaches outside. Whether it is the first time, of a run which is in no record.
     pub fn first_reach(&self) -> bool {
-        self.who.as_ref().is_some_and(|who| who.unrecorded && !who.rehearsal) && !self.reached_out.replace(true)
+        let first = !self.reached_out.replace(true);
+        first && self.who.as_ref().is_some_and(|who| who.unrecorded && !who.rehearsal)
+    }
+
+    pub fn reached_out(&self) -> bool {
+        self.reached_out.get()
     }
 
     /// Whether nothing may change.

@@ -53,6 +53,7 @@ pub(crate) fn read(meter: &Meter, ended: Result<Value, ScriptError>, left: Left)
         duration_us: meter.elapsed_us(),
         cpu_us: meter.used_us(),
         calls: meter.take_calls(),
+        reached_out: meter.reached_out(),
         writes: meter.take_writes(),
     }
 }

@@ -194,8 +194,14 @@ impl Fixture {
     }
 
     async fn call(&self, block: &Block, function: &str, params: Params, rehearsal: bool) -> Outcome {
-        let who =
-            Who { owner: Scope::Provider, run_id: RunId::new(0, [7; 10]), depth: 0, unrecorded: false, rehearsal };
+        let who = Who {
+            owner: Scope::Provider,
+            run_id: RunId::new(0, [7; 10]),
+            depth: 0,
+            unrecorded: false,
+            repeated: false,
+            rehearsal,
+        };
         let call = Call { block: block.clone(), function: function.to_owned(), who, params, limits: self.limits };
         self.runtime.run(call).await
     }

@@ -22,9 +22,6 @@ pub struct Deferred {
     pub depth: u8,
     /// Which of the run's calls it was.
     pub call_no: u32,
-    /// The feed's end when the job began: what the call did comes after.
-    #[serde(default)]
-    pub began_at_seq: u64,
 }
 
 /// Longest arguments, bytes: the largest blob as text, with all its characters escaped once, and what goes with it.

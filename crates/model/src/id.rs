@@ -1,5 +1,6 @@
 //! Ids as types, so that a disk's id can never be passed where a server's is meant.
 
+use crate::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 use uuid::Uuid;
@@ -238,4 +239,13 @@ ids! {
     BlobId => Blob,
     /// The bytes of one.
     BlobContentId => BlobContent,
+}
+
+impl RunId {
+    /// The time in it, which is that of the event that set the run off.
+    pub fn event_at(self) -> Timestamp {
+        let (seconds, nanos) = self.0.get_timestamp().map_or((0, 0), |at| at.to_unix());
+        let ms = seconds.saturating_mul(1000).saturating_add(u64::from(nanos / 1_000_000));
+        Timestamp(i64::try_from(ms).unwrap_or(i64::MAX))
+    }
 }

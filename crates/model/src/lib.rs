@@ -40,7 +40,7 @@ pub mod validate;
 pub use api_key::{ApiKey, Session};
 pub use billing_entity::BillingEntity;
 pub use blob::{Blob, BlobContent};
-pub use cause::Cause;
+pub use cause::{Cause, RunCall};
 pub use contact::{Contact, ContactPatch};
 pub use customer::{Customer, CustomerStatus, Quota};
 pub use datum::{DataSpace, DataWrite, Datum};

@@ -5,7 +5,7 @@ use crate::{
     error::Attempt,
     marker,
     open::{self, beside, remove_if_there},
-    tables::{self, CONSUMERS, FEED, HISTORY, META},
+    tables::{self, CALLS, CONSUMERS, FEED, HISTORY, META},
 };
 use redb::{Builder, Database, Key, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, Value};
 use std::path::Path;
@@ -55,6 +55,7 @@ fn write_copy(from: &ReadTransaction, path: &Path) -> Result<Committed, Error> {
         }
     }
     copy_table(from, &to, HISTORY)?;
+    copy_table(from, &to, CALLS)?;
     copy_table(from, &to, CONSUMERS)?;
     copy_table(from, &to, FEED)?;
     // Reads every live record back: a copy that cannot be loaded is no copy.

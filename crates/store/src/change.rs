@@ -1,6 +1,6 @@
 //! Change sets: encoded, compared and indexed on the caller's thread, so that the writer only copies bytes.
 
-use crate::{IndexKeys, Op, Record, feed, history::Rule, key::Key, msgpack};
+use crate::{IndexKeys, Op, Record, calls::Note, feed, history::Rule, key::Key, msgpack};
 use std::ops::Range;
 use sutler_model::{Cause, Noun};
 
@@ -11,6 +11,10 @@ pub struct ChangeSet {
     /// Bytes of updated records.
     updates: Vec<u8>,
     pub(crate) changes: Vec<PreparedChange>,
+    /// What a call of a run does by it.
+    pub(crate) note: Option<Note>,
+    /// Whether runs that end for good here may have made calls.
+    pub(crate) forgets: bool,
 }
 
 /// One prepared change: where its bytes are, its precondition, and what it does to the indexes.
@@ -24,6 +28,8 @@ pub(crate) struct PreparedChange {
     pub(crate) version: Option<u64>,
     pub(crate) was_live: bool,
     pub(crate) is_live: bool,
+    /// Whether it is the end for good of a run, or of a job that makes calls.
+    pub(crate) over: bool,
     /// Fields by which records of this noun are found once they are no longer live; empty: they always are.
     pub(crate) history: Rule,
     /// Index keys that go and come; those of a live record in memory, of others on disk.
@@ -46,7 +52,20 @@ pub(crate) enum Action {
 impl ChangeSet {
     /// An empty set with a cause.
     pub fn new(cause: Cause) -> Self {
-        Self { entry: feed::EntryWriter::new(&cause), updates: Vec::new(), changes: Vec::with_capacity(1) }
+        Self {
+            entry: feed::EntryWriter::new(&cause),
+            updates: Vec::new(),
+            changes: Vec::with_capacity(1),
+            note: Note::of(&cause),
+            forgets: false,
+        }
+    }
+
+    /// Forgets the calls of what ends for good in this set; see [`crate::CallMade`]. For those that made none it is not worth
+    /// a look.
+    pub fn forget_calls(&mut self) -> &mut Self {
+        self.forgets = true;
+        self
     }
 
     /// Stores a record that must not exist yet. Sets its version to 1.
@@ -56,7 +75,7 @@ impl ChangeSet {
         self.entry.begin::<R>(Op::Created, &key, 1, &after);
         let bytes = self.entry.record(record);
         self.push::<R>(key, Action::Create(bytes), None, Some(1), None, Some((after, record.live())));
-        self
+        self.note(record, Op::Created)
     }
 
     /// Stores `new` in place of `old`, which must still be at `old.version()`. Sets `new`'s version to one more.
@@ -86,7 +105,7 @@ impl ChangeSet {
             Some((before, old.live())),
             Some((after, new.live())),
         );
-        self
+        self.note(new, Op::Updated)
     }
 
     /// Deletes `old`, which must still be at `old.version()`.
@@ -95,7 +114,7 @@ impl ChangeSet {
         self.entry.begin::<R>(Op::Deleted, &key, old.version(), &before);
         self.entry.record(old);
         self.push::<R>(key, Action::Delete, Some(old.version()), None, Some((before, old.live())), None);
-        self
+        self.note(old, Op::Deleted)
     }
 
     /// Tells of something in the feed alone: the record comes and goes in this set.
@@ -124,6 +143,17 @@ impl ChangeSet {
         }
     }
 
+    /// What the change just pushed means for calls.
+    fn note<R: Record>(&mut self, record: &R, op: Op) -> &mut Self {
+        if let Some(change) = self.changes.last_mut() {
+            change.over = record.over();
+            if let Some(note) = &mut self.note {
+                note.push(change.noun, change.key.id(), op);
+            }
+        }
+        self
+    }
+
     fn push<R: Record>(
         &mut self,
         key: Key,
@@ -148,6 +178,7 @@ impl ChangeSet {
             version,
             was_live,
             is_live,
+            over: false,
             history,
             removed,
             added,

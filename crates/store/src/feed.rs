@@ -374,19 +374,18 @@ pub(crate) fn read_block(
     Some(last)
 }
 
-/// Every change of a block in order, undecoded; for rebuilding. None: the block is damaged.
-pub(crate) fn raw_changes(block: &[u8]) -> Option<Vec<RawChange<'_>>> {
+/// Every entry of a block in order: its cause, and its changes undecoded; for rebuilding. None: the block is damaged.
+pub(crate) fn raw_entries(block: &[u8]) -> Option<Vec<(Cause, Vec<RawChange<'_>>)>> {
     let header = header(block).filter(|_| is_whole(block))?;
     let mut rest = Reader(&block[HEADER..]);
-    let mut changes = Vec::new();
+    let mut entries = Vec::new();
     for _ in 0..header.entries {
         let mut entry = Reader(rest.sized()?);
-        entry.sized()?;
-        for _ in 0..entry.u32()? {
-            changes.push(raw_change(&mut entry)?);
-        }
+        let cause = rmp_serde::from_slice(entry.sized()?).ok()?;
+        let count = entry.u32()?;
+        entries.push((cause, (0..count).map(|_| raw_change(&mut entry)).collect::<Option<_>>()?));
     }
-    Some(changes)
+    Some(entries)
 }
 
 /// A change as stored.

@@ -3,6 +3,7 @@
 //! Only this crate knows redb.
 
 mod backup;
+mod calls;
 mod change;
 mod claims;
 mod consumers;
@@ -41,6 +42,7 @@ mod writer;
 mod tests;
 
 pub use backup::restore;
+pub use calls::{CallMade, Touched};
 pub use change::ChangeSet;
 pub use consumers::ConsumerPlace;
 pub use error::Error;

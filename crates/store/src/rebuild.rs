@@ -2,9 +2,11 @@
 
 use crate::{
     Committed, Error, Index, Op,
+    calls::{self, Note},
     error::Attempt,
     feed::{self, RawChange},
     follower::bases,
+    key::Key,
     marker, msgpack, nouns,
     open::{self, beside, remove_if_there},
     segment::{self, SegmentReader},
@@ -77,9 +79,16 @@ fn apply(db: &Database, blocks: &[(u64, Vec<u8>)], corrupt: &impl Fn(String) -> 
         let mut feed_table = txn.open_table(FEED).attempt("opening the feed")?;
         for (first, block) in blocks {
             let damaged = || corrupt(format!("the feed block at {first} cannot be read"));
-            for change in feed::raw_changes(block).ok_or_else(damaged)? {
-                let done = apply_change(&mut tables, &change)?;
-                done.ok_or_else(|| corrupt(format!("the feed block at {first} does not fit the base")))?;
+            for (cause, changes) in feed::raw_entries(block).ok_or_else(damaged)? {
+                let mut note = Note::of(&cause);
+                for change in changes {
+                    let done = apply_change(&mut tables, &change)?;
+                    done.ok_or_else(|| corrupt(format!("the feed block at {first} does not fit the base")))?;
+                    if let Some(note) = &mut note {
+                        note.push(change.noun, Key::new(change.key).id(), change.op);
+                    }
+                }
+                note.map_or(Ok(()), |note| note.store(&mut tables))?;
             }
             feed_table.insert(first, block.as_slice()).attempt("appending to the feed")?;
         }
@@ -115,6 +124,9 @@ fn apply_change(tables: &mut WriteTables<'_>, change: &RawChange<'_>) -> Result<
     if let Some(new) = new {
         let (live, entries) = nouns::place(noun, &new)?;
         tables.noun(noun, live)?.insert(key, new.as_slice()).attempt("storing a record")?;
+        if calls::over(noun, &new)? {
+            calls::forget(tables, key)?;
+        }
         for entry in entries {
             tables.history()?.insert(entry.as_slice(), key).attempt("adding to the history index")?;
         }
@@ -188,7 +200,7 @@ pub fn verify(path: &Path) -> Result<Verified, Error> {
     if let Some(table) = tables::read(&txn, FEED)? {
         for row in table.iter().attempt("reading the feed")? {
             let (first, block) = row.attempt("reading the feed")?;
-            let whole = feed::raw_changes(block.value()).is_some() && first.value() == next;
+            let whole = feed::raw_entries(block.value()).is_some() && first.value() == next;
             let header = feed::header(block.value()).filter(|_| whole);
             let header = header.ok_or_else(|| corrupt(format!("the feed has a hole or damage at {next}")))?;
             next += u64::from(header.entries);

@@ -145,6 +145,10 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     fn live(&self) -> bool {
         true
     }
+    /// Whether it is a run, or a job, that is over for good: what it did by calls ([`crate::CallMade`]) is never done again.
+    fn over(&self) -> bool {
+        false
+    }
     /// What it can be found by.
     fn index(&self) -> IndexKeys;
 }

@@ -17,6 +17,8 @@ pub(crate) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta
 pub(crate) const FEED: TableDefinition<u64, &[u8]> = TableDefinition::new("feed");
 /// Consumers of the feed by name.
 pub(crate) const CONSUMERS: TableDefinition<&str, &[u8]> = TableDefinition::new("consumers");
+/// What calls of runs have done; see [`crate::calls`].
+pub(crate) const CALLS: Bytes = TableDefinition::new("calls");
 /// What records that are no longer live can be found by; see [`crate::history`].
 pub(crate) const HISTORY: Bytes = TableDefinition::new("history");
 
@@ -60,12 +62,13 @@ pub(crate) struct WriteTables<'t> {
     live: [Option<WriteTable<'t>>; NOUNS],
     closed: [Option<WriteTable<'t>>; NOUNS],
     history: Option<WriteTable<'t>>,
+    calls: Option<WriteTable<'t>>,
 }
 
 impl<'t> WriteTables<'t> {
     /// None open yet.
     pub(crate) fn new(txn: &'t WriteTransaction) -> Self {
-        Self { txn, live: Default::default(), closed: Default::default(), history: None }
+        Self { txn, live: Default::default(), closed: Default::default(), history: None, calls: None }
     }
 
     /// Where a record of `noun` belongs.
@@ -81,6 +84,11 @@ impl<'t> WriteTables<'t> {
     /// The history index.
     pub(crate) fn history(&mut self) -> Result<&mut WriteTable<'t>, Error> {
         opened(self.txn, &mut self.history, HISTORY)
+    }
+
+    /// What calls of runs have done.
+    pub(crate) fn calls(&mut self) -> Result<&mut WriteTable<'t>, Error> {
+        opened(self.txn, &mut self.calls, CALLS)
     }
 
     /// The bytes of a record that is no longer live, through `f`.

@@ -1,7 +1,7 @@
 //! The one writer: gathers what arrived, applies it in one durable transaction, then answers each.
 
 use crate::{
-    ChangeSet, Committed, Error, Health, Index,
+    ChangeSet, Committed, Error, Health, Index, calls,
     change::{Action, PreparedChange},
     consumers::{self, Consumer},
     error::Attempt,
@@ -321,8 +321,11 @@ pub(crate) fn begin(db: &Database) -> Result<WriteTransaction, Error> {
 fn write_set(set: &ChangeSet, tables: &mut WriteTables<'_>) -> Result<(), Error> {
     for change in &set.changes {
         write_change(change, set.bytes(&change.action), tables)?;
+        if set.forgets && change.over {
+            calls::forget(tables, change.key.bytes())?;
+        }
     }
-    Ok(())
+    set.note.as_ref().map_or(Ok(()), |note| note.store(tables))
 }
 
 fn write_change(change: &PreparedChange, bytes: Option<&[u8]>, tables: &mut WriteTables<'_>) -> Result<(), Error> {

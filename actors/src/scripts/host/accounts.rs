@@ -16,52 +16,40 @@ use sutler_model::{Contact, CustomerId, Noun, Role, User, UserId, validate};
 pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
     for index in 0..ask.args.values.len() {
         if ask.args.get(index).is_number() {
-            ask.at_once(index).await?;
+            ask.at_once(index)?;
         }
     }
     let skeleton = Skeleton(ask.args.any_bean("a User")?);
     let id = UserId(ask.new_id());
-    let user = match ask.earlier::<User>(id.into()).await? {
-        Some(user) => user,
-        None => {
-            let customer = skeleton.id("customerUUID")?.map(CustomerId).or(ask.caller.customer_id);
-            let customer =
-                customer.ok_or_else(|| HostError::refused("REQUIRED_FIELD_NOT_SET", "customerUUID: must be set"))?;
-            let system = ask.platform.system()?;
-            let seller = system.customer(ask.caller, customer).await.map_err(refusal)?.billing_entity_id;
-            let program = ask.args.operation == "createAPIKeyUser" || skeleton.text("userType") == Some("API_KEY_USER");
-            let email = match skeleton.text("email") {
-                Some(email) => email.to_owned(),
-                // RFC 2606: a name that can never receive mail.
-                None if program => format!("{id}@api.invalid"),
-                None => skeleton.required("email")?.to_owned(),
-            };
-            let name = |property: &str| skeleton.text(property).map(str::to_owned);
-            let (first, last) = if program { ("API", "user") } else { ("", "") };
-            let new = NewUser {
-                email,
-                first_name: name("firstName").unwrap_or_else(|| first.to_owned()),
-                last_name: name("lastName").unwrap_or_else(|| last.to_owned()),
-                billing_entity_id: seller,
-                customer_id: Some(customer),
-                role: if skeleton.0.get("admin").and_then(Value::as_bool) == Some(false) {
-                    Role::CustomerMember
-                } else {
-                    Role::CustomerAdmin
-                },
-                password_hash: password_hash(ask, ask.args.any_text(), ask.args.any_flag()).await?,
-                contact: skeleton.contact(&Contact::default())?,
-            };
-            system.create_user_as(ask.caller, id, new).await.map_err(refusal)?
-        }
+    let customer = skeleton.id("customerUUID")?.map(CustomerId).or(ask.caller.customer_id);
+    let customer = customer.ok_or_else(|| HostError::refused("REQUIRED_FIELD_NOT_SET", "customerUUID: must be set"))?;
+    let system = ask.platform.system()?;
+    let seller = system.customer(ask.caller, customer).await.map_err(refusal)?.billing_entity_id;
+    let program = ask.args.operation == "createAPIKeyUser" || skeleton.text("userType") == Some("API_KEY_USER");
+    let email = match skeleton.text("email") {
+        Some(email) => email.to_owned(),
+        // RFC 2606: a name that can never receive mail.
+        None if program => format!("{id}@api.invalid"),
+        None => skeleton.required("email")?.to_owned(),
     };
-    ask.done(&Done {
-        kind: "CREATE_USER",
-        noun: Noun::User,
-        id: id.into(),
-        name: &user.email,
-        customer: user.customer_id,
-    })
+    let name = |property: &str| skeleton.text(property).map(str::to_owned);
+    let (first, last) = if program { ("API", "user") } else { ("", "") };
+    let new = NewUser {
+        email,
+        first_name: name("firstName").unwrap_or_else(|| first.to_owned()),
+        last_name: name("lastName").unwrap_or_else(|| last.to_owned()),
+        billing_entity_id: seller,
+        customer_id: Some(customer),
+        role: if skeleton.0.get("admin").and_then(Value::as_bool) == Some(false) {
+            Role::CustomerMember
+        } else {
+            Role::CustomerAdmin
+        },
+        password_hash: password_hash(ask, ask.args.any_text(), ask.args.any_flag()).await?,
+        contact: skeleton.contact(&Contact::default())?,
+    };
+    let user = system.create_user_as(ask.caller, id, new).await.map_err(refusal)?;
+    ask.done(&Done { noun: Noun::User, id: id.into(), name: &user.email, customer: user.customer_id })
 }
 
 /// The hash of a password, or the one that was given. Without a password nobody signs in until one is set.
@@ -98,15 +86,9 @@ pub(super) async fn update(ask: &Ask<'_>) -> Result<Value, HostError> {
 
 /// `modifyUser(User, when)`: the same as a job.
 pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1).await?;
+    ask.at_once(1)?;
     let user = changed(ask, None).await?;
-    ask.done(&Done {
-        kind: "MODIFY_USER",
-        noun: Noun::User,
-        id: user.id.into(),
-        name: &user.email,
-        customer: user.customer_id,
-    })
+    ask.done(&Done { noun: Noun::User, id: user.id.into(), name: &user.email, customer: user.customer_id })
 }
 
 /// Names, whether they administer their customer, and the password.

@@ -1,17 +1,15 @@
-//! One call of a script: who asks, with which arguments, and what makes a repeated run repeat nothing.
+//! One call of a script: who asks, and with which arguments.
 
-use super::{Platform, failed, later};
+use super::{Platform, failed};
 use crate::{
-    Caller, Idempotency,
+    Caller,
     scripts::beans::{ALL, Beans, Described},
 };
-use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::sync::OnceLock;
 use sutler_lua::{Bean, HostError, Who};
-use sutler_model::Timestamp;
-use sutler_store::Record;
+use sutler_model::{Cause, JobId, RunCall, Timestamp};
 use uuid::Uuid;
 
 /// A call on its way to an operation.
@@ -27,51 +25,16 @@ pub(super) struct Ask<'a> {
 }
 
 impl Ask<'_> {
-    /// The key under which a repeated run gets the same job.
-    pub fn key(&self) -> Idempotency {
-        self.key_of("")
-    }
-
-    /// The key of a call that is about one thing, whatever of it the script read this time.
-    pub fn key_about(&self, item: Uuid) -> Idempotency {
-        self.key_for("", &(self.args.operation, item))
-    }
-
-    /// The key of one of several jobs that a call starts.
-    pub fn key_of(&self, part: &str) -> Idempotency {
-        // A repeated run that counts from the present asks for another time and means the same.
-        let is_time = |value: &&Value| match value {
-            Value::Number(_) => true,
-            Value::String(text) => sutler_lua::date_ms(text).is_some(),
-            _ => false,
-        };
-        let lasting: Vec<&Value> = self.args.values.iter().filter(|value| !is_time(value)).collect();
-        self.key_for(part, &(self.args.operation, lasting))
-    }
-
-    fn key_for(&self, part: &str, request: &impl Serialize) -> Idempotency {
-        let request = serde_json::to_vec(request).unwrap_or_default();
-        let request_hash = Sha256::digest(request).iter().map(|byte| format!("{byte:02x}")).collect();
-        Idempotency { key: format!("run:{}:{}{part}", self.who.run_id, self.call_no), request_hash }
-    }
-
     /// The id of the record that this call creates: the same in every try of the run, in the order of the events.
     pub fn new_id(&self) -> Uuid {
-        // A run's id holds the time of its event.
-        let (seconds, nanos) = self.who.run_id.0.get_timestamp().map_or((0, 0), |at| at.to_unix());
         let mut hash = Sha256::new();
         hash.update(self.who.run_id.0);
         hash.update(self.call_no.to_be_bytes());
         let hash = hash.finalize();
         let mut tail = [0; 10];
         tail.copy_from_slice(&hash[..10]);
-        let ms = seconds.saturating_mul(1000).saturating_add(u64::from(nanos / 1_000_000));
+        let ms = self.who.run_id.event_at().0.max(0).unsigned_abs();
         uuid::Builder::from_unix_timestamp_millis(ms, &tail).into_uuid()
-    }
-
-    /// What an earlier try of this run has created.
-    pub async fn earlier<R: Record>(&self, id: Uuid) -> Result<Option<R>, HostError> {
-        self.platform.store.get::<R>(id).await.map_err(failed)
     }
 
     /// The bean of a record, as an answer.
@@ -87,12 +50,9 @@ impl Ask<'_> {
     }
 
     /// Says, before an operation does anything, whether it is to be done at once. The error of one for later is answered
-    /// with its job instead; so is that of a repeated run whose first try made such a job, though its time may have come.
-    pub async fn at_once(&self, index: usize) -> Result<(), HostError> {
-        let Some(at) = self.args.when(index)? else { return Ok(()) };
-        if at <= self.platform.store.now() && !later::was_deferred(self).await? {
-            return Ok(());
-        }
+    /// with its job instead.
+    pub fn at_once(&self, index: usize) -> Result<(), HostError> {
+        let Some(at) = self.args.when(index)?.filter(|at| *at > self.platform.store.now()) else { return Ok(()) };
         // Asked once: the first answer stands.
         let _ = self.later.set((index, at));
         Err(HostError::Unsupported(format!("{} at a later time (`when`)", self.args.operation)))
@@ -106,6 +66,20 @@ pub(super) struct Args<'a> {
 }
 
 impl Args<'_> {
+    /// What the changes of the call are put down to.
+    pub fn cause(&self, who: &Who, number: u32, job_id: Option<JobId>) -> Cause {
+        // A text that is no id may be a password.
+        let id = |value: &Value| value.as_str().or_else(|| value.get("resourceUUID")?.as_str())?.parse().ok();
+        let operation = match self.get(1).as_str() {
+            // Starting is not asked for where stopping was.
+            Some(status) if self.operation == "changeServerStatus" => format!("{} {status}", self.operation),
+            _ => self.operation.to_owned(),
+        };
+        let call = RunCall { number, operation, about: self.values.iter().find_map(id), job_id };
+        let depth = who.depth.saturating_add(1);
+        Cause::Run { run_id: who.run_id, depth, by_call: Some(Box::new(call)) }
+    }
+
     pub fn get(&self, index: usize) -> &Value {
         self.values.get(index).unwrap_or(&Value::Null)
     }

@@ -9,16 +9,13 @@ use super::{
 use crate::{BlobPatch, NewBlob};
 use serde_json::Value;
 use sutler_lua::HostError;
-use sutler_model::{BillingEntityId, Blob, BlobId, CustomerId, Noun, blob};
+use sutler_model::{BillingEntityId, BlobId, CustomerId, Noun, blob};
 
 /// `createBlob(Blob, when)`: the blob, of the caller's customer or, for sellers, of the seller.
 pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1).await?;
+    ask.at_once(1)?;
     let skeleton = Skeleton(ask.args.any_bean("a Blob")?);
     let id = BlobId(ask.new_id());
-    if let Some(blob) = ask.earlier::<Blob>(id.into()).await? {
-        return ask.answer(blob).await;
-    }
     let new = NewBlob {
         name: skeleton.text("resourceName").unwrap_or("blob").to_owned(),
         billing_entity_id: skeleton.id("billingEntityUUID")?.map_or(ask.caller.billing_entity_id, BillingEntityId),
@@ -33,7 +30,7 @@ pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
 
 /// `modifyBlob(Blob, when)`: name, content, and whether it is public.
 pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1).await?;
+    ask.at_once(1)?;
     let skeleton = Skeleton(ask.args.any_bean("a Blob")?);
     let id = BlobId(skeleton.own_id()?);
     let patch = BlobPatch {
@@ -43,13 +40,7 @@ pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
         content: content(&skeleton)?,
     };
     let blob = ask.platform.system()?.update_blob(ask.caller, id, None, patch).await.map_err(refusal)?;
-    ask.done(&Done {
-        kind: "MODIFY_BLOB",
-        noun: Noun::Blob,
-        id: id.into(),
-        name: &blob.name,
-        customer: blob.customer_id,
-    })
+    ask.done(&Done { noun: Noun::Blob, id: id.into(), name: &blob.name, customer: blob.customer_id })
 }
 
 /// `getBlobContent(UUID)`: its text.

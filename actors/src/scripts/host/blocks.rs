@@ -19,33 +19,29 @@ use uuid::Uuid;
 
 /// `createFDLCodeBlock(FDLCodeBlock, when)`: a script of the caller's own, named as the bean or its header says.
 pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1).await?;
+    ask.at_once(1)?;
     let skeleton = Skeleton(ask.args.any_bean("an FDLCodeBlock")?);
     let id = ScriptId(ask.new_id());
-    let script = match ask.earlier::<Script>(id.into()).await? {
-        Some(script) => script,
-        None => {
-            let new = NewScript {
-                name: skeleton.required("resourceName")?.to_owned(),
-                owner: ask.caller.scope,
-                source: source(&skeleton)?.ok_or_else(|| invalid("unsignedCodeBlock", "must be set"))?,
-                enabled: true,
-                fail_open: false,
-            };
-            ask.platform.system()?.create_script_as(ask.caller, id, new, BTreeMap::new()).await.map_err(refusal)?
-        }
+    let new = NewScript {
+        name: skeleton.required("resourceName")?.to_owned(),
+        owner: ask.caller.scope,
+        source: source(&skeleton)?.ok_or_else(|| invalid("unsignedCodeBlock", "must be set"))?,
+        enabled: true,
+        fail_open: false,
     };
-    ask.done(&Done { kind: "CREATE_FDL", noun: Noun::Script, id: id.into(), name: &script.name, customer: None })
+    let script =
+        ask.platform.system()?.create_script_as(ask.caller, id, new, BTreeMap::new()).await.map_err(refusal)?;
+    ask.done(&Done { noun: Noun::Script, id: id.into(), name: &script.name, customer: None })
 }
 
 /// `modifyFDLCodeBlock(FDLCodeBlock, when)`: its text.
 pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1).await?;
+    ask.at_once(1)?;
     let skeleton = Skeleton(ask.args.any_bean("an FDLCodeBlock")?);
     let id = ScriptId(skeleton.own_id()?);
     let patch = ScriptPatch { source: source(&skeleton)?, ..ScriptPatch::default() };
     let script = ask.platform.system()?.update_script(ask.caller, id, None, patch).await.map_err(refusal)?;
-    ask.done(&Done { kind: "MODIFY_FDL", noun: Noun::Script, id: id.into(), name: &script.name, customer: None })
+    ask.done(&Done { noun: Noun::Script, id: id.into(), name: &script.name, customer: None })
 }
 
 /// The text of a bean. What the original keeps signed is the same text in an envelope of its own.

@@ -12,70 +12,55 @@ use crate::{
 };
 use serde_json::{Value, json};
 use sutler_lua::{Bean, HostError};
-use sutler_model::{
-    BillingEntity, BillingEntityId, Customer, CustomerId, CustomerStatus, Noun, Plan, PlanId, Quota, Timestamp, User,
-};
+use sutler_model::{BillingEntityId, Customer, CustomerId, CustomerStatus, Noun, Plan, PlanId, Quota, Timestamp, User};
 use sutler_store::{Field, Filter, Order};
 
 /// `createCustomer(Customer, when)`: of the script's seller and its first plan, unless the bean says otherwise.
 pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1).await?;
+    ask.at_once(1)?;
     let skeleton = Skeleton(ask.args.any_bean("a Customer")?);
     let system = ask.platform.system()?;
     let id = CustomerId(ask.new_id());
-    let customer = match ask.earlier::<Customer>(id.into()).await? {
-        Some(customer) => customer,
-        None => {
-            let seller = skeleton.id("billingEntityUUID")?.map_or(ask.caller.billing_entity_id, BillingEntityId);
-            let plan_id = match skeleton.id("productOfferUUID")? {
-                Some(plan) => PlanId(plan),
-                None => first_plan(ask, seller).await?,
-            };
-            let name = skeleton.text("resourceName").or_else(|| skeleton.text("organisationName"));
-            let mut draft = Customer {
-                id,
-                version: 0,
-                name: name
-                    .map(str::to_owned)
-                    .map_or_else(|| skeleton.required("resourceName").map(str::to_owned), Ok)?,
-                billing_entity_id: seller,
-                status: CustomerStatus::Active,
-                plan_id,
-                quota: Quota::default(),
-                warning_level: None,
-                invoiced_until: Timestamp(0),
-                provider_values: Default::default(),
-                metadata: None,
-                keys: Vec::new(),
-                contact: Default::default(),
-                created_at: Timestamp(0),
-            };
-            let mut asked = skeleton.bean("Customer");
-            asked.properties.insert("resourceName".to_owned(), draft.name.as_str().into());
-            apply(&Bean::new("Customer"), &asked, &mut draft, ask.caller.scope)
-                .map_err(|problems| refusal(Error::Invalid(problems)))?;
-            let new = NewCustomer {
-                name: draft.name.clone(),
-                billing_entity_id: seller,
-                plan_id,
-                quota: Some(draft.quota),
-                keys: draft.keys.clone(),
-                contact: draft.contact.clone(),
-            };
-            // In one commit: what a crash leaves is the whole.
-            let all = |customer: &mut Customer| {
-                (customer.status, customer.warning_level) = (draft.status, draft.warning_level);
-            };
-            system.create_customer_as(ask.caller, id, new, all).await.map_err(refusal)?
-        }
+    let seller = skeleton.id("billingEntityUUID")?.map_or(ask.caller.billing_entity_id, BillingEntityId);
+    let plan_id = match skeleton.id("productOfferUUID")? {
+        Some(plan) => PlanId(plan),
+        None => first_plan(ask, seller).await?,
     };
-    ask.done(&Done {
-        kind: "CREATE_CUSTOMER",
-        noun: Noun::Customer,
-        id: id.into(),
-        name: &customer.name,
-        customer: Some(id),
-    })
+    let name = skeleton.text("resourceName").or_else(|| skeleton.text("organisationName"));
+    let mut draft = Customer {
+        id,
+        version: 0,
+        name: name.map(str::to_owned).map_or_else(|| skeleton.required("resourceName").map(str::to_owned), Ok)?,
+        billing_entity_id: seller,
+        status: CustomerStatus::Active,
+        plan_id,
+        quota: Quota::default(),
+        warning_level: None,
+        invoiced_until: Timestamp(0),
+        provider_values: Default::default(),
+        metadata: None,
+        keys: Vec::new(),
+        contact: Default::default(),
+        created_at: Timestamp(0),
+    };
+    let mut asked = skeleton.bean("Customer");
+    asked.properties.insert("resourceName".to_owned(), draft.name.as_str().into());
+    apply(&Bean::new("Customer"), &asked, &mut draft, ask.caller.scope)
+        .map_err(|problems| refusal(Error::Invalid(problems)))?;
+    let new = NewCustomer {
+        name: draft.name.clone(),
+        billing_entity_id: seller,
+        plan_id,
+        quota: Some(draft.quota),
+        keys: draft.keys.clone(),
+        contact: draft.contact.clone(),
+    };
+    // In one commit: what a crash leaves is the whole.
+    let all = |customer: &mut Customer| {
+        (customer.status, customer.warning_level) = (draft.status, draft.warning_level);
+    };
+    let customer = system.create_customer_as(ask.caller, id, new, all).await.map_err(refusal)?;
+    ask.done(&Done { noun: Noun::Customer, id: id.into(), name: &customer.name, customer: Some(id) })
 }
 
 /// The plan that a seller made first.
@@ -90,35 +75,24 @@ async fn first_plan(ask: &Ask<'_>, seller: BillingEntityId) -> Result<PlanId, Ho
 
 /// `createBillingEntity(BillingEntity, when)`: below the script's own, in its currency, unless the bean says otherwise.
 pub(super) async fn create_entity(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1).await?;
+    ask.at_once(1)?;
     let skeleton = Skeleton(ask.args.any_bean("a BillingEntity")?);
     let system = ask.platform.system()?;
     let id = BillingEntityId(ask.new_id());
-    let entity = match ask.earlier::<BillingEntity>(id.into()).await? {
-        Some(entity) => entity,
-        None => {
-            let parent_id = skeleton.id("parentUUID")?.map_or(ask.caller.billing_entity_id, BillingEntityId);
-            let code = skeleton.0.get("currency").and_then(|currency| currency.get("code")).and_then(Value::as_str);
-            let currency = match code {
-                Some(code) => code.parse().map_err(|_| invalid("currency", "must have a code such as EUR"))?,
-                None => system.entity(ask.caller, parent_id).await.map_err(refusal)?.currency,
-            };
-            let new = NewBillingEntity { parent_id, name: skeleton.required("resourceName")?.to_owned(), currency };
-            system.create_billing_entity_as(ask.caller, id, new).await.map_err(refusal)?
-        }
+    let parent_id = skeleton.id("parentUUID")?.map_or(ask.caller.billing_entity_id, BillingEntityId);
+    let code = skeleton.0.get("currency").and_then(|currency| currency.get("code")).and_then(Value::as_str);
+    let currency = match code {
+        Some(code) => code.parse().map_err(|_| invalid("currency", "must have a code such as EUR"))?,
+        None => system.entity(ask.caller, parent_id).await.map_err(refusal)?.currency,
     };
-    ask.done(&Done {
-        kind: "CREATE_BILLING_ENTITY",
-        noun: Noun::BillingEntity,
-        id: id.into(),
-        name: &entity.name,
-        customer: None,
-    })
+    let new = NewBillingEntity { parent_id, name: skeleton.required("resourceName")?.to_owned(), currency };
+    let entity = system.create_billing_entity_as(ask.caller, id, new).await.map_err(refusal)?;
+    ask.done(&Done { noun: Noun::BillingEntity, id: id.into(), name: &entity.name, customer: None })
 }
 
 /// `modifyBillingEntity(BillingEntity, when)`: its name, keys and address.
 pub(super) async fn modify_entity(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1).await?;
+    ask.at_once(1)?;
     let skeleton = Skeleton(ask.args.bean(0, "a BillingEntity")?);
     let id = BillingEntityId(skeleton.own_id()?);
     let system = ask.platform.system()?;
@@ -132,13 +106,7 @@ pub(super) async fn modify_entity(ask: &Ask<'_>) -> Result<Value, HostError> {
         contact: (contact != old.contact).then(|| contact.into()),
     };
     let entity = system.update_billing_entity(ask.caller, id, None, patch).await.map_err(refusal)?;
-    ask.done(&Done {
-        kind: "MODIFY_BILLING_ENTITY",
-        noun: Noun::BillingEntity,
-        id: id.into(),
-        name: &entity.name,
-        customer: None,
-    })
+    ask.done(&Done { noun: Noun::BillingEntity, id: id.into(), name: &entity.name, customer: None })
 }
 
 /// `updateCustomer(Customer)`: the changed customer.
@@ -149,15 +117,9 @@ pub(super) async fn update(ask: &Ask<'_>) -> Result<Value, HostError> {
 
 /// `modifyCustomer(Customer, when)`: the same as a job.
 pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1).await?;
+    ask.at_once(1)?;
     let customer = changed(ask).await?;
-    ask.done(&Done {
-        kind: "MODIFY_CUSTOMER",
-        noun: Noun::Customer,
-        id: customer.id.into(),
-        name: &customer.name,
-        customer: Some(customer.id),
-    })
+    ask.done(&Done { noun: Noun::Customer, id: customer.id.into(), name: &customer.name, customer: Some(customer.id) })
 }
 
 /// Name, status, keys, limits and warning level.

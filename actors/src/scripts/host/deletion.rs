@@ -7,15 +7,11 @@ use crate::{ActionAsked, Error, ImagePatch, ServerAction, ops::missing};
 use serde_json::Value;
 use sutler_lua::HostError;
 use sutler_model::{
-    BlobId, Cause, Customer, CustomerId, CustomerStatus, ImageId, ImageState, Job, JobInput, Noun, PaymentInstanceId,
-    PaymentMethodId, ScriptId, ScriptRun, ServerId, User, UserId,
+    BlobId, Customer, CustomerId, CustomerStatus, ImageId, ImageState, Job, JobInput, Noun, PaymentInstanceId,
+    PaymentMethodId, ScriptId, ServerId, User, UserId,
 };
-use sutler_store::{Error as StoreError, FeedEntry, Field, Filter, Op, Order};
+use sutler_store::{Field, Filter, Order};
 use uuid::Uuid;
-
-/// How far back a run without an event of its own is looked for, and any run at most, in entries of the feed.
-const FEED_BACK: u64 = 10_000;
-const FEED_MAX: u64 = 1_000_000;
 
 /// Deletes what has the UUID.
 pub(super) async fn delete(ask: &Ask<'_>) -> Result<Value, HostError> {
@@ -23,32 +19,32 @@ pub(super) async fn delete(ask: &Ask<'_>) -> Result<Value, HostError> {
     let (cascade, when) = if ask.args.get(1).is_boolean() { (ask.args.flag(1), 2) } else { (false, 1) };
     match noun_of(ask.platform, id) {
         Some(Noun::User) => {
-            ask.at_once(when).await?;
+            ask.at_once(when)?;
             user(ask, UserId(id)).await
         }
         Some(Noun::Image) => {
-            ask.at_once(when).await?;
+            ask.at_once(when)?;
             image(ask, ImageId(id)).await
         }
         Some(Noun::Script) => {
-            ask.at_once(when).await?;
+            ask.at_once(when)?;
             script(ask, ScriptId(id)).await
         }
         Some(Noun::PluggableResource) => {
-            ask.at_once(when).await?;
+            ask.at_once(when)?;
             super::pluggables::delete(ask, sutler_model::PluggableResourceId(id)).await
         }
         Some(Noun::Blob) => {
-            ask.at_once(when).await?;
+            ask.at_once(when)?;
             blob(ask, BlobId(id)).await
         }
         Some(Noun::Customer) => customer(ask, CustomerId(id), cascade, when).await,
         Some(Noun::PaymentInstance) => {
-            ask.at_once(when).await?;
+            ask.at_once(when)?;
             payments::remove(ask, PaymentInstanceId(id)).await
         }
         Some(Noun::PaymentMethod) => {
-            ask.at_once(when).await?;
+            ask.at_once(when)?;
             let system = ask.platform.system()?;
             system.delete_payment_method(ask.caller, PaymentMethodId(id), None).await.map_err(refusal)?;
             finished(ask, Noun::PaymentMethod, id, "", None)
@@ -65,7 +61,7 @@ pub(super) async fn delete(ask: &Ask<'_>) -> Result<Value, HostError> {
 async fn server(ask: &Ask<'_>, id: ServerId, when: usize) -> Result<Value, HostError> {
     let start_at = ask.args.when(when)?;
     let system = ask.platform.system()?;
-    let asked = ActionAsked { start_at, key: Some(ask.key()), ..ActionAsked::default() };
+    let asked = ActionAsked { start_at, key: None, ..ActionAsked::default() };
     match system.act_on_server(ask.caller, id, ServerAction::Delete, asked).await {
         Ok(job) => ask.answer(job).await,
         Err(Error::NotFound { .. }) => match deleted_by(ask, id.into()).await? {
@@ -92,36 +88,12 @@ async fn deleted_by(ask: &Ask<'_>, id: Uuid) -> Result<Option<Job>, HostError> {
     read.await.map_err(failed)
 }
 
-/// The answer to a deletion of what this run has deleted already, in this try or an earlier one.
+/// The answer to a deletion of what this run has deleted already.
 async fn gone(ask: &Ask<'_>, id: Uuid) -> Result<Option<Value>, HostError> {
-    let Some((noun, customer)) = deleted_by_this_run(ask, id).await? else { return Ok(None) };
-    ask.done(&Done { kind: kind(noun), noun, id, name: "", customer }).map(Some)
-}
-
-/// Looks through the feed from the run's own event on: rare enough, for a deletion is seldom asked for twice.
-async fn deleted_by_this_run(ask: &Ask<'_>, id: Uuid) -> Result<Option<(Noun, Option<CustomerId>)>, HostError> {
-    let (store, run_id) = (&ask.platform.store, ask.who.run_id);
-    let run = store.get::<ScriptRun>(run_id).await.map_err(failed)?;
-    let end = *store.watch().borrow();
-    let from = run.and_then(|run| run.seq).unwrap_or_else(|| end.saturating_sub(FEED_BACK));
-    let deletion = move |entry: &FeedEntry| {
-        let ours = matches!(entry.cause, Cause::Run { run_id: by, .. } if by == run_id);
-        let change = entry.changes.iter().find(|change| ours && change.id == id && change.op == Op::Deleted)?;
-        Some((change.noun, change.customer_id.map(CustomerId)))
-    };
-    let found = match store.search_feed(from.max(end.saturating_sub(FEED_MAX)), deletion).await {
-        Err(StoreError::Trimmed { oldest, .. }) => store.search_feed(oldest, deletion).await,
-        found => found,
-    };
-    found.map_err(failed)
-}
-
-pub(super) const fn kind(noun: Noun) -> &'static str {
-    match noun {
-        Noun::User => "DELETE_USER",
-        Noun::Image => "DELETE_IMAGE_TEMPLATE",
-        _ => "DELETE_RESOURCE",
-    }
+    let run = ask.who.run_id;
+    let calls = ask.platform.store.read(move |snapshot| snapshot.calls(run.0)).await.map_err(failed)?;
+    let deleted = calls.iter().find_map(|call| call.deleted(id));
+    deleted.map(|noun| finished(ask, noun, id, "", None)).transpose()
 }
 
 async fn user(ask: &Ask<'_>, id: UserId) -> Result<Value, HostError> {
@@ -166,7 +138,7 @@ async fn customer(ask: &Ask<'_>, id: CustomerId, cascade: bool, when: usize) -> 
     let start_at = ask.args.when(when)?;
     let system = ask.platform.system()?;
     let customer: Customer = system.customer(ask.caller, id).await.map_err(refusal)?;
-    match system.delete_customer(ask.caller, id, cascade, None, start_at, Some(ask.key())).await {
+    match system.delete_customer(ask.caller, id, cascade, None, start_at, None).await {
         Ok(job) => ask.answer(job).await,
         Err(Error::State { .. }) if customer.status == CustomerStatus::Closed => {
             finished(ask, Noun::Customer, id.into(), &customer.name, Some(id))
@@ -176,5 +148,5 @@ async fn customer(ask: &Ask<'_>, id: CustomerId, cascade: bool, when: usize) -> 
 }
 
 fn finished(ask: &Ask<'_>, noun: Noun, id: Uuid, name: &str, customer: Option<CustomerId>) -> Result<Value, HostError> {
-    ask.done(&Done { kind: kind(noun), noun, id, name, customer })
+    ask.done(&Done { noun, id, name, customer })
 }

@@ -50,8 +50,6 @@ impl DoneJobs {
 
 /// What was done, to which record.
 pub(super) struct Done<'a> {
-    /// JobType of the language.
-    pub kind: &'a str,
     pub noun: Noun,
     pub id: Uuid,
     pub name: &'a str,
@@ -63,13 +61,14 @@ impl Ask<'_> {
     pub fn done(&self, done: &Done<'_>) -> Result<Value, HostError> {
         let id = Uuid::new_v5(&self.who.run_id.0, format!("job:{}", self.call_no).as_bytes());
         let now = self.platform.store.now().0;
+        let kind = job_type(self.args.operation, done.noun);
         let mut bean = Bean::new("Job")
             .with("resourceUUID", id.to_string())
-            .with("resourceName", done.kind)
+            .with("resourceName", kind.as_str())
             .with("resourceType", "JOB")
             .with("resourceState", "ACTIVE")
             .with("resourceCreateDate", now)
-            .with("jobType", done.kind)
+            .with("jobType", kind)
             .with("status", "SUCCESSFUL")
             .with("itemUUID", done.id.to_string())
             .with("itemName", done.name)
@@ -94,9 +93,40 @@ impl Ask<'_> {
     }
 }
 
+/// JobType of an operation on a kind of record.
+pub(super) fn job_type(operation: &str, noun: Noun) -> String {
+    let of = |verb: &str| {
+        let kind = if noun == Noun::Script { Some("FDL") } else { resource_type(noun) };
+        format!("{verb}_{}", kind.unwrap_or("RESOURCE"))
+    };
+    match operation {
+        "payInvoice" => "MAKE_PAYMENT".to_owned(),
+        "cancelTransaction" => "CANCEL_TRANSACTION".to_owned(),
+        "resumeTransaction" => "RESUME_TRANSACTION".to_owned(),
+        "testPaymentMethod" => "TEST_PAYMENT_METHOD".to_owned(),
+        "invokeAction" => "INVOKE_PCT_ACTION".to_owned(),
+        _ if operation.starts_with("create") => of("CREATE"),
+        _ if operation.starts_with("delete") => match noun {
+            Noun::User | Noun::PluggableResource | Noun::PaymentInstance => of("DELETE"),
+            Noun::Image => "DELETE_IMAGE_TEMPLATE".to_owned(),
+            _ => "DELETE_RESOURCE".to_owned(),
+        },
+        _ => of("MODIFY"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn jobs_of_operations_are_called_as_in_the_original() {
+        assert_eq!(job_type("createAPIKeyUser", Noun::User), "CREATE_USER");
+        assert_eq!(job_type("modifyResource", Noun::Server), "MODIFY_SERVER");
+        assert_eq!(job_type("updateFDLCodeBlock", Noun::Script), "MODIFY_FDL");
+        assert_eq!(job_type("deleteResource", Noun::Image), "DELETE_IMAGE_TEMPLATE");
+        assert_eq!(job_type("payInvoice", Noun::Invoice), "MAKE_PAYMENT");
+    }
 
     #[test]
     fn jobs_are_known_to_their_owner_alone_and_the_oldest_go() {

@@ -30,7 +30,7 @@ pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
         owner_permission: allowed(&skeleton, "ownerPermission")?,
         user_permission: allowed(&skeleton, "userPermission")?,
     };
-    match ask.platform.system()?.create_image(ask.caller, new, start_at, Some(ask.key())).await {
+    match ask.platform.system()?.create_image(ask.caller, new, start_at, None).await {
         Ok(job) => ask.answer(job).await,
         Err(error @ Error::State { noun: Noun::Server, .. }) => {
             Err(HostError::refused("SERVER_NOT_STOPPED", error.to_string()))
@@ -49,7 +49,7 @@ fn allowed(skeleton: &Skeleton<'_>, property: &str) -> Result<Option<ImagePermis
 
 /// `modifyImage(Image, when)`: its name, and what it lets people do.
 pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1).await?;
+    ask.at_once(1)?;
     let skeleton = Skeleton(ask.args.bean(0, "an Image")?);
     let id = ImageId(skeleton.own_id()?);
     let patch = ImagePatch {
@@ -59,13 +59,7 @@ pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
         ..ImagePatch::default()
     };
     let image = ask.platform.system()?.update_image(ask.caller, id, None, patch).await.map_err(refusal)?;
-    ask.done(&Done {
-        kind: "MODIFY_IMAGE",
-        noun: Noun::Image,
-        id: id.into(),
-        name: &image.name,
-        customer: image.customer_id,
-    })
+    ask.done(&Done { noun: Noun::Image, id: id.into(), name: &image.name, customer: image.customer_id })
 }
 
 /// `publishImage(UUID, to whom, exclude)`: offers it to all of its publisher's; `revokeImage`: takes it back from them.

@@ -3,22 +3,19 @@
 use super::{
     Platform, Sight,
     ask::{Args, Ask},
-    deletion, failed, find,
+    done::job_type,
+    failed, find,
     operations::{answer, noun_of},
     refusal,
     skeleton::Skeleton,
 };
-use crate::{
-    ops::DeferredItem,
-    password,
-    scripts::{beans::Described, words::resource_type},
-};
+use crate::{ops::DeferredItem, password, scripts::beans::Described};
 use serde_json::Value;
 use std::sync::OnceLock;
 use sutler_lua::{Api, HostError, Who};
 use sutler_model::{
-    BillingEntityId, Customer, CustomerId, Deferred, Invoice, Noun, Timestamp, Transaction, deferred::ARGUMENT_BYTES,
-    validate,
+    BillingEntityId, Customer, CustomerId, Deferred, Invoice, JobId, Noun, Timestamp, Transaction,
+    deferred::ARGUMENT_BYTES, validate,
 };
 use uuid::Uuid;
 
@@ -46,26 +43,26 @@ pub(super) async fn defer(ask: &Ask<'_>, api: &Api, (index, at): (usize, Timesta
         run_id: ask.who.run_id,
         depth: ask.who.depth,
         call_no: ask.call_no,
-        began_at_seq: 0,
     };
-    let key = ask.key_about(item.id);
-    let job = ask.platform.system()?.defer(ask.caller, item, request, at, key).await;
+    let job = ask.platform.system()?.defer(ask.caller, item, request, at).await;
     ask.answer(job.map_err(refusal)?).await
 }
 
-/// Whether an earlier try of the run has made a job of this call.
-pub(super) async fn was_deferred(ask: &Ask<'_>) -> Result<bool, HostError> {
-    // What is not there any more is not about to be changed again.
-    let Ok(item) = item(ask).await else { return Ok(false) };
-    let system = ask.platform.system()?;
-    let earlier = system.earlier_job_of(item.customer, ask.caller.user_id, Some(&ask.key_about(item.id))).await;
-    Ok(earlier.map_err(refusal)?.is_some())
-}
-
 /// Makes a call whose time has come. The error is a code of the language and a text.
-pub(in crate::scripts) async fn carry_out(platform: &Platform, request: &Deferred) -> Result<(), (String, String)> {
-    let who =
-        Who { owner: request.owner, run_id: request.run_id, depth: request.depth, unrecorded: false, rehearsal: false };
+pub(in crate::scripts) async fn carry_out(
+    platform: &Platform,
+    job: JobId,
+    request: &Deferred,
+) -> Result<(), (String, String)> {
+    let who = Who {
+        owner: request.owner,
+        run_id: request.run_id,
+        depth: request.depth,
+        unrecorded: false,
+        // Its job knows what it has done.
+        repeated: false,
+        rehearsal: false,
+    };
     let api = match &request.session {
         Some(session) => Api::User(Some(session.clone())),
         None => Api::Admin,
@@ -75,7 +72,7 @@ pub(in crate::scripts) async fn carry_out(platform: &Platform, request: &Deferre
             .map_err(|_| HostError::Failed("its arguments cannot be read".to_owned()))?;
         let args = Args { operation: &request.operation, values };
         // Its rights are those of now: a user may have been locked since.
-        let caller = platform.caller(&who, &api, request.call_no).await?;
+        let caller = platform.caller(&who, &api, args.cause(&who, request.call_no, Some(job))).await?;
         let call_no = request.call_no;
         answer(&Ask { platform, caller: &caller, who: &who, args: &args, call_no, later: OnceLock::new() }).await
     };
@@ -150,23 +147,6 @@ fn created(operation: &str) -> Option<Noun> {
     })
 }
 
-/// JobType of an operation on a kind of record.
-fn job_type(operation: &str, noun: Noun) -> String {
-    let of = |verb: &str| {
-        let kind = if noun == Noun::Script { Some("FDL") } else { resource_type(noun) };
-        format!("{verb}_{}", kind.unwrap_or("RESOURCE"))
-    };
-    match operation {
-        "payInvoice" => "MAKE_PAYMENT".to_owned(),
-        "cancelTransaction" => "CANCEL_TRANSACTION".to_owned(),
-        "resumeTransaction" => "RESUME_TRANSACTION".to_owned(),
-        "testPaymentMethod" => "TEST_PAYMENT_METHOD".to_owned(),
-        _ if operation.starts_with("create") => of("CREATE"),
-        _ if operation.starts_with("delete") => deletion::kind(noun).to_owned(),
-        _ => of("MODIFY"),
-    }
-}
-
 /// No password waits in a job: its hash does.
 async fn hide_password(ask: &Ask<'_>, arguments: &mut Vec<Value>) -> Result<(), HostError> {
     if !matches!(ask.args.operation, "createUser" | "createAPIKeyUser") || ask.args.any_flag() {
@@ -182,18 +162,4 @@ async fn hide_password(ask: &Ask<'_>, arguments: &mut Vec<Value>) -> Result<(), 
     arguments.retain(|argument| !argument.is_boolean());
     arguments.push(Value::Bool(true));
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn jobs_of_operations_are_called_as_in_the_original() {
-        assert_eq!(job_type("createAPIKeyUser", Noun::User), "CREATE_USER");
-        assert_eq!(job_type("modifyResource", Noun::Server), "MODIFY_SERVER");
-        assert_eq!(job_type("updateFDLCodeBlock", Noun::Script), "MODIFY_FDL");
-        assert_eq!(job_type("deleteResource", Noun::Image), "DELETE_IMAGE_TEMPLATE");
-        assert_eq!(job_type("payInvoice", Noun::Invoice), "MAKE_PAYMENT");
-    }
 }

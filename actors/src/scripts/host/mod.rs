@@ -1,11 +1,12 @@
 //! The platform as scripts see it: [`sutler_lua::Host`] over the store and the operations, within the owner's reach.
 //!
 //! `adminAPI` acts with the rights of the script's owner; `userAPI` with those that its session user has there, but never
-//! beyond the owner's reach. What lies outside is not found. Every write names the run as its cause, and carries the key
-//! `run:<run>:<call>`, so that a repeated run gets the same job.
+//! beyond the owner's reach. What lies outside is not found. Every write names run and call as its cause; by them a repeated run
+//! finds what it has done ([`again`]).
 
 mod absent;
 mod accounts;
+mod again;
 mod ask;
 mod blobs;
 mod blocks;
@@ -41,7 +42,6 @@ use super::{
     occasion::within,
     reaching::Reaching,
     schedule::root,
-    tries::{self, Tries},
 };
 use crate::{Caller, Error, System, system::Inner};
 use ask::{Args, Ask};
@@ -73,7 +73,6 @@ pub(super) struct Platform {
 pub(super) struct Shared {
     pub behind: Behind,
     pub reaching: Arc<Reaching>,
-    pub tries: Arc<Tries>,
 }
 
 impl Platform {
@@ -90,16 +89,15 @@ impl Platform {
     async fn sight(&self, who: &Who, api: &Api) -> Result<Sight, HostError> {
         let reach = match api {
             // What only reads is the cause of nothing, so it needs no number.
-            Api::User(Some(_)) => self.caller(who, api, 0).await?.scope,
+            Api::User(Some(_)) => self.caller(who, api, Cause::run(who.run_id, who.depth)).await?.scope,
             _ => who.owner,
         };
         Ok(Sight { reach, viewer: who.owner })
     }
 
     /// For whom a call is made, and with which rights.
-    async fn caller(&self, who: &Who, api: &Api, call_no: u32) -> Result<Caller, HostError> {
+    async fn caller(&self, who: &Who, api: &Api, cause: Cause) -> Result<Caller, HostError> {
         let (owner, tree) = (who.owner, self.tree.clone());
-        let cause = Cause::Run { run_id: who.run_id, depth: who.depth.saturating_add(1), call: Some(call_no) };
         let session = match api {
             Api::Admin => None,
             Api::User(Some(text)) => Some(session(text)?),
@@ -253,22 +251,24 @@ impl Host for Platform {
         if let Some(nouns) = absent::nouns(operation) {
             return Err(HostError::Absent { nouns: nouns.to_owned(), operation: operation.to_owned() });
         }
-        let (tries, run) = (&self.runs.tries, who.run_id);
-        if let Some(answer) = tries.answer(run, call_no, operation, &args.values) {
+        let cause = args.cause(who, call_no, None);
+        let made = if who.repeated { again::made(self, &cause).await? } else { None };
+        let caller = match (self.caller(who, &api, cause.clone()).await, &made) {
+            // Who asked may be gone by what the run did since.
+            (Err(_), Some(_)) => self.caller(who, &Api::Admin, cause).await,
+            (caller, _) => caller,
+        }?;
+        let ask = Ask { platform: self, caller: &caller, who, args: &args, call_no, later: OnceLock::new() };
+        if let Some(made) = made
+            && let Some(answer) = again::answer(&ask, &made).await?
+        {
             return Ok(answer);
         }
-        let caller = self.caller(who, &api, call_no).await?;
-        let ask = Ask { platform: self, caller: &caller, who, args: &args, call_no, later: OnceLock::new() };
-        let answer = match (operations::answer(&ask).await, ask.later.get()) {
+        match (operations::answer(&ask).await, ask.later.get()) {
             // Nothing was done: the operation's first question is whether it is for now.
             (Err(_), Some(later)) => later::defer(&ask, &api, *later).await,
             (answer, _) => answer,
-        }?;
-        // A run that somebody waits for is tried once.
-        if tries::changes(operation) && !self.runs.reaching.knows(run) {
-            tries.keep(run, call_no, operation, &args.values, &answer);
         }
-        Ok(answer)
     }
 }
 

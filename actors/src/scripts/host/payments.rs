@@ -33,7 +33,7 @@ use uuid::Uuid;
 
 /// `payInvoice(invoice UUID, payment method instance UUID, allow interactive, return URL, when)`.
 pub(super) async fn pay(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(4).await?;
+    ask.at_once(4)?;
     let with = match ask.args.get(1) {
         Value::Null => None,
         _ => Some(PaymentInstanceId(ask.args.id(1)?)),
@@ -54,7 +54,7 @@ fn interaction(ask: &Ask<'_>) -> Result<Interaction, HostError> {
 
 /// `createPaymentMethodInstance(PaymentMethodInstance, values, allow interactive, return URL, when)`.
 pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(4).await?;
+    ask.at_once(4)?;
     let skeleton = Skeleton(ask.args.bean(0, "a PaymentMethodInstance")?);
     let customer = skeleton.id("customerUUID")?.map(CustomerId).or(ask.caller.customer_id);
     let method = skeleton.id("paymentMethodUUID")?;
@@ -92,7 +92,7 @@ fn values(ask: &Ask<'_>, skeleton: &Skeleton<'_>) -> BTreeMap<String, String> {
 
 /// `modifyPaymentMethodInstance(PaymentMethodInstance, when)`: its name, and whether it is the default.
 pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1).await?;
+    ask.at_once(1)?;
     let skeleton = Skeleton(ask.args.bean(0, "a PaymentMethodInstance")?);
     let id = PaymentInstanceId(skeleton.own_id()?);
     let patch = PaymentInstancePatch {
@@ -102,7 +102,6 @@ pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
     let changed = ask.platform.system()?.update_payment_instance(ask.caller, id, None, patch).await;
     let changed = changed.map_err(refusal)?;
     ask.done(&Done {
-        kind: "MODIFY_PAYMENT_METHOD_INSTANCE",
         noun: Noun::PaymentInstance,
         id: id.into(),
         name: &changed.name,
@@ -112,7 +111,7 @@ pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
 
 /// `cancelTransaction(UUID, when)`.
 pub(super) async fn cancel(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1).await?;
+    ask.at_once(1)?;
     let (id, own) = (TransactionId(ask.args.id(0)?), Some(TransactionId(ask.new_id())));
     let asked = ask.platform.system()?.cancel_transaction(ask.caller, id, own).await;
     Ok(tagged(job(&asked.map_err(refusal)?)))
@@ -127,12 +126,12 @@ pub(super) async fn resume(ask: &Ask<'_>) -> Result<Value, HostError> {
         let texts = given.iter().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
         parameters.extend(texts.filter(|(name, _)| name != "@bean"));
     } else {
-        ask.at_once(1).await?;
+        ask.at_once(1)?;
     }
     match ask.platform.system()?.resume_transaction(ask.caller, id, parameters).await {
         Ok(resumed) => Ok(tagged(job(&resumed))),
         Err(Error::State { .. }) => {
-            let found = ask.earlier::<Transaction>(id.into()).await?;
+            let found = ask.platform.store.get::<Transaction>(id).await.map_err(failed)?;
             found
                 .map(|found| tagged(job(&found)))
                 .ok_or_else(|| refusal(crate::ops::missing(Noun::Transaction, id.into())))
@@ -143,7 +142,7 @@ pub(super) async fn resume(ask: &Ask<'_>) -> Result<Value, HostError> {
 
 /// `testPaymentMethod(UUID, when)`.
 pub(super) async fn test(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1).await?;
+    ask.at_once(1)?;
     let (id, own) = (PaymentMethodId(ask.args.id(0)?), Some(TransactionId(ask.new_id())));
     let asked = ask.platform.system()?.test_payment_method(ask.caller, id, own).await;
     Ok(tagged(job(&asked.map_err(refusal)?)))
@@ -155,18 +154,12 @@ pub(super) async fn remove(ask: &Ask<'_>, id: PaymentInstanceId) -> Result<Value
     let asked = ask.platform.system()?.remove_payment_instance(ask.caller, id, None, own).await.map_err(refusal)?;
     match asked {
         Some(transaction) => Ok(tagged(job(&transaction))),
-        None => ask.done(&Done {
-            kind: "DELETE_PAYMENT_METHOD_INSTANCE",
-            noun: Noun::PaymentInstance,
-            id: id.into(),
-            name: "",
-            customer: None,
-        }),
+        None => ask.done(&Done { noun: Noun::PaymentInstance, id: id.into(), name: "", customer: None }),
     }
 }
 
 /// A transaction as the job that the language has for it.
-fn job(transaction: &Transaction) -> Bean {
+pub(super) fn job(transaction: &Transaction) -> Bean {
     let (kind, noun, item) = match transaction.function {
         PaymentFunction::RegisterPaymentMethod => {
             ("CREATE_PAYMENT_METHOD", Noun::PaymentMethod, Some(transaction.payment_method_id.into()))

@@ -9,33 +9,28 @@ use sutler_model::{CustomerId, Noun, PluggableResource, PluggableResourceId, Sco
 
 /// `createPluggableResource(skeleton, when)`: a job that has ended; its item is the resource.
 pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1).await?;
+    ask.at_once(1)?;
     let skeleton = Skeleton(ask.args.bean(0, "a PluggableResource")?);
     let id = PluggableResourceId(ask.new_id());
-    let made = match ask.earlier::<PluggableResource>(id.0).await? {
-        Some(made) => made,
-        None => {
-            let customer_id = match ask.caller.scope {
-                Scope::Customer(own) => Some(own),
-                _ => skeleton.id("customerUUID")?.map(CustomerId),
-            };
-            let new = NewPluggable {
-                id: Some(id),
-                name: skeleton.required("resourceName")?.to_owned(),
-                provider_type: skeleton.required("providerType")?.to_owned(),
-                customer_id,
-                values: texts(skeleton.0.get("resourceValues")),
-                keys: skeleton.keys(ask.caller.scope)?,
-            };
-            ask.platform.system()?.create_pluggable(ask.caller, new).await.map_err(refusal)?
-        }
+    let customer_id = match ask.caller.scope {
+        Scope::Customer(own) => Some(own),
+        _ => skeleton.id("customerUUID")?.map(CustomerId),
     };
-    done(ask, "CREATE_PLUGGABLE_RESOURCE", &made)
+    let new = NewPluggable {
+        id: Some(id),
+        name: skeleton.required("resourceName")?.to_owned(),
+        provider_type: skeleton.required("providerType")?.to_owned(),
+        customer_id,
+        values: texts(skeleton.0.get("resourceValues")),
+        keys: skeleton.keys(ask.caller.scope)?,
+    };
+    let made = ask.platform.system()?.create_pluggable(ask.caller, new).await.map_err(refusal)?;
+    done(ask, &made)
 }
 
 /// `modifyPluggableResource(updated, when)`: name, values and keys.
 pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1).await?;
+    ask.at_once(1)?;
     let updated = Skeleton(ask.args.bean(0, "a PluggableResource")?);
     let id = PluggableResourceId(updated.own_id()?);
     let system = ask.platform.system()?;
@@ -49,11 +44,10 @@ pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
         keys: (keys != old.keys).then_some(keys),
     };
     let new = match patch == PluggablePatch::default() {
-        // What an earlier try of this run did already.
         true => old,
         false => system.update_pluggable(ask.caller, id, None, patch).await.map_err(refusal)?,
     };
-    done(ask, "MODIFY_PLUGGABLE_RESOURCE", &new)
+    done(ask, &new)
 }
 
 /// Deletes a pluggable resource.
@@ -61,7 +55,7 @@ pub(super) async fn delete(ask: &Ask<'_>, id: PluggableResourceId) -> Result<Val
     let system = ask.platform.system()?;
     let old = system.pluggable(ask.caller, id).await.map_err(refusal)?;
     system.delete_pluggable(ask.caller, id, None).await.map_err(refusal)?;
-    done(ask, "DELETE_PLUGGABLE_RESOURCE", &old)
+    done(ask, &old)
 }
 
 /// `invokeAction(resource UUID, action key, parameters, provider type or nil, when)`: a job that has ended; what the action
@@ -81,13 +75,8 @@ pub(super) async fn invoke(ask: &Ask<'_>) -> Result<Value, HostError> {
         system.invoke_action(ask.caller, id, &provider, key, &given).await
     };
     let answer = answer.map_err(refusal)?;
-    let mut job = ask.done(&Done {
-        kind: "INVOKE_PCT_ACTION",
-        noun: noun_of(ask.platform, id).unwrap_or(Noun::Server),
-        id,
-        name: key,
-        customer: None,
-    })?;
+    let mut job =
+        ask.done(&Done { noun: noun_of(ask.platform, id).unwrap_or(Noun::Server), id, name: key, customer: None })?;
     job["info"] = content(answer);
     Ok(job)
 }
@@ -140,9 +129,8 @@ fn word(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-fn done(ask: &Ask<'_>, kind: &str, resource: &PluggableResource) -> Result<Value, HostError> {
+fn done(ask: &Ask<'_>, resource: &PluggableResource) -> Result<Value, HostError> {
     ask.done(&Done {
-        kind,
         noun: Noun::PluggableResource,
         id: resource.id.into(),
         name: &resource.name,

@@ -52,7 +52,7 @@ pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
             None => BTreeMap::new(),
         },
     };
-    let job = ask.platform.system()?.create_server_at(ask.caller, customer, new, start_at, Some(ask.key())).await;
+    let job = ask.platform.system()?.create_server_at(ask.caller, customer, new, start_at, None).await;
     ask.answer(job.map_err(refusal)?).await
 }
 
@@ -93,7 +93,7 @@ fn ssh_keys(ask: &Ask<'_>, skeleton: &Skeleton<'_>) -> Result<Vec<String>, HostE
 
 /// `modifyServer(Server, when)`: keys and provider values; size and name are not changed behind the guest's back.
 pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
-    ask.at_once(1).await?;
+    ask.at_once(1)?;
     let skeleton = Skeleton(ask.args.bean(0, "a Server")?);
     let id = ServerId(skeleton.own_id()?);
     let system = ask.platform.system()?;
@@ -124,13 +124,7 @@ pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
     } else {
         system.update_server(ask.caller, id, None, patch).await.map_err(refusal)?
     };
-    ask.done(&Done {
-        kind: "MODIFY_SERVER",
-        noun: Noun::Server,
-        id: id.into(),
-        name: &server.name,
-        customer: Some(server.customer_id),
-    })
+    ask.done(&Done { noun: Noun::Server, id: id.into(), name: &server.name, customer: Some(server.customer_id) })
 }
 
 /// `changeServerStatus(UUID, ServerStatus, safe, metadata, when)`: the metadata is for the run that a start or restart begins.
@@ -170,7 +164,7 @@ async fn act(
     metadata: Option<ResourceMetadata>,
 ) -> Result<Value, HostError> {
     let (id, start_at) = (ServerId(ask.args.id(0)?), ask.args.when(when)?);
-    let asked = ActionAsked { if_match: None, start_at, metadata, key: Some(ask.key()) };
+    let asked = ActionAsked { if_match: None, start_at, metadata, key: None };
     let job = ask.platform.system()?.act_on_server(ask.caller, id, action, asked).await;
     ask.answer(job.map_err(metadata::refusal)?).await
 }

@@ -2,7 +2,9 @@
 
 use super::*;
 use std::sync::atomic::{AtomicI64, Ordering};
-use sutler_model::{Blob, Cause, JobState, Permission, PluggableResource, Timestamp, pluggable::PluggableState};
+use sutler_model::{
+    Blob, Cause, JobState, Permission, PluggableResource, RunCall, Timestamp, pluggable::PluggableState,
+};
 use sutler_store::Options;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -210,12 +212,16 @@ async fn a_job_cut_off_while_a_provider_worked_ends_as_the_provider_says() {
     let jobs = operations(&bench).await;
     for job in &jobs {
         // As a crash leaves it once the provider is to be asked.
-        let mut request = job.request.clone().expect("a call");
-        let call = Cause::Run { run_id: request.run_id, depth: 1, call: Some(request.call_no) };
-        request.began_at_seq = *store.watch().borrow();
-        let (state, request) = (JobState::InProgress, Some(request));
+        let request = job.request.clone().expect("a call");
+        let by_call = Some(Box::new(RunCall {
+            number: request.call_no,
+            operation: request.operation.clone(),
+            about: None,
+            job_id: Some(job.id),
+        }));
+        let call = Cause::Run { run_id: request.run_id, depth: 1, by_call };
         let mut set = ChangeSet::new(Cause::system("test"));
-        set.update(job, &mut Job { state, request, scheduled: false, ..job.clone() });
+        set.update(job, &mut Job { state: JobState::InProgress, scheduled: false, ..job.clone() });
         store.commit(set).await.expect("committed");
         let mut set = ChangeSet::new(call);
         set.create(&mut PluggableResource {

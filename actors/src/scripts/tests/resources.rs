@@ -1,9 +1,9 @@
 //! Operations on every kind of resource, through the API objects: for one's own customer, not for others, and not twice when
 //! a run is repeated.
 
-use super::*;
+use super::{repeats::thrice, *};
 use crate::{ImageSource, NewBillingEntity};
-use sutler_model::{BillingEntity, CustomerStatus, Image, ImageState, JobState, KeyKind, ServerId};
+use sutler_model::{CustomerStatus, Image, ImageState, JobState, KeyKind, ServerId};
 
 /// A provider of one setting on servers.
 const HA: &str = r##"
@@ -34,16 +34,6 @@ async fn once(bench: &Bench, owner: Scope, body: &str) -> ScriptRun {
     bench.script("once", owner, block("POST_CREATE", r#""USER""#, body)).await;
     bench.user("ada").await;
     ended(bench, RunState::Succeeded).await
-}
-
-/// Runs a body three times, for its run fails at the end.
-async fn thrice(bench: &Bench, body: &str) -> ScriptRun {
-    let source = block("POST_CREATE", r#""CUSTOMER""#, &format!("{body}\nerror('again')"));
-    bench.script("thrice", Scope::Provider, source).await;
-    bench.stranger().await;
-    let run = ended(bench, RunState::Dead).await;
-    assert_eq!(run.attempts, 3);
-    run
 }
 
 async fn bench() -> (tempfile::TempDir, Bench) {
@@ -176,79 +166,6 @@ async fn an_administrators_script_makes_sellers_and_customers_and_closes_them() 
     assert!(bench.server("of-made").await.is_none());
     let customers = all::<Customer>(&bench.system).await;
     assert!(customers.iter().any(|customer| customer.name == "Made" && customer.status == CustomerStatus::Closed));
-    bench.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_repeated_run_creates_and_deletes_nothing_twice() {
-    let (_folder, bench) = bench().await;
-    let user = bench.user("gone").await;
-    let body = format!(
-        r#"
-        if p.input:getResourceName() ~= "Stranger" then return {{ exitState = "CONTINUE" }} end
-        local customer = new("Customer")
-        customer:setResourceName("Once")
-        local made = adminAPI:createCustomer(customer, nil)
-        local user = new("User")
-        user:setEmail("once@example.org")
-        user:setFirstName("On")
-        user:setLastName("Ce")
-        user:setCustomerUUID(made:getItemUUID())
-        adminAPI:createUser(user, "a long password")
-        local seller = new("BillingEntity")
-        seller:setResourceName("Once")
-        adminAPI:createBillingEntity(seller, nil)
-        local code = new("FDLCodeBlock")
-        code:setResourceName("once")
-        code:setUnsignedCodeBlock("function register() return {{}} end")
-        adminAPI:createFDLCodeBlock(code, nil)
-        local server = new("Server")
-        server:setResourceName("once")
-        server:setRam(512)
-        server:setImageUUID("{image}")
-        server:setCustomerUUID("{customer}")
-        adminAPI:createServer(server, nil, nil)
-        print(adminAPI:deleteResource("{gone}", false, nil):getItemUUID())
-        "#,
-        image = bench.image,
-        customer = bench.customer,
-        gone = user.id,
-    );
-    let run = thrice(&bench, &body).await;
-    assert_eq!(run.log.trim(), user.id.to_string(), "{run:#?}");
-    let named = |name: &str| name.eq_ignore_ascii_case("once");
-    assert_eq!(all::<Customer>(&bench.system).await.iter().filter(|r| named(&r.name)).count(), 1);
-    assert_eq!(all::<BillingEntity>(&bench.system).await.iter().filter(|r| named(&r.name)).count(), 1);
-    assert_eq!(all::<Script>(&bench.system).await.iter().filter(|r| named(&r.name)).count(), 1);
-    assert_eq!(all::<Server>(&bench.system).await.iter().filter(|r| named(&r.name)).count(), 1);
-    assert_eq!(
-        all::<User>(&bench.system).await.iter().map(|u| u.email.as_str()).filter(|e| *e == "once@example.org").count(),
-        1
-    );
-    bench.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_that_failed_and_is_tried_again_changes_nothing_twice() {
-    let (_folder, bench) = bench().await;
-    let body = r#"
-        if p.input:getResourceName() ~= "Stranger" then return { exitState = "CONTINUE" } end
-        local customer = adminAPI:getResource("CUSTOMER", true)
-        local count = 0
-        for _, key in ipairs(customer:getResourceKey()) do
-            if key:getName() == "COUNT" then count = tonumber(key:getValue()) end
-        end
-        local key = new("ResourceKey")
-        key:setName("COUNT")
-        key:setType(new("ResourceKeyType", "USER_KEY"))
-        key:setValue(tostring(count + 1))
-        adminAPI:addKey("CUSTOMER", key)
-    "#;
-    let run = thrice(&bench, &body.replace("CUSTOMER\"", &format!("{}\"", bench.customer))).await;
-    let customer = bench.system.store().get::<Customer>(bench.customer).await.unwrap().unwrap();
-    let counts: Vec<&str> =
-        customer.keys.iter().filter(|key| key.name == "COUNT").map(|key| key.value.as_str()).collect();
-    assert_eq!((run.attempts, counts), (3, vec!["1"]), "{run:#?}");
     bench.stop().await;
 }
 

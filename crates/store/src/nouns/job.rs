@@ -18,6 +18,10 @@ impl Record for Job {
         !self.state.is_final()
     }
 
+    fn over(&self) -> bool {
+        !self.live()
+    }
+
     fn index(&self) -> IndexKeys {
         let mut keys = IndexKeys::default();
         keys.by_id(Field::Customer, self.customer_id).by_id(Field::BillingEntity, Some(self.billing_entity_id));

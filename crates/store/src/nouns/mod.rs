@@ -101,6 +101,11 @@ pub(crate) fn place(noun: Noun, bytes: &[u8]) -> Result<(bool, Vec<Vec<u8>>), Er
     })
 }
 
+/// Whether a stored record says that its calls are never made again.
+pub(crate) fn over(noun: Noun, bytes: &[u8]) -> Result<bool, Error> {
+    for_noun!(noun, R => Ok(msgpack::read::<R>(bytes, noun.name())?.over()))
+}
+
 /// The parts of [`Record`] that are the same for all nouns with an `id`.
 macro_rules! identified {
     () => {

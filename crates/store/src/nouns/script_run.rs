@@ -16,6 +16,11 @@ impl Record for ScriptRun {
         matches!(self.state, RunState::Pending | RunState::Running | RunState::Retrying)
     }
 
+    // A dead letter may be tried again.
+    fn over(&self) -> bool {
+        matches!(self.state, RunState::Succeeded | RunState::Refused | RunState::Skipped)
+    }
+
     fn index(&self) -> IndexKeys {
         let mut keys = IndexKeys::default();
         keys.owned(self.owner).by_id(Field::Script, Some(self.script_id)).in_state(&self.state);

@@ -12,7 +12,7 @@ fn content(path: &Path) -> Vec<(String, Rows)> {
     let db = redb::Database::open(path).unwrap();
     let txn = db.begin_read().unwrap();
     let mut out = Vec::new();
-    let mut definitions = vec![tables::HISTORY];
+    let mut definitions = vec![tables::HISTORY, tables::CALLS];
     for noun in Noun::ALL {
         definitions.push(tables::live(noun));
         definitions.push(tables::closed(noun));
@@ -46,6 +46,10 @@ fn work(store: &Store, round: u128) {
     job.idempotency_key = Some(format!("k{round}"));
     let mut changes = set();
     changes.create(&mut web).create(&mut gone).create(&mut job).create(&mut interval(round, 5, 6, None));
+    if !round.is_multiple_of(2) {
+        // Whose calls the round before made.
+        changes.create(&mut calls::script_run(round - 1, RunState::Succeeded)).forget_calls();
+    }
     run(store.commit(changes)).unwrap();
     let mut running = web.clone();
     running.state = ServerState::Running;
@@ -55,7 +59,7 @@ fn work(store: &Store, round: u128) {
     let mut open = interval(round, 5, 6, None);
     open.version = 1;
     let mut closed = interval(round, 5, 6, Some(9));
-    let mut changes = set();
+    let mut changes = ChangeSet::new(calls::by(round, 1, "modifyServer", Some(web.id.0)));
     changes.update(&web, &mut running).update(&job, &mut done).delete(&gone).update(&open, &mut closed);
     run(store.commit(changes)).unwrap();
 }

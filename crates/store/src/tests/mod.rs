@@ -1,5 +1,6 @@
 //! The store as its callers see it.
 
+mod calls;
 mod copy;
 mod faults;
 mod feed;
