@@ -106,6 +106,7 @@ fn call(number: u8, body: &str, limits: Limits) -> Call {
             run_id: RunId::new(0, [number; 10]),
             depth: 0,
             unrecorded: false,
+            repeated: false,
             rehearsal: false,
         },
         params: Params::default(),
