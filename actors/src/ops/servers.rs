@@ -13,6 +13,7 @@ use sutler_drivers::compute::Console;
 use sutler_model::{
     Customer, CustomerId, CustomerStatus, Disk, DiskState, Evidence, FieldError, Image, ImagePermission, ImageState,
     Job, JobInput, NewServer, Nic, Noun, Permission, Server, ServerId, ServerState, Timestamp, TriggerType, Wanted,
+    validate,
 };
 use sutler_store::ChangeSet;
 
@@ -46,7 +47,12 @@ impl System {
     ) -> Result<Job, Error> {
         let start_at = self.later(start_at)?;
         caller.must(Permission::ServersWrite)?;
-        valid(new.problems())?;
+        let mut problems = new.problems();
+        // A name that is none of a host may be mended by a trigger; it is judged when they have all had their say.
+        if self.inner.scripts.awaits(TriggerType::PreCreate, "SERVER") && validate::name("name", &new.name).is_ok() {
+            problems.retain(|problem| problem.field != "name");
+        }
+        valid(problems)?;
         let customer = self.customer(caller, customer).await?;
         if let Some(job) = self.earlier_job(&customer, caller.user_id, key.as_ref()).await? {
             return Ok(job);
@@ -66,6 +72,9 @@ impl System {
         let (mut server, mut disk) = self.draft(caller, &customer, &new);
         server.provider_values = self.first_values(caller, &server, &new.provider_values).await?;
         let _decided = self.inner.scripts.before_server(caller, &mut server, &mut disk).await?;
+        if server.name != new.name && disk.name == boot_disk_name(&new.name) {
+            disk.name = boot_disk_name(&server.name);
+        }
         // A trigger's changes are held to the same rules as the caller's.
         let changed = NewServer {
             name: server.name.clone(),
@@ -333,7 +342,7 @@ impl System {
         let disk = Disk {
             id: core.new_id(),
             version: 0,
-            name: format!("{}-boot", new.name),
+            name: boot_disk_name(&new.name),
             customer_id: customer.id,
             billing_entity_id: customer.billing_entity_id,
             server_id: id,
@@ -355,6 +364,11 @@ impl System {
         let job = self.store().get::<Job>(id).await?;
         Ok(job.filter(|job| matches!(job.input, JobInput::DeleteServer { .. }) && !job.state.is_final()))
     }
+}
+
+/// What the disk is called that a server of a name boots from.
+fn boot_disk_name(server: &str) -> String {
+    format!("{server}-boot")
 }
 
 fn fits_image(new: &NewServer, image: &Image) -> Result<(), Error> {

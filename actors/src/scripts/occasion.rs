@@ -1,7 +1,7 @@
 //! All that a run is told about its event, read from the store when an entry has matched.
 
 use super::{
-    beans::{Beans, Described, charged, moved, purchase, remains},
+    beans::{Beans, Described, Posting, purchase, remains},
     events::{Event, state},
     words::resource_type,
 };
@@ -41,11 +41,14 @@ pub(crate) fn occasion(beans: &Beans<'_>, entry: &FeedEntry, event: &Event) -> R
     let (depth, by) = chain(snapshot, &entry.cause)?;
     let (input, resource, about) = subject(snapshot, entry, event, beans, owner)?;
     let user = about.or(by).map(|id| snapshot.get::<User>(id)).transpose()?.flatten();
+    // What staff do, they do as people of their seller's own customer.
+    let staff = matches!(event.noun, Noun::Session | Noun::Notice).then_some(user.as_ref()).flatten();
+    let customer = beans.of_event(event.customer, staff)?;
     let params = Params {
         input,
         option: event.option.clone().into_owned(),
         be_uuid: event.billing_entity.map(|id| id.to_string()).unwrap_or_default(),
-        customer: event.customer.map(|id| beans.customer(id)).transpose()?.flatten(),
+        customer,
         // A customer's script is not told which of its seller's people did something.
         user: user.filter(|u| sees_user(owner, u)).map(|u| beans.bean(&u)).transpose()?,
         timestamp_ms: entry.at.0,
@@ -144,10 +147,15 @@ fn subject(
                 None => remains("ProductPurchase", event.id, event.customer, event.billing_entity),
             }
         }
-        Noun::Invoice if event.trigger == TriggerType::PostUnitTransaction => charged(&change.created::<Invoice>()?),
+        Noun::Invoice if event.trigger == TriggerType::PostUnitTransaction => {
+            let invoice = change.created::<Invoice>()?;
+            beans.posted(invoice.customer_id, Posting::charged(&invoice))?
+        }
         Noun::Transaction if event.trigger == TriggerType::PostUnitTransaction => {
-            let posting = snapshot.get::<Transaction>(event.id)?.as_ref().and_then(moved);
-            posting.unwrap_or_else(|| remains("UnitTransaction", event.id, event.customer, event.billing_entity))
+            match (event.customer, snapshot.get::<Transaction>(event.id)?.as_ref().and_then(Posting::moved)) {
+                (Some(customer), Some(posting)) => beans.posted(customer, posting)?,
+                _ => remains("UnitTransaction", event.id, event.customer, event.billing_entity),
+            }
         }
         Noun::Transaction => told::<Transaction>(snapshot, change, event, beans)?,
         Noun::PaymentMethod => told::<PaymentMethod>(snapshot, change, event, beans)?,

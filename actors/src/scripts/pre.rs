@@ -32,6 +32,10 @@ pub(crate) trait Draft: Clone + Send + 'static {
     fn id(&self) -> Uuid;
     /// Whose it is; none for a seller's own.
     fn customer(&self) -> Option<CustomerId>;
+    /// Whether it is something that who asks does, rather than something done to a record.
+    fn is_deed(&self) -> bool {
+        false
+    }
     /// Its seller.
     fn seller(&self) -> BillingEntityId;
     /// What the script gets.
@@ -105,6 +109,10 @@ impl Draft for Deed {
 
     fn customer(&self) -> Option<CustomerId> {
         self.customer
+    }
+
+    fn is_deed(&self) -> bool {
+        true
     }
 
     fn seller(&self) -> BillingEntityId {
@@ -416,7 +424,7 @@ impl Scripts {
         Ok(decided)
     }
 
-    pub(super) fn awaits(&self, trigger: TriggerType, option: &str) -> bool {
+    pub(crate) fn awaits(&self, trigger: TriggerType, option: &str) -> bool {
         self.env.awaits(trigger, option)
     }
 
@@ -441,15 +449,11 @@ impl Scripts {
         let (draft, owner, user, customer) = (record.clone(), script.owner, asking.user_id, record.customer());
         let read = self.env.core.store.read_here(move |snapshot| {
             let beans = Beans::new(snapshot, owner, FEW);
-            let customer = customer.map(|id| snapshot.get::<Customer>(id)).transpose()?.flatten();
-            let customer = customer.map(|customer| beans.bean(&customer)).transpose()?;
-            let user = match user {
-                Some(user) => {
-                    let user = snapshot.get::<User>(user)?.filter(|user| sees_user(owner, user));
-                    user.map(|user| beans.bean(&user)).transpose()?
-                }
-                None => None,
-            };
+            let user = user.map(|id| snapshot.get::<User>(id)).transpose()?.flatten();
+            // What staff do, they do as people of their seller's own customer.
+            let staff = draft.is_deed().then_some(user.as_ref()).flatten();
+            let customer = beans.of_event(customer, staff)?;
+            let user = user.filter(|user| sees_user(owner, user)).map(|user| beans.bean(&user)).transpose()?;
             Ok((draft.input(&beans)?, customer, user))
         });
         let (input, customer, user) = read.await?;
@@ -484,7 +488,7 @@ impl Scripts {
                 if let Some(document) = &outcome.document {
                     changed.take_document(document);
                 }
-                let problems = match taken {
+                let problems: Vec<FieldError> = match taken {
                     Ok(ignored) => {
                         if !ignored.is_empty() {
                             tracing::info!(script = %script.name, run = %run.id, ?ignored, "a PRE trigger set what cannot be set");
@@ -493,7 +497,9 @@ impl Scripts {
                                 ignored.join(", ")
                             ));
                         }
-                        changed.problems()
+                        // What was wrong before may still be mended by the next one, and is judged after all of them.
+                        let known = record.problems();
+                        changed.problems().into_iter().filter(|problem| !known.contains(problem)).collect()
                     }
                     Err(problems) => problems,
                 };

@@ -517,3 +517,6 @@ impl Key {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,7 +64,8 @@ impl Column {
         #[allow(clippy::cast_precision_loss)]
         Some(match self.function.as_str() {
             "COUNT" => json!(values.len()),
-            "SUM" => json!(numbers().sum::<f64>()),
+            // Of nothing it is 0, not the -0 that sums begin with.
+            "SUM" => json!(numbers().sum::<f64>() + 0.0),
             "AVERAGE" if numbers().next().is_some() => json!(numbers().sum::<f64>() / numbers().count() as f64),
             "MIN" => values.iter().min_by_key(|value| Key::of(Some(value)))?.to_owned().clone(),
             "MAX" => values.iter().max_by_key(|value| Key::of(Some(value)))?.to_owned().clone(),

@@ -59,6 +59,13 @@ pub(crate) fn enumeration(name: &str) -> Option<&'static EnumType> {
     SCHEMA.enums.get(name)
 }
 
+impl EnumType {
+    /// The value that a word means, in any letter case.
+    pub fn value(&self, word: &str) -> Option<&'static str> {
+        self.values.iter().find(|known| known.eq_ignore_ascii_case(word.trim())).copied()
+    }
+}
+
 impl Schema {
     fn read(beans: &'static str, enums: &'static str) -> Self {
         let mut schema = Self::default();

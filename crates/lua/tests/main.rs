@@ -11,6 +11,7 @@ mod flagships;
 mod hostile;
 mod http;
 mod library;
+mod model;
 mod modern;
 mod objects;
 mod peers;

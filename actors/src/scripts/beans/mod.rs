@@ -9,6 +9,8 @@ mod contact;
 mod customer;
 mod goods;
 mod job;
+mod ledger;
+mod operator;
 mod payments;
 mod place;
 mod pluggable;
@@ -16,7 +18,9 @@ mod server;
 
 pub(crate) use contact::take as take_contact;
 pub(crate) use goods::permission_of;
-pub(crate) use payments::{charged, forms, moved, payment_of, provider_id, purchase};
+pub(crate) use ledger::Posting;
+pub(crate) use operator::{operator_id, seller_of_operator};
+pub(crate) use payments::{forms, payment_of, provider_id, purchase};
 pub(crate) use place::{derived, origin_of};
 
 use super::words;
@@ -29,7 +33,7 @@ use std::{
 };
 use sutler_lua::Bean;
 use sutler_model::{
-    BillingEntity, BillingEntityId, Customer, CustomerId, FieldError, Image, ImageId, KeyKind, Nanos, Plan,
+    BillingEntity, BillingEntityId, Customer, CustomerId, FieldError, Image, ImageId, KeyKind, Nanos, Noun, Plan,
     ResourceKey, ResourceMetadata, Scope, Server, Timestamp,
 };
 use sutler_store::{Error, Field, Filter, Order, PageRequest, Record, Snapshot};
@@ -220,6 +224,11 @@ impl<'a> Beans<'a> {
         if let Some(customer) = record.customer() {
             properties.insert("customerUUID".to_owned(), Value::from(customer.to_string()));
             properties.insert("customerName".to_owned(), self.name_of::<Customer>(customer.into())?);
+        }
+        // What is the seller's own is that customer's in the language.
+        if matches!(R::NOUN, Noun::Job | Noun::Image) && record.customer().is_none() {
+            properties.insert("customerUUID".to_owned(), operator_id(seller).to_string().into());
+            properties.insert("customerName".to_owned(), self.name_of::<BillingEntity>(seller.into())?);
         }
         if let Some(metadata) = record.metadata() {
             properties.insert("resourceMetadata".to_owned(), self.metadata(record, metadata)?);

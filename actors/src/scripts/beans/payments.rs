@@ -1,13 +1,13 @@
 //! How invoices are paid, what was bought, and what was charged.
 
-use super::{Beans, Described, Property, amount, described, id, text};
+use super::{Described, Property, amount, described, id, text};
 use serde_json::{Value, json};
 use sutler_lua::Bean;
 use sutler_model::{
-    BillingEntityId, Customer, CustomerId, Invoice, Nanos, PaymentFunction, PaymentInstance, PaymentMethod,
-    PaymentSetup, PointKind, Scope, Script, Timestamp, Transaction, TransactionState, ValueDef,
+    Customer, Invoice, PaymentInstance, PaymentMethod, PaymentSetup, PointKind, Scope, Script, Timestamp, Transaction,
+    ValueDef,
 };
-use sutler_store::{Error, Field, Filter, Snapshot};
+use sutler_store::{Error, Snapshot};
 use uuid::Uuid;
 
 /// The payment that an invoice has or may still get.
@@ -163,63 +163,6 @@ impl Described for Transaction {
         customer: |t| t.customer_id;
         billing_entity: |t| t.billing_entity_id;
     }
-}
-
-/// What a closed invoice charged, as a unit transaction: one unit is one of the seller's currency.
-pub(crate) fn charged(invoice: &Invoice) -> Bean {
-    let due = invoice.due().unwrap_or(invoice.total);
-    posting(invoice.billing_entity_id, invoice.customer_id, invoice.issued_at, Nanos(-due.0))
-        .with("description", format!("Invoice {}", invoice.number.unwrap_or_default()))
-        .with("chargedFromDate", invoice.from.0)
-        .with("chargedToDate", invoice.to.0)
-        .with("linkedResourceUUID", invoice.id.to_string())
-        .with("linkedResourceType", "INVOICE")
-}
-
-/// What a payment or refund moved, as a unit transaction; none for what moved nothing.
-pub(crate) fn moved(transaction: &Transaction) -> Option<Bean> {
-    let (customer, sum) = (transaction.customer_id?, moved_sum(transaction)?);
-    let at = transaction.ended_at.unwrap_or(transaction.created_at);
-    let bean = posting(transaction.billing_entity_id, customer, at, sum)
-        .with("description", if transaction.function == PaymentFunction::MakePayment { "Payment" } else { "Refund" })
-        .with("linkedResourceUUID", transaction.id.to_string())
-        .with("linkedResourceType", "TRANSACTION");
-    Some(bean)
-}
-
-impl Beans<'_> {
-    /// What a customer has paid beyond what it was charged, with a record that a script asks for; an event does not wait for
-    /// the sum.
-    pub(super) fn balance_of(&self, customer: &Customer) -> Result<Value, Error> {
-        if self.children < super::ALL {
-            return Ok(Value::Null);
-        }
-        let mut sum = Nanos(0);
-        let own = customer.id.0.as_bytes();
-        for invoice in self.snapshot.records(Filter::<Invoice>::new().is(Field::Customer, own)) {
-            let invoice = invoice?;
-            sum.0 = sum.0.saturating_sub(invoice.due().unwrap_or(invoice.total).0);
-        }
-        for transaction in self.snapshot.records(Filter::<Transaction>::new().is(Field::Customer, own)) {
-            sum.0 = sum.0.saturating_add(moved_sum(&transaction?).map_or(0, |sum| sum.0));
-        }
-        Ok(amount(sum))
-    }
-}
-
-/// What a payment or refund moved; none for what moved nothing.
-fn moved_sum(transaction: &Transaction) -> Option<Nanos> {
-    let sign = if transaction.function == PaymentFunction::MakePayment { 1 } else { -1 };
-    (transaction.outcome == Some(TransactionState::Success)).then_some(Nanos(sign * transaction.amount.0))
-}
-
-fn posting(seller: BillingEntityId, customer: CustomerId, at: Timestamp, sum: Nanos) -> Bean {
-    Bean::new("UnitTransaction")
-        .with("billingEntityUUID", seller.to_string())
-        .with("customerUUID", customer.to_string())
-        .with("transactionDate", at.0)
-        .with("transactionAmount", amount(sum))
-        .with("unitsType", "NONCARRYOVER")
 }
 
 /// A customer's taking of its plan, as a product purchase.

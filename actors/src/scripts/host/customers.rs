@@ -201,6 +201,7 @@ pub(super) async fn email(ask: &Ask<'_>) -> Result<Value, HostError> {
     Ok(json!({
         "to": to.join(", "), "cc": detail("CC_ADDRESS"), "bcc": detail("BCC_ADDRESS"), "from": detail("FROM_ADDRESS"),
         "reply_to": detail("REPLY_TO"), "subject": subject, "body": body + &footer,
+        "attachments": skeleton.0.get("attachments"),
     }))
 }
 

@@ -12,7 +12,7 @@ use crate::{
     Caller, Error,
     ops::missing,
     scripts::{
-        beans::{ALL, Beans, Described, key, may_see},
+        beans::{ALL, Beans, Described, key, may_see, seller_of_operator},
         occasion::within,
     },
 };
@@ -106,7 +106,16 @@ async fn change_of(
     id: Uuid,
     change: Change,
 ) -> Result<Value, HostError> {
-    match noun_of(platform, id) {
+    // A seller's own customer keeps its keys on the seller.
+    let (noun, id) = match noun_of(platform, id) {
+        Some(noun) => (Some(noun), id),
+        None => {
+            let read = platform.store.read(move |snapshot| seller_of_operator(snapshot, id));
+            let seller = read.await.map_err(failed)?;
+            (seller.is_some().then_some(Noun::BillingEntity), seller.map_or(id, |seller| seller.id.0))
+        }
+    };
+    match noun {
         Some(Noun::Server) => apply::<Server>(platform, caller, who, id, &change).await,
         Some(Noun::Customer) => apply::<Customer>(platform, caller, who, id, &change).await,
         Some(Noun::BillingEntity) => apply::<BillingEntity>(platform, caller, who, id, &change).await,

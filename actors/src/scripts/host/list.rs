@@ -89,7 +89,7 @@ async fn within_sight(
             let equal: Vec<_> = equal.iter().filter(|(name, _)| owner(name)).cloned().collect();
             return views::list(&Search { equal: &equal, ..search }, &kind);
         }
-        let mut beans = Vec::new();
+        let mut beans = if kind == "CUSTOMER" { views::operators(&search)? } else { Vec::new() };
         for kind in kinds {
             match kind {
                 Noun::Server => search.collect::<Server>(&mut beans)?,
@@ -162,7 +162,8 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn values(&self, field: &str) -> Option<&[String]> {
+    /// The values of which a field must have one, where a condition says so.
+    pub fn values(&self, field: &str) -> Option<&[String]> {
         self.equal.iter().find(|(name, _)| name == field).map(|(_, values)| values.as_slice())
     }
 
@@ -187,8 +188,11 @@ impl Search<'_> {
             }
             Scope::Customer(id) => filter = filter.is(Field::Customer, id.0.as_bytes()),
         }
+        // A seller's own customer is in no index.
+        let operator = |value: &String| value.parse::<Uuid>().is_ok_and(|id| id.get_version_num() == 5);
         if let Some(values) = self.values("customeruuid")
             && !matches!(R::NOUN, Noun::Customer | Noun::BillingEntity)
+            && !(matches!(R::NOUN, Noun::Job | Noun::Image) && values.iter().any(operator))
         {
             filter = filter.any(Field::Customer, ids(values));
         }

@@ -37,7 +37,7 @@ pub(in crate::scripts) use keys::tagged;
 
 use super::{
     Behind,
-    beans::{ALL, Beans},
+    beans::{ALL, Beans, seller_of_operator},
     occasion::Tree,
     occasion::within,
     reaching::Reaching,
@@ -185,7 +185,9 @@ fn user_rights(
     let Some(user) = snapshot.holder::<User>("email", &[email.as_bytes()])?.filter(|user| !user.locked) else {
         return Ok(None);
     };
-    let Some(customer) = snapshot.get::<Customer>(customer)? else { return Ok(None) };
+    let Some(customer) = snapshot.get::<Customer>(customer)? else {
+        return staff_rights(snapshot, tree, owner, &user, customer.0);
+    };
     let seller = customer.billing_entity_id;
     let acts_for_it = match user.customer_id {
         Some(own) => own == customer.id,
@@ -201,6 +203,23 @@ fn user_rights(
     };
     let scope = Scope::Customer(customer.id);
     Ok(Some(Rights { user: Some(user.id), scope, role, seller, customer: Some(customer.id) }))
+}
+
+/// What a member of staff may do as one of the people of a seller's own customer.
+fn staff_rights(
+    snapshot: &Snapshot,
+    tree: &Tree,
+    owner: Scope,
+    user: &User,
+    customer: Uuid,
+) -> Result<Option<Rights>, StoreError> {
+    let Some(seller) = seller_of_operator(snapshot, customer)? else { return Ok(None) };
+    let works_for_it = user.customer_id.is_none() && seller.path.contains(&user.billing_entity_id);
+    if !works_for_it || matches!(owner, Scope::Customer(_)) || !within(snapshot, tree, owner, seller.id, None)? {
+        return Ok(None);
+    }
+    let scope = if seller.parent_id.is_none() { Scope::Provider } else { Scope::Entity(seller.id) };
+    Ok(Some(Rights { user: Some(user.id), scope, role: user.role, seller: seller.id, customer: None }))
 }
 
 #[async_trait]

@@ -89,7 +89,10 @@ async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
         Some(Noun::PaymentInstance) => payments::modify(ask).await,
         Some(Noun::Blob) => blobs::modify(ask).await,
         Some(Noun::BillingEntity) => customers::modify_entity(ask).await,
-        Some(Noun::Disk) => Err(HostError::Unsupported("modifyResource of a disk".to_owned())),
+        Some(Noun::Disk) => Err(HostError::Absent {
+            nouns: super::absent::nouns("modifyDisk").unwrap_or("disks").to_owned(),
+            operation: ask.args.operation.to_owned(),
+        }),
         _ => Err(HostError::refused("NO_RESOURCE_FOUND", "there is no such resource")),
     }
 }

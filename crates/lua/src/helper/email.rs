@@ -5,8 +5,9 @@ use super::{
     modern::{HEAD_BYTES, MAIL_BYTES, Mail, deliver},
     module::drop_self,
 };
-use crate::{room::Room, shard::Shard};
-use mlua::{Error, Lua, MultiValue, Result, Table};
+use crate::{object::Val, room::Room, schema::Type, shard::Shard};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use mlua::{Error, Lua, MultiValue, Result, Table, Value as Lv};
 use serde_json::Value;
 use std::rc::Rc;
 
@@ -28,7 +29,8 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>) -> Result<Table> {
     Ok(module.table)
 }
 
-/// To, from, reply-to, cc, bcc, subject, body; the eighth argument is nil in every known use.
+/// To, from, reply-to, cc, bcc, subject, body, and attachments by name. The eighth argument is nil in every known use; a map or
+/// table can mean nothing else.
 async fn send(shard: Rc<Shard>, args: MultiValue) -> Result<bool> {
     let arg = |at: usize| {
         let most = if at == 6 { MAIL_BYTES } else { HEAD_BYTES };
@@ -45,6 +47,9 @@ async fn send(shard: Rc<Shard>, args: MultiValue) -> Result<bool> {
         ..Mail::default()
     };
     mail.take_body(arg(6)?.unwrap_or_default());
+    if let Some(files @ (Lv::Table(_) | Lv::UserData(_))) = args.get(7) {
+        mail.attach(&Val::from_lua(files, &Type::Map(Box::new(Type::Text)))?.to_json(false)?)?;
+    }
     deliver(&shard, mail, None).await.map(|()| true)
 }
 
@@ -64,10 +69,23 @@ pub(super) async fn send_prepared(shard: &Shard, prepared: &Value) -> Result<boo
         ..Mail::default()
     };
     mail.take_body(text("body").unwrap_or_default());
+    mail.attach(&prepared["attachments"])?;
     deliver(shard, mail, None).await.map(|()| true)
 }
 
 impl Mail {
+    /// Takes files by their names. A content is base64, as over the original's API; one that is not stands for itself.
+    fn attach(&mut self, files: &Value) -> Result<()> {
+        let mut room = Room::new("a message", MAIL_BYTES);
+        for (name, content) in files.as_object().into_iter().flatten() {
+            let content = content.as_str().unwrap_or_default();
+            room.take(name.len() + content.len())?;
+            let bytes = STANDARD.decode(content).unwrap_or_else(|_| content.as_bytes().to_vec());
+            self.attachments.push((name.clone(), content_type(name).to_owned(), bytes));
+        }
+        Ok(())
+    }
+
     /// Takes a text as the body; one that begins as a page is one.
     fn take_body(&mut self, body: String) {
         let beginning = body.trim_start().get(..9).unwrap_or_default().to_ascii_lowercase();
@@ -77,4 +95,20 @@ impl Mail {
             self.body = Some(body);
         }
     }
+}
+
+/// The content type of a file, by its name.
+fn content_type(name: &str) -> &'static str {
+    const TYPES: [(&str, &str); 8] = [
+        (".csv", "text/csv; charset=utf-8"),
+        (".txt", "text/plain; charset=utf-8"),
+        (".html", "text/html; charset=utf-8"),
+        (".xml", "application/xml"),
+        (".json", "application/json"),
+        (".pdf", "application/pdf"),
+        (".png", "image/png"),
+        (".jpg", "image/jpeg"),
+    ];
+    let name = name.to_ascii_lowercase();
+    TYPES.iter().find(|(ending, _)| name.ends_with(ending)).map_or("application/octet-stream", |(_, kind)| kind)
 }

@@ -135,14 +135,14 @@ fn constant(kind: &'static schema::EnumType, value: &Lv) -> Result<Object> {
     if text.len() > CONSTANT_BYTES {
         return Err(mlua::Error::runtime(format!("new(\"{}\"): no {} has a name that long", kind.name, kind.name)));
     }
-    let known = kind.values.iter().find(|known| known.eq_ignore_ascii_case(text.trim()));
+    let known = kind.value(&text);
     if known.is_none()
         && let Some(meter) = Meter::current()
     {
         // Later versions of the original know more values; such a constant equals nothing that happens here.
         meter.log(&format!("note: {} has no value {}", kind.name, error::shown(&text)));
     }
-    Ok(Object::Enum(EnumConst { kind: kind.name, name: known.map_or(text.as_str(), |known| known).into() }))
+    Ok(Object::Enum(EnumConst { kind: kind.name, name: known.unwrap_or(&text).into() }))
 }
 
 /// The text of an argument that may be a text, a number, an enum constant or a date.

@@ -76,6 +76,15 @@ impl ListRef {
         Ok(value)
     }
 
+    /// Becomes a list of `element`, when a bean takes one that was of anything.
+    pub(super) fn hold(&self, element: &Type) {
+        let mut data = self.0.borrow_mut();
+        if data.element == Type::Any && *element != Type::Any {
+            data.element = element.clone();
+            data.items.iter_mut().for_each(|item| *item = item.fitted(element));
+        }
+    }
+
     pub fn same(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
     }
@@ -223,6 +232,15 @@ impl MapRef {
 
     pub(super) fn children(&self, open: &mut Vec<Val>) {
         open.extend(self.0.borrow().entries.values().filter(|item| item.identity().is_some()).cloned());
+    }
+
+    /// Becomes a map to `value`, when a bean takes one that was to anything.
+    pub(super) fn hold(&self, value: &Type) {
+        let mut data = self.0.borrow_mut();
+        if data.value == Type::Any && *value != Type::Any {
+            data.value = value.clone();
+            data.entries.values_mut().for_each(|item| *item = item.fitted(value));
+        }
     }
 
     pub fn same(&self, other: &Self) -> bool {

@@ -4,7 +4,13 @@ use super::{
     BeanRef, ListRef, MapRef, Object,
     graph::{Identity, JSON_BYTES, Writer},
 };
-use crate::{dialect::number_text, json, room::Room, schema::Type, xml::Node};
+use crate::{
+    dialect::number_text,
+    json,
+    room::Room,
+    schema::{self, Type},
+    xml::Node,
+};
 use mlua::{IntoLua, Lua, Result, Value as Lv};
 use serde_json::Value;
 use std::rc::Rc;
@@ -14,6 +20,14 @@ use std::rc::Rc;
 pub(crate) struct EnumConst {
     pub kind: &'static str,
     pub name: Rc<str>,
+}
+
+impl EnumConst {
+    /// The constant that a word means, in any letter case; one that the enum does not have equals nothing else.
+    fn of(kind: &'static str, word: &str) -> Self {
+        let known = schema::enumeration(kind).and_then(|kind| kind.value(word));
+        Self { kind, name: known.unwrap_or(word).into() }
+    }
 }
 
 /// Any value of the language.
@@ -170,18 +184,22 @@ impl Val {
             },
             (Type::Date, ..) => return wrong("a date"),
             (Type::Enum(_), _, Some(Object::Enum(constant))) => Self::Enum(constant),
-            (Type::Enum(kind), Lv::String(text), _) => {
-                Self::Enum(EnumConst { kind, name: text.to_string_lossy().into() })
-            }
+            (Type::Enum(kind), Lv::String(text), _) => Self::Enum(EnumConst::of(kind, &text.to_string_lossy())),
             (Type::Enum(kind), ..) => return wrong(kind),
-            (Type::List(_), _, Some(Object::List(list))) => Self::List(list),
+            (Type::List(element), _, Some(Object::List(list))) => {
+                list.hold(element);
+                Self::List(list)
+            }
             (Type::List(element), Lv::Table(table), _) => Self::List(ListRef::from_table(table, element, room)?),
             // One value where a list belongs is a list of one.
             (Type::List(element), ..) => {
                 let one = Self::within(value, element, room)?;
                 Self::List(ListRef::new((**element).clone(), vec![one]))
             }
-            (Type::Map(_), _, Some(Object::Map(map))) => Self::Map(map),
+            (Type::Map(element), _, Some(Object::Map(map))) => {
+                map.hold(element);
+                Self::Map(map)
+            }
             (Type::Map(element), Lv::Table(table), _) => Self::Map(MapRef::from_table(table, element, room)?),
             (Type::Map(_), ..) => return wrong("a map"),
             (Type::Bean(_), _, Some(Object::Bean(bean))) => Self::Bean(bean),
@@ -190,6 +208,31 @@ impl Val {
             (Type::Any, _, Some(object)) => object.into_val(),
             (Type::Any, ..) => Self::Lua(value.clone()),
         })
+    }
+
+    /// What a script has put into a list or map of its own, where a value of `kind` belongs.
+    pub(super) fn fitted(&self, kind: &Type) -> Self {
+        match (self, kind) {
+            (Self::Text(word), Type::Enum(kind)) => Self::Enum(EnumConst::of(kind, word)),
+            (Self::Enum(constant), Type::Text) => Self::Text(constant.name.clone()),
+            (Self::Lua(value), kind) => Self::from_lua(value, kind).unwrap_or_else(|_| self.clone()),
+            (Self::List(list), Type::List(element)) => {
+                list.hold(element);
+                self.clone()
+            }
+            (Self::Map(map), Type::Map(element)) => {
+                map.hold(element);
+                self.clone()
+            }
+            (Self::Text(_) | Self::Num(_) | Self::Bool(_), Type::Text | Type::Number | Type::Bool | Type::Date) => {
+                match (self, kind) {
+                    (Self::Bool(flag), Type::Text) => Self::text(if *flag { "true" } else { "false" }),
+                    (Self::Text(word), Type::Bool) => Self::Bool(word.eq_ignore_ascii_case("true")),
+                    _ => self.to_json(false).map_or_else(|_| self.clone(), |json| Self::from_json(json, kind)),
+                }
+            }
+            _ => self.clone(),
+        }
     }
 
     /// Roughly the memory the value itself takes on this side of the fence.

@@ -1,11 +1,11 @@
 //! What was charged, paid and bought. A unit is one of the seller's currency, as in `POST_UNIT_TRANSACTION`.
 
 use super::super::list::Search;
-use crate::scripts::beans::{Beans, charged, moved, purchase};
+use crate::scripts::beans::{Beans, Posting, purchase};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use sutler_lua::Bean;
-use sutler_model::{Customer, Invoice, Transaction};
+use sutler_model::{Customer, CustomerId, Invoice, Nanos, Transaction};
 use sutler_store::Error as StoreError;
 
 /// Milliseconds of a day.
@@ -22,28 +22,24 @@ fn at(bean: &Bean) -> i64 {
 /// Every invoice and every payment, in the order in which they came, each with its customer's balance before and after.
 pub(super) fn postings(search: &Search<'_>) -> Result<Vec<Bean>, StoreError> {
     let beans = Beans::new(search.snapshot, search.sight.viewer, 0);
-    let mut found: Vec<Bean> = Vec::new();
+    let mut found: Vec<(CustomerId, Posting)> = Vec::new();
     search.each(|invoice: Invoice| {
-        found.push(charged(&invoice));
+        found.push((invoice.customer_id, Posting::charged(&invoice)));
         Ok(found.len())
     })?;
     search.each(|transaction: Transaction| {
-        found.extend(moved(&transaction));
+        found.extend(transaction.customer_id.zip(Posting::moved(&transaction)));
         Ok(found.len())
     })?;
-    found.sort_by_key(at);
-    let mut balances: BTreeMap<String, f64> = BTreeMap::new();
-    for bean in &mut found {
-        let customer = bean.text("customerUUID").unwrap_or_default().to_owned();
-        let name = customer.parse().map(|id| beans.customer_name(id)).unwrap_or(Ok(Value::Null))?;
-        let balance = balances.entry(customer).or_default();
+    found.sort_by_key(|(_, posting)| posting.place);
+    let mut balances: BTreeMap<CustomerId, Nanos> = BTreeMap::new();
+    let told = found.into_iter().map(|(customer, posting)| {
+        let balance = balances.entry(customer).or_insert(Nanos(0));
         let opening = *balance;
-        *balance += number(bean, "transactionAmount");
-        bean.properties.insert("openingBalance".to_owned(), opening.into());
-        bean.properties.insert("closingBalance".to_owned(), (*balance).into());
-        bean.properties.insert("customerName".to_owned(), name);
-    }
-    Ok(found)
+        balance.0 = balance.0.saturating_add(posting.sum.0);
+        Ok(posting.onto(opening).with("customerName", beans.customer_name(customer.0)?))
+    });
+    told.collect()
 }
 
 /// The same by customer, UTC day and what it was about.

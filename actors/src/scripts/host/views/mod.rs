@@ -1,9 +1,11 @@
 //! Resources of the language that are no records of their own here: read from the records that they follow from.
 
 mod ledger;
+mod operators;
 mod places;
 mod points;
 
+pub(super) use operators::operators;
 pub(super) use points::id_of;
 
 use super::{
@@ -41,6 +43,9 @@ pub(super) fn list(search: &Search<'_>, resource_type: &str) -> Result<Option<Ve
 pub(super) fn find(snapshot: &Snapshot, tree: &Tree, sight: Sight, id: Uuid) -> Result<Option<Bean>, StoreError> {
     if let Some(block) = blocks::find(snapshot, tree, sight.reach, id)? {
         return Ok(Some(block));
+    }
+    if let Some(operator) = operators::find(snapshot, tree, sight, id)? {
+        return Ok(Some(operator));
     }
     let Some(origin) = origin_of(id) else { return Ok(None) };
     if let Some(customer) = snapshot.get::<Customer>(origin)? {

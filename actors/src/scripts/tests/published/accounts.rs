@@ -1,10 +1,10 @@
 //! Scripts about customers, their people and their sign-ins.
 
 use super::{super::*, Stage};
-use crate::UserPatch;
+use crate::{BillingEntityPatch, UserPatch};
 use serde_json::json;
 use sutler_drivers::simulated::{Fault, FaultError};
-use sutler_model::{Cause, Contact, CustomerStatus, Timestamp};
+use sutler_model::{BillingEntity, Cause, Contact, CustomerStatus, Timestamp};
 
 /// Whom to call and where they live.
 fn contact() -> Contact {
@@ -213,4 +213,79 @@ async fn new_users_are_welcomed_in_the_name_of_their_seller() {
         assert!(text.contains(line), "{line}: {text}");
     }
     stage.bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sellers_own_customer_is_who_its_people_are_and_where_it_is_written_to() {
+    let (relay, mut mails) = super::super::mail::relay().await;
+    let egress = sutler_lua::Egress { relay: Some(relay.parse().unwrap()), ..Default::default() };
+    let stage = Stage::with(|_| (204, String::new()), Settings { egress, ..Settings::default() }).await;
+    let (bench, system, caller) = (&stage.bench, &stage.bench.system, &stage.bench.caller);
+    let plan = all::<Plan>(system).await.remove(0);
+    let north =
+        crate::NewBillingEntity { name: "North".into(), parent_id: plan.billing_entity_id, currency: plan.currency };
+    let north = system.create_billing_entity(caller, north).await.unwrap();
+    let patch = BillingEntityPatch { contact: Some(contact().into()), ..BillingEntityPatch::default() };
+    system.update_billing_entity(caller, north.id, None, patch).await.unwrap();
+    let new = NewUser {
+        email: "nina@north.test".into(),
+        first_name: "Nina".into(),
+        last_name: "North".into(),
+        billing_entity_id: north.id,
+        customer_id: None,
+        role: Role::ResellerAdmin,
+        password_hash: "none".into(),
+        contact: Default::default(),
+    };
+    let nina = system.create_user(caller, new).await.unwrap();
+    stage.server("web", false).await;
+    let script = stage.load("desk", include_str!("seller_desk.lua")).await;
+    let run = system.run_script(caller, script.id, Some("desk_report".into()), None).await.unwrap();
+    bench
+        .until(async || {
+            system.store().get::<ScriptRun>(run.id).await.unwrap().is_some_and(|run| run.finished_at.is_some())
+        })
+        .await;
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        let (to, text) = mails.recv().await.expect("a mail");
+        let line =
+            |begin: &str| text.lines().find(|line| line.starts_with(begin)).unwrap_or_default().trim().to_owned();
+        told.push((to[0].clone(), line("Subject: "), line("Dear ")));
+    }
+    told.sort();
+    let mail =
+        |to: &str, subject: &str, dear: &str| (to.to_owned(), format!("Subject: {subject}"), format!("Dear {dear}"));
+    assert_eq!(
+        told,
+        [
+            mail("admin@example.org", "Provider: 1 customers", "Provider of , there are 1 servers."),
+            mail("nina@north.test", "North: 0 customers", "North of London, there are 0 servers."),
+        ]
+    );
+    // What a script keeps on it is kept on the seller.
+    let north: BillingEntity = system.store().get(north.id).await.unwrap().unwrap();
+    assert_eq!(north.keys.iter().map(|key| key.name.as_str()).collect::<Vec<_>>(), ["DESK_REPORTED"]);
+
+    let request = Cause::Request { request_id: "r-1".into(), user_id: Some(nina.id) };
+    let staff = Caller {
+        user_id: Some(nina.id),
+        scope: Scope::Entity(north.id),
+        role: Role::ResellerAdmin,
+        billing_entity_id: north.id,
+        cause: request.clone(),
+        ..caller.clone()
+    };
+    system.before_sign_in(&nina, request).await.expect("the first of its people is let in");
+    let call = crate::ApiCall {
+        operation: "createCustomer",
+        method: "POST",
+        path: "/api/v1/customers",
+        changes: true,
+        refusable: true,
+    };
+    system.begin_call(&staff, call).await.unwrap().expect("somebody wants to know").ended(201);
+    let logs = stage.logs("desk_calls", 1).await;
+    assert_eq!(logs, ["createCustomer by nina@north.test for North (ADMIN) at North\n"]);
+    bench.stop().await;
 }

@@ -221,3 +221,26 @@ async fn what_a_block_ships_is_public_and_images_are_offered_by_their_names() {
     assert_eq!(image.name, "House image (1 GB)");
     stage.bench.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_runs_is_held_against_what_the_seller_has_room_for() {
+    let stage = Stage::open().await;
+    let source = include_str!("capacity.lua").replace("https://alerts.example.net", &stage.url);
+    let script = stage.load("capacity", &source).await;
+    stage.server("web", true).await;
+    stage.server("idle", false).await;
+    let now = stage.bench.system.store().now();
+    stage.seller_keys(&[("MAX_CPU", "2"), ("MAX_RAM", "1024"), ("MAX_WHAT", "x")]).await;
+    assert_eq!(stage.run(&script, now).await, "LOG_INFO capacity: capacity is fine\n");
+    stage.server("more", true).await;
+    assert_eq!(
+        stage.run(&script, now.plus_ms(1)).await,
+        "LOG_ERROR capacity: cpu 4 of 2\nLOG_ERROR capacity: ram 2048 of 1024\n"
+    );
+    let asked = stage.asked().remove(0);
+    assert_eq!((asked.line.as_str(), asked.header("authorization")), ("POST /v1/alerts", "Basic b3BzOg=="));
+    let alerts = &asked.json()["alerts"];
+    assert_eq!((&alerts[0]["used"], &alerts[0]["max"], &alerts[0]["servers"]), (&json!(4), &json!(2), &json!(2)));
+    assert_eq!((&alerts[1]["what"], &alerts[1]["used"]), (&json!("ram"), &json!(2048)));
+    stage.bench.stop().await;
+}

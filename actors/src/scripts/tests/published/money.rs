@@ -244,3 +244,58 @@ async fn invoices_are_handed_to_the_bookkeeping_as_xml() {
     }
     stage.bench.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_falls_below_their_warning_level_is_told_when_it_happens() {
+    let stage = Stage::answering(|_| (200, String::new())).await;
+    let bench = &stage.bench;
+    let source = include_str!("balance_sms.lua").replace("https://sms.example.net", &stage.url);
+    stage.load("balance", &source).await;
+    let ada = bench.user("ada").await;
+    let contact = sutler_model::Contact { mobile_number: "+44 1".into(), ..Default::default() };
+    let patch = crate::UserPatch { contact: Some(contact.into()), ..crate::UserPatch::default() };
+    bench.system.update_user(&bench.caller, ada.id, None, patch).await.unwrap();
+    let level = crate::CustomerPatch { warning_level: Some(Some("-0.25".parse().unwrap())), ..Default::default() };
+    bench.system.update_customer(&bench.caller, bench.customer, None, level).await.unwrap();
+    let at = |text: &str| Timestamp(sutler_lua::date_ms(text).unwrap());
+    // The first leaves enough, the second is below, the third was below before.
+    for (number, total, day) in [(1, "0.1", "2015-02-01"), (2, "0.2", "2015-02-02"), (3, "0.5", "2015-02-03")] {
+        stage.invoice(bench.customer, number, total, at(day)).await;
+        bench
+            .until(async || {
+                let runs = bench.runs().await;
+                runs.iter().filter(|r| r.function == "balance_sms" && r.finished_at.is_some()).count() as u64 == number
+            })
+            .await;
+    }
+    let logs = stage.logs("balance_sms", 1).await;
+    assert_eq!(logs, ["1 sent on 2015-02-02 for NONCARRYOVER -0.2\n"]);
+    let told: Vec<String> = stage.asked().into_iter().map(|asked| asked.body).collect();
+    assert_eq!(told, ["to=+44 1&text=Balance of Customer is -0.3"]);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statements_come_with_a_file_of_all_invoices() {
+    let (relay, mut mails) = super::super::mail::relay().await;
+    let egress = sutler_lua::Egress { relay: Some(relay.parse().unwrap()), ..Default::default() };
+    let stage = Stage::with(|_| (204, String::new()), Settings { egress, ..Settings::default() }).await;
+    let script = stage.load("statements", include_str!("statements.lua")).await;
+    stage.bench.user("ada").await;
+    let at = |text: &str| Timestamp(sutler_lua::date_ms(text).unwrap());
+    stage.invoice(stage.bench.customer, 7, "100.5", at("2015-02-03")).await;
+    stage.invoice(stage.bench.customer, 6, "50", at("2015-01-03")).await;
+    stage.run(&script, at("2015-03-01")).await;
+    let (to, text) = mails.recv().await.expect("a mail");
+    assert_eq!(to, ["ada@example.org"]);
+    let text = text.replace('\r', "");
+    assert!(text.contains("You owe 150.50"), "{text}");
+    for words in [
+        "Content-Disposition: attachment; filename=\"statement.csv\"",
+        "Content-Type: text/csv; charset=utf-8",
+        "number;date;total;status\n6;2015-01-03;50.00;UNPAID\n7;2015-02-03;100.50;UNPAID\n",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    stage.bench.stop().await;
+}

@@ -80,3 +80,24 @@ async fn tax_follows_a_customers_country_and_number() {
     }
     bench.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_is_none_of_a_host_is_mended_before_it_is_judged() {
+    let stage = Stage::open().await;
+    let bench = &stage.bench;
+    let create = async |name: &str| {
+        bench.system.create_server(&bench.caller, bench.customer, bench.new_server(name, false), None).await
+    };
+    assert!(matches!(create("Web Shop_1").await, Err(Error::Invalid(_))), "nobody could mend it");
+    stage.load("names", include_str!("name_rules.lua")).await;
+    stage.customer_keys(&[("PREFIX", "acme")]).await;
+    let job = create("Web Shop_1").await.unwrap();
+    bench.ended(job.id).await;
+    assert!(bench.server("acme-web-shop-1").await.is_some());
+    assert_eq!(bench.disks().await[0].name, "acme-web-shop-1-boot");
+    for beyond in ["-", "a\nb", ""] {
+        let refused = create(beyond).await;
+        assert!(matches!(&refused, Err(Error::Invalid(problems)) if problems[0].field == "name"), "{refused:?}");
+    }
+    bench.stop().await;
+}

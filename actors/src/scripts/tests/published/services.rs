@@ -149,3 +149,40 @@ async fn a_report_lists_what_a_customer_has() {
     assert!(error.contains("values.order"), "{error}");
     bench.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn licences_by_the_core_are_guarded_measured_and_charged() {
+    let settings = Settings { measure_every_ms: 100, ..Settings::default() };
+    let stage = Stage::with(|_| (204, String::new()), settings).await;
+    let bench = &stage.bench;
+    let (system, caller) = (&bench.system, &bench.caller);
+    let script = stage.load("licences", include_str!("core_licences.lua")).await;
+    let plan = all::<Plan>(system).await.remove(0);
+    let charge = sutler_model::PlanCharge {
+        component: "DB_LICENCE_LICENCE".into(),
+        resource_type: "SERVER".into(),
+        script_id: Some(script.id),
+        function: None,
+        values: texts(&[("price", "0.5")]),
+    };
+    let patch =
+        crate::PlanPatch { charges: Some(vec![charge]), unit_price: Some("2".parse().unwrap()), ..Default::default() };
+    system.update_plan(caller, plan.id, None, patch).await.unwrap();
+    let new = |name: &str, cpu: u32| sutler_model::NewServer {
+        cpu,
+        provider_values: [("DB_LICENCE".to_owned(), texts(&[("EDITION", "ENTERPRISE")]))].into(),
+        ..bench.new_server(name, true)
+    };
+    let refused = system.create_server(caller, bench.customer, new("small", 1), None).await.unwrap_err().to_string();
+    assert!(refused.contains("the enterprise edition needs two cores"), "{refused}");
+    let job = system.create_server(caller, bench.customer, new("db", 3), None).await.unwrap();
+    bench.ended(job.id).await;
+    let server = bench.server("db").await.unwrap();
+    assert_eq!(server.provider_values["DB_LICENCE"], texts(&[("CORES", "4"), ("EDITION", "ENTERPRISE")]));
+    let shown = system.invoke_action(caller, server.id.0, "DB_LICENCE", "SHOW", &texts(&[])).await.unwrap();
+    assert_eq!(shown.answer.unwrap().content["values"][1]["value"], "4");
+    let drawn = async || system.preview_invoice(caller, bench.customer, None, None).await.unwrap();
+    bench.until(async || !drawn().await.charges.is_empty()).await;
+    assert_eq!(drawn().await.charges[0].description, "4 licensed cores");
+    bench.stop().await;
+}

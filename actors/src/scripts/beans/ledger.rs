@@ -1,0 +1,105 @@
+//! What stands on a customer's account: each closed invoice and each payment is a posting, a unit one of the seller's currency.
+
+use super::{Beans, amount};
+use serde_json::Value;
+use sutler_lua::Bean;
+use sutler_model::{
+    BillingEntityId, Customer, CustomerId, Invoice, Nanos, PaymentFunction, Timestamp, Transaction, TransactionState,
+};
+use sutler_store::{Error, Field, Filter};
+use uuid::Uuid;
+
+/// One line of an account, as a unit transaction.
+pub(crate) struct Posting {
+    bean: Bean,
+    /// Where it stands among the others.
+    pub place: Place,
+    /// What it adds.
+    pub sum: Nanos,
+}
+
+/// Postings of one moment are in order of their kinds (invoices first) and ids.
+pub(crate) type Place = (Timestamp, u8, Uuid);
+
+impl Posting {
+    /// What a closed invoice charged.
+    pub fn charged(invoice: &Invoice) -> Self {
+        let (at, sum) = (invoice.issued_at, Nanos(-invoice.due().unwrap_or(invoice.total).0));
+        let bean = posting(invoice.billing_entity_id, invoice.customer_id, at, sum)
+            .with("description", format!("Invoice {}", invoice.number.unwrap_or_default()))
+            .with("chargedFromDate", invoice.from.0)
+            .with("chargedToDate", invoice.to.0)
+            .with("linkedResourceUUID", invoice.id.to_string())
+            .with("linkedResourceType", "INVOICE");
+        Self { bean, place: (at, 0, invoice.id.0), sum }
+    }
+
+    /// What a payment or refund moved; none for what moved nothing.
+    pub fn moved(transaction: &Transaction) -> Option<Self> {
+        let customer = transaction.customer_id?;
+        let paid = transaction.function == PaymentFunction::MakePayment;
+        if transaction.outcome != Some(TransactionState::Success) {
+            return None;
+        }
+        let sum = Nanos(if paid { transaction.amount.0 } else { -transaction.amount.0 });
+        let at = transaction.ended_at.unwrap_or(transaction.created_at);
+        let bean = posting(transaction.billing_entity_id, customer, at, sum)
+            .with("description", if paid { "Payment" } else { "Refund" })
+            .with("linkedResourceUUID", transaction.id.to_string())
+            .with("linkedResourceType", "TRANSACTION");
+        Some(Self { bean, place: (at, 1, transaction.id.0), sum })
+    }
+
+    /// The bean, on an account that held this before it.
+    pub fn onto(self, opening: Nanos) -> Bean {
+        let closing = Nanos(opening.0.saturating_add(self.sum.0));
+        self.bean.with("openingBalance", amount(opening)).with("closingBalance", amount(closing))
+    }
+}
+
+fn posting(seller: BillingEntityId, customer: CustomerId, at: Timestamp, sum: Nanos) -> Bean {
+    Bean::new("UnitTransaction")
+        .with("billingEntityUUID", seller.to_string())
+        .with("customerUUID", customer.to_string())
+        .with("transactionDate", at.0)
+        .with("transactionAmount", amount(sum))
+        .with("unitsType", "NONCARRYOVER")
+}
+
+impl Beans<'_> {
+    /// A posting of a customer as it is told at its event.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) fn posted(&self, customer: CustomerId, posting: Posting) -> Result<Bean, Error> {
+        let opening = self.account(customer, |place| place < posting.place)?;
+        Ok(posting.onto(opening).with("customerName", self.customer_name(customer.0)?))
+    }
+
+    /// What a customer has paid beyond what it was charged, with a record that a script asks for; an event does not wait for
+    /// the sum.
+    pub(super) fn balance_of(&self, customer: &Customer) -> Result<Value, Error> {
+        if self.children < super::ALL {
+            return Ok(Value::Null);
+        }
+        self.account(customer.id, |_| true).map(amount)
+    }
+
+    /// The sum of a customer's postings in some places.
+    fn account(&self, customer: CustomerId, counts: impl Fn(Place) -> bool) -> Result<Nanos, Error> {
+        let mut sum = Nanos(0);
+        let mut add = |posting: &Posting| {
+            if counts(posting.place) {
+                sum.0 = sum.0.saturating_add(posting.sum.0);
+            }
+        };
+        let own = customer.0.as_bytes();
+        for invoice in self.snapshot.records(Filter::<Invoice>::new().is(Field::Customer, own)) {
+            add(&Posting::charged(&invoice?));
+        }
+        for transaction in self.snapshot.records(Filter::<Transaction>::new().is(Field::Customer, own)) {
+            Posting::moved(&transaction?).iter().for_each(&mut add);
+        }
+        Ok(sum)
+    }
+}
