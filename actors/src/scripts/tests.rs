@@ -9,6 +9,7 @@ mod exceptions;
 mod in_use;
 mod mail;
 mod metadata;
+mod model;
 mod notices;
 mod occasions;
 mod operations;

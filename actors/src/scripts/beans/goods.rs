@@ -7,7 +7,7 @@ use super::{
 use serde_json::{Value, json};
 use sutler_model::{
     BillingEntity, Blob, Customer, Disk, DiskState, Image, ImageBase, ImagePermission, ImageState, Invoice,
-    InvoiceCharge, InvoiceLine, Nanos, Noun, Plan, Scope, Server, TransactionState,
+    InvoiceCharge, InvoiceLine, Nanos, Noun, PaymentInstance, Plan, Scope, Server, TransactionState,
 };
 use sutler_store::Error;
 
@@ -52,6 +52,7 @@ impl Described for Disk {
 
 impl Described for Image {
     const KIND: &'static str = "Image";
+    const PLACED: bool = true;
 
     fn properties() -> &'static [Property<Self>] {
         type P = Property<Image>;
@@ -179,6 +180,12 @@ impl Described for Invoice {
             P::new("paymentMethodInstanceUUID", |i, b| {
                 Ok(id(payment_of(b.snapshot, i)?.and_then(|paid| paid.payment_instance_id)))
             }),
+            P::new("paymentMethodInstanceName", |i, b| {
+                match payment_of(b.snapshot, i)?.and_then(|paid| paid.payment_instance_id) {
+                    Some(instance) => b.name_of::<PaymentInstance>(instance.into()),
+                    None => Ok(Value::Null),
+                }
+            }),
             P::new("creditNote", |_, _| Ok(false.into())),
             P::new("invoiceTotalExc", |i, _| Ok(amount(i.total))),
             P::new("invoiceTotalInc", |i, _| Ok(amount(i.due().unwrap_or(i.total)))),
@@ -272,6 +279,7 @@ impl Described for Plan {
             P::new("productName", |p, _| Ok(p.name.as_str().into())),
             P::new("productUUID", |p, _| Ok(id(Some(derived(p.id.0))))),
             P::new("product", |p, _| Ok(product(p))),
+            P::new("clusters", |_, b| Ok(b.cluster()?.iter().map(|(id, _)| id.to_string()).collect())),
             P::new("productComponentTypes", |p, _| {
                 let kinds = p.charges.iter().map(|charge| {
                     let kind = json!({"referenceField": charge.component, "resourceName": charge.component});

@@ -1,6 +1,6 @@
 //! What stands on a customer's account: each closed invoice and each payment is a posting, a unit one of the seller's currency.
 
-use super::{Beans, amount};
+use super::{Beans, amount, derived};
 use serde_json::Value;
 use sutler_lua::Bean;
 use sutler_model::{
@@ -30,7 +30,9 @@ impl Posting {
             .with("chargedFromDate", invoice.from.0)
             .with("chargedToDate", invoice.to.0)
             .with("linkedResourceUUID", invoice.id.to_string())
-            .with("linkedResourceType", "INVOICE");
+            .with("linkedResourceType", "INVOICE")
+            .with("linkedResourceName", invoice.number.map(|number| number.to_string()))
+            .with("resourceType", "INVOICE");
         Self { bean, place: (at, 0, invoice.id.0), sum }
     }
 
@@ -46,7 +48,9 @@ impl Posting {
         let bean = posting(transaction.billing_entity_id, customer, at, sum)
             .with("description", if paid { "Payment" } else { "Refund" })
             .with("linkedResourceUUID", transaction.id.to_string())
-            .with("linkedResourceType", "TRANSACTION");
+            .with("linkedResourceType", "TRANSACTION")
+            .with("linkedResourceName", transaction.function.word())
+            .with("resourceType", "TRANSACTION");
         Some(Self { bean, place: (at, 1, transaction.id.0), sum })
     }
 
@@ -64,6 +68,7 @@ fn posting(seller: BillingEntityId, customer: CustomerId, at: Timestamp, sum: Na
         .with("transactionDate", at.0)
         .with("transactionAmount", amount(sum))
         .with("unitsType", "NONCARRYOVER")
+        .with("vdcUUID", derived(customer.0).to_string())
 }
 
 impl Beans<'_> {

@@ -7,7 +7,7 @@
 use super::{ALL, Beans, contact};
 use serde_json::{Value, json};
 use sutler_lua::Bean;
-use sutler_model::{BillingEntity, BillingEntityId, Customer, CustomerId, Scope, User};
+use sutler_model::{BillingEntity, BillingEntityId, CustomerId, Scope, User};
 use sutler_store::{Error, Field, Filter, Order, PageRequest, Snapshot};
 use uuid::Uuid;
 

@@ -1,6 +1,6 @@
 //! How invoices are paid, what was bought, and what was charged.
 
-use super::{Described, Property, amount, described, id, text};
+use super::{Described, Property, amount, derived, described, id, text};
 use serde_json::{Value, json};
 use sutler_lua::Bean;
 use sutler_model::{
@@ -174,6 +174,7 @@ pub(crate) fn purchase(customer: &Customer, at: Timestamp) -> Bean {
         .with("billingEntityUUID", customer.billing_entity_id.to_string())
         .with("productOfferUUID", customer.plan_id.to_string())
         .with("resourceUUID", customer.id.to_string())
+        .with("vdcUUID", derived(customer.id.0).to_string())
         .with("purchaseDate", at.0)
         .with("startDate", at.0)
 }

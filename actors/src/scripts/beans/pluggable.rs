@@ -1,12 +1,14 @@
 //! Pluggable resources.
 
-use super::{Described, Property, described, id, set_keys, set_name, text};
+use super::{Beans, Described, Property, described, id, set_keys, set_name, text};
 use serde_json::{Value, json};
 use sutler_lua::Bean;
-use sutler_model::{PluggableResource, pluggable::PluggableState};
+use sutler_model::{PluggableResource, Point, PointKind, Script, pluggable::PluggableState, point::PluggablePoint};
+use sutler_store::Error;
 
 impl Described for PluggableResource {
     const KIND: &'static str = "PluggableResource";
+    const PLACED: bool = true;
 
     fn properties() -> &'static [Property<Self>] {
         type P = Property<PluggableResource>;
@@ -15,6 +17,12 @@ impl Described for PluggableResource {
             P::new("resourceKey", |r, b| Ok(b.keys(r))).or_set(|r, v, viewer| set_keys(&mut r.keys, v, viewer)),
             P::new("providerType", |r, _| Ok(r.provider_type.as_str().into())),
             P::new("providerUUID", |r, _| Ok(id(Some(r.script_id)))),
+            P::new("providerName", |r, b| of_provider(r, b, |point, _| point.name.as_str().into())),
+            P::new("providerGroup", |r, b| of_provider(r, b, |_, provider| provider.provider_group.as_str().into())),
+            P::new("providerIcon", |r, b| of_provider(r, b, |_, provider| provider.icon.as_str().into())),
+            P::new("canCreate", |r, b| of_provider(r, b, |_, provider| provider.create.is_some().into())),
+            P::new("canModify", |r, b| of_provider(r, b, |_, provider| provider.modify.is_some().into())),
+            P::new("canDelete", |r, b| of_provider(r, b, |_, provider| provider.delete.is_some().into())),
             P::new("resourceValues", |r, _| Ok(json!(r.values))).or_set(|r, v, _| {
                 let values = v.as_object().ok_or("must be a map of texts")?;
                 let values = values.iter().filter(|(_, value)| !value.is_null());
@@ -37,6 +45,22 @@ impl Described for PluggableResource {
         billing_entity: |r| r.billing_entity_id;
         keys: |r| &r.keys;
     }
+}
+
+/// Something of the provider of a resource; nothing once it is gone.
+fn of_provider(
+    resource: &PluggableResource,
+    beans: &Beans<'_>,
+    of: fn(&Point, &PluggablePoint) -> Value,
+) -> Result<Value, Error> {
+    let script = beans.snapshot.get::<Script>(resource.script_id)?;
+    let points = script.iter().flat_map(|script| &script.points);
+    let found = points.filter_map(|point| match &point.kind {
+        PointKind::PluggableProvider(provider) => Some((point, provider)),
+        _ => None,
+    });
+    let mut own = found.filter(|(_, provider)| provider.provider_type == resource.provider_type);
+    Ok(own.next().map_or(Value::Null, |(point, provider)| of(point, provider)))
 }
 
 /// A resource as its provider's functions get it, with the name and values that are to be.

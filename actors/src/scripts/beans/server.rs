@@ -4,7 +4,7 @@ use super::{Described, Property, described, id, set_keys, set_name, whole};
 use crate::scripts::words::server_status;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use sutler_model::{Disk, Image, Nic, Server, ServerState};
+use sutler_model::{Disk, Image, Nic, Node, Scope, Server, ServerState};
 use sutler_store::Field;
 use uuid::Uuid;
 
@@ -33,6 +33,14 @@ impl Described for Server {
             P::new("imagePermission", |s, b| b.image_permission(s)),
             P::new("nics", |s, _| Ok(nics(s).map(Value::Object).collect())),
             P::new("disks", |s, b| b.within::<Disk>(Field::Subject, s.id.into())),
+            // Where it runs is for sellers.
+            P::new("nodeUUID", |s, b| Ok(id(s.node_id.filter(|_| !matches!(b.viewer, Scope::Customer(_)))))),
+            P::new("nodeName", |s, b| match (s.node_id, b.viewer) {
+                (None, _) | (_, Scope::Customer(_)) => Ok(Value::Null),
+                (Some(node), _) => Ok(b.snapshot.get::<Node>(node)?.map_or(Value::Null, |node| node.name.into())),
+            }),
+            // They are lines of its own, no resources.
+            P::new("sshkeys", |s, _| Ok(s.ssh_keys.iter().map(|line| json!({"publicKey": line})).collect())),
             P::new("virtualizationType", |_, _| Ok("VIRTUAL_MACHINE".into())),
             P::new("providers", |s, _| Ok(json!(s.provider_values))).or_set(|s, v, _| {
                 s.provider_values = providers(v)?;
@@ -75,6 +83,9 @@ fn nic(server: &Server, nic: &Nic) -> Map<String, Value> {
     let properties = [
         ("resourceUUID", nic_id.into()),
         ("resourceType", "NIC".into()),
+        ("resourceName", format!("{}-nic-{}", server.name, nic.index).into()),
+        ("resourceState", server.resource_state().into()),
+        ("resourceCreateDate", server.created_at.0.into()),
         ("index", nic.index.into()),
         ("macAddress", nic.mac.as_str().into()),
         ("networkType", "IP".into()),

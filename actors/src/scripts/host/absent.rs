@@ -70,6 +70,7 @@ const TYPES: &[(&str, &str)] = &[
     ("CREDIT_NOTE", "credit notes"),
     ("CURRENCY", "currencies made by scripts"),
     ("MEASUREMENT", "measurements listed as resources (see getMeasuredValues)"),
+    ("PAYMENTCARD", "payment cards apart from payment method instances"),
     ("PERMISSION", "permissions of single resources"),
     ("PRODUCT", "products apart from their offers"),
     ("PRODUCT_COMP_TYPE", "product components"),

@@ -8,12 +8,15 @@ use super::{
 };
 use crate::{
     NewScript, ScriptPatch,
-    scripts::occasion::{Tree, within},
+    scripts::{
+        occasion::{Tree, within},
+        schedule::root,
+    },
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use sutler_lua::{Bean, HostError};
-use sutler_model::{Customer, Entry, Noun, Scope, Script, ScriptId};
+use sutler_model::{BillingEntity, Customer, Entry, Noun, Scope, Script, ScriptId};
 use sutler_store::{Error as StoreError, Filter, Snapshot};
 use uuid::Uuid;
 
@@ -62,9 +65,11 @@ pub(super) fn list(snapshot: &Snapshot, tree: &Tree, scope: Scope, methods: bool
             continue;
         }
         if methods {
-            beans.extend(script.entries.iter().map(|entry| method(&script, entry)));
+            for entry in &script.entries {
+                beans.push(owned(snapshot, script.owner, method(&script, entry))?);
+            }
         } else {
-            beans.push(bean(&script));
+            beans.push(owned(snapshot, script.owner, bean(&script))?);
         }
     }
     Ok(beans)
@@ -73,7 +78,8 @@ pub(super) fn list(snapshot: &Snapshot, tree: &Tree, scope: Scope, methods: bool
 /// The code block with an id, within a scope.
 pub(super) fn find(snapshot: &Snapshot, tree: &Tree, scope: Scope, id: Uuid) -> Result<Option<Bean>, StoreError> {
     let Some(script) = snapshot.get::<Script>(id)? else { return Ok(None) };
-    Ok(owned_within(snapshot, tree, scope, script.owner)?.then(|| bean(&script)))
+    let seen = owned_within(snapshot, tree, scope, script.owner)?;
+    seen.then(|| owned(snapshot, script.owner, bean(&script))).transpose()
 }
 
 /// Whether what an owner has lies within a scope.
@@ -88,8 +94,27 @@ pub(super) fn owned_within(snapshot: &Snapshot, tree: &Tree, scope: Scope, owner
     }
 }
 
+/// What a script's owner has, with whose it is.
+pub(super) fn owned(snapshot: &Snapshot, owner: Scope, mut bean: Bean) -> Result<Bean, StoreError> {
+    let seller = match owner {
+        Scope::Provider => root(snapshot)?,
+        Scope::Entity(id) => Some(id),
+        Scope::Customer(id) => {
+            let customer = snapshot.get::<Customer>(id)?;
+            bean = bean.with("customerUUID", id.to_string());
+            bean = bean.with("customerName", customer.as_ref().map(|customer| customer.name.clone()));
+            customer.map(|customer| customer.billing_entity_id)
+        }
+    };
+    let seller = seller.map(|id| snapshot.get::<BillingEntity>(id)).transpose()?.flatten();
+    Ok(match seller {
+        Some(seller) => bean.with("billingEntityUUID", seller.id.to_string()).with("billingEntityName", seller.name),
+        None => bean,
+    })
+}
+
 fn bean(script: &Script) -> Bean {
-    let mut bean = Bean::new("FDLCodeBlock")
+    Bean::new("FDLCodeBlock")
         .with("resourceUUID", script.id.to_string())
         .with("resourceName", script.name.as_str())
         .with("resourceType", "FDL")
@@ -98,13 +123,7 @@ fn bean(script: &Script) -> Bean {
         .with("lastModifiedTime", script.modified_at.0)
         .with("editable", true)
         .with("unsignedCodeBlock", script.source.as_str())
-        .with("fdlProviderInfo", json!(script.info));
-    bean = match script.owner {
-        Scope::Provider => bean,
-        Scope::Entity(id) => bean.with("billingEntityUUID", id.to_string()),
-        Scope::Customer(id) => bean.with("customerUUID", id.to_string()),
-    };
-    bean
+        .with("fdlProviderInfo", json!(script.info))
 }
 
 fn method(script: &Script, entry: &Entry) -> Bean {

@@ -24,6 +24,7 @@ mod operations;
 mod payments;
 mod pluggables;
 mod reads;
+mod refusal;
 mod servers;
 mod settings;
 mod skeleton;
@@ -34,6 +35,7 @@ pub(crate) use data::purge;
 pub(super) use later::carry_out;
 
 pub(in crate::scripts) use keys::tagged;
+use refusal::refusal;
 
 use super::{
     Behind,
@@ -43,7 +45,7 @@ use super::{
     reaching::Reaching,
     schedule::root,
 };
-use crate::{Caller, Error, System, system::Inner};
+use crate::{Caller, System, system::Inner};
 use ask::{Args, Ask};
 use async_trait::async_trait;
 use done::DoneJobs;
@@ -51,9 +53,8 @@ use serde_json::Value;
 use std::sync::{Arc, OnceLock, Weak};
 use sutler_lua::{Api, Bean, Data, Host, HostError, Who};
 use sutler_model::{
-    BillingEntity, BillingEntityId, Blob, Cause, Customer, CustomerId, Disk, Image, Invoice, Job, Noun,
-    PaymentInstance, PaymentMethod, Permission, Plan, PluggableResource, Role, Scope, Server, Transaction, User,
-    UserId,
+    BillingEntity, BillingEntityId, Blob, Cause, Customer, CustomerId, Disk, Image, Invoice, Job, PaymentInstance,
+    PaymentMethod, Permission, Plan, PluggableResource, Role, Scope, Server, Transaction, User, UserId,
 };
 use sutler_store::{Error as StoreError, Snapshot, Store};
 use uuid::Uuid;
@@ -331,32 +332,4 @@ pub(super) fn find(
 fn failed(error: StoreError) -> HostError {
     tracing::error!(%error, "a script's call could not be answered");
     HostError::Failed("the platform could not read or write its records".to_owned())
-}
-
-/// An operation's refusal in the language's words.
-fn refusal(error: Error) -> HostError {
-    let code = match &error {
-        Error::NotFound { noun, .. } => match noun {
-            Noun::Server => "NO_SERVER_FOUND",
-            Noun::Customer => "NO_CUSTOMER_FOUND",
-            Noun::Job => "NO_JOB_FOUND",
-            Noun::User => "NO_USER_FOUND",
-            Noun::BillingEntity => "NO_BILLING_ENTITY_FOUND",
-            Noun::Image => "NO_IMAGE_FOUND",
-            Noun::Disk => "NO_DISK_FOUND",
-            Noun::Invoice => "NO_INVOICE_FOUND",
-            _ => "NO_RESOURCE_FOUND",
-        },
-        Error::Forbidden(_) | Error::Suspended => "UNAUTHORISED_ACCESS",
-        Error::ImagePermission { what, .. } if what.starts_with("start") => "INSUFFICIENT_PERMISSION_TO_START_SERVER",
-        Error::ImagePermission { .. } => "UNAUTHORISED_ACCESS",
-        Error::Invalid(_) | Error::Script { .. } => "INVALID_INPUT",
-        Error::State { noun: Noun::Server, .. } => "INVALID_SERVER_STATUS",
-        Error::Store(_) | Error::Driver(_) => {
-            tracing::error!(%error, "a script's call failed");
-            return HostError::Failed("the platform could not do this".to_owned());
-        }
-        _ => return HostError::Failed(error.to_string()),
-    };
-    HostError::refused(code, error.to_string())
 }

@@ -6,6 +6,7 @@
 use super::{
     Platform,
     ask::Ask,
+    blocks::owned,
     done::Done,
     failed,
     keys::tagged,
@@ -269,7 +270,9 @@ pub(super) fn providers(snapshot: &Snapshot, tree: &Tree, scope: Scope) -> Resul
         let script = script?;
         for point in &script.points {
             let PointKind::PaymentProvider(provider) = &point.kind else { continue };
-            beans.push(
+            beans.push(owned(
+                snapshot,
+                script.owner,
                 Bean::new("PaymentProvider")
                     .with("resourceUUID", provider_id(script.id.into(), &point.reference).to_string())
                     .with("resourceName", point.name.as_str())
@@ -282,7 +285,7 @@ pub(super) fn providers(snapshot: &Snapshot, tree: &Tree, scope: Scope) -> Resul
                     .with("fdlUUID", script.id.to_string())
                     .with("pmConfigurableList", forms(&provider.method_values))
                     .with("pmiConfigurableList", forms(&provider.instance_values)),
-            );
+            )?);
         }
     }
     Ok(beans)

@@ -114,7 +114,7 @@ async fn a_script_keeps_changes_reads_and_deletes_blobs_once() {
     let own: Vec<&Blob> = blobs.iter().filter(|blob| blob.customer_id == Some(stranger) && blob.public).collect();
     assert_eq!((own.len(), own[0].name.as_str(), own[0].bytes), (1, "mine", 3));
     assert_eq!(run.log.lines().last(), Some("SUCCESSFUL"), "{}", run.log);
-    let refused = ["NO_RESOURCE_FOUND:", "NO_RESOURCE_FOUND:", "NO_RESOURCE_FOUND:"];
+    let refused = ["NO_BLOB_FOUND:", "NO_BLOB_FOUND:", "NO_BLOB_FOUND:"];
     assert_eq!(run.log.lines().skip(4).take(3).collect::<Vec<_>>(), refused, "{}", run.log);
     assert_eq!(all::<BlobContent>(&bench.system).await.len(), blobs.len(), "content goes with its blob");
     bench.stop().await;

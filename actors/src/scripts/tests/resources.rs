@@ -301,7 +301,7 @@ async fn what_belongs_to_another_customer_is_not_found() {
     let run = ended(&bench, RunState::Succeeded).await;
     let expected = "false\tNO_SERVER_FOUND:\n".repeat(4)
         + "false\tNO_CUSTOMER_FOUND:\nfalse\tNO_CUSTOMER_FOUND:\nfalse\tNO_USER_FOUND:\nfalse\tNO_USER_FOUND:\n"
-        + "false\tNO_CUSTOMER_FOUND:\nfalse\tNO_RESOURCE_FOUND:\nfalse\tNO_IMAGE_FOUND:\nfalse\tNO_IMAGE_FOUND:\n"
+        + "false\tNO_CUSTOMER_FOUND:\nfalse\tNO_FDL_CODE_BLOCK_FOUND:\nfalse\tNO_IMAGE_FOUND:\nfalse\tNO_IMAGE_FOUND:\n"
         + "false\tNO_RESOURCE_FOUND:\nfalse\tNO_RESOURCE_FOUND:\n1\n";
     assert!(run.log.starts_with(&expected), "{}", run.log);
     let rest: Vec<&str> = run.log[expected.len()..].lines().collect();

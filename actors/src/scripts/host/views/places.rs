@@ -10,7 +10,7 @@ use sutler_model::{BillingEntity, Customer, Server};
 use sutler_store::{Error as StoreError, Snapshot};
 
 /// What a place takes from the bean of the customer whose it is.
-const OF_THE_CUSTOMER: [&str; 8] = [
+const OF_THE_CUSTOMER: [&str; 9] = [
     "resourceName",
     "resourceState",
     "resourceCreateDate",
@@ -19,6 +19,21 @@ const OF_THE_CUSTOMER: [&str; 8] = [
     "customerUUID",
     "customerName",
     "productOfferUUID",
+    "productOfferName",
+];
+
+/// What an interface takes from the bean of its server.
+const OF_THE_SERVER: [&str; 10] = [
+    "billingEntityUUID",
+    "billingEntityName",
+    "customerUUID",
+    "customerName",
+    "vdcUUID",
+    "vdcName",
+    "clusterUUID",
+    "clusterName",
+    "productOfferUUID",
+    "productOfferName",
 ];
 
 /// A customer's one place, which is called after it.
@@ -73,8 +88,7 @@ pub(super) fn nics(search: &Search<'_>) -> Result<Vec<Bean>, StoreError> {
         let of = beans.bean(&server)?;
         for nic in nics_of(&server) {
             let mut bean = Bean { kind: "Nic".to_owned(), properties: nic };
-            for name in ["billingEntityUUID", "billingEntityName", "customerUUID", "customerName", "vdcUUID", "vdcName"]
-            {
+            for name in OF_THE_SERVER {
                 if let Some(value) = of.properties.get(name) {
                     bean = bean.with(name, value.clone());
                 }

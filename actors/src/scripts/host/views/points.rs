@@ -1,6 +1,6 @@
 //! What scripts register beside triggers.
 
-use super::super::list::Search;
+use super::super::{blocks, list::Search};
 use crate::scripts::beans::forms;
 use serde_json::{Value, json};
 use sutler_lua::Bean;
@@ -23,9 +23,11 @@ pub(super) fn list(search: &Search<'_>, resource_type: &str) -> Result<Option<Ve
     let mut beans = Vec::new();
     for script in search.snapshot.records(Filter::<Script>::new()) {
         let script = script?;
-        if super::blocks::owned_within(search.snapshot, search.tree, search.sight.reach, script.owner)? {
+        if blocks::owned_within(search.snapshot, search.tree, search.sight.reach, script.owner)? {
             let found = script.points.iter().filter_map(|point| bean(&script, point));
-            beans.extend(found.filter(|bean| bean.text("resourceType") == Some(resource_type)));
+            for bean in found.filter(|bean| bean.text("resourceType") == Some(resource_type)) {
+                beans.push(super::blocks::owned(search.snapshot, script.owner, bean)?);
+            }
         }
     }
     Ok(Some(beans))
