@@ -75,7 +75,7 @@ pub(crate) fn base(lua: &Lua) -> Result<Table> {
 pub(crate) fn late(lua: &Lua, base: &Table, name: &str) -> Result<Option<Value>> {
     match name {
         "bit32" => run_with(lua, &BIT32, StdLib::BIT, name)?,
-        "coroutine" => run_with(lua, &COROUTINE, StdLib::COROUTINE, name)?,
+        "coroutine" => run(lua, &COROUTINE, lua.named_registry_value::<Table>(HOST)?)?,
         "getfenv" | "load" | "loadstring" | "setfenv" => {
             let host: Table = lua.named_registry_value(HOST)?;
             host.raw_set("load_text", lua.create_function(load_text)?)?;
@@ -84,7 +84,7 @@ pub(crate) fn late(lua: &Lua, base: &Table, name: &str) -> Result<Option<Value>>
         }
         "math" => run_with(lua, &MATH, StdLib::MATH, name)?,
         "table" | "unpack" => run_with(lua, &TABLE, StdLib::TABLE, "table")?,
-        "tonumber" => run_with(lua, &TONUMBER, StdLib::STRING, "string")?,
+        "tonumber" => run(lua, &TONUMBER, lua.named_registry_value::<Table>(HOST)?)?,
         _ => return Ok(None),
     }
     base.raw_get(name).map(Some)

@@ -17,23 +17,27 @@ table.getn = function(t)
 	return #t
 end
 table.setn = function() end
-table.foreach = function(t, f)
-	for key, value in next, t do
-		local found = f(key, value)
+-- Until the function answers something.
+local function visit(f, step, t, key)
+	for at, value in step, t, key do
+		local found = f(at, value)
 		if found ~= nil then
 			return found
 		end
 	end
 	return nil
 end
+table.foreach = function(t, f)
+	return visit(f, next, t)
+end
 table.foreachi = function(t, f)
-	for i = 1, #t do
-		local found = f(i, t[i])
-		if found ~= nil then
-			return found
+	local count = #t
+	return visit(f, function(_, i)
+		if i < count then
+			return i + 1, t[i + 1]
 		end
-	end
-	return nil
+		return nil
+	end, t, 0)
 end
 -- By a function it sorts here rather than in C, so that the function may wait; a merge asks no more often than it must.
 local sort = table.sort
