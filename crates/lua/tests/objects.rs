@@ -283,3 +283,27 @@ async fn the_other_helpers_do_their_work() {
         .await;
     assert_eq!(outcome.log, "note: ServerStatus has no value FLYING\nLOG_INFO ticket: nil\n");
 }
+
+#[tokio::test]
+async fn dates_and_constants_compare_and_maps_have_defaults_as_in_java() {
+    let fixture = Fixture::new();
+    for (body, value) in [
+        (
+            "local a, b = new('JobStatus', 'IN_PROGRESS'), new('JobStatus', 'SUCCESSFUL')
+            return { a:compareTo(b) == -b:compareTo(a), a:compareTo(a), a.compareTo(b) == a:compareTo(b) }",
+            json!([true, 0, true]),
+        ),
+        (
+            "local j = new('Job') j:setStartTime(1000) j:setEndTime(2000) local a, b = j:getStartTime(), j:getEndTime()
+            return { a:before(b), a:after(b), a:compareTo(b), b:compareTo(a), b.after(a) }",
+            json!([true, false, -1, 1, true]),
+        ),
+        ("local m = new('Map') m:put('a', 1) return { m:getOrDefault('a', 2), m:getOrDefault('b', 2) }", json!([1, 2])),
+        (
+            "local ok, why = pcall(function() return new('JobStatus', 'FAILED'):compareTo('FAILED') end) return why",
+            json!("script:1: INVALID_INPUT: compareTo expects a JobStatus"),
+        ),
+    ] {
+        assert_eq!(fixture.eval(body).await, value, "{body}");
+    }
+}

@@ -19,12 +19,30 @@ pub(super) fn call(lua: &Lua, object: &Object, name: &str, a: &Lv, b: &Lv) -> Re
         (None, Object::Bean(bean)) => self::bean(lua, bean, name, a, b)?,
         (None, Object::Enum(constant)) => match name {
             "name" => Some(Val::Text(constant.name.clone())),
-            "ordinal" => crate::schema::enumeration(constant.kind)
-                .and_then(|kind| kind.values.iter().position(|value| **value == *constant.name))
-                .map(number),
+            "ordinal" => constant.place().map(number),
+            "compareTo" => Some(compared(
+                constant.place(),
+                super::with(a, |other| match other {
+                    Object::Enum(other) if other.kind == constant.kind => other.place(),
+                    _ => None,
+                }),
+                constant.kind,
+            )?),
             _ => None,
         },
-        (None, Object::Date(ms)) => (name == "getTime").then(|| Val::Num(ms_number(*ms))),
+        (None, Object::Date(ms)) => {
+            let order = || {
+                let other = super::with(a, |other| if let Object::Date(other) = other { Some(*other) } else { None });
+                compared(Some(*ms), other, "Date")
+            };
+            match name {
+                "getTime" => Some(Val::Num(ms_number(*ms))),
+                "compareTo" => Some(order()?),
+                "before" => Some(Val::Bool(matches!(order()?, Val::Num(n) if n < 0.0))),
+                "after" => Some(Val::Bool(matches!(order()?, Val::Num(n) if n > 0.0))),
+                _ => None,
+            }
+        }
         (None, Object::List(list)) => self::list(lua, list, name, a, b)?,
         (None, Object::Map(map)) => self::map(lua, map, name, a, b)?,
         (None, Object::Iter(iter)) => match name {
@@ -58,8 +76,8 @@ pub(super) fn exists(object: &Object, name: &str) -> bool {
                 || ["toString", "toJSONString", "equals", "addCondition", "removeCondition", "addCloudInitData"]
                     .contains(&name)
         }
-        Object::Enum(_) => ["toString", "name", "ordinal", "equals"].contains(&name),
-        Object::Date(_) => ["toString", "getTime", "equals"].contains(&name),
+        Object::Enum(_) => ["toString", "name", "ordinal", "compareTo", "equals"].contains(&name),
+        Object::Date(_) => ["toString", "getTime", "compareTo", "before", "after", "equals"].contains(&name),
         Object::List(_) => LIST.contains(&name),
         Object::Map(_) => MAP.contains(&name),
         Object::Iter(_) => ["hasNext", "next", "iterator"].contains(&name),
@@ -71,8 +89,9 @@ const LIST: [&str; 16] = [
     "size", "get", "iterator", "add", "addAll", "set", "remove", "contains", "indexOf", "isEmpty", "clear", "toString",
     "equals", "getFirst", "getLast", "toArray",
 ];
-const MAP: [&str; 15] = [
+const MAP: [&str; 16] = [
     "get",
+    "getOrDefault",
     "put",
     "remove",
     "containsKey",
@@ -215,6 +234,10 @@ fn list(lua: &Lua, list: &ListRef, name: &str, a: &Lv, b: &Lv) -> Result<Option<
 fn map(lua: &Lua, map: &super::MapRef, name: &str, a: &Lv, b: &Lv) -> Result<Option<Val>> {
     Ok(Some(match name {
         "get" => map.get(a)?,
+        "getOrDefault" => match map.get(a)? {
+            Val::Nil => Val::from_lua(b, &Type::Any)?,
+            value => value,
+        },
         "put" => map.put(lua, a, b)?,
         "remove" => map.remove(a)?,
         "containsKey" => Val::Bool(map.contains_key(a)?),
@@ -241,6 +264,17 @@ fn map(lua: &Lua, map: &super::MapRef, name: &str, a: &Lv, b: &Lv) -> Result<Opt
         }
         _ => return Ok(None),
     }))
+}
+
+/// -1, 0 or 1, as Java compares.
+///
+/// # Errors
+/// When the other is of another type.
+fn compared<T: Ord>(own: Option<T>, other: Option<Option<T>>, kind: &str) -> Result<Val> {
+    match (own, other.flatten()) {
+        (Some(own), Some(other)) => Ok(Val::Num(f64::from(own.cmp(&other) as i8))),
+        _ => Err(mlua::Error::runtime(format!("INVALID_INPUT: compareTo expects a {kind}"))),
+    }
 }
 
 #[allow(clippy::cast_precision_loss)] // no list is that long

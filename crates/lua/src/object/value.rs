@@ -28,6 +28,12 @@ impl EnumConst {
         let known = schema::enumeration(kind).and_then(|kind| kind.value(word));
         Self { kind, name: known.unwrap_or(word).into() }
     }
+
+    /// Its place among the constants of its enum, if it is one of them.
+    pub fn place(&self) -> Option<usize> {
+        let kind = crate::schema::enumeration(self.kind)?;
+        kind.values.iter().position(|value| **value == *self.name)
+    }
 }
 
 /// Any value of the language.
