@@ -280,7 +280,7 @@ proptest! {
         for machine in &machines {
             expected.entry(machine.state).or_default().extend(machine.cpu);
         }
-        let rows = query.rows(&beans);
+        let rows = query.rows(&beans).expect("no run is stopped");
         prop_assert_eq!(rows.len(), expected.len());
         for (row, (state, values)) in rows.iter().zip(&expected) {
             prop_assert_eq!(row["status"].as_str(), *state);
