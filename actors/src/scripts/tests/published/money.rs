@@ -260,7 +260,7 @@ async fn whoever_falls_below_their_warning_level_is_told_when_it_happens() {
     let at = |text: &str| Timestamp(sutler_lua::date_ms(text).unwrap());
     // The first leaves enough, the second is below, the third was below before.
     for (number, total, day) in [(1, "0.1", "2015-02-01"), (2, "0.2", "2015-02-02"), (3, "0.5", "2015-02-03")] {
-        stage.invoice(bench.customer, number, total, at(day)).await;
+        stage.bench.invoice(bench.customer, number, total, at(day)).await;
         bench
             .until(async || {
                 let runs = bench.runs().await;
@@ -283,8 +283,8 @@ async fn statements_come_with_a_file_of_all_invoices() {
     let script = stage.load("statements", include_str!("statements.lua")).await;
     stage.bench.user("ada").await;
     let at = |text: &str| Timestamp(sutler_lua::date_ms(text).unwrap());
-    stage.invoice(stage.bench.customer, 7, "100.5", at("2015-02-03")).await;
-    stage.invoice(stage.bench.customer, 6, "50", at("2015-01-03")).await;
+    stage.bench.invoice(stage.bench.customer, 7, "100.5", at("2015-02-03")).await;
+    stage.bench.invoice(stage.bench.customer, 6, "50", at("2015-01-03")).await;
     stage.run(&script, at("2015-03-01")).await;
     let (to, text) = mails.recv().await.expect("a mail");
     assert_eq!(to, ["ada@example.org"]);
