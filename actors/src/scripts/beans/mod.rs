@@ -19,7 +19,7 @@ mod server;
 pub(crate) use contact::take as take_contact;
 pub(crate) use goods::permission_of;
 pub(crate) use ledger::Posting;
-pub(crate) use operator::{operator_id, seller_of_operator};
+pub(crate) use operator::{customer_of, operator_id, seller_of_operator};
 pub(crate) use payments::{forms, payment_of, provider_id, purchase};
 pub(crate) use place::{derived, origin_of};
 

@@ -16,6 +16,13 @@ pub(crate) fn operator_id(seller: BillingEntityId) -> Uuid {
     Uuid::new_v5(&seller.0, b"operator")
 }
 
+/// The customer whose a record is, as its bean tells; none where that is the seller's own.
+pub(crate) fn customer_of(bean: &Bean) -> Option<CustomerId> {
+    let id = |property: &str| bean.text(property).and_then(|text| text.parse::<Uuid>().ok());
+    let own = id("billingEntityUUID").map(|seller| operator_id(BillingEntityId(seller)));
+    id("customerUUID").filter(|customer| Some(*customer) != own).map(CustomerId)
+}
+
 /// The seller whose own customer has this id.
 ///
 /// # Errors

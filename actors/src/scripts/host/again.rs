@@ -2,6 +2,7 @@
 //! ([`CallMade`]) and from what is there now.
 
 use super::{Platform, Sight, ask::Ask, done::Done, failed, find, keys::tagged, payments, refusal};
+use crate::scripts::beans::customer_of;
 use serde_json::Value;
 use sutler_lua::{Bean, HostError};
 use sutler_model::{Cause, CustomerId, Job, Noun, Scope, Transaction};
@@ -62,7 +63,7 @@ pub(super) async fn answer(ask: &Ask<'_>, made: &CallMade) -> Result<Option<Valu
             let customer = match main.noun {
                 Noun::Customer => Some(CustomerId(main.id)),
                 Noun::Script => None,
-                _ => text("customerUUID").and_then(|id| id.parse().ok()),
+                _ => found.as_ref().and_then(customer_of),
             };
             let name = text("resourceName").unwrap_or_default();
             ask.done(&Done { noun: main.noun, id: main.id, name, customer }).map(Some)

@@ -5,7 +5,7 @@
 //! repeated run gets the same, and `waitForJob` and `getResource` know it for as long as the run can ask.
 
 use super::{ask::Ask, keys::tagged};
-use crate::scripts::words::resource_type;
+use crate::scripts::{beans::operator_id, words::resource_type};
 use serde_json::Value;
 use std::{
     collections::{HashMap, VecDeque},
@@ -62,6 +62,8 @@ impl Ask<'_> {
         let id = Uuid::new_v5(&self.who.run_id.0, format!("job:{}", self.call_no).as_bytes());
         let now = self.platform.store.now().0;
         let kind = job_type(self.args.operation, done.noun);
+        let seller = self.caller.billing_entity_id;
+        let customer = done.customer.or(self.caller.customer_id).map_or_else(|| operator_id(seller), Uuid::from);
         let mut bean = Bean::new("Job")
             .with("resourceUUID", id.to_string())
             .with("resourceName", kind.as_str())
@@ -76,7 +78,8 @@ impl Ask<'_> {
             .with("startTime", now)
             .with("endTime", now)
             .with("scheduled", false)
-            .with("billingEntityUUID", self.caller.billing_entity_id.to_string());
+            .with("billingEntityUUID", seller.to_string())
+            .with("customerUUID", customer.to_string());
         // Scripts are no resources that raise events, so the common table does not have them.
         let kind = if done.noun == Noun::Script { Some("FDL") } else { resource_type(done.noun) };
         if let Some(kind) = kind {
@@ -84,9 +87,6 @@ impl Ask<'_> {
         }
         if let Some(user) = self.caller.user_id {
             bean = bean.with("userUUID", user.to_string());
-        }
-        if let Some(customer) = done.customer {
-            bean = bean.with("customerUUID", customer.to_string());
         }
         self.platform.done.put(self.who.owner, id, bean.clone());
         Ok(tagged(bean))

@@ -9,7 +9,11 @@ use super::{
     refusal,
     skeleton::Skeleton,
 };
-use crate::{ops::DeferredItem, password, scripts::beans::Described};
+use crate::{
+    ops::DeferredItem,
+    password,
+    scripts::beans::{Described, customer_of},
+};
 use serde_json::Value;
 use std::sync::OnceLock;
 use sutler_lua::{Api, HostError, Who};
@@ -127,7 +131,7 @@ async fn item(ask: &Ask<'_>) -> Result<DeferredItem, HostError> {
     let parsed = |property: &str| bean.text(property).and_then(|text| text.parse::<Uuid>().ok());
     let customer = match noun {
         Noun::Customer => Some(CustomerId(id)),
-        _ => parsed("customerUUID").map(CustomerId),
+        _ => customer_of(&bean),
     };
     let seller = parsed("billingEntityUUID").map_or(ask.caller.billing_entity_id, BillingEntityId);
     Ok(DeferredItem { noun, id, name: bean.text("resourceName").unwrap_or_default().to_owned(), customer, seller })

@@ -340,3 +340,30 @@ async fn the_child_of_the_crash_test() {
     }
     bench.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_a_sellers_own_is_changed_in_its_time_as_its_own_customers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (now, start) = clocked!();
+    let bench = start(folder.path()).await;
+    let ask = r#"
+        local image = adminAPI:getResource("IMAGE", true)
+        image:setResourceName("renamed")
+        local at_once = adminAPI:modifyImage(image, nil)
+        image:setResourceName("renamed again")
+        local later = adminAPI:modifyImage(image, p.timeStamp + 3600000)
+        local own = adminAPI:getResource(image:getCustomerUUID(), true)
+        print(own:getStatus():name(), at_once:getCustomerUUID() == own:getResourceUUID(), later:getCustomerUUID() == own:getResourceUUID())
+    "#;
+    let ask = ask.replace("IMAGE\"", &format!("{}\"", bench.image));
+    bench.script("ask", Scope::Provider, block("POST_CREATE", r#""USER""#, &ask)).await;
+    bench.user("ada").await;
+    assert_eq!(said(&bench).await, "ADMIN\ttrue\ttrue\n");
+    let job = operations(&bench).await.remove(0);
+    assert_eq!(job.customer_id, None, "no record is called a customer that is none");
+    now.fetch_add(HOUR_MS, Ordering::SeqCst);
+    assert_eq!(bench.ended(job.id).await.state, JobState::Successful);
+    let image: sutler_model::Image = bench.system.store().get(bench.image).await.unwrap().unwrap();
+    assert_eq!(image.name, "renamed again");
+    bench.stop().await;
+}
