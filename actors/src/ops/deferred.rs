@@ -3,7 +3,8 @@
 //!
 //! The job holds the call. When its time has come the same call is made again, under the same run and call number, and its
 //! changes are put down to both and to the job. So a call that a crash cut off is known by what it did
-//! ([`sutler_store::CallMade`]): it is made again only if it did nothing, and what it makes has the id it would have had. Changes of a run count against what triggers may set off.
+//! ([`sutler_store::CallMade`]): it is made again only if it did nothing, and what it makes has the id it would have had.
+//! Changes of a run count against what triggers may set off.
 
 use super::errands::{called_off, end, failure};
 use crate::{Caller, Error, System, server::job_on};

@@ -44,8 +44,7 @@ impl System {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::State`] for one that lacks a required signature or what something
-    /// goes by,
-    /// [`Error::Script`] when it no longer compiles, [`Error::Stale`].
+    /// goes by, [`Error::Script`] when it no longer compiles, [`Error::Stale`].
     pub async fn activate_revision(
         &self,
         caller: &Caller,

@@ -24,8 +24,8 @@ pub(crate) type Place = (Timestamp, u8, Uuid);
 impl Posting {
     /// What a closed invoice charged.
     pub fn charged(invoice: &Invoice) -> Self {
-        let (at, sum) = (invoice.issued_at, Nanos(-invoice.due().unwrap_or(invoice.total).0));
-        let bean = posting(invoice.billing_entity_id, invoice.customer_id, at, sum)
+        let (place, sum) = charge(invoice);
+        let bean = posting(invoice.billing_entity_id, invoice.customer_id, place.0, sum)
             .with("description", format!("Invoice {}", invoice.number.unwrap_or_default()))
             .with("chargedFromDate", invoice.from.0)
             .with("chargedToDate", invoice.to.0)
@@ -33,25 +33,19 @@ impl Posting {
             .with("linkedResourceType", "INVOICE")
             .with("linkedResourceName", invoice.number.map(|number| number.to_string()))
             .with("resourceType", "INVOICE");
-        Self { bean, place: (at, 0, invoice.id.0), sum }
+        Self { bean, place, sum }
     }
 
     /// What a payment or refund moved; none for what moved nothing.
     pub fn moved(transaction: &Transaction) -> Option<Self> {
-        let customer = transaction.customer_id?;
-        let paid = transaction.function == PaymentFunction::MakePayment;
-        if transaction.outcome != Some(TransactionState::Success) {
-            return None;
-        }
-        let sum = Nanos(if paid { transaction.amount.0 } else { -transaction.amount.0 });
-        let at = transaction.ended_at.unwrap_or(transaction.created_at);
-        let bean = posting(transaction.billing_entity_id, customer, at, sum)
-            .with("description", if paid { "Payment" } else { "Refund" })
+        let (customer, (place, sum)) = (transaction.customer_id?, movement(transaction)?);
+        let bean = posting(transaction.billing_entity_id, customer, place.0, sum)
+            .with("description", if is_payment(transaction) { "Payment" } else { "Refund" })
             .with("linkedResourceUUID", transaction.id.to_string())
             .with("linkedResourceType", "TRANSACTION")
             .with("linkedResourceName", transaction.function.word())
             .with("resourceType", "TRANSACTION");
-        Some(Self { bean, place: (at, 1, transaction.id.0), sum })
+        Some(Self { bean, place, sum })
     }
 
     /// The bean, on an account that held this before it.
@@ -59,6 +53,22 @@ impl Posting {
         let closing = Nanos(opening.0.saturating_add(self.sum.0));
         self.bean.with("openingBalance", amount(opening)).with("closingBalance", amount(closing))
     }
+}
+
+/// Where a closed invoice stands on its customer's account, and what it adds.
+fn charge(invoice: &Invoice) -> (Place, Nanos) {
+    ((invoice.issued_at, 0, invoice.id.0), Nanos(-invoice.due().unwrap_or(invoice.total).0))
+}
+
+/// The same of a payment or refund; none for what moved nothing.
+fn movement(transaction: &Transaction) -> Option<(Place, Nanos)> {
+    let place = (transaction.ended_at.unwrap_or(transaction.created_at), 1, transaction.id.0);
+    let sum = if is_payment(transaction) { transaction.amount.0 } else { -transaction.amount.0 };
+    (transaction.outcome == Some(TransactionState::Success)).then_some((place, Nanos(sum)))
+}
+
+fn is_payment(transaction: &Transaction) -> bool {
+    transaction.function == PaymentFunction::MakePayment
 }
 
 fn posting(seller: BillingEntityId, customer: CustomerId, at: Timestamp, sum: Nanos) -> Bean {
@@ -93,17 +103,17 @@ impl Beans<'_> {
     /// The sum of a customer's postings in some places.
     fn account(&self, customer: CustomerId, counts: impl Fn(Place) -> bool) -> Result<Nanos, Error> {
         let mut sum = Nanos(0);
-        let mut add = |posting: &Posting| {
-            if counts(posting.place) {
-                sum.0 = sum.0.saturating_add(posting.sum.0);
+        let mut add = |(place, added): (Place, Nanos)| {
+            if counts(place) {
+                sum.0 = sum.0.saturating_add(added.0);
             }
         };
         let own = customer.0.as_bytes();
         for invoice in self.snapshot.records(Filter::<Invoice>::new().is(Field::Customer, own)) {
-            add(&Posting::charged(&invoice?));
+            add(charge(&invoice?));
         }
         for transaction in self.snapshot.records(Filter::<Transaction>::new().is(Field::Customer, own)) {
-            Posting::moved(&transaction?).iter().for_each(&mut add);
+            movement(&transaction?).into_iter().for_each(&mut add);
         }
         Ok(sum)
     }

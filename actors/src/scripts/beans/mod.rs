@@ -34,7 +34,7 @@ use std::{
 use sutler_lua::Bean;
 use sutler_model::{
     BillingEntity, BillingEntityId, Customer, CustomerId, FieldError, Image, ImageId, KeyKind, Nanos, Noun, Plan,
-    ResourceKey, ResourceMetadata, Scope, Server, Timestamp,
+    Point, ResourceKey, ResourceMetadata, Scope, ScriptId, Server, Timestamp,
 };
 use sutler_store::{Error, Field, Filter, Order, PageRequest, Record, Snapshot};
 use uuid::Uuid;
@@ -149,6 +149,8 @@ pub(crate) struct Beans<'a> {
     customers: RefCell<HashMap<Uuid, Option<Bean>>>,
     /// Images of servers.
     images: RefCell<HashMap<ImageId, Option<Image>>>,
+    /// Providers of pluggable resources, by script and type.
+    providers: RefCell<HashMap<(ScriptId, String), Option<Point>>>,
     /// The one cluster, read once.
     cluster: RefCell<Option<Option<(Uuid, String)>>>,
 }
@@ -164,6 +166,7 @@ impl<'a> Beans<'a> {
             offers: RefCell::default(),
             customers: RefCell::default(),
             images: RefCell::default(),
+            providers: RefCell::default(),
             cluster: RefCell::default(),
         }
     }

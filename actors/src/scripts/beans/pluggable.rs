@@ -2,6 +2,7 @@
 
 use super::{Beans, Described, Property, described, id, set_keys, set_name, text};
 use serde_json::{Value, json};
+use std::collections::hash_map::Entry;
 use sutler_lua::Bean;
 use sutler_model::{PluggableResource, Point, PointKind, Script, pluggable::PluggableState, point::PluggablePoint};
 use sutler_store::Error;
@@ -53,14 +54,21 @@ fn of_provider(
     beans: &Beans<'_>,
     of: fn(&Point, &PluggablePoint) -> Value,
 ) -> Result<Value, Error> {
-    let script = beans.snapshot.get::<Script>(resource.script_id)?;
-    let points = script.iter().flat_map(|script| &script.points);
-    let found = points.filter_map(|point| match &point.kind {
-        PointKind::PluggableProvider(provider) => Some((point, provider)),
-        _ => None,
-    });
-    let mut own = found.filter(|(_, provider)| provider.provider_type == resource.provider_type);
-    Ok(own.next().map_or(Value::Null, |(point, provider)| of(point, provider)))
+    let mut providers = beans.providers.borrow_mut();
+    let point = match providers.entry((resource.script_id, resource.provider_type.clone())) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(unknown) => {
+            let script = beans.snapshot.get::<Script>(resource.script_id)?;
+            let points = script.map(|script| script.points).unwrap_or_default();
+            unknown.insert(points.into_iter().find(|point| {
+                matches!(&point.kind, PointKind::PluggableProvider(own) if own.provider_type == resource.provider_type)
+            }))
+        }
+    };
+    Ok(match point.as_ref().map(|point| (point, &point.kind)) {
+        Some((point, PointKind::PluggableProvider(provider))) => of(point, provider),
+        _ => Value::Null,
+    })
 }
 
 /// A resource as its provider's functions get it, with the name and values that are to be.
