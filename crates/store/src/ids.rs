@@ -26,7 +26,8 @@ impl Ids {
         }
         let mut tail = [0; 10];
         tail[..2].copy_from_slice(&self.counter.to_be_bytes());
-        tail[2..].copy_from_slice(&Uuid::new_v4().as_bytes()[8..]);
+        // Seeded anew by the system now and then: as hard to guess, without a call of the system for each.
+        tail[2..].copy_from_slice(&rand::random::<[u8; 8]>());
         uuid::Builder::from_unix_timestamp_millis(self.ms, &tail).into_uuid()
     }
 }

@@ -61,7 +61,7 @@ impl Snapshot {
     pub fn page<R: Record>(&self, filter: &Filter<R>, page: &PageRequest) -> Result<Page<R>, Error> {
         let limit = page.limit.clamp(*LIMIT.start(), *LIMIT.end());
         let after = page.cursor.as_deref().map(|c| cursor::decode(R::NOUN, page.order, c)).transpose()?;
-        let tables = Tables::open::<R>(self)?;
+        let tables = Tables::of::<R>(self);
         let mut source = self.source(filter, page.order, after.as_deref(), &tables)?;
         let mut items: Vec<R> = Vec::new();
         let mut last: Vec<u8> = Vec::new();
@@ -92,7 +92,7 @@ impl Snapshot {
         filter: &Filter<R>,
         order: Order,
         after: Option<&[u8]>,
-        tables: &Tables,
+        tables: &Tables<'_>,
     ) -> Result<Source, Error> {
         let beyond = |after: Option<&[u8]>| after.map_or(Bound::Unbounded, |a| Bound::Excluded(a.to_vec()));
         let walk = |from: Bound<Vec<u8>>, to: Bound<Vec<u8>>| {

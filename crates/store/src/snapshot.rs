@@ -8,7 +8,10 @@ use crate::{
     tables::{self, FEED},
 };
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    cell::OnceCell,
+    sync::{Arc, atomic::Ordering},
+};
 use sutler_model::Noun;
 use uuid::Uuid;
 
@@ -73,7 +76,7 @@ impl Snapshot {
     /// # Errors
     /// [`Error::Io`].
     pub fn get_by_key<R: Record>(&self, key: &[u8]) -> Result<Option<R>, Error> {
-        Tables::open::<R>(self)?.get(key)
+        Tables::of::<R>(self).get(key)
     }
 
     /// All records with keys in `from..to`, in order, one at a time; stops early when `f` answers false.
@@ -84,7 +87,7 @@ impl Snapshot {
     pub fn scan<R: Record>(&self, from: &[u8], to: &[u8], mut f: impl FnMut(R) -> bool) -> Result<(), Error> {
         use std::ops::Bound;
         let to = if to.is_empty() { Bound::Unbounded } else { Bound::Excluded(to) };
-        let mut rows = Tables::open::<R>(self)?.rows((Bound::Included(from), to), crate::Order::Ascending)?;
+        let mut rows = Tables::of::<R>(self).rows((Bound::Included(from), to), crate::Order::Ascending)?;
         while let Some((_, bytes)) = rows.next()? {
             if !f(msgpack::read(&bytes, R::NOUN.name())?) {
                 break;
@@ -97,21 +100,40 @@ impl Snapshot {
 /// A range of keys.
 pub(crate) type Bounds<'a> = (std::ops::Bound<&'a [u8]>, std::ops::Bound<&'a [u8]>);
 
-/// The tables of one noun in a snapshot.
-pub(crate) struct Tables {
+/// The tables of one noun in a snapshot, each opened when something is looked for in it: mostly the index knows already that
+/// there is nothing, or that it is live.
+pub(crate) struct Tables<'s> {
+    snapshot: &'s Snapshot,
     noun: Noun,
-    tables: [Option<tables::ReadTable>; 2],
+    live: OnceCell<Option<tables::ReadTable>>,
+    closed: OnceCell<Option<tables::ReadTable>>,
 }
 
-impl Tables {
-    pub(crate) fn open<R: Record>(snapshot: &Snapshot) -> Result<Self, Error> {
-        let closed = if R::HISTORY.is_empty() { None } else { tables::read(&snapshot.txn, tables::closed(R::NOUN))? };
-        Ok(Self { noun: R::NOUN, tables: [tables::read(&snapshot.txn, tables::live(R::NOUN))?, closed] })
+impl<'s> Tables<'s> {
+    pub(crate) fn of<R: Record>(snapshot: &'s Snapshot) -> Self {
+        let closed = if R::HISTORY.is_empty() { OnceCell::from(None) } else { OnceCell::new() };
+        Self { snapshot, noun: R::NOUN, live: OnceCell::new(), closed }
+    }
+
+    /// The live records, then the others.
+    fn each(&self) -> impl Iterator<Item = Result<&tables::ReadTable, Error>> {
+        [(&self.live, tables::live(self.noun)), (&self.closed, tables::closed(self.noun))].into_iter().filter_map(
+            |(slot, table)| {
+                if slot.get().is_none() {
+                    match tables::read(&self.snapshot.txn, table) {
+                        Ok(table) => drop(slot.set(table)),
+                        Err(error) => return Some(Err(error)),
+                    }
+                }
+                slot.get()?.as_ref().map(Ok)
+            },
+        )
     }
 
     /// A record by its key.
     pub(crate) fn get<R: Record>(&self, key: &[u8]) -> Result<Option<R>, Error> {
-        for table in self.tables.iter().flatten() {
+        for table in self.each() {
+            let table = table?;
             if let Some(found) = table.get(key).attempt("reading a record")? {
                 return msgpack::read(found.value(), self.noun.name()).map(Some);
             }
@@ -122,8 +144,8 @@ impl Tables {
     /// Keys and bytes of records, live or not, in the order of their keys.
     pub(crate) fn rows(&self, bounds: Bounds<'_>, order: crate::Order) -> Result<Rows, Error> {
         let mut ranges = Vec::new();
-        for table in self.tables.iter().flatten() {
-            ranges.push(Range { rows: table.range::<&[u8]>(bounds).attempt("reading records")?, head: None });
+        for table in self.each() {
+            ranges.push(Range { rows: table?.range::<&[u8]>(bounds).attempt("reading records")?, head: None });
         }
         Ok(Rows { ranges, order })
     }

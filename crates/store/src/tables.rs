@@ -1,6 +1,6 @@
 //! The tables of the file.
 
-use crate::{Error, error::Attempt};
+use crate::{Error, error::Attempt, key::Key};
 use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
 use sutler_model::Noun;
 
@@ -61,6 +61,8 @@ pub(crate) struct WriteTables<'t> {
     txn: &'t WriteTransaction,
     live: [Option<WriteTable<'t>>; NOUNS],
     closed: [Option<WriteTable<'t>>; NOUNS],
+    /// The last key of those tables when it was first asked for; none within: there was none.
+    newest: [Option<Option<Key>>; NOUNS],
     history: Option<WriteTable<'t>>,
     calls: Option<WriteTable<'t>>,
 }
@@ -68,7 +70,14 @@ pub(crate) struct WriteTables<'t> {
 impl<'t> WriteTables<'t> {
     /// None open yet.
     pub(crate) fn new(txn: &'t WriteTransaction) -> Self {
-        Self { txn, live: Default::default(), closed: Default::default(), history: None, calls: None }
+        Self {
+            txn,
+            live: [const { None }; NOUNS],
+            closed: [const { None }; NOUNS],
+            newest: [const { None }; NOUNS],
+            history: None,
+            calls: None,
+        }
     }
 
     /// Where a record of `noun` belongs.
@@ -91,15 +100,29 @@ impl<'t> WriteTables<'t> {
         opened(self.txn, &mut self.calls, CALLS)
     }
 
-    /// The bytes of a record that is no longer live, through `f`.
+    /// The bytes of a record that is no longer live, through `f`; one that came to be so in this very transaction may be
+    /// missed.
     pub(crate) fn closed_record<T>(
         &mut self,
         noun: Noun,
-        key: &[u8],
+        key: &Key,
         f: impl FnOnce(&[u8]) -> T,
     ) -> Result<Option<T>, Error> {
-        let found = self.noun(noun, false)?.get(key).attempt("reading a record")?;
+        // Most keys begin with a time, so that a new one is beyond all there are.
+        if self.newest(noun)?.is_none_or(|newest| newest < key) {
+            return Ok(None);
+        }
+        let found = self.noun(noun, false)?.get(key.bytes()).attempt("reading a record")?;
         Ok(found.map(|guard| f(guard.value())))
+    }
+
+    fn newest(&mut self, noun: Noun) -> Result<Option<&Key>, Error> {
+        if self.newest[noun as usize].is_none() {
+            let last = self.noun(noun, false)?.last().attempt("reading the last record")?;
+            let last = last.map(|(key, _)| Key::new(key.value()));
+            self.newest[noun as usize] = Some(last);
+        }
+        Ok(self.newest[noun as usize].as_ref().and_then(Option::as_ref))
     }
 }
 

@@ -389,9 +389,7 @@ impl<'a> Checks<'a> {
         let found = match self.overlay.version(noun, key) {
             Some(version) => version,
             None => match self.view.version(noun, key) {
-                None if !change.history.is_empty() => {
-                    tables.closed_record(noun, key.bytes(), version_of)?.transpose()?
-                }
+                None if !change.history.is_empty() => tables.closed_record(noun, key, version_of)?.transpose()?,
                 version => version,
             },
         };

@@ -97,6 +97,33 @@ fn script_run(id: Uuid, state: RunState) -> ScriptRun {
 }
 
 #[test]
+fn a_run_that_is_over_is_not_recorded_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let ids: Vec<Uuid> = (0..3).map(|_| store.new_uuid()).collect();
+    let again = |id: Uuid| {
+        let found = create(&store, &mut script_run(id, RunState::Succeeded));
+        assert!(matches!(found, Err(Error::Conflict { found: Some(1), .. })), "{found:?}");
+    };
+    // The newest last, then one that is older than what there is.
+    for id in [ids[1], ids[2], ids[0]] {
+        create(&store, &mut script_run(id, RunState::Succeeded)).unwrap();
+        again(id);
+    }
+    ids.into_iter().for_each(again);
+    // And twice in one transaction.
+    let new = store.new_uuid();
+    let twins = [new, new].map(|id| {
+        let mut changes = set();
+        changes.create(&mut script_run(id, RunState::Succeeded));
+        changes
+    });
+    let [first, second] = <[_; 2]>::try_from(store.submit_all(twins)).unwrap_or_else(|_| panic!("two answers"));
+    run(first).unwrap();
+    assert!(matches!(run(second), Err(Error::Conflict { found: Some(1), .. })));
+}
+
+#[test]
 fn a_snapshot_still_finds_what_has_moved_since() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
