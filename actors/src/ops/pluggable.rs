@@ -481,9 +481,9 @@ fn subject(resource: &PluggableResource) -> Subject {
 /// Takes in what the provider's function set: the name and the values.
 fn take(resource: &mut PluggableResource, left: &Bean) {
     if let Some(name) = left.text("resourceName").filter(|name| validate::name("name", name).is_ok()) {
-        resource.name = name.to_owned();
+        resource.name = name;
     }
-    if let Some(Value::Object(values)) = left.properties.get("resourceValues") {
+    if let Some(Value::Object(values)) = left.properties.get("resourceValues").as_deref() {
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let values = values.iter().filter(|(_, value)| !value.is_null());
         resource.values = values.map(|(key, value)| (key.clone(), text(value))).collect();

@@ -272,7 +272,7 @@ impl System {
         ];
         // Every function of a pluggable resource's provider finds them in the same place.
         let values = subject.bean.as_ref().and_then(|bean| bean.properties.get("resourceValues"));
-        if let Some(values) = values.and_then(|values| serde_json::from_value(values.clone()).ok()) {
+        if let Some(values) = values.and_then(|values| serde_json::from_value(values.into_owned()).ok()) {
             more.push(("resourceValues", Member::Texts(values)));
         }
         let ask = Invocation {

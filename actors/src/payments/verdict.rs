@@ -5,7 +5,7 @@
 //! for a refusal.
 
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 use sutler_lua::{Bean, Exit, Outcome};
 use sutler_model::{PaymentFunction, RedirectMethod, Transaction, TransactionState as State, payment::TEXT_BYTES};
 
@@ -83,21 +83,20 @@ struct Said<'a> {
 }
 
 impl Said<'_> {
-    fn get(&self, name: &str) -> Option<&Value> {
-        let there = |value: &&Value| !value.is_null();
-        let set = self.bean.and_then(|bean| bean.properties.get(name)).filter(there);
-        self.fields.get(name).filter(there).or(set)
+    fn get(&self, name: &str) -> Option<Cow<'_, Value>> {
+        let said = self.fields.get(name).filter(|value| !value.is_null()).map(Cow::Borrowed);
+        said.or_else(|| self.bean?.properties.get(name))
     }
 
     fn text(&self, name: &str) -> Option<String> {
-        self.get(name).and_then(text).filter(|text| !text.is_empty()).map(cut)
+        self.get(name).and_then(|value| text(&value)).filter(|text| !text.is_empty()).map(cut)
     }
 
     /// The state it named; none where it left the one it was shown.
     fn state(&self, before: State) -> Option<String> {
         let named = ["state", "transactionState"].into_iter().find_map(|name| self.fields.get(name)?.as_str());
         let set = self.bean.and_then(|bean| bean.text("state")).filter(|word| *word != before.word());
-        named.or(set).map(|word| match word.trim().to_uppercase().replace(['_', ' '], "").as_str() {
+        named.map(str::to_owned).or(set).map(|word| match word.trim().to_uppercase().replace(['_', ' '], "").as_str() {
             "SUCCESSFUL" | "SUCCEEDED" => "SUCCESS".to_owned(),
             "FAILED" => "FAILURE".to_owned(),
             "CANCELED" => "CANCELLED".to_owned(),
@@ -119,7 +118,7 @@ fn take(transaction: &mut Transaction, said: &Said<'_>) {
         "REDIRECT" => Some(RedirectMethod::Redirect),
         _ => None,
     });
-    told.redirect_data = match said.get("redirectData") {
+    told.redirect_data = match said.get("redirectData").as_deref() {
         Some(Value::Object(data)) => {
             let texts = data.iter().filter_map(|(name, value)| Some((name.clone(), cut(text(value)?))));
             texts.take(VALUES_MAX).collect()
@@ -190,7 +189,7 @@ mod tests {
     fn ended(exit: Exit, returned: Value, left: Value) -> Outcome {
         let mut bean = Bean::new("Transaction").with("state", "INPROGRESS");
         if let Value::Object(set) = left {
-            bean.properties.extend(set);
+            set.into_iter().for_each(|(name, value)| bean.properties.insert(name, value));
         }
         Outcome { exit, returned, resource: Some(bean), ..Outcome::refused("") }
     }

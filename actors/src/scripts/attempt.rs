@@ -223,11 +223,11 @@ pub(super) fn call(
     let mut params = occasion.params;
     if let Some(entry) = script.entries.iter().find(|entry| entry.function == run.function) {
         params.option = spelled(entry, &params.option).to_owned();
-        params.origin.trigger = word(&entry.trigger_type);
+        params.origin.trigger = Some(entry.trigger_type);
     }
     params.origin.seq = run.seq;
     params.origin.attempt = run.attempts.max(1);
-    params.origin.cause = Some(told(&run.cause, script.owner));
+    params.origin.cause = Some(run.cause.clone());
     Call {
         block: Block { id: script.id, version: script.version, source: Arc::clone(&script.source), texts },
         function: run.function.clone(),
@@ -240,20 +240,6 @@ pub(super) fn call(
 /// For whom a script's run acts.
 pub(super) fn who(script: &Armed, run: &ScriptRun, depth: u8) -> Who {
     Who { owner: script.owner, run_id: run.id, depth, unrecorded: false, repeated: false, rehearsal: false }
-}
-
-/// The word something is stored under.
-fn word(value: &impl serde::Serialize) -> String {
-    serde_json::to_value(value).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-/// A cause as the script's owner may know it: a customer is not told who of its seller's people, and which of its scripts.
-fn told(cause: &Cause, owner: Scope) -> serde_json::Value {
-    let mut told = serde_json::to_value(cause).unwrap_or_default();
-    if let (Scope::Customer(_), Some(fields)) = (owner, told.as_object_mut()) {
-        fields.retain(|name, _| matches!(name.as_str(), "kind" | "job_id"));
-    }
-    told
 }
 
 /// What `translate` answers in a script's runs. The language is read when it is needed, so that a change counts at once.

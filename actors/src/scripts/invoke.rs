@@ -170,9 +170,9 @@ async fn params(env: &Env, ask: &Invocation) -> Result<Params, Error> {
         let beans = Beans::new(snapshot, owner, FEW);
         let customer = subject.as_ref().and_then(|subject| subject.customer);
         let customer = customer.map(|id| snapshot.get::<Customer>(id)).transpose()?.flatten();
-        let customer = customer.map(|customer| beans.bean(&customer)).transpose()?;
+        let customer = customer.map(|customer| beans.bean(customer)).transpose()?;
         let user = user.map(|id| snapshot.get::<User>(id)).transpose()?.flatten();
-        let user = user.filter(|user| sees_user(owner, user)).map(|user| beans.bean(&user)).transpose()?;
+        let user = user.filter(|user| sees_user(owner, user)).map(|user| beans.bean(user)).transpose()?;
         let resource = match &subject {
             Some(Subject { bean: Some(bean), .. }) => Some(bean.clone()),
             Some(subject) => host::find(snapshot, &tree, host::Sight::of(owner), subject.id, true)?,

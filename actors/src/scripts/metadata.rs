@@ -12,7 +12,7 @@ use super::{
     pre::{Asking, Draft},
 };
 use crate::{Error, caller::job_cause};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::fmt::Write as _;
 use sutler_lua::{Bean, Input, text_at, xml_content};
 use sutler_model::{
@@ -63,20 +63,21 @@ impl Draft for Boot {
     }
 
     fn input(&self, beans: &Beans<'_>) -> Result<Input, StoreError> {
-        let server = beans.bean(&self.server)?.with(ADDED, self.additions.clone());
+        let server = beans.bean(self.server.clone())?.with(ADDED, self.additions.clone());
         Ok(Input::Metadata { server, document: self.document.clone() })
     }
 
     fn take(&mut self, before: &Bean, after: &Bean, _: Scope) -> Result<Vec<String>, Vec<FieldError>> {
-        let added = after.properties.get(ADDED).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let (before, after) = (before.properties.to_map(), after.properties.to_map());
+        let added = after.get(ADDED).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let text = |text: &Value| text.as_str().map(str::to_owned);
         let Some(additions) = added.iter().map(text).collect() else {
             return Err(vec![FieldError::new(ADDED, "must be texts")]);
         };
         self.additions = additions;
-        let value = |bean: &Bean, name: &str| bean.properties.get(name).cloned().unwrap_or_default();
-        let changed = |name: &&String| *name != ADDED && !same(&value(before, name), &value(after, name));
-        Ok(after.properties.keys().filter(changed).cloned().collect())
+        let value = |of: &Map<String, Value>, name: &str| of.get(name).cloned().unwrap_or_default();
+        let changed = |name: &&String| *name != ADDED && !same(&value(&before, name), &value(&after, name));
+        Ok(after.keys().filter(changed).cloned().collect())
     }
 
     fn take_document(&mut self, document: &str) {

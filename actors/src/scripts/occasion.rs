@@ -50,7 +50,7 @@ pub(crate) fn occasion(beans: &Beans<'_>, entry: &FeedEntry, event: &Event) -> R
         be_uuid: event.billing_entity.map(|id| id.to_string()).unwrap_or_default(),
         customer,
         // A customer's script is not told which of its seller's people did something.
-        user: user.filter(|u| sees_user(owner, u)).map(|u| beans.bean(&u)).transpose()?,
+        user: user.filter(|u| sees_user(owner, u)).map(|u| beans.bean(u)).transpose()?,
         timestamp_ms: entry.at.0,
         ..Params::default()
     };
@@ -91,7 +91,8 @@ fn subject(
                         job.error = None;
                         job.finished_at = None;
                     }
-                    (Input::Bean(beans.bean(&job)?), job.item_id, None)
+                    let item = job.item_id;
+                    (Input::Bean(beans.bean(job)?), item, None)
                 }
                 None => (
                     Input::Bean(
@@ -109,7 +110,7 @@ fn subject(
                     if let Some(then) = state(change.new_value("state")) {
                         server.state = then;
                     }
-                    beans.bean(&server)?
+                    beans.bean(server)?
                 }
                 None => remains("Server", event.id, event.customer, event.billing_entity)
                     .with("status", event.option.as_ref()),
@@ -241,10 +242,10 @@ pub(crate) fn login(user: &User) -> String {
 /// A record as it came to be or was when it went; of a modification as it is now, for it may have gone on.
 fn told<R: Described>(snapshot: &Snapshot, change: &Change, event: &Event, beans: &Beans<'_>) -> Result<Bean, Error> {
     match change.op {
-        Op::Created => beans.bean(&change.created::<R>()?),
-        Op::Deleted => beans.bean(&change.deleted::<R>()?),
+        Op::Created => beans.bean(change.created::<R>()?),
+        Op::Deleted => beans.bean(change.deleted::<R>()?),
         Op::Updated => match snapshot.get::<R>(event.id)? {
-            Some(record) => beans.bean(&record),
+            Some(record) => beans.bean(record),
             None => Ok(remains(R::KIND, event.id, event.customer, event.billing_entity)),
         },
     }

@@ -150,7 +150,7 @@ fn told(
     asked: &Transaction,
     form: &PaymentPoint,
 ) -> Result<(sutler_lua::Bean, Members), StoreError> {
-    fn member<R: Described>(beans: &Beans<'_>, record: &R) -> Result<Member, StoreError> {
+    fn member<R: Described>(beans: &Beans<'_>, record: R) -> Result<Member, StoreError> {
         Ok(Member::Value(tagged(beans.bean(record)?)))
     }
     let beans = Beans::new(snapshot, owner, FEW);
@@ -173,7 +173,7 @@ fn told(
         definitions.iter().filter(|value| value.is_secret()).map(|value| value.key.clone()).collect()
     };
     if let Some(method) = snapshot.get::<PaymentMethod>(asked.payment_method_id)? {
-        more.push(("paymentMethod", member(&beans, &method)?));
+        more.push(("paymentMethod", member(&beans, method.clone())?));
         let is_update = asked.function == PaymentFunction::UpdatePaymentMethod;
         let values = if is_update { &asked.values } else { &method.values };
         more.push(("methodValues", Member::Secrets(values.clone(), secret(&form.method_values))));
@@ -184,13 +184,13 @@ fn told(
     if let Some(id) = asked.payment_instance_id
         && let Some(instance) = snapshot.get::<PaymentInstance>(id)?
     {
-        more.push(("paymentMethodInstance", member(&beans, &instance)?));
+        more.push(("paymentMethodInstance", member(&beans, instance.clone())?));
         more.push(("instanceValues", Member::Secrets(instance.values.clone(), secret(&form.instance_values))));
     }
     let mut invoices = Vec::new();
     for id in &asked.invoice_ids {
         if let Some(invoice) = snapshot.get::<Invoice>(*id)? {
-            invoices.push(tagged(beans.bean(&invoice)?));
+            invoices.push(tagged(beans.bean(invoice)?));
         }
     }
     if let Some(first) = invoices.first() {
@@ -199,9 +199,9 @@ fn told(
     if let Some(id) = asked.linked_id
         && let Some(linked) = snapshot.get::<Transaction>(id)?
     {
-        more.push(("linkedTransaction", member(&beans, &linked)?));
+        more.push(("linkedTransaction", member(&beans, linked)?));
     }
-    Ok((beans.bean(asked)?, more))
+    Ok((beans.bean(asked.clone())?, more))
 }
 
 /// How many of the smallest coins an amount is.

@@ -140,8 +140,8 @@ impl Draft for (Server, Disk) {
     }
 
     fn input(&self, beans: &Beans<'_>) -> Result<Input, StoreError> {
-        let disk = Value::Object(beans.bean(&self.1)?.properties);
-        Ok(Input::Bean(beans.bean(&self.0)?.with("disks", vec![disk])))
+        let disk = Value::from(beans.bean(self.1.clone())?.properties);
+        Ok(Input::Bean(beans.bean(self.0.clone())?.with("disks", vec![disk])))
     }
 
     fn take(&mut self, before: &Bean, after: &Bean, viewer: Scope) -> Result<Vec<String>, Vec<FieldError>> {
@@ -176,7 +176,7 @@ impl Draft for (Server, Disk) {
 fn take_disk(server: &mut Bean) -> Option<Bean> {
     match server.properties.remove("disks")? {
         Value::Array(disks) if disks.len() == 1 => match disks.into_iter().next()? {
-            Value::Object(properties) => Some(Bean { kind: "Disk".to_owned(), properties }),
+            Value::Object(properties) => Some(Bean { kind: "Disk".into(), properties: properties.into() }),
             _ => None,
         },
         _ => None,
@@ -200,7 +200,7 @@ impl Draft for Server {
     }
 
     fn input(&self, beans: &Beans<'_>) -> Result<Input, StoreError> {
-        beans.bean(self).map(Input::Bean)
+        beans.bean(self.clone()).map(Input::Bean)
     }
 
     fn take(&mut self, before: &Bean, after: &Bean, viewer: Scope) -> Result<Vec<String>, Vec<FieldError>> {
@@ -248,7 +248,7 @@ macro_rules! drafts {
             }
 
             fn input(&self, beans: &Beans<'_>) -> Result<Input, StoreError> {
-                beans.bean(self).map(Input::Bean)
+                beans.bean(self.clone()).map(Input::Bean)
             }
 
             fn take(&mut self, before: &Bean, after: &Bean, viewer: Scope) -> Result<Vec<String>, Vec<FieldError>> {
@@ -453,7 +453,7 @@ impl Scripts {
             // What staff do, they do as people of their seller's own customer.
             let staff = draft.is_deed().then_some(user.as_ref()).flatten();
             let customer = beans.of_event(customer, staff)?;
-            let user = user.filter(|user| sees_user(owner, user)).map(|user| beans.bean(&user)).transpose()?;
+            let user = user.filter(|user| sees_user(owner, user)).map(|user| beans.bean(user)).transpose()?;
             Ok((draft.input(&beans)?, customer, user))
         });
         let (input, customer, user) = read.await?;

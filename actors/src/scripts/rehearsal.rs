@@ -328,7 +328,7 @@ async fn run(env: &Env, script: &Armed, past: Past) -> Rehearsal {
 }
 
 fn changed(before: &sutler_lua::Bean, after: &sutler_lua::Bean) -> Vec<(String, Value, Value)> {
-    let (old, new) = (&before.properties, &after.properties);
+    let (old, new) = (&before.properties.to_map(), &after.properties.to_map());
     let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
     names.sort_unstable();
     names.dedup();

@@ -148,7 +148,7 @@ pub(super) async fn recall(env: &Env, script: &Arc<Armed>, run: &ScriptRun) -> R
     let now = if run.cause == Cause::system(SCHEDULE) { env.core.now() } else { run.created_at };
     let customer = env.core.store.read(move |snapshot| match owner {
         Scope::Customer(id) => match snapshot.get::<Customer>(id)? {
-            Some(customer) => Ok(Some(super::beans::Beans::new(snapshot, owner, super::beans::FEW).bean(&customer)?)),
+            Some(customer) => Ok(Some(super::beans::Beans::new(snapshot, owner, super::beans::FEW).bean(customer)?)),
             None => Ok(None),
         },
         _ => Ok(None),

@@ -35,7 +35,7 @@ impl Scripts {
         for hook in self.env.listeners(TriggerType::TaxCalculation, OPTION, seller, customer).await? {
             let (script, function) = (hook.script.clone(), hook.entry().function.clone());
             let (drawn, owner) = (taxed.clone(), script.owner);
-            let bean = self.env.core.store.read(move |snapshot| Beans::new(snapshot, owner, FEW).bean(&drawn)).await?;
+            let bean = self.env.core.store.read(move |snapshot| Beans::new(snapshot, owner, FEW).bean(drawn)).await?;
             let text = format!("tax:{}:{}:{}:{function}", invoice.customer_id, invoice.from, invoice.total);
             let outcome = self
                 .invoke(Invocation {
@@ -83,16 +83,17 @@ impl Scripts {
 /// The tax that a run says: in the table it returned, or by setters on the invoice. None: it leaves it as it is.
 fn answer(invoice: &Invoice, before: &Bean, outcome: &Outcome) -> Result<Option<Tax>, String> {
     let set = |name: &str| {
-        let now = outcome.resource.as_ref()?.properties.get(name)?;
-        (number(now) != before.properties.get(name).and_then(number)).then_some(now)
+        let now = outcome.resource.as_ref()?.properties.get(name)?.into_owned();
+        (number(&now) != before.properties.get(name).as_deref().and_then(number)).then_some(now)
     };
-    let said = |names: &[&str]| names.iter().find_map(|name| outcome.returned.get(*name).filter(|v| !v.is_null()));
+    let said =
+        |names: &[&str]| names.iter().find_map(|name| outcome.returned.get(*name).filter(|v| !v.is_null())).cloned();
     let amount = said(&["taxAmount", "taxAmt", "invoiceTaxAmt"]).or_else(|| set("invoiceTaxAmt"));
     let rate = said(&["taxRate", "rate"]).or_else(|| set("taxRate"));
     let wrong = |what: &str, value: &Value| format!("it set {what} to {value}, which is no amount");
     let rate = match rate {
         Some(value) => {
-            let rate = number(value).ok_or_else(|| wrong("the rate", value))?;
+            let rate = number(&value).ok_or_else(|| wrong("the rate", &value))?;
             if rate < Nanos::ZERO || rate.0 > RATE_MAX {
                 return Err(format!("it set the rate to {rate}; it is per cent, from 0 to 1000"));
             }
@@ -102,14 +103,14 @@ fn answer(invoice: &Invoice, before: &Bean, outcome: &Outcome) -> Result<Option<
     };
     let rounded = |amount: Nanos| amount.mul_div_round(1, 1, invoice.currency.places()).map_err(|e| e.to_string());
     if let Some(value) = amount {
-        let amount = rounded(number(value).ok_or_else(|| wrong("the tax", value))?)?;
+        let amount = rounded(number(&value).ok_or_else(|| wrong("the tax", &value))?)?;
         return Ok(Some(Tax { rate, amount }));
     }
     if let Some(rate) = rate {
         return Tax::of(invoice.total, rate, invoice.currency).map(Some).map_err(|e| e.to_string());
     }
     if let Some(value) = set("invoiceTotalInc") {
-        let all = number(value).ok_or_else(|| wrong("the total", value))?;
+        let all = number(&value).ok_or_else(|| wrong("the total", &value))?;
         let amount = rounded(all.sub(invoice.total).map_err(|e| e.to_string())?)?;
         return Ok(Some(Tax { rate: None, amount }));
     }
@@ -136,7 +137,7 @@ mod tests {
         let before = Bean::new("Invoice").with("invoiceTaxAmt", 0).with("taxRate", 0).with("invoiceTotalInc", 10.05);
         let mut after = before.clone();
         if let Value::Object(set) = left {
-            after.properties.extend(set);
+            set.into_iter().for_each(|(name, value)| after.properties.insert(name, value));
         }
         let outcome = Outcome { exit: Exit::Success, returned, resource: Some(after), ..Outcome::refused("") };
         let tax = answer(&drawn_up("10.05"), &before, &outcome)?;

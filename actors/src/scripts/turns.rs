@@ -36,7 +36,7 @@ impl Draft for Turn {
     }
 
     fn input(&self, beans: &Beans<'_>) -> Result<Input, StoreError> {
-        beans.bean(&self.0).map(Input::Bean)
+        beans.bean(self.0.clone()).map(Input::Bean)
     }
 }
 

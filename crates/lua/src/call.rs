@@ -1,9 +1,10 @@
 //! What goes into a run and what comes out of it.
 
+use crate::Bean;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::{collections::BTreeMap, fmt, sync::Arc};
-use sutler_model::{RunId, Scope, ScriptId, translation::Translations};
+use sutler_model::{Cause, RunId, Scope, ScriptId, TriggerType, translation::Translations};
 use uuid::Uuid;
 
 /// What one run, and all loaded blocks together, may use.
@@ -133,14 +134,14 @@ pub enum Member {
 /// What set a run off.
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
-    /// The trigger's type: `POST_CREATE`.
-    pub trigger: String,
+    /// The trigger's type.
+    pub trigger: Option<TriggerType>,
     /// The event's place in the change feed, if it has one.
     pub seq: Option<u64>,
     /// How many times the run was begun, this one included; 0: not known.
     pub attempt: u32,
-    /// Why the change happened, as far as the script's owner may know.
-    pub cause: Option<Value>,
+    /// Why the change happened. Of it the script is told what its owner may know.
+    pub cause: Option<Cause>,
 }
 
 /// The subject of an event.
@@ -164,35 +165,6 @@ pub enum Input {
     /// None.
     #[default]
     Nil,
-}
-
-/// An object as scripts know it: a kind and its properties.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Bean {
-    /// The bean's name in the language: `Server`, `Job`, `Customer`.
-    pub kind: String,
-    /// Properties by their names in the language. Enum values as text, dates as whole milliseconds, beans as objects,
-    /// lists as arrays; an absent property and `null` both read as nil.
-    pub properties: Map<String, Value>,
-}
-
-impl Bean {
-    /// A bean without properties.
-    pub fn new(kind: impl Into<String>) -> Self {
-        Self { kind: kind.into(), properties: Map::new() }
-    }
-
-    /// The same bean with a property set.
-    #[must_use]
-    pub fn with(mut self, property: &str, value: impl Into<Value>) -> Self {
-        self.properties.insert(property.to_owned(), value.into());
-        self
-    }
-
-    /// A property's text, if it has one.
-    pub fn text(&self, property: &str) -> Option<&str> {
-        self.properties.get(property)?.as_str()
-    }
 }
 
 /// How a run went.

@@ -1,7 +1,7 @@
 //! The one filter engine: conditions, order and pages over the properties of beans (`fdl.md` part 5).
 
 use crate::{
-    Bean, date,
+    Bean, Properties, date,
     dialect::number_text,
     meter::Meter,
     object::{BeanRef, Val},
@@ -9,8 +9,8 @@ use crate::{
     schema::{self, Type},
 };
 use mlua::{Error, Result};
-use serde_json::Value;
-use std::cmp::Ordering;
+use serde_json::{Map, Value};
+use std::{borrow::Cow, cmp::Ordering};
 
 /// Longest name of a field, bytes.
 const FIELD_BYTES: usize = 256;
@@ -111,7 +111,7 @@ impl Filter {
     fn passes(&self, bean: &Bean) -> bool {
         let open: Vec<_> = self.0.iter().map(|condition| (condition, condition.path.as_slice())).collect();
         // The top is one row with all conditions.
-        row_passes(&open, Object { fields: &bean.properties, kind: schema::bean(&bean.kind) })
+        row_passes(&open, Object::of(bean))
     }
 }
 
@@ -232,17 +232,46 @@ fn path(field: &str) -> Result<Vec<Segment>> {
 /// An object among the rows, and its bean type where that is known.
 #[derive(Clone, Copy)]
 struct Object<'a> {
-    fields: &'a serde_json::Map<String, Value>,
+    fields: Fields<'a>,
     kind: Option<&'static schema::BeanType>,
 }
 
+#[derive(Clone, Copy)]
+enum Fields<'a> {
+    Bean(&'a Properties),
+    /// What stands within a bean.
+    Map(&'a Map<String, Value>),
+}
+
 impl<'a> Object<'a> {
-    fn property(&self, name: &str) -> (Option<&'a Value>, Type) {
+    fn of(bean: &'a Bean) -> Self {
+        Self { fields: Fields::Bean(&bean.properties), kind: schema::bean(&bean.kind) }
+    }
+
+    fn property(&self, name: &str) -> (Option<Cow<'a, Value>>, Type) {
         let known = self.kind.and_then(|kind| kind.properties.get(name));
         let value = known.and_then(|property| self.fields.get(property.name));
-        let value =
-            value.or_else(|| self.fields.iter().find(|(key, _)| key.to_lowercase() == name).map(|(_, value)| value));
+        let value = value.or_else(|| self.fields.find(name));
         (value, known.map_or(Type::Any, |property| property.kind.clone()))
+    }
+}
+
+impl<'a> Fields<'a> {
+    fn get(self, name: &str) -> Option<Cow<'a, Value>> {
+        match self {
+            Self::Bean(properties) => properties.get(name),
+            Self::Map(map) => map.get(name).map(Cow::Borrowed),
+        }
+    }
+
+    /// By the name in lower case.
+    fn find(self, name: &str) -> Option<Cow<'a, Value>> {
+        match self {
+            Self::Bean(properties) => properties.get(&properties.name(name)?),
+            Self::Map(map) => {
+                map.iter().find(|(key, _)| key.to_lowercase() == name).map(|(_, value)| Cow::Borrowed(value))
+            }
+        }
     }
 }
 
@@ -258,7 +287,7 @@ fn row_passes(open: &[Open<'_>], object: Object<'_>) -> bool {
         rest = others;
         let (value, kind) = object.property(&first.name);
         let group: Vec<Open> = group.into_iter().map(|(condition, path)| (condition, &path[1..])).collect();
-        if !group_passes(&group, value, &kind) {
+        if !group_passes(&group, value.as_deref(), &kind) {
             return false;
         }
     }
@@ -284,7 +313,7 @@ fn group_passes(group: &[Open<'_>], value: Option<&Value>, kind: &Type) -> bool 
                 Type::Bean(name) => schema::bean(name),
                 _ => None,
             };
-            row_passes(group, Object { fields, kind: bean })
+            row_passes(group, Object { fields: Fields::Map(fields), kind: bean })
         }
         (value, kind) => group.iter().all(|(condition, path)| match path {
             [] => condition.holds(value, kind),
@@ -375,27 +404,34 @@ fn text_of(value: &Val) -> String {
 }
 
 /// Every value a field has in a bean, in order.
-pub(crate) fn values<'a>(bean: &'a Bean, field: &str) -> Vec<&'a Value> {
-    fn walk<'a>(value: &'a Value, path: &[Segment], found: &mut Vec<&'a Value>) {
-        match (value, path) {
-            (Value::Array(rows), _) => rows.iter().for_each(|row| walk(row, path, found)),
-            (Value::Object(fields), [first, rest @ ..]) => {
-                if let Some(value) = (Object { fields, kind: None }).property(&first.name).0 {
-                    walk(value, rest, found);
+pub(crate) fn values<'a>(bean: &'a Bean, field: &str) -> Vec<Cow<'a, Value>> {
+    fn walk<'a>(value: Cow<'a, Value>, path: &[Segment], found: &mut Vec<Cow<'a, Value>>) {
+        match value {
+            Cow::Borrowed(value) => match (value, path) {
+                (Value::Array(rows), _) => rows.iter().for_each(|row| walk(Cow::Borrowed(row), path, found)),
+                (Value::Object(fields), [first, rest @ ..]) => {
+                    let within = Object { fields: Fields::Map(fields), kind: None };
+                    if let Some(value) = within.property(&first.name).0 {
+                        walk(value, rest, found);
+                    }
                 }
+                (Value::Null, _) | (_, [_, ..]) => {}
+                (scalar, []) => found.push(Cow::Borrowed(scalar)),
+            },
+            // Made for this: what is found within it is taken out.
+            Cow::Owned(value) => {
+                let mut within = Vec::new();
+                walk(Cow::Borrowed(&value), path, &mut within);
+                found.extend(within.into_iter().map(|value| Cow::Owned(value.into_owned())));
             }
-            (Value::Null, _) | (_, [_, ..]) => {}
-            (scalar, []) => found.push(scalar),
         }
     }
     let mut found = Vec::new();
     if let Ok(path) = path(field)
         && let Some((first, rest)) = path.split_first()
+        && let Some(value) = Object::of(bean).property(&first.name).0
     {
-        let top = Object { fields: &bean.properties, kind: schema::bean(&bean.kind) };
-        if let Some(value) = top.property(&first.name).0 {
-            walk(value, rest, &mut found);
-        }
+        walk(value, rest, &mut found);
     }
     found
 }
@@ -463,7 +499,8 @@ impl Limit {
         for (field, descending) in self.order.iter().rev() {
             // By a key made once for each bean; the sort is stable, so the last field is sorted by first.
             beans.sort_by_cached_key(|bean| {
-                let key = if pace.goes_on(8) { Key::of(values(bean, field).first().copied()) } else { Key::None };
+                let key =
+                    if pace.goes_on(8) { Key::of(values(bean, field).first().map(AsRef::as_ref)) } else { Key::None };
                 if *descending { Err(std::cmp::Reverse(key)) } else { Ok(key) }
             });
         }

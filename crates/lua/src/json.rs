@@ -166,8 +166,17 @@ pub(crate) fn weight(value: &Value) -> usize {
 
 /// The same for an object's members.
 pub(crate) fn weight_of(fields: &Map<String, Value>) -> usize {
-    let held: usize = fields.iter().map(|(key, item)| 16 + key.len() + weight(item)).sum();
-    NODE * fields.len().div_ceil(8) + held
+    members_weight(fields.len(), fields.iter().map(|(key, item)| member_weight(key, item)).sum())
+}
+
+/// The same for one member, without its share of the object.
+pub(crate) fn member_weight(key: &str, item: &Value) -> usize {
+    16 + key.len() + weight(item)
+}
+
+/// The same for so many members that hold so much.
+pub(crate) const fn members_weight(count: usize, held: usize) -> usize {
+    NODE * count.div_ceil(8) + held
 }
 
 /// JSON text as a Lua value; null is nil. Tables come to be as the text is read, within the state's memory limit.

@@ -7,6 +7,7 @@
 //! for the block's owner alone.
 
 mod answer;
+mod bean;
 mod call;
 mod data;
 mod date;
@@ -40,9 +41,10 @@ pub fn date_ms(text: &str) -> Option<i64> {
 }
 
 pub use answer::{Answer, Charge, Dialogue, Measured};
+pub use bean::{Bean, Properties, Source};
 pub use call::{
-    Bean, Block, Call, Exit, Input, Limit, Limits, Member, Origin, OutboundCall, Outcome, Params, ScriptError, Texts,
-    Who, Write,
+    Block, Call, Exit, Input, Limit, Limits, Member, Origin, OutboundCall, Outcome, Params, ScriptError, Texts, Who,
+    Write,
 };
 pub use data::{Data, DataAction, DataStep, LIST_BYTES};
 pub use descriptor::Registration;

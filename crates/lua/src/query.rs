@@ -10,7 +10,7 @@ use crate::{
 };
 use mlua::Result;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// A `Query`.
 pub(crate) struct Query {
@@ -55,11 +55,11 @@ impl Column {
     /// When the run is stopped meanwhile.
     fn of(&self, beans: &[&Bean]) -> Result<Option<Value>> {
         Meter::check_current()?;
-        let values: Vec<&Value> = beans.iter().flat_map(|bean| filter::values(bean, &self.field)).collect();
+        let values: Vec<Cow<'_, Value>> = beans.iter().flat_map(|bean| filter::values(bean, &self.field)).collect();
         Ok(self.over(&values))
     }
 
-    fn over(&self, values: &[&Value]) -> Option<Value> {
+    fn over(&self, values: &[Cow<'_, Value>]) -> Option<Value> {
         let numbers = || values.iter().filter_map(|value| value.as_f64().or_else(|| value.as_str()?.parse().ok()));
         #[allow(clippy::cast_precision_loss)]
         Some(match self.function.as_str() {
@@ -67,8 +67,8 @@ impl Column {
             // Of nothing it is 0, not the -0 that sums begin with.
             "SUM" => json!(numbers().sum::<f64>() + 0.0),
             "AVERAGE" if numbers().next().is_some() => json!(numbers().sum::<f64>() / numbers().count() as f64),
-            "MIN" => values.iter().min_by_key(|value| Key::of(Some(value)))?.to_owned().clone(),
-            "MAX" => values.iter().max_by_key(|value| Key::of(Some(value)))?.to_owned().clone(),
+            "MIN" => values.iter().min_by_key(|value| Key::of(Some(value)))?.as_ref().clone(),
+            "MAX" => values.iter().max_by_key(|value| Key::of(Some(value)))?.as_ref().clone(),
             _ => return None,
         })
     }
@@ -179,7 +179,10 @@ impl Query {
                 let column = self.columns.iter().find(|column| column.name().eq_ignore_ascii_case(name));
                 keys.push(match column {
                     Some(column) => Key::of(column.of(group)?.as_ref()),
-                    None => Key::of(group.first().and_then(|bean| filter::values(bean, name).first().copied())),
+                    None => {
+                        let first = group.first().and_then(|bean| filter::values(bean, name).into_iter().next());
+                        Key::of(first.as_deref())
+                    }
                 });
             }
             rows.push((keys, Value::Object(row)));

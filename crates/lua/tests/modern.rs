@@ -6,6 +6,7 @@ use crate::{
 };
 use serde_json::{Value, json};
 use sutler_lua::{Bean, Egress, Origin, Params};
+use sutler_model::{Cause, TriggerType};
 
 /// Throwaway keys of these tests alone, the same one in both forms.
 const PKCS1: &str = include_str!("keys/rsa-pkcs1.pem");
@@ -168,10 +169,10 @@ async fn a_script_may_use_the_names_for_itself() {
 async fn event_says_what_set_the_run_off_and_gives_way_to_a_scripts_own() {
     let fixture = Fixture::new();
     let origin = Origin {
-        trigger: "POST_CREATE".to_owned(),
+        trigger: Some(TriggerType::PostCreate),
         seq: Some(17),
         attempt: 2,
-        cause: Some(json!({"kind": "request", "request_id": "r-1"})),
+        cause: Some(Cause::Request { request_id: "r-1".to_owned(), user_id: None }),
     };
     let params =
         || Params { origin: origin.clone(), timestamp_ms: 1_700_000_000_123, ..about(Bean::new("User"), "USER") };

@@ -271,8 +271,8 @@ async fn a_pre_trigger_refuses_with_its_reason_or_changes_what_is_stored() {
     let changed = fixture.run(&block, &entry.function, params(4096)).await;
     assert_eq!(changed.exit, Exit::Success);
     let input = changed.input.unwrap();
-    assert_eq!(input.text("resourceName"), Some("acme-web"));
-    assert_eq!(input.properties["providers"], json!({"VAULT": {"password": "******"}}));
+    assert_eq!(input.text("resourceName").as_deref(), Some("acme-web"));
+    assert_eq!(input.properties.to_map()["providers"], json!({"VAULT": {"password": "******"}}));
 }
 
 const KEYS: &str = r#"
@@ -307,8 +307,10 @@ async fn keys_follow_a_servers_state() {
     };
     let fixture = Fixture::on(Platform::with(vec![("SERVER", server("RUNNING"))]));
     let (entry, block) = load(&fixture, KEYS).await;
-    let keys =
-        || fixture.platform.beans.lock().unwrap()[0].1.properties.get("resourceKey").cloned().unwrap_or_default();
+    let keys = || {
+        let beans = fixture.platform.beans.lock().unwrap();
+        beans[0].1.properties.get("resourceKey").map(|keys| keys.into_owned()).unwrap_or_default()
+    };
     let outcome = fixture.run(&block, &entry.function, about(server("RUNNING"), "RUNNING")).await;
     assert_eq!(outcome.exit, Exit::Success, "{}", outcome.result);
     assert_eq!(keys(), json!([{"@bean": "ResourceKey", "name": "last_running", "value": "192.0.2.7 1", "weight": 0}]));

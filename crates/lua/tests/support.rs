@@ -81,7 +81,7 @@ impl Host for Platform {
         // The real one waits for the store, so what asks it must be able to wait.
         tokio::task::yield_now().await;
         let beans = self.beans.lock().unwrap();
-        Ok(beans.iter().map(|(_, bean)| bean).find(|bean| bean.text("resourceUUID") == Some(uuid)).cloned())
+        Ok(beans.iter().map(|(_, bean)| bean).find(|bean| bean.text("resourceUUID").as_deref() == Some(uuid)).cloned())
     }
 
     async fn data(&self, _: &Who, request: Data) -> Result<Value, HostError> {
@@ -125,17 +125,19 @@ impl Host for Platform {
             "addKey" | "removeKey" => {
                 let uuid = args[0].as_str().unwrap_or_default().to_owned();
                 let mut beans = self.beans.lock().unwrap();
-                let Some((_, bean)) = beans.iter_mut().find(|(_, bean)| bean.text("resourceUUID") == Some(&uuid))
+                let Some((_, bean)) =
+                    beans.iter_mut().find(|(_, bean)| bean.text("resourceUUID").as_ref() == Some(&uuid))
                 else {
                     return Err(HostError::refused("NO_RESOURCE_FOUND", format!("there is no resource {uuid}")));
                 };
-                let keys = bean.properties.entry("resourceKey").or_insert_with(|| json!([]));
-                let keys = keys.as_array_mut().unwrap();
-                keys.retain(|key| operation == "addKey" || key["name"] != args[1]["name"]);
+                let mut keys = bean.properties.remove("resourceKey").unwrap_or_else(|| json!([]));
+                let list = keys.as_array_mut().unwrap();
+                list.retain(|key| operation == "addKey" || key["name"] != args[1]["name"]);
                 if operation == "addKey" {
-                    keys.push(args[1].clone());
+                    list.push(args[1].clone());
                 }
-                let mut answer = Value::Object(bean.properties.clone());
+                bean.properties.insert("resourceKey", keys);
+                let mut answer = Value::from(bean.properties.clone());
                 answer["@bean"] = json!(bean.kind);
                 Ok(answer)
             }

@@ -33,8 +33,11 @@ async fn a_trigger_changes_the_metadata_of_a_server_and_adds_to_its_first_boot()
     let expected = "<?xml version=\"1.0\"?><CONFIG><meta><server uuid=\"s-1\"/><keys><level>gold &amp; &lt;silver&gt;\
                     </level><script><![CDATA[if a < b && c ]]]]><![CDATA[> then]]></script></keys></meta></CONFIG>";
     assert_eq!(outcome.document.as_deref(), Some(expected));
-    let added = &outcome.input.unwrap().properties["cloudInitData"];
-    assert_eq!(*added, json!(["#cloud-config\npackages: [nginx]", "#!/bin/sh\ntrue"]));
+    let left = outcome.input.unwrap();
+    assert_eq!(
+        left.properties.to_map()["cloudInitData"],
+        json!(["#cloud-config\npackages: [nginx]", "#!/bin/sh\ntrue"])
+    );
 }
 
 #[tokio::test]

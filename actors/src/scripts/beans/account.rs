@@ -1,6 +1,6 @@
 //! Users and billing entities.
 
-use super::{Beans, Described, Property, contact, described, id, set_keys};
+use super::{Beans, Described, Property, contact, described, id, keys, set_keys};
 use serde_json::{Value, json};
 use sutler_model::{BillingEntity, Role, User};
 use sutler_store::Error;
@@ -11,26 +11,26 @@ impl Described for User {
     fn properties() -> &'static [Property<Self>] {
         type P = Property<User>;
         const PROPERTIES: &[P] = &[
-            P::new("resourceKey", |u, b| Ok(b.keys(u))).or_set(|u, v, viewer| set_keys(&mut u.keys, v, viewer)),
-            P::new("email", |u, _| Ok(u.email.as_str().into())),
-            P::new("firstName", |u, _| Ok(u.first_name.as_str().into())),
-            P::new("lastName", |u, _| Ok(u.last_name.as_str().into())),
-            P::new("userId", |u, _| Ok(id(Some(u.id)))),
-            P::new("userType", |_, _| Ok("USER".into())),
+            P::new("resourceKey", keys).or_set(|u, v, viewer| set_keys(&mut u.keys, v, viewer)),
+            P::new("email", |u, _| u.email.as_str().into()),
+            P::new("firstName", |u, _| u.first_name.as_str().into()),
+            P::new("lastName", |u, _| u.last_name.as_str().into()),
+            P::new("userId", |u, _| id(Some(u.id))),
+            P::new("userType", |_, _| "USER".into()),
             P::new("admin", |u, _| {
-                Ok(matches!(u.role, Role::ProviderAdmin | Role::ResellerAdmin | Role::CustomerAdmin).into())
+                matches!(u.role, Role::ProviderAdmin | Role::ResellerAdmin | Role::CustomerAdmin).into()
             }),
-            P::new("address", |u, _| Ok(contact::address(&u.contact)))
+            P::new("address", |u, _| contact::address(&u.contact))
                 .or_set(|u, v, _| contact::set_address(&mut u.contact, v)),
-            P::new("organisation", |u, _| Ok(contact::known(&u.contact.organisation)))
+            P::new("organisation", |u, _| contact::known(&u.contact.organisation))
                 .or_set(|u, v, _| contact::set(&mut u.contact, |c| &mut c.organisation, v)),
-            P::new("dayTimeNumber", |u, _| Ok(contact::known(&u.contact.day_time_number)))
+            P::new("dayTimeNumber", |u, _| contact::known(&u.contact.day_time_number))
                 .or_set(|u, v, _| contact::set(&mut u.contact, |c| &mut c.day_time_number, v)),
-            P::new("eveningNumber", |u, _| Ok(contact::known(&u.contact.evening_number)))
+            P::new("eveningNumber", |u, _| contact::known(&u.contact.evening_number))
                 .or_set(|u, v, _| contact::set(&mut u.contact, |c| &mut c.evening_number, v)),
-            P::new("mobileNumber", |u, _| Ok(contact::known(&u.contact.mobile_number)))
+            P::new("mobileNumber", |u, _| contact::known(&u.contact.mobile_number))
                 .or_set(|u, v, _| contact::set(&mut u.contact, |c| &mut c.mobile_number, v)),
-            P::new("faxNumber", |u, _| Ok(contact::known(&u.contact.fax_number)))
+            P::new("faxNumber", |u, _| contact::known(&u.contact.fax_number))
                 .or_set(|u, v, _| contact::set(&mut u.contact, |c| &mut c.fax_number, v)),
         ];
         PROPERTIES
@@ -66,26 +66,25 @@ impl Described for BillingEntity {
     fn properties() -> &'static [Property<Self>] {
         type P = Property<BillingEntity>;
         const PROPERTIES: &[P] = &[
-            P::new("parentUUID", |e, _| Ok(id(e.parent_id))),
-            P::new("parentName", |e, b| match e.parent_id {
+            P::new("parentUUID", |e, _| id(e.parent_id)),
+            P::read("parentName", |e, b| match e.parent_id {
                 Some(parent) => b.name_of::<BillingEntity>(parent.into()),
                 None => Ok(Value::Null),
             }),
-            P::new("providers", |e, _| Ok(json!(e.provider_values))).or_set(|e, v, _| {
+            P::new("providers", |e, _| json!(e.provider_values)).or_set(|e, v, _| {
                 e.provider_values = super::providers(v)?;
                 Ok(())
             }),
-            P::new("address", |e, _| Ok(contact::address(&e.contact)))
+            P::new("address", |e, _| contact::address(&e.contact))
                 .or_set(|e, v, _| contact::set_address(&mut e.contact, v)),
-            P::new("vatNumber", |e, _| Ok(contact::known(&e.contact.vat_number)))
+            P::new("vatNumber", |e, _| contact::known(&e.contact.vat_number))
                 .or_set(|e, v, _| contact::set(&mut e.contact, |c| &mut c.vat_number, v)),
-            P::new("controlPanelURL", control_panel),
-            P::new("adminControlPanelURL", control_panel),
-            P::new("billingType", |e, _| Ok(if e.parent_id.is_none() { "MASTERBILL" } else { "REGULARBILL" }.into())),
+            P::read("controlPanelURL", control_panel),
+            P::read("adminControlPanelURL", control_panel),
+            P::new("billingType", |e, _| if e.parent_id.is_none() { "MASTERBILL" } else { "REGULARBILL" }.into()),
             P::new("currency", |e, _| {
-                Ok(
-                    json!({"code": e.currency.as_str(), "decimalPlace": e.currency.places(), "symbol": e.currency.as_str()}),
-                )
+                let code = e.currency.as_str();
+                json!({"code": code, "decimalPlace": e.currency.places(), "symbol": code})
             }),
         ];
         PROPERTIES

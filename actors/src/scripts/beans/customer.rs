@@ -1,7 +1,7 @@
 //! Customers.
 
-use super::{Described, Property, amount, contact, described, id, set_keys, set_name, text, whole};
-use serde_json::{Map, Value, json};
+use super::{Described, Property, Read, amount, contact, described, id, keys, set_keys, set_name, text, whole};
+use serde_json::{Value, json};
 use sutler_model::{Customer, CustomerStatus, Nanos, Plan, Scope, User};
 use sutler_store::Field;
 
@@ -9,20 +9,21 @@ impl Described for Customer {
     const KIND: &'static str = "Customer";
 
     /// A customer is written to at the address of the first of its people.
-    fn finish(properties: &mut Map<String, Value>) {
-        if let Some(email) = properties.get("users").and_then(|users| users.get(0)?.get("email").cloned()) {
-            properties.insert("email".to_owned(), email);
+    fn finish(read: &mut Vec<(&'static str, Read)>) {
+        let users = read.iter().find_map(|(_, read)| if let Read::Beans(users) = read { Some(users) } else { None });
+        if let Some(email) = users.and_then(|users| users.first()?.text("email")) {
+            read.push(("email", Read::Value(email.into())));
         }
     }
 
     fn properties() -> &'static [Property<Self>] {
         type P = Property<Customer>;
         const PROPERTIES: &[P] = &[
-            P::new("resourceName", |c, _| Ok(c.name.as_str().into())).or_set(|c, v, _| set_name(&mut c.name, v)),
-            P::new("resourceKey", |c, b| Ok(b.keys(c))).or_set(|c, v, viewer| set_keys(&mut c.keys, v, viewer)),
-            P::new("organisationName", |c, _| Ok(c.name.as_str().into())),
-            P::new("productOfferUUID", |c, _| Ok(id(Some(c.plan_id)))),
-            P::new("status", |c, _| Ok(status(c.status).into())).or_set(|c, v, viewer| {
+            P::new("resourceName", |c, _| c.name.as_str().into()).or_set(|c, v, _| set_name(&mut c.name, v)),
+            P::new("resourceKey", keys).or_set(|c, v, viewer| set_keys(&mut c.keys, v, viewer)),
+            P::new("organisationName", |c, _| c.name.as_str().into()),
+            P::new("productOfferUUID", |c, _| id(Some(c.plan_id))),
+            P::new("status", |c, _| status(c.status).into()).or_set(|c, v, viewer| {
                 if matches!(viewer, Scope::Customer(_)) {
                     return Err("a customer's script may not set the status".to_owned());
                 }
@@ -34,31 +35,31 @@ impl Described for Customer {
                 };
                 Ok(())
             }),
-            P::new("warningLevel", |c, _| Ok(c.warning_level.map_or(Value::Null, amount))).or_set(|c, v, _| {
+            P::new("warningLevel", |c, _| c.warning_level.map_or(Value::Null, amount)).or_set(|c, v, _| {
                 c.warning_level = if v.is_null() { None } else { Some(nanos(v)?) };
                 Ok(())
             }),
-            P::new("limitsMap", |c, _| Ok(limits(c))).or_set(set_limits),
-            P::new("creditCustomer", |_, _| Ok("INVOICE".into())),
-            P::new("providers", |c, _| Ok(json!(c.provider_values))).or_set(|c, v, _| {
+            P::new("limitsMap", |c, _| limits(c)).or_set(set_limits),
+            P::new("creditCustomer", |_, _| "INVOICE".into()),
+            P::new("providers", |c, _| json!(c.provider_values)).or_set(|c, v, _| {
                 c.provider_values = super::providers(v)?;
                 Ok(())
             }),
-            P::new("address", |c, _| Ok(contact::address(&c.contact)))
+            P::new("address", |c, _| contact::address(&c.contact))
                 .or_set(|c, v, _| contact::set_address(&mut c.contact, v)),
-            P::new("vatNumber", |c, _| Ok(contact::known(&c.contact.vat_number)))
+            P::new("vatNumber", |c, _| contact::known(&c.contact.vat_number))
                 .or_set(|c, v, _| contact::set(&mut c.contact, |c| &mut c.vat_number, v)),
-            P::new("customerId", |c, _| Ok(id(Some(c.id)))),
-            P::new("productOfferName", |c, b| {
+            P::new("customerId", |c, _| id(Some(c.id))),
+            P::read("productOfferName", |c, b| {
                 Ok(b.snapshot.get::<Plan>(c.plan_id)?.map_or(Value::Null, |p| p.name.into()))
             }),
             // No units are bought here: what is paid and charged is the other one's.
-            P::new("carryOverBalance", |_, _| Ok(0.into())),
-            P::new("nonCarryOverBalance", |c, b| b.balance_of(c)),
-            P::new("vatExempt", |_, _| Ok(false.into())),
-            P::new("timeZone", |_, _| Ok("UTC".into())),
-            P::new("warningSent", |_, _| Ok(false.into())),
-            P::new("users", |c, b| b.within::<User>(Field::Customer, c.id.into())),
+            P::new("carryOverBalance", |_, _| 0.into()),
+            P::read("nonCarryOverBalance", |c, b| b.balance_of(c)),
+            P::new("vatExempt", |_, _| false.into()),
+            P::new("timeZone", |_, _| "UTC".into()),
+            P::new("warningSent", |_, _| false.into()),
+            P::held("users", |c, b| b.within::<User>(Field::Customer, c.id.into())),
         ];
         PROPERTIES
     }

@@ -1,8 +1,8 @@
 //! Disks, images and invoices.
 
 use super::{
-    Beans, Described, Property, amount, contact, derived, described, id, payments::payment_of, set_keys, set_name,
-    whole,
+    Beans, Described, Property, amount, contact, derived, described, id, keys, payments::payment_of, set_keys,
+    set_name, whole,
 };
 use serde_json::{Value, json};
 use sutler_model::{
@@ -18,17 +18,17 @@ impl Described for Disk {
     fn properties() -> &'static [Property<Self>] {
         type P = Property<Disk>;
         const PROPERTIES: &[P] = &[
-            P::new("size", |d, _| Ok(d.size_gib.into())).or_set(|d, v, _| {
+            P::new("size", |d, _| d.size_gib.into()).or_set(|d, v, _| {
                 d.size_gib = whole(v)?;
                 Ok(())
             }),
-            P::new("index", |d, _| Ok(d.index.into())),
-            P::new("iso", |_, _| Ok(false.into())),
-            P::new("status", |_, _| Ok("ATTACHED_TO_SERVER".into())),
-            P::new("serverUUID", |d, _| Ok(id(Some(d.server_id)))),
-            P::new("serverName", |d, b| b.name_of::<Server>(d.server_id.into())),
-            P::new("imageUUID", |d, _| Ok(id(d.image_id))),
-            P::new("imageName", |d, b| match d.image_id {
+            P::new("index", |d, _| d.index.into()),
+            P::new("iso", |_, _| false.into()),
+            P::new("status", |_, _| "ATTACHED_TO_SERVER".into()),
+            P::new("serverUUID", |d, _| id(Some(d.server_id))),
+            P::read("serverName", |d, b| b.name_of::<Server>(d.server_id.into())),
+            P::new("imageUUID", |d, _| id(d.image_id)),
+            P::read("imageName", |d, b| match d.image_id {
                 Some(image) => b.name_of::<Image>(image.into()),
                 None => Ok(Value::Null),
             }),
@@ -57,22 +57,22 @@ impl Described for Image {
     fn properties() -> &'static [Property<Self>] {
         type P = Property<Image>;
         const PROPERTIES: &[P] = &[
-            P::new("resourceName", |i, _| Ok(i.name.as_str().into())).or_set(|i, v, _| set_name(&mut i.name, v)),
+            P::new("resourceName", |i, _| i.name.as_str().into()).or_set(|i, v, _| set_name(&mut i.name, v)),
             // To whom it is only offered need not know what its owner keeps on it.
-            P::new("resourceKey", |i, b| Ok(if b.owns(i)? { b.keys(i) } else { json!([]) }))
+            P::read("resourceKey", |i, b| Ok(if b.owns(i)? { keys(i, b.viewer) } else { json!([]) }))
                 .or_set(|i, v, viewer| set_keys(&mut i.keys, v, viewer)),
-            P::new("size", |i, _| Ok(i.size_gib.into())),
+            P::new("size", |i, _| i.size_gib.into()),
             P::new("imageType", |i, _| {
-                Ok(if i.base.as_ref().is_some_and(|base| base.noun == Noun::Server) { "SERVER" } else { "DISK" }.into())
+                if i.base.as_ref().is_some_and(|base| base.noun == Noun::Server) { "SERVER" } else { "DISK" }.into()
             }),
-            P::new("baseUUID", |i, b| Ok(id(base(i, b)?.map(|base| base.id)))),
-            P::new("baseName", |i, b| Ok(base(i, b)?.map_or(Value::Null, |base| base.name.as_str().into()))),
-            P::new("ownerPermission", |i, _| Ok(permission(i.owner_permission)))
+            P::read("baseUUID", |i, b| Ok(id(base(i, b)?.map(|base| base.id)))),
+            P::read("baseName", |i, b| Ok(base(i, b)?.map_or(Value::Null, |base| base.name.as_str().into()))),
+            P::new("ownerPermission", |i, _| permission(i.owner_permission))
                 .or_set(|i, v, viewer| set_permission(&mut i.owner_permission, v, viewer)),
-            P::new("userPermission", |i, _| Ok(permission(i.user_permission)))
+            P::new("userPermission", |i, _| permission(i.user_permission))
                 .or_set(|i, v, viewer| set_permission(&mut i.user_permission, v, viewer)),
-            P::new("vmSupport", |_, _| Ok(true.into())),
-            P::new("ctSupport", |_, _| Ok(false.into())),
+            P::new("vmSupport", |_, _| true.into()),
+            P::new("ctSupport", |_, _| false.into()),
         ];
         PROPERTIES
     }
@@ -139,9 +139,9 @@ impl Described for Blob {
     fn properties() -> &'static [Property<Self>] {
         type P = Property<Blob>;
         const PROPERTIES: &[P] = &[
-            P::new("publicResource", |b, _| Ok(b.public.into())),
-            P::new("sha256", |b, _| Ok(b.sha256.as_str().into())),
-            P::new("lastModifiedTime", |b, _| Ok(b.modified_at.0.into())),
+            P::new("publicResource", |b, _| b.public.into()),
+            P::new("sha256", |b, _| b.sha256.as_str().into()),
+            P::new("lastModifiedTime", |b, _| b.modified_at.0.into()),
         ];
         PROPERTIES
     }
@@ -160,43 +160,43 @@ impl Described for Invoice {
     fn properties() -> &'static [Property<Self>] {
         type P = Property<Invoice>;
         const PROPERTIES: &[P] = &[
-            P::new("invoiceNo", |i, _| Ok(i.number.into())),
+            P::new("invoiceNo", |i, _| i.number.into()),
             // Dates of invoices are whole seconds in the language, unlike all others.
-            P::new("invoiceDate", |i, _| Ok(i.issued_at.0.div_euclid(1000).into())),
+            P::new("invoiceDate", |i, _| i.issued_at.0.div_euclid(1000).into()),
             // What is due is due when it is issued.
-            P::new("dueDate", |i, _| Ok(i.issued_at.0.div_euclid(1000).into())),
-            P::new("customerAddress", |i, b| buyer(i, b, |customer| contact::address(&customer.contact))),
-            P::new("billingAddress", |i, b| buyer(i, b, |customer| contact::address(&customer.contact))),
-            P::new("customerVatNo", |i, b| buyer(i, b, |customer| contact::known(&customer.contact.vat_number))),
-            P::new("billingEntityVatNo", |i, b| {
+            P::new("dueDate", |i, _| i.issued_at.0.div_euclid(1000).into()),
+            P::read("customerAddress", |i, b| buyer(i, b, |customer| contact::address(&customer.contact))),
+            P::read("billingAddress", |i, b| buyer(i, b, |customer| contact::address(&customer.contact))),
+            P::read("customerVatNo", |i, b| buyer(i, b, |customer| contact::known(&customer.contact.vat_number))),
+            P::read("billingEntityVatNo", |i, b| {
                 let seller = b.snapshot.get::<BillingEntity>(i.billing_entity_id)?;
                 Ok(seller.map_or(Value::Null, |seller| contact::known(&seller.contact.vat_number)))
             }),
-            P::new("testMode", |_, _| Ok(false.into())),
-            P::new("cutOffDate", |i, _| Ok(i.to.0.div_euclid(1000).into())),
-            P::new("status", |i, b| Ok(if paid(i, b)?.is_some() { "PAID" } else { "UNPAID" }.into())),
-            P::new("paidDate", |i, b| Ok(paid(i, b)?.and_then(|at| at).map_or(Value::Null, |at| at.into()))),
-            P::new("transactionUUID", |i, b| Ok(id(payment_of(b.snapshot, i)?.map(|paid| paid.id)))),
-            P::new("paymentMethodInstanceUUID", |i, b| {
+            P::new("testMode", |_, _| false.into()),
+            P::new("cutOffDate", |i, _| i.to.0.div_euclid(1000).into()),
+            P::read("status", |i, b| Ok(if paid(i, b)?.is_some() { "PAID" } else { "UNPAID" }.into())),
+            P::read("paidDate", |i, b| Ok(paid(i, b)?.and_then(|at| at).map_or(Value::Null, |at| at.into()))),
+            P::read("transactionUUID", |i, b| Ok(id(payment_of(b.snapshot, i)?.map(|paid| paid.id)))),
+            P::read("paymentMethodInstanceUUID", |i, b| {
                 Ok(id(payment_of(b.snapshot, i)?.and_then(|paid| paid.payment_instance_id)))
             }),
-            P::new("paymentMethodInstanceName", |i, b| {
+            P::read("paymentMethodInstanceName", |i, b| {
                 match payment_of(b.snapshot, i)?.and_then(|paid| paid.payment_instance_id) {
                     Some(instance) => b.name_of::<PaymentInstance>(instance.into()),
                     None => Ok(Value::Null),
                 }
             }),
-            P::new("creditNote", |_, _| Ok(false.into())),
-            P::new("invoiceTotalExc", |i, _| Ok(amount(i.total))),
-            P::new("invoiceTotalInc", |i, _| Ok(amount(i.due().unwrap_or(i.total)))),
-            P::new("invoiceTaxAmt", |i, _| Ok(i.tax.map_or(Value::from(0), |tax| amount(tax.amount)))),
-            P::new("taxRate", |i, _| Ok(i.tax.and_then(|tax| tax.rate).map_or(Value::from(0), amount))),
+            P::new("creditNote", |_, _| false.into()),
+            P::new("invoiceTotalExc", |i, _| amount(i.total)),
+            P::new("invoiceTotalInc", |i, _| amount(i.due().unwrap_or(i.total))),
+            P::new("invoiceTaxAmt", |i, _| i.tax.map_or(Value::from(0), |tax| amount(tax.amount))),
+            P::new("taxRate", |i, _| i.tax.and_then(|tax| tax.rate).map_or(Value::from(0), amount)),
             // Beside the original: a script's numbers have 15 digits, amounts may have more.
-            P::new("exactTotal", |i, _| Ok(i.total.to_string().into())),
-            P::new("exactDue", |i, _| Ok(i.due().unwrap_or(i.total).to_string().into())),
-            P::new("currency", |i, _| Ok(i.currency.to_string().into())),
+            P::new("exactTotal", |i, _| i.total.to_string().into()),
+            P::new("exactDue", |i, _| i.due().unwrap_or(i.total).to_string().into()),
+            P::new("currency", |i, _| i.currency.to_string().into()),
             P::new("invoiceItems", |i, _| {
-                Ok(i.lines.iter().map(|l| item(i, l)).chain(i.charges.iter().map(|c| charged(i, c))).collect())
+                i.lines.iter().map(|l| item(i, l)).chain(i.charges.iter().map(|c| charged(i, c))).collect()
             }),
         ];
         PROPERTIES
@@ -273,19 +273,19 @@ impl Described for Plan {
     fn properties() -> &'static [Property<Self>] {
         type P = Property<Plan>;
         const PROPERTIES: &[P] = &[
-            P::new("billingPeriod", |_, _| Ok("HOURLY".into())),
-            P::new("unitType", |_, _| Ok("NONCARRYOVER".into())),
-            P::new("productAssociatedType", |_, _| Ok("SERVER".into())),
-            P::new("productName", |p, _| Ok(p.name.as_str().into())),
-            P::new("productUUID", |p, _| Ok(id(Some(derived(p.id.0))))),
-            P::new("product", |p, _| Ok(product(p))),
-            P::new("clusters", |_, b| Ok(b.cluster()?.iter().map(|(id, _)| id.to_string()).collect())),
+            P::new("billingPeriod", |_, _| "HOURLY".into()),
+            P::new("unitType", |_, _| "NONCARRYOVER".into()),
+            P::new("productAssociatedType", |_, _| "SERVER".into()),
+            P::new("productName", |p, _| p.name.as_str().into()),
+            P::new("productUUID", |p, _| id(Some(derived(p.id.0)))),
+            P::new("product", |p, _| product(p)),
+            P::read("clusters", |_, b| Ok(b.cluster()?.iter().map(|(id, _)| id.to_string()).collect())),
             P::new("productComponentTypes", |p, _| {
                 let kinds = p.charges.iter().map(|charge| {
                     let kind = json!({"referenceField": charge.component, "resourceName": charge.component});
                     (charge.component.clone(), kind)
                 });
-                Ok(Value::Object(kinds.collect()))
+                Value::Object(kinds.collect())
             }),
         ];
         PROPERTIES

@@ -11,23 +11,23 @@ impl Described for Job {
     fn properties() -> &'static [Property<Self>] {
         type P = Property<Job>;
         const PROPERTIES: &[P] = &[
-            P::new("jobType", |j, _| Ok(job_type(&j.input).into())),
-            P::new("status", |j, _| Ok(job_status(j.state).into())),
-            P::new("itemType", |j, _| Ok(resource_type(j.item_noun).into())),
-            P::new("itemUUID", |j, _| Ok(id(Some(j.item_id)))),
-            P::new("itemName", |j, _| Ok(j.item_name.as_str().into())),
-            P::new("itemDescription", |j, _| Ok(j.item_name.as_str().into())),
-            P::new("info", |j, _| Ok(j.error.as_ref().map_or(Value::Null, |e| e.message.as_str().into()))),
-            P::new("errorCode", |j, _| Ok(j.error.as_ref().map_or(Value::Null, |e| e.code.to_uppercase().into()))),
-            P::new("startTime", |j, _| Ok(date(j.started_at.or(j.start_at)))),
-            P::new("endTime", |j, _| Ok(date(j.finished_at))),
-            P::new("scheduled", |j, _| Ok(j.scheduled.into())),
-            P::new("userUUID", |j, _| Ok(id(j.user_id))),
-            P::new("userName", |j, b| match j.user_id {
+            P::new("jobType", |j, _| job_type(&j.input).into()),
+            P::new("status", |j, _| job_status(j.state).into()),
+            P::new("itemType", |j, _| resource_type(j.item_noun).into()),
+            P::new("itemUUID", |j, _| id(Some(j.item_id))),
+            P::new("itemName", |j, _| j.item_name.as_str().into()),
+            P::new("itemDescription", |j, _| j.item_name.as_str().into()),
+            P::new("info", |j, _| j.error.as_ref().map_or(Value::Null, |e| e.message.as_str().into())),
+            P::new("errorCode", |j, _| j.error.as_ref().map_or(Value::Null, |e| e.code.to_uppercase().into())),
+            P::new("startTime", |j, _| date(j.started_at.or(j.start_at))),
+            P::new("endTime", |j, _| date(j.finished_at)),
+            P::new("scheduled", |j, _| j.scheduled.into()),
+            P::new("userUUID", |j, _| id(j.user_id)),
+            P::read("userName", |j, b| match j.user_id {
                 Some(user) => b.name_of::<User>(user.into()),
                 None => Ok(Value::Null),
             }),
-            P::new("parentJobUUID", |j, _| Ok(id(j.parent_id))),
+            P::new("parentJobUUID", |j, _| id(j.parent_id)),
         ];
         PROPERTIES
     }

@@ -2,7 +2,8 @@
 //!
 //! Each noun has one table of properties ([`Property`]): its name in the language (`fdl.md` 4.2–4.4), how it is read, and
 //! how it is set where a script may set it before the record is stored. All beans are made and read back by these tables.
-//! Keys of billing entities, of the system and of placement are shown to sellers only.
+//! A bean holds its record, and what it tells of other records; what follows from its own record is made when a script asks
+//! for it ([`Told`]). Keys of billing entities, of the system and of placement are shown to sellers only.
 
 mod account;
 mod contact;
@@ -15,6 +16,7 @@ mod payments;
 mod place;
 mod pluggable;
 mod server;
+mod told;
 
 pub(crate) use contact::take as take_contact;
 pub(crate) use goods::permission_of;
@@ -30,13 +32,15 @@ pub(crate) use server::{nics, providers};
 use std::{
     cell::RefCell,
     collections::{HashMap, HashSet, hash_map::Entry},
+    sync::Arc,
 };
-use sutler_lua::Bean;
+use sutler_lua::{Bean, Properties};
 use sutler_model::{
-    BillingEntity, BillingEntityId, Customer, CustomerId, FieldError, Image, ImageId, KeyKind, Nanos, Noun, Plan,
-    Point, ResourceKey, ResourceMetadata, Scope, ScriptId, Server, Timestamp,
+    BillingEntity, BillingEntityId, Customer, CustomerId, FieldError, Image, ImageId, KeyKind, Nanos, Noun, Point,
+    ResourceKey, ResourceMetadata, Scope, ScriptId, Server, Timestamp,
 };
 use sutler_store::{Error, Field, Filter, Order, PageRequest, Record, Snapshot};
+use told::{OfOwner, Read, Told};
 use uuid::Uuid;
 
 /// One property of a bean.
@@ -46,15 +50,33 @@ pub(crate) struct Property<R> {
     set: Option<Set<R>>,
 }
 
-/// Reads a property.
-type Get<R> = fn(&R, &Beans<'_>) -> Result<Value, Error>;
+/// How a property is read.
+enum Get<R> {
+    /// From the record alone, by a viewer: when somebody asks.
+    Own(fn(&R, Scope) -> Value),
+    /// From other records too, which may change: when the bean is made.
+    Read(fn(&R, &Beans<'_>) -> Result<Value, Error>),
+    /// The same of what is large as a value.
+    Held(fn(&R, &Beans<'_>) -> Result<Option<Read>, Error>),
+}
+
 /// Sets a property for a script of a scope. The error says what would be right.
 type Set<R> = fn(&mut R, &Value, Scope) -> Result<(), String>;
 
 impl<R> Property<R> {
-    /// A property that scripts may only read.
-    const fn new(name: &'static str, get: Get<R>) -> Self {
-        Self { name, get, set: None }
+    /// A property that follows from the record alone and that scripts may only read.
+    const fn new(name: &'static str, get: fn(&R, Scope) -> Value) -> Self {
+        Self { name, get: Get::Own(get), set: None }
+    }
+
+    /// The same of one that other records tell.
+    const fn read(name: &'static str, get: fn(&R, &Beans<'_>) -> Result<Value, Error>) -> Self {
+        Self { name, get: Get::Read(get), set: None }
+    }
+
+    /// The same of one whose value is made only when somebody asks.
+    const fn held(name: &'static str, get: fn(&R, &Beans<'_>) -> Result<Option<Read>, Error>) -> Self {
+        Self { name, get: Get::Held(get), set: None }
     }
 
     /// The same property, which scripts may also set before the record is stored.
@@ -70,9 +92,24 @@ pub(crate) trait Described: Record {
     const KIND: &'static str;
     /// Whether it stands in its customer's place and is of its offer (VirtualResource, `fdl.md` 4.2).
     const PLACED: bool = false;
-    /// Adds what follows from other properties.
-    fn finish(_properties: &mut Map<String, Value>) {}
-    /// What is its own; the properties of Resource come from the methods below.
+    /// The properties of Resource (`fdl.md` 4.2) that follow from the methods below.
+    const RESOURCE: &'static [Property<Self>] = &[
+        Property::new("resourceUUID", |r, _| r.id().to_string().into()),
+        Property::new("resourceName", |r, _| r.label().into()),
+        Property::new("resourceType", |_, _| words::resource_type(Self::NOUN).into()),
+        Property::new("resourceState", |r, _| r.resource_state().into()),
+        Property::new("resourceCreateDate", |r, _| r.created_at().0.into()),
+        Property::new("resourceKey", keys),
+        Property::new("billingEntityUUID", |r, _| r.billing_entity().to_string().into()),
+        Property::new("customerUUID", |r, _| match r.customer() {
+            Some(customer) => customer.to_string().into(),
+            None if is_sellers(r) => operator_id(r.billing_entity()).to_string().into(),
+            None => Value::Null,
+        }),
+    ];
+    /// Adds what follows from what was read.
+    fn finish(_read: &mut Vec<(&'static str, Read)>) {}
+    /// What is its own.
     fn properties() -> &'static [Property<Self>];
     /// Its display name.
     fn label(&self) -> String;
@@ -143,8 +180,8 @@ pub(crate) struct Beans<'a> {
     /// How many disks of a server and users of a customer come along.
     children: usize,
     names: RefCell<HashMap<Uuid, Option<String>>>,
-    /// The plans of customers that were asked for, by the customer's id.
-    offers: RefCell<HashMap<Uuid, Option<Plan>>>,
+    /// What is the same for all that somebody has.
+    of_owners: RefCell<HashMap<Owner, OfOwner>>,
     /// Customers that were asked for.
     customers: RefCell<HashMap<Uuid, Option<Bean>>>,
     /// Images of servers.
@@ -163,7 +200,7 @@ impl<'a> Beans<'a> {
             viewer,
             children,
             names: RefCell::default(),
-            offers: RefCell::default(),
+            of_owners: RefCell::default(),
             customers: RefCell::default(),
             images: RefCell::default(),
             providers: RefCell::default(),
@@ -187,59 +224,56 @@ impl<'a> Beans<'a> {
             return Ok(known.clone());
         }
         let customer = self.snapshot.get::<Customer>(id)?;
-        let bean = customer.map(|customer| self.bean(&customer)).transpose()?;
+        let bean = customer.map(|customer| self.bean(customer)).transpose()?;
         self.customers.borrow_mut().insert(id.0, bean.clone());
         Ok(bean)
     }
 
     /// The bean of a record.
-    pub(crate) fn bean<R: Described>(&self, record: &R) -> Result<Bean, Error> {
-        let mut bean = Bean { kind: R::KIND.to_owned(), properties: self.resource(record)? };
-        if R::PLACED {
-            self.place(record, &mut bean.properties)?;
-        }
-        for property in R::properties() {
-            let value = (property.get)(record, self)?;
-            if !value.is_null() {
-                bean.properties.insert(property.name.to_owned(), value);
+    pub(crate) fn bean<R: Described>(&self, record: R) -> Result<Bean, Error> {
+        let mut read = Vec::new();
+        for (name, metadata) in
+            [("resourceMetadata", record.metadata()), ("runtimeMetadata", record.runtime_metadata())]
+        {
+            if let Some(metadata) = metadata {
+                read.push((name, Read::Value(self.metadata(&record, metadata)?)));
             }
         }
-        R::finish(&mut bean.properties);
-        Ok(bean)
+        for property in R::properties() {
+            let found = match property.get {
+                Get::Own(_) => None,
+                Get::Read(get) => Some(get(&record, self)?).filter(|value| !value.is_null()).map(Read::Value),
+                Get::Held(get) => get(&record, self)?,
+            };
+            read.extend(found.map(|found| (property.name, found)));
+        }
+        R::finish(&mut read);
+        let of_owner = self.of_owner(&record)?;
+        let told = Told { record, viewer: self.viewer, read, of_owner };
+        Ok(Bean { kind: R::KIND.into(), properties: Properties::of(Arc::new(told)) })
     }
 
-    /// The properties of Resource and CustomerResource (`fdl.md` 4.2).
-    fn resource<R: Described>(&self, record: &R) -> Result<Map<String, Value>, Error> {
-        let (id, seller) = (record.id().to_string(), record.billing_entity());
-        let mut properties = Map::new();
-        for (name, value) in [
-            ("resourceUUID", Value::from(id)),
-            ("resourceName", Value::from(record.label())),
-            ("resourceType", words::resource_type(R::NOUN).into()),
-            ("resourceState", Value::from(record.resource_state())),
-            ("resourceCreateDate", Value::from(record.created_at().0)),
-            ("resourceKey", self.keys(record)),
-            ("billingEntityUUID", Value::from(seller.to_string())),
-            ("billingEntityName", self.name_of::<BillingEntity>(seller.into())?),
-        ] {
-            properties.insert(name.to_owned(), value);
+    /// What a record's bean tells of whose it is: names, and the place and offer of what is placed.
+    fn of_owner<R: Described>(&self, record: &R) -> Result<OfOwner, Error> {
+        let (seller, customer) = (record.billing_entity(), record.customer());
+        let owner = Owner { seller, customer, placed: R::PLACED, sellers: is_sellers(record) };
+        if let Some(known) = self.of_owners.borrow().get(&owner) {
+            return Ok(known.clone());
         }
-        if let Some(customer) = record.customer() {
-            properties.insert("customerUUID".to_owned(), Value::from(customer.to_string()));
-            properties.insert("customerName".to_owned(), self.name_of::<Customer>(customer.into())?);
+        let seller = self.name_of::<BillingEntity>(seller.into())?;
+        let mut told = vec![("billingEntityName", seller.clone())];
+        if let Some(customer) = customer {
+            told.push(("customerName", self.name_of::<Customer>(customer.into())?));
+            if R::PLACED {
+                self.place(customer, &mut told)?;
+            }
+        } else if owner.sellers {
+            told.push(("customerName", seller));
         }
-        // What is the seller's own is that customer's in the language.
-        if matches!(R::NOUN, Noun::Job | Noun::Image) && record.customer().is_none() {
-            properties.insert("customerUUID".to_owned(), operator_id(seller).to_string().into());
-            properties.insert("customerName".to_owned(), self.name_of::<BillingEntity>(seller.into())?);
-        }
-        if let Some(metadata) = record.metadata() {
-            properties.insert("resourceMetadata".to_owned(), self.metadata(record, metadata)?);
-        }
-        if let Some(metadata) = record.runtime_metadata() {
-            properties.insert("runtimeMetadata".to_owned(), self.metadata(record, metadata)?);
-        }
-        Ok(properties)
+        told.retain(|(_, value)| !value.is_null());
+        let told: OfOwner = told.into();
+        self.of_owners.borrow_mut().insert(owner, told.clone());
+        Ok(told)
     }
 
     /// Whether the viewer's reach holds the record, rather than that it is offered something of another's.
@@ -261,18 +295,6 @@ impl<'a> Beans<'a> {
         Ok(bean.into())
     }
 
-    /// The keys that the viewer may see.
-    fn keys<R: Described>(&self, record: &R) -> Value {
-        let id = record.id().to_string();
-        (record.keys().iter())
-            .filter(|key| may_see(self.viewer, key.kind))
-            .map(|key| {
-                let kind = words::key_type(key.kind);
-                json!({"name": key.name, "value": key.value, "type": kind, "weight": 0, "resourceUUID": id})
-            })
-            .collect()
-    }
-
     /// A record's display name, read once for all beans made together; null when it is gone.
     fn name_of<R: Described>(&self, id: Uuid) -> Result<Value, Error> {
         let known = self.names.borrow().get(&id).cloned();
@@ -292,39 +314,52 @@ impl<'a> Beans<'a> {
         self.name_of::<Customer>(id)
     }
 
-    /// A customer's plan, read once for all beans made together. It is the offer of all that the customer has.
-    fn offer_of(&self, customer: CustomerId) -> Result<Option<Plan>, Error> {
-        if let Some(known) = self.offers.borrow().get(&customer.0) {
-            return Ok(known.clone());
-        }
-        let plan = self.snapshot.get::<Customer>(customer)?.map(|customer| customer.plan_id);
-        let offer = plan.map(|id| self.snapshot.get::<Plan>(id)).transpose()?.flatten();
-        self.offers.borrow_mut().insert(customer.0, offer.clone());
-        Ok(offer)
-    }
-
     /// What the image of a server lets its customer do.
-    fn image_permission(&self, server: &Server) -> Result<Value, Error> {
+    fn image_permission(&self, server: &Server) -> Result<Option<Read>, Error> {
         let mut images = self.images.borrow_mut();
         let image = match images.entry(server.image_id) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => unknown.insert(self.snapshot.get::<Image>(server.image_id)?),
         };
-        let permission = image.as_ref().map(|image| image.permission_of(server.customer_id));
-        Ok(permission.map_or(Value::Null, goods::permission))
+        Ok(image.as_ref().map(|image| Read::Permission(image.permission_of(server.customer_id))))
     }
 
     /// Beans of all records with `value` in `field`, to stand within another bean.
-    fn within<R: Described>(&self, field: Field, value: Uuid) -> Result<Value, Error> {
+    fn within<R: Described>(&self, field: Field, value: Uuid) -> Result<Option<Read>, Error> {
         if self.children == 0 {
-            return Ok(Value::Null);
+            return Ok(None);
         }
         let page = PageRequest { cursor: None, limit: self.children, order: Order::Ascending };
         let found = self.snapshot.page(&Filter::<R>::new().is(field, value.as_bytes()), &page)?;
-        let beans: Result<Vec<Value>, Error> =
-            found.items.iter().map(|record| Ok(Value::Object(self.bean(record)?.properties))).collect();
-        beans.map(Value::from)
+        let beans: Result<Vec<Bean>, Error> = found.items.into_iter().map(|record| self.bean(record)).collect();
+        Ok(Some(Read::Beans(beans?)))
     }
+}
+
+/// Of whom beans are told the same.
+#[derive(PartialEq, Eq, Hash)]
+struct Owner {
+    seller: BillingEntityId,
+    customer: Option<CustomerId>,
+    placed: bool,
+    sellers: bool,
+}
+
+/// Whether a record is its seller's own, which is that customer's in the language.
+fn is_sellers<R: Described>(record: &R) -> bool {
+    matches!(R::NOUN, Noun::Job | Noun::Image) && record.customer().is_none()
+}
+
+/// A record's keys that the viewer may see.
+fn keys<R: Described>(record: &R, viewer: Scope) -> Value {
+    let id = record.id().to_string();
+    (record.keys().iter())
+        .filter(|key| may_see(viewer, key.kind))
+        .map(|key| {
+            let kind = words::key_type(key.kind);
+            json!({"name": key.name, "value": key.value, "type": kind, "weight": 0, "resourceUUID": id})
+        })
+        .collect()
 }
 
 /// Takes what a script changed on a bean into the record it was made from. Answers the names of changed properties that
@@ -339,10 +374,12 @@ pub(crate) fn apply<R: Described>(
     viewer: Scope,
 ) -> Result<Vec<String>, Vec<FieldError>> {
     let (mut ignored, mut problems) = (Vec::new(), Vec::new());
-    let names: HashSet<&String> = before.properties.keys().chain(after.properties.keys()).collect();
+    // A script may have set very many.
+    let (before, after) = (before.properties.to_map(), after.properties.to_map());
+    let names: HashSet<&String> = before.keys().chain(after.keys()).collect();
     for name in names {
-        let value = after.properties.get(name).unwrap_or(&Value::Null);
-        if same(before.properties.get(name).unwrap_or(&Value::Null), value) {
+        let value = after.get(name).unwrap_or(&Value::Null);
+        if same(before.get(name).unwrap_or(&Value::Null), value) {
             continue;
         }
         match R::properties().iter().find(|property| property.name == *name).and_then(|property| property.set) {
@@ -448,7 +485,12 @@ fn id(id: Option<impl ToString>) -> Value {
 }
 
 /// Only what is left when a record is gone before its event is taken up.
-pub(crate) fn remains(kind: &str, id: Uuid, customer: Option<CustomerId>, seller: Option<BillingEntityId>) -> Bean {
+pub(crate) fn remains(
+    kind: &'static str,
+    id: Uuid,
+    customer: Option<CustomerId>,
+    seller: Option<BillingEntityId>,
+) -> Bean {
     let mut bean = Bean::new(kind).with("resourceUUID", id.to_string()).with("resourceState", "DELETED");
     for (name, id) in [("customerUUID", customer.map(Uuid::from)), ("billingEntityUUID", seller.map(Uuid::from))] {
         if let Some(id) = id {

@@ -4,7 +4,7 @@
 //! way of it. Here staff belong to no customer, so this one has no record and follows from the seller's: its keys are the
 //! seller's keys, its people the seller's staff. It has no servers, is charged nothing, and is there for sellers' scripts alone.
 
-use super::{ALL, Beans, contact};
+use super::{ALL, Beans, contact, keys};
 use serde_json::{Value, json};
 use sutler_lua::Bean;
 use sutler_model::{BillingEntity, BillingEntityId, CustomerId, Scope, User};
@@ -57,7 +57,7 @@ impl Beans<'_> {
             ("resourceType", "CUSTOMER".into()),
             ("resourceState", "ACTIVE".into()),
             ("resourceCreateDate", seller.created_at.0.into()),
-            ("resourceKey", self.keys(seller)),
+            ("resourceKey", keys(seller, self.viewer)),
             ("billingEntityUUID", seller.id.to_string().into()),
             ("billingEntityName", seller.name.as_str().into()),
             ("customerUUID", id.as_str().into()),
@@ -111,8 +111,8 @@ impl Beans<'_> {
             self.snapshot.page(&staff.when(|user| user.customer_id.is_none()), &page)?.items
         };
         people
-            .iter()
-            .map(|user| Ok(Value::Object(self.bean(user)?.properties)))
+            .into_iter()
+            .map(|user| Ok(Value::from(self.bean(user)?.properties)))
             .collect::<Result<Vec<_>, Error>>()
             .map(Value::from)
     }

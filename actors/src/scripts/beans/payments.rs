@@ -56,22 +56,22 @@ impl Described for PaymentMethod {
     fn properties() -> &'static [Property<Self>] {
         type P = Property<PaymentMethod>;
         const PROPERTIES: &[P] = &[
-            P::new("configured", |m, _| Ok((m.state == PaymentSetup::Ready).into())),
+            P::new("configured", |m, _| (m.state == PaymentSetup::Ready).into()),
             // A customer pays by it, and need not know how it is set up.
-            P::new("configuredValues", |m, b| match b.viewer {
-                Scope::Customer(_) => Ok(Value::Null),
-                _ => Ok(filled(&m.shown)),
+            P::new("configuredValues", |m, viewer| match viewer {
+                Scope::Customer(_) => Value::Null,
+                _ => filled(&m.shown),
             }),
-            P::new("consolidateInvoices", |_, _| Ok(false.into())),
-            P::new("fdlPaymentRef", |m, _| Ok(m.provider.as_str().into())),
-            P::new("instanceValues", |m, b| {
+            P::new("consolidateInvoices", |_, _| false.into()),
+            P::new("fdlPaymentRef", |m, _| m.provider.as_str().into()),
+            P::read("instanceValues", |m, b| {
                 Ok(match provider(b.snapshot, m)?.map(|point| point.kind) {
                     Some(PointKind::PaymentProvider(point)) => forms(&point.instance_values),
                     _ => Value::Null,
                 })
             }),
-            P::new("paymentProviderName", |m, b| Ok(provider(b.snapshot, m)?.map_or(Value::Null, |p| p.name.into()))),
-            P::new("paymentProviderUUID", |m, _| Ok(id(Some(provider_id(m.script_id.into(), &m.provider))))),
+            P::read("paymentProviderName", |m, b| Ok(provider(b.snapshot, m)?.map_or(Value::Null, |p| p.name.into()))),
+            P::new("paymentProviderUUID", |m, _| id(Some(provider_id(m.script_id.into(), &m.provider)))),
         ];
         PROPERTIES
     }
@@ -96,11 +96,11 @@ impl Described for PaymentInstance {
     fn properties() -> &'static [Property<Self>] {
         type P = Property<PaymentInstance>;
         const PROPERTIES: &[P] = &[
-            P::new("configuredValues", |i, _| Ok(filled(&i.shown))),
-            P::new("isDefault", |i, _| Ok(i.is_default.into())),
-            P::new("nonInteractivePay", |i, _| Ok((i.state == PaymentSetup::Ready).into())),
-            P::new("paymentMethodUUID", |i, _| Ok(id(Some(i.payment_method_id)))),
-            P::new("paymentMethodName", |i, b| b.name_of::<PaymentMethod>(i.payment_method_id.into())),
+            P::new("configuredValues", |i, _| filled(&i.shown)),
+            P::new("isDefault", |i, _| i.is_default.into()),
+            P::new("nonInteractivePay", |i, _| (i.state == PaymentSetup::Ready).into()),
+            P::new("paymentMethodUUID", |i, _| id(Some(i.payment_method_id))),
+            P::read("paymentMethodName", |i, b| b.name_of::<PaymentMethod>(i.payment_method_id.into())),
         ];
         PROPERTIES
     }
@@ -119,19 +119,19 @@ impl Described for Transaction {
 
     fn properties() -> &'static [Property<Self>] {
         type P = Property<Transaction>;
-        fn told(text: &Option<String>) -> Result<Value, Error> {
-            Ok(text.as_deref().map_or(Value::Null, Value::from))
+        fn told(text: &Option<String>) -> Value {
+            text.as_deref().map_or(Value::Null, Value::from)
         }
         const PROPERTIES: &[P] = &[
-            P::new("transactionFunction", |t, _| Ok(t.function.word().into())),
-            P::new("state", |t, _| Ok(t.state.word().into())),
-            P::new("allowInteractive", |t, _| Ok(t.allow_interactive.into())),
-            P::new("paymentAmount", |t, _| Ok(amount(t.amount))),
-            P::new("currencyCode", |t, _| Ok(t.currency.as_str().into())),
-            P::new("invoiceUUIDList", |t, _| Ok(t.invoice_ids.iter().map(ToString::to_string).collect())),
-            P::new("linkedTransaction", |t, _| Ok(id(t.linked_id))),
-            P::new("paymentMethodInstanceUUID", |t, _| Ok(id(t.payment_instance_id))),
-            P::new("paymentMethodInstanceName", |t, b| match t.payment_instance_id {
+            P::new("transactionFunction", |t, _| t.function.word().into()),
+            P::new("state", |t, _| t.state.word().into()),
+            P::new("allowInteractive", |t, _| t.allow_interactive.into()),
+            P::new("paymentAmount", |t, _| amount(t.amount)),
+            P::new("currencyCode", |t, _| t.currency.as_str().into()),
+            P::new("invoiceUUIDList", |t, _| t.invoice_ids.iter().map(ToString::to_string).collect()),
+            P::new("linkedTransaction", |t, _| id(t.linked_id)),
+            P::new("paymentMethodInstanceUUID", |t, _| id(t.payment_instance_id)),
+            P::read("paymentMethodInstanceName", |t, b| match t.payment_instance_id {
                 Some(instance) => b.name_of::<PaymentInstance>(instance.into()),
                 None => Ok(Value::Null),
             }),
@@ -146,13 +146,13 @@ impl Described for Transaction {
             P::new("providerReference", |t, _| told(&t.told.provider_reference)),
             P::new("interactiveURL", |t, _| told(&t.told.interactive_url)),
             P::new("redirectURL", |t, _| told(&t.told.redirect_url)),
-            P::new("redirectMethod", |t, _| Ok(serde_json::to_value(t.told.redirect_method).unwrap_or_default())),
-            P::new("redirectData", |t, _| Ok(json!(t.told.redirect_data))),
+            P::new("redirectMethod", |t, _| serde_json::to_value(t.told.redirect_method).unwrap_or_default()),
+            P::new("redirectData", |t, _| json!(t.told.redirect_data)),
             P::new("publicData", |t, _| told(&t.told.public_data)),
             P::new("errorCode", |t, _| told(&t.told.error_code)),
             P::new("errorReason", |t, _| told(&t.told.error_reason)),
-            P::new("startTimestamp", |t, _| Ok(t.created_at.0.into())),
-            P::new("endTimestamp", |t, _| Ok(t.ended_at.map_or(Value::Null, |at| at.0.into()))),
+            P::new("startTimestamp", |t, _| t.created_at.0.into()),
+            P::new("endTimestamp", |t, _| t.ended_at.map_or(Value::Null, |at| at.0.into())),
         ];
         PROPERTIES
     }

@@ -2,10 +2,10 @@
 //!
 //! What a customer has stands in one place, called after it, in the one cluster there is, and is of one offer, its plan.
 
-use super::{Beans, Described, goods::product};
+use super::{Beans, goods::product};
 use crate::scripts::schedule::root;
-use serde_json::{Map, Value, json};
-use sutler_model::BillingEntity;
+use serde_json::{Value, json};
+use sutler_model::{BillingEntity, Customer, CustomerId, Plan};
 use sutler_store::Error;
 use uuid::Uuid;
 
@@ -41,22 +41,22 @@ impl Beans<'_> {
         Ok(cluster)
     }
 
-    /// The properties of VirtualResource.
-    pub(super) fn place<R: Described>(&self, record: &R, properties: &mut Map<String, Value>) -> Result<(), Error> {
-        let Some(customer) = record.customer() else { return Ok(()) };
-        properties.insert("vdcUUID".to_owned(), derived(customer.0).to_string().into());
-        properties.insert("vdcName".to_owned(), self.customer_name(customer.0)?);
+    /// The properties of VirtualResource, the same for all that a customer has.
+    pub(super) fn place(&self, customer: CustomerId, place: &mut Vec<(&'static str, Value)>) -> Result<(), Error> {
+        place.push(("vdcUUID", derived(customer.0).to_string().into()));
+        place.push(("vdcName", self.customer_name(customer.0)?));
         if let Some((id, name)) = self.cluster()? {
-            properties.insert("clusterUUID".to_owned(), id.to_string().into());
-            properties.insert("clusterName".to_owned(), name.into());
+            place.push(("clusterUUID", id.to_string().into()));
+            place.push(("clusterName", name.into()));
         }
-        if let Some(plan) = self.offer_of(customer)? {
+        let plan = self.snapshot.get::<Customer>(customer)?.map(|customer| customer.plan_id);
+        if let Some(plan) = plan.map(|id| self.snapshot.get::<Plan>(id)).transpose()?.flatten() {
             // For filters such as `productOffer.product.components.referenceField`.
             if !plan.charges.is_empty() {
-                properties.insert("productOffer".to_owned(), json!({"product": product(&plan)}));
+                place.push(("productOffer", json!({"product": product(&plan)})));
             }
-            properties.insert("productOfferUUID".to_owned(), plan.id.to_string().into());
-            properties.insert("productOfferName".to_owned(), plan.name.into());
+            place.push(("productOfferUUID", plan.id.to_string().into()));
+            place.push(("productOfferName", plan.name.into()));
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Pluggable resources.
 
-use super::{Beans, Described, Property, described, id, set_keys, set_name, text};
+use super::{Beans, Described, Property, described, id, keys, set_keys, set_name, text};
 use serde_json::{Value, json};
 use std::collections::hash_map::Entry;
 use sutler_lua::Bean;
@@ -14,17 +14,17 @@ impl Described for PluggableResource {
     fn properties() -> &'static [Property<Self>] {
         type P = Property<PluggableResource>;
         const PROPERTIES: &[P] = &[
-            P::new("resourceName", |r, _| Ok(r.name.as_str().into())).or_set(|r, v, _| set_name(&mut r.name, v)),
-            P::new("resourceKey", |r, b| Ok(b.keys(r))).or_set(|r, v, viewer| set_keys(&mut r.keys, v, viewer)),
-            P::new("providerType", |r, _| Ok(r.provider_type.as_str().into())),
-            P::new("providerUUID", |r, _| Ok(id(Some(r.script_id)))),
-            P::new("providerName", |r, b| of_provider(r, b, |point, _| point.name.as_str().into())),
-            P::new("providerGroup", |r, b| of_provider(r, b, |_, provider| provider.provider_group.as_str().into())),
-            P::new("providerIcon", |r, b| of_provider(r, b, |_, provider| provider.icon.as_str().into())),
-            P::new("canCreate", |r, b| of_provider(r, b, |_, provider| provider.create.is_some().into())),
-            P::new("canModify", |r, b| of_provider(r, b, |_, provider| provider.modify.is_some().into())),
-            P::new("canDelete", |r, b| of_provider(r, b, |_, provider| provider.delete.is_some().into())),
-            P::new("resourceValues", |r, _| Ok(json!(r.values))).or_set(|r, v, _| {
+            P::new("resourceName", |r, _| r.name.as_str().into()).or_set(|r, v, _| set_name(&mut r.name, v)),
+            P::new("resourceKey", keys).or_set(|r, v, viewer| set_keys(&mut r.keys, v, viewer)),
+            P::new("providerType", |r, _| r.provider_type.as_str().into()),
+            P::new("providerUUID", |r, _| id(Some(r.script_id))),
+            P::read("providerName", |r, b| of_provider(r, b, |point, _| point.name.as_str().into())),
+            P::read("providerGroup", |r, b| of_provider(r, b, |_, provider| provider.provider_group.as_str().into())),
+            P::read("providerIcon", |r, b| of_provider(r, b, |_, provider| provider.icon.as_str().into())),
+            P::read("canCreate", |r, b| of_provider(r, b, |_, provider| provider.create.is_some().into())),
+            P::read("canModify", |r, b| of_provider(r, b, |_, provider| provider.modify.is_some().into())),
+            P::read("canDelete", |r, b| of_provider(r, b, |_, provider| provider.delete.is_some().into())),
+            P::new("resourceValues", |r, _| json!(r.values)).or_set(|r, v, _| {
                 let values = v.as_object().ok_or("must be a map of texts")?;
                 let values = values.iter().filter(|(_, value)| !value.is_null());
                 r.values = values.map(|(key, value)| (key.clone(), text(value))).collect();

@@ -1,6 +1,6 @@
 //! Servers, with their interfaces.
 
-use super::{Described, Property, described, id, set_keys, set_name, whole};
+use super::{Described, Property, described, id, keys, set_keys, set_name, whole};
 use crate::scripts::words::server_status;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -15,34 +15,34 @@ impl Described for Server {
     fn properties() -> &'static [Property<Self>] {
         type P = Property<Server>;
         const PROPERTIES: &[P] = &[
-            P::new("resourceName", |s, _| Ok(s.name.as_str().into())).or_set(|s, v, _| set_name(&mut s.name, v)),
-            P::new("resourceKey", |s, b| Ok(b.keys(s))).or_set(|s, v, viewer| set_keys(&mut s.keys, v, viewer)),
-            P::new("lastModifiedTime", |s, _| Ok(s.state_since.0.into())),
-            P::new("status", |s, _| Ok(server_status(s.state).into())),
-            P::new("cpu", |s, _| Ok(s.cpu.into())).or_set(|s, v, _| {
+            P::new("resourceName", |s, _| s.name.as_str().into()).or_set(|s, v, _| set_name(&mut s.name, v)),
+            P::new("resourceKey", keys).or_set(|s, v, viewer| set_keys(&mut s.keys, v, viewer)),
+            P::new("lastModifiedTime", |s, _| s.state_since.0.into()),
+            P::new("status", |s, _| server_status(s.state).into()),
+            P::new("cpu", |s, _| s.cpu.into()).or_set(|s, v, _| {
                 s.cpu = whole(v)?.try_into().map_err(|_| "is too large".to_owned())?;
                 Ok(())
             }),
             // Both count in binary megabytes.
-            P::new("ram", |s, _| Ok(s.memory_mib.into())).or_set(|s, v, _| {
+            P::new("ram", |s, _| s.memory_mib.into()).or_set(|s, v, _| {
                 s.memory_mib = whole(v)?;
                 Ok(())
             }),
-            P::new("imageUUID", |s, _| Ok(id(Some(s.image_id)))),
-            P::new("imageName", |s, b| b.name_of::<Image>(s.image_id.into())),
-            P::new("imagePermission", |s, b| b.image_permission(s)),
-            P::new("nics", |s, _| Ok(nics(s).map(Value::Object).collect())),
-            P::new("disks", |s, b| b.within::<Disk>(Field::Subject, s.id.into())),
+            P::new("imageUUID", |s, _| id(Some(s.image_id))),
+            P::read("imageName", |s, b| b.name_of::<Image>(s.image_id.into())),
+            P::held("imagePermission", |s, b| b.image_permission(s)),
+            P::new("nics", |s, _| nics(s).map(Value::Object).collect()),
+            P::held("disks", |s, b| b.within::<Disk>(Field::Subject, s.id.into())),
             // Where it runs is for sellers.
-            P::new("nodeUUID", |s, b| Ok(id(s.node_id.filter(|_| !matches!(b.viewer, Scope::Customer(_)))))),
-            P::new("nodeName", |s, b| match (s.node_id, b.viewer) {
+            P::new("nodeUUID", |s, viewer| id(s.node_id.filter(|_| !matches!(viewer, Scope::Customer(_))))),
+            P::read("nodeName", |s, b| match (s.node_id, b.viewer) {
                 (None, _) | (_, Scope::Customer(_)) => Ok(Value::Null),
                 (Some(node), _) => Ok(b.snapshot.get::<Node>(node)?.map_or(Value::Null, |node| node.name.into())),
             }),
             // They are lines of its own, no resources.
-            P::new("sshkeys", |s, _| Ok(s.ssh_keys.iter().map(|line| json!({"publicKey": line})).collect())),
-            P::new("virtualizationType", |_, _| Ok("VIRTUAL_MACHINE".into())),
-            P::new("providers", |s, _| Ok(json!(s.provider_values))).or_set(|s, v, _| {
+            P::new("sshkeys", |s, _| s.ssh_keys.iter().map(|line| json!({"publicKey": line})).collect()),
+            P::new("virtualizationType", |_, _| "VIRTUAL_MACHINE".into()),
+            P::new("providers", |s, _| json!(s.provider_values)).or_set(|s, v, _| {
                 s.provider_values = providers(v)?;
                 Ok(())
             }),

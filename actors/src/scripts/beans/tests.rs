@@ -52,7 +52,7 @@ fn customer() -> Customer {
 
 fn bean(properties: Value) -> Bean {
     let Value::Object(properties) = properties else { panic!("an object") };
-    Bean { kind: "Bean".into(), properties }
+    Bean { kind: "Bean".into(), properties: properties.into() }
 }
 
 #[test]
@@ -114,6 +114,9 @@ fn names_of_properties_are_those_of_the_language_and_stand_once_in_each_table() 
         names.dedup();
         assert_eq!(names.len(), all, "{}", R::KIND);
         assert!(names.iter().all(|name| name.starts_with(|c: char| c.is_ascii_lowercase())), "{}", R::KIND);
+        // What was read stands before what follows from the record.
+        let of_owner = ["billingEntityName", "customerName", "vdcUUID", "vdcName", "clusterUUID", "clusterName"];
+        assert!(of_owner.iter().all(|name| !names.contains(name)), "{}", R::KIND);
     }
     check::<Server>();
     check::<Customer>();
@@ -123,4 +126,28 @@ fn names_of_properties_are_those_of_the_language_and_stand_once_in_each_table() 
     check::<sutler_model::Disk>();
     check::<sutler_model::Image>();
     check::<sutler_model::Invoice>();
+}
+
+#[test]
+fn a_bean_tells_what_was_read_with_it_and_the_rest_from_the_record_as_it_was() {
+    let told = Told {
+        record: server(),
+        viewer: Scope::Customer(CustomerId(Uuid::from_u128(2))),
+        read: vec![("imageName", Read::Value("linux".into()))],
+        of_owner: Arc::new([("customerName", "Ada".into())]),
+    };
+    let bean = Bean { kind: "Server".into(), properties: Properties::of(Arc::new(told)) };
+    let value = |name: &str| bean.properties.get(name).map(|value| value.into_owned());
+    assert_eq!(value("imageName"), Some("linux".into()));
+    assert_eq!(value("customerName"), Some("Ada".into()));
+    assert_eq!(value("resourceName"), Some("web".into()));
+    assert_eq!(value("ram"), Some(1024.into()));
+    // Its one key is the seller's.
+    assert_eq!(value("resourceKey"), Some(json!([])));
+    // What is read is not made from the record, and what is null is not there.
+    assert_eq!((value("nodeName"), value("nodeUUID"), value("nothing")), (None, None, None));
+    let all = bean.properties.to_map();
+    assert!(all.iter().all(|(name, there)| value(name).as_ref() == Some(there)), "{all:?}");
+    assert!(["imageName", "customerName", "resourceUUID", "status"].iter().all(|name| all.contains_key(*name)));
+    assert!(!all.contains_key("nodeUUID"));
 }

@@ -66,7 +66,7 @@ pub(super) async fn answer(ask: &Ask<'_>, made: &CallMade) -> Result<Option<Valu
                 _ => found.as_ref().and_then(customer_of),
             };
             let name = text("resourceName").unwrap_or_default();
-            ask.done(&Done { noun: main.noun, id: main.id, name, customer }).map(Some)
+            ask.done(&Done { noun: main.noun, id: main.id, name: &name, customer }).map(Some)
         }
     }
 }

@@ -45,7 +45,7 @@ impl Ask<'_> {
     /// The bean of a record as the script sees it.
     pub async fn bean<R: Described>(&self, record: R) -> Result<Bean, HostError> {
         let owner = self.who.owner;
-        let read = self.platform.store.read(move |snapshot| Beans::new(snapshot, owner, ALL).bean(&record));
+        let read = self.platform.store.read(move |snapshot| Beans::new(snapshot, owner, ALL).bean(record));
         read.await.map_err(failed)
     }
 

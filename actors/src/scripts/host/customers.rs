@@ -44,7 +44,7 @@ pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
         created_at: Timestamp(0),
     };
     let mut asked = skeleton.bean("Customer");
-    asked.properties.insert("resourceName".to_owned(), draft.name.as_str().into());
+    asked.properties.insert("resourceName", draft.name.as_str());
     apply(&Bean::new("Customer"), &asked, &mut draft, ask.caller.scope)
         .map_err(|problems| refusal(Error::Invalid(problems)))?;
     let new = NewCustomer {
@@ -133,7 +133,7 @@ async fn changed(ask: &Ask<'_>) -> Result<Customer, HostError> {
     let mut customer = system.customer(caller, id).await.map_err(refusal)?;
     let (old, owner) = (customer.clone(), caller.scope);
     let seen = old.clone();
-    let read = platform.store.read(move |snapshot| Beans::new(snapshot, owner, ALL).bean(&seen));
+    let read = platform.store.read(move |snapshot| Beans::new(snapshot, owner, ALL).bean(seen));
     let before = read.await.map_err(failed)?;
     let ignored = apply(&before, &after, &mut customer, owner).map_err(|problems| refusal(Error::Invalid(problems)))?;
     if !ignored.is_empty() {

@@ -137,10 +137,7 @@ mod tests {
         }
         assert_eq!(jobs.get(own, Uuid::from_u128(0)), None);
         let last = Uuid::from_u128(KNOWN_MAX as u128);
-        assert_eq!(
-            jobs.get(own, last).and_then(|job| job.text("itemName").map(str::to_owned)),
-            Some("10000".to_owned())
-        );
+        assert_eq!(jobs.get(own, last).and_then(|job| job.text("itemName")), Some("10000".to_owned()));
         assert_eq!(jobs.get(Scope::Provider, last), None);
     }
 }

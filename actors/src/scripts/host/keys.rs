@@ -172,7 +172,7 @@ async fn apply<R: Keyed>(
             }
         }
         let owner = who.owner;
-        let bean = store.read(move |snapshot| Beans::new(snapshot, owner, ALL).bean(&new)).await.map_err(failed)?;
+        let bean = store.read(move |snapshot| Beans::new(snapshot, owner, ALL).bean(new)).await.map_err(failed)?;
         return Ok(tagged(bean));
     }
     Err(HostError::Failed("others keep changing this resource; try again".to_owned()))
@@ -180,7 +180,6 @@ async fn apply<R: Keyed>(
 
 /// A bean as the runtime takes it from a call.
 pub(in crate::scripts) fn tagged(bean: sutler_lua::Bean) -> Value {
-    let mut properties = bean.properties;
-    properties.insert("@bean".to_owned(), Value::String(bean.kind));
-    Value::Object(properties)
+    let kind = bean.kind.clone().into_owned();
+    bean.with("@bean", kind).properties.into()
 }

@@ -122,7 +122,7 @@ async fn item(ask: &Ask<'_>) -> Result<DeferredItem, HostError> {
     let read = ask.platform.store.read(move |snapshot| find(snapshot, &tree, Sight::of(scope), id, false));
     let missing = || HostError::refused("NO_RESOURCE_FOUND", "there is no such resource");
     let bean = read.await.map_err(failed)?.ok_or_else(missing)?;
-    let noun = match bean.kind.as_str() {
+    let noun = match bean.kind.as_ref() {
         // Most of these are no longer live, and so not among those that the index has.
         Invoice::KIND => Noun::Invoice,
         Transaction::KIND => Noun::Transaction,
@@ -134,7 +134,7 @@ async fn item(ask: &Ask<'_>) -> Result<DeferredItem, HostError> {
         _ => customer_of(&bean),
     };
     let seller = parsed("billingEntityUUID").map_or(ask.caller.billing_entity_id, BillingEntityId);
-    Ok(DeferredItem { noun, id, name: bean.text("resourceName").unwrap_or_default().to_owned(), customer, seller })
+    Ok(DeferredItem { noun, id, name: bean.text("resourceName").unwrap_or_default(), customer, seller })
 }
 
 /// What an operation creates; none for one on something that is there.

@@ -134,7 +134,10 @@ impl Search<'_> {
     fn collect<R: Described>(&self, beans: &mut Vec<Bean>) -> Result<(), StoreError> {
         let maker = Beans::new(self.snapshot, self.sight.viewer, ALL);
         self.each(|record: R| {
-            beans.push(maker.bean(&record)?);
+            // Here, where nothing waits for it, rather than among the script's own work.
+            let mut bean = maker.bean(record)?;
+            bean.properties.make();
+            beans.push(bean);
             Ok(beans.len())
         })
     }

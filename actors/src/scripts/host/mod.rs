@@ -305,7 +305,7 @@ pub(super) fn find(
         ($($record:ty),*) => {$(
             if let Some(record) = snapshot.get::<$record>(id)? {
                 let seen = list::sees(snapshot, tree, sight.reach, &record)?;
-                return seen.then(|| beans.bean(&record)).transpose();
+                return seen.then(|| beans.bean(record)).transpose();
             }
         )*};
     }

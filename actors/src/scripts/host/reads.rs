@@ -17,7 +17,7 @@ pub(super) async fn is_permitted(ask: &Ask<'_>) -> Result<Value, HostError> {
     let bean = seen(ask.platform, ask, ask.args.id(0)?).await?;
     let permission = Skeleton(ask.args.bean(1, "a Permission")?);
     let capability = permission.required("capability")?;
-    let allowed = allows(ask, bean.text("resourceType").unwrap_or_default(), capability)?;
+    let allowed = allows(ask, &bean.text("resourceType").unwrap_or_default(), capability)?;
     let asked = permission.0.get("permitted").and_then(Value::as_bool).unwrap_or(true);
     Ok(Value::Bool(allowed == asked))
 }
@@ -29,7 +29,7 @@ pub(super) async fn check_permissions(ask: &Ask<'_>) -> Result<Value, HostError>
     let mut answers = Map::new();
     for action in ask.args.get(1).as_array().map(Vec::as_slice).unwrap_or_default() {
         let action = Skeleton(action.as_object().ok_or_else(|| ask.args.wrong(1, "a list of CapabilityAction"))?);
-        let kind = action.text("resourceType").unwrap_or(own);
+        let kind = action.text("resourceType").unwrap_or(&own);
         let capability = action.required("capability")?;
         answers.insert(format!("{kind}:{capability}"), allows(ask, kind, capability)?.into());
     }

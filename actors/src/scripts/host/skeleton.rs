@@ -64,10 +64,10 @@ impl Skeleton<'_> {
     }
 
     /// The same as a bean of the platform's.
-    pub fn bean(&self, kind: &str) -> Bean {
-        let mut bean = Bean { kind: kind.to_owned(), properties: self.0.clone() };
-        bean.properties.remove("@bean");
-        bean
+    pub fn bean(&self, kind: &'static str) -> Bean {
+        let mut properties = self.0.clone();
+        properties.remove("@bean");
+        Bean { kind: kind.into(), properties: properties.into() }
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) async fn wait_for_job(
         }
     }
     let (job, owner) = (look(platform, scope, id).await?, who.owner);
-    let bean = store.read(move |snapshot| Beans::new(snapshot, owner, 0).bean(&job)).await.map_err(failed)?;
+    let bean = store.read(move |snapshot| Beans::new(snapshot, owner, 0).bean(job)).await.map_err(failed)?;
     Ok(tagged(bean))
 }
 

@@ -155,10 +155,10 @@ impl Till {
     async fn seen(&self, invoice: InvoiceId) -> (String, bool) {
         let read = self.bench.system.store().read(move |snapshot| {
             let invoice = snapshot.get::<Invoice>(invoice)?.expect("the invoice");
-            super::super::beans::Beans::new(snapshot, Scope::Provider, 0).bean(&invoice)
+            super::super::beans::Beans::new(snapshot, Scope::Provider, 0).bean(invoice)
         });
         let bean = read.await.unwrap();
-        (bean.text("status").unwrap().to_owned(), bean.properties.contains_key("paidDate"))
+        (bean.text("status").unwrap(), bean.properties.get("paidDate").is_some())
     }
 
     async fn run_of(&self, transaction: &Transaction) -> ScriptRun {

@@ -103,7 +103,7 @@ async fn call(lua: &Lua, shard: &Shard, user: bool, operation: &str, args: Vec<L
             let children = !matches!(arg(1), Lv::Boolean(false) | Lv::Nil);
             match shard.host.get(&who, &api, &uuid, children).await.map_err(raise)? {
                 Some(found) => {
-                    let weight = json::weight_of(&found.properties);
+                    let weight = found.properties.weight();
                     let found = BeanRef::from_bean(found);
                     found.charge(lua, weight)?;
                     found.into_lua(lua)
@@ -153,7 +153,7 @@ async fn fetch(shard: &Shard, api: &Api, resource_type: &str, filter: &Filter) -
 }
 
 fn beans_list(lua: &Lua, beans: Vec<Bean>) -> Result<ListRef> {
-    let weight = beans.iter().map(|bean| OBJECT_BYTES + json::weight_of(&bean.properties)).sum();
+    let weight = beans.iter().map(|bean| OBJECT_BYTES + bean.properties.weight()).sum();
     let list = ListRef::new(Type::Any, beans.into_iter().map(|bean| Val::Bean(BeanRef::from_bean(bean))).collect());
     list.charge(lua, weight)?;
     Ok(list)

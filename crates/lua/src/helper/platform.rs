@@ -30,7 +30,7 @@ pub(super) async fn call(shard: &Shard, api: Api, operation: &str, args: Vec<Val
     let answer = if KEYS.contains(&operation) {
         let found = shard.host.get(&who, &api, first.as_str().unwrap_or_default(), true).await.map_err(raise)?;
         let found = found.ok_or_else(|| mlua::Error::runtime("NO_RESOURCE_FOUND: there is no such resource"))?;
-        let mut answer = Value::Object(found.properties);
+        let mut answer = Value::from(found.properties);
         answer["@bean"] = found.kind.into();
         answer
     } else if operation == "waitForJob" || begins(operation, &JOBS) {

@@ -7,12 +7,12 @@ use super::{
     value::EnumConst,
 };
 use crate::{
-    Bean,
+    Bean, Properties,
     schema::{self, BeanType, Type},
 };
 use mlua::{Lua, Result, Value as Lv};
 use serde_json::{Map, Value};
-use std::{cell::RefCell, rc::Rc};
+use std::{borrow::Cow, cell::RefCell, rc::Rc};
 
 /// A bean that Lua and its other holders share.
 #[derive(Clone)]
@@ -22,7 +22,7 @@ struct Data {
     kind: Rc<str>,
     schema: Option<&'static BeanType>,
     /// Properties nobody changed or took apart yet.
-    json: Map<String, Value>,
+    rest: Properties,
     live: Vec<Live>,
     charge: Charge,
 }
@@ -37,14 +37,17 @@ struct Live {
 
 impl BeanRef {
     pub fn from_bean(bean: Bean) -> Self {
-        Self::from_json(&bean.kind, bean.properties)
+        Self::new(&bean.kind, bean.properties)
     }
 
     pub fn from_json(kind: &str, mut json: Map<String, Value>) -> Self {
         json.remove("@bean");
-        let schema = schema::bean(kind);
-        let data = Data { kind: kind.into(), schema, json, live: Vec::new(), charge: Charge::default() };
-        Self(Rc::new(RefCell::new(data)))
+        Self::new(kind, json.into())
+    }
+
+    fn new(kind: &str, rest: Properties) -> Self {
+        let (kind, schema) = (kind.into(), schema::bean(kind));
+        Self(Rc::new(RefCell::new(Data { kind, schema, rest, live: Vec::new(), charge: Charge::default() })))
     }
 
     pub fn kind(&self) -> Rc<str> {
@@ -62,15 +65,16 @@ impl BeanRef {
             Value::Object(properties) => properties,
             _ => Map::new(),
         };
-        Ok(Bean { kind: self.kind().to_string(), properties })
+        Ok(Bean { kind: self.kind().to_string().into(), properties: properties.into() })
     }
 
     pub(super) fn write(&self, writer: &mut Writer) -> Result<Value> {
         let data = self.0.borrow();
-        for (name, value) in &data.json {
-            writer.room.take(name.len() + crate::json::weight(value))?;
+        let mut fields = Map::new();
+        for (name, value) in data.rest.each() {
+            writer.room.take(name.len() + crate::json::weight(&value))?;
+            fields.insert(name.into_owned(), value.into_owned());
         }
-        let mut fields = data.json.clone();
         for live in &data.live {
             let empty = match &live.value {
                 Val::List(list) => list.len() == 0,
@@ -105,29 +109,17 @@ impl BeanRef {
         if let Some(live) = data.live.iter().find(|live| live.name == name) {
             return live.value.clone();
         }
-        match data.json.get(name.as_ref()) {
-            None | Some(Value::Null) => {
-                let value = match kind {
-                    Type::List(element) => Val::List(super::ListRef::new(*element, Vec::new())),
-                    Type::Map(element) => Val::Map(super::MapRef::new(*element)),
-                    _ => return Val::Nil,
-                };
-                data.live.push(Live { name: name.into_owned(), value: value.clone(), implicit: true });
-                value
-            }
-            Some(Value::Array(_) | Value::Object(_)) => {
-                let json = data.json.remove(name.as_ref()).unwrap_or_default();
-                let value = Val::from_json(json, &kind);
-                data.live.push(Live { name: name.into_owned(), value: value.clone(), implicit: false });
-                value
-            }
-            Some(Value::String(text)) => match kind {
-                Type::Enum(kind) => Val::Enum(EnumConst { kind, name: text.as_str().into() }),
-                Type::Text | Type::Any => Val::text(text),
-                other => Val::from_json(Value::String(text.clone()), &other),
+        let (value, implicit) = match data.rest.lend(&name) {
+            Some(Cow::Owned(parts @ (Value::Array(_) | Value::Object(_)))) => (Val::from_json(parts, &kind), false),
+            Some(value) if !value.is_null() => return scalar(&value, kind),
+            _ => match kind {
+                Type::List(element) => (Val::List(super::ListRef::new(*element, Vec::new())), true),
+                Type::Map(element) => (Val::Map(super::MapRef::new(*element)), true),
+                _ => return Val::Nil,
             },
-            Some(scalar) => Val::from_json(scalar.clone(), &kind),
-        }
+        };
+        data.live.push(Live { name: name.into_owned(), value: value.clone(), implicit });
+        value
     }
 
     /// Sets a property by its name in lower case; `written` is the name as the setter spells it.
@@ -171,19 +163,28 @@ impl BeanRef {
         let data = self.0.borrow();
         data.schema.is_some_and(|schema| schema.properties.contains_key(key))
             || data.live.iter().any(|live| live.name.eq_ignore_ascii_case(key))
-            || data.json.keys().any(|name| name.eq_ignore_ascii_case(key))
+            || data.rest.name(key).is_some()
     }
 }
 
 impl Data {
     /// The name and type of a property; one that the reference does not know is found by its name alone.
-    fn property(&self, key: &str) -> (std::borrow::Cow<'static, str>, Type) {
+    fn property(&self, key: &str) -> (Cow<'static, str>, Type) {
         if let Some(property) = self.schema.and_then(|schema| schema.properties.get(key)) {
             return (property.name.into(), property.kind.clone());
         }
-        let live = self.live.iter().map(|live| &live.name);
-        let name = live.chain(self.json.keys()).find(|name| name.eq_ignore_ascii_case(key));
-        (name.map_or_else(|| key.to_owned(), Clone::clone).into(), Type::Any)
+        let live = self.live.iter().find(|live| live.name.eq_ignore_ascii_case(key));
+        let name = live.map(|live| live.name.clone().into()).or_else(|| self.rest.name(key));
+        (name.unwrap_or_else(|| key.to_owned().into()), Type::Any)
+    }
+}
+
+/// A property without parts.
+fn scalar(value: &Value, kind: Type) -> Val {
+    match (value, kind) {
+        (Value::String(text), Type::Enum(kind)) => Val::Enum(EnumConst { kind, name: text.as_str().into() }),
+        (Value::String(text), Type::Text | Type::Any) => Val::text(text),
+        (value, kind) => Val::from_json(value.clone(), &kind),
     }
 }
 

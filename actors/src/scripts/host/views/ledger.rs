@@ -2,7 +2,6 @@
 
 use super::super::list::Search;
 use crate::scripts::beans::{Beans, Posting, purchase};
-use serde_json::Value;
 use std::collections::BTreeMap;
 use sutler_lua::Bean;
 use sutler_model::{Customer, CustomerId, Invoice, Nanos, Transaction};
@@ -12,11 +11,11 @@ use sutler_store::Error as StoreError;
 const DAY_MS: i64 = 86_400_000;
 
 fn number(bean: &Bean, name: &str) -> f64 {
-    bean.properties.get(name).and_then(Value::as_f64).unwrap_or(0.0)
+    bean.properties.get(name).and_then(|value| value.as_f64()).unwrap_or(0.0)
 }
 
 fn at(bean: &Bean) -> i64 {
-    bean.properties.get("transactionDate").and_then(Value::as_i64).unwrap_or(0)
+    bean.properties.get("transactionDate").and_then(|value| value.as_i64()).unwrap_or(0)
 }
 
 /// Every invoice and every payment, in the order in which they came, each with its customer's balance before and after.
@@ -47,7 +46,7 @@ pub(super) fn days(search: &Search<'_>) -> Result<Vec<Bean>, StoreError> {
     let mut days: BTreeMap<(i64, String, String), Bean> = BTreeMap::new();
     for posting in postings(search)? {
         let day = at(&posting).div_euclid(DAY_MS) * DAY_MS;
-        let text = |name: &str| posting.text(name).unwrap_or_default().to_owned();
+        let text = |name: &str| posting.text(name).unwrap_or_default();
         let sums = days.entry((day, text("customerUUID"), text("linkedResourceType"))).or_insert_with(|| {
             Bean::new("UnitTransactionSummary")
                 .with("billingEntityUUID", text("billingEntityUUID"))
@@ -62,7 +61,7 @@ pub(super) fn days(search: &Search<'_>) -> Result<Vec<Bean>, StoreError> {
         let amount = number(&posting, "transactionAmount");
         let name = if amount < 0.0 { "unitDebits" } else { "unitCredits" };
         let sum = number(sums, name) + amount.abs();
-        sums.properties.insert(name.to_owned(), sum.into());
+        sums.properties.insert(name, sum);
     }
     Ok(days.into_values().collect())
 }

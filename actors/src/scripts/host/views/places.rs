@@ -39,12 +39,12 @@ const OF_THE_SERVER: [&str; 10] = [
 /// A customer's one place, which is called after it.
 pub(super) fn vdc(snapshot: &Snapshot, sight: Sight, customer: &Customer) -> Result<Bean, StoreError> {
     let beans = Beans::new(snapshot, sight.viewer, 0);
-    let mut of = beans.bean(customer)?;
+    let of = beans.bean(customer.clone())?;
     let mut bean =
         Bean::new("VDC").with("resourceUUID", derived(customer.id.0).to_string()).with("resourceType", "VDC");
     for name in OF_THE_CUSTOMER {
-        if let Some(value) = of.properties.remove(name) {
-            bean = bean.with(name, value);
+        if let Some(value) = of.properties.get(name) {
+            bean = bean.with(name, value.into_owned());
         }
     }
     if let Some((id, name)) = beans.cluster()? {
@@ -85,12 +85,12 @@ pub(super) fn nics(search: &Search<'_>) -> Result<Vec<Bean>, StoreError> {
     let beans = Beans::new(search.snapshot, search.sight.viewer, 0);
     let mut found = Vec::new();
     search.each(|server: Server| {
-        let of = beans.bean(&server)?;
+        let of = beans.bean(server.clone())?;
         for nic in nics_of(&server) {
-            let mut bean = Bean { kind: "Nic".to_owned(), properties: nic };
+            let mut bean = Bean { kind: "Nic".into(), properties: nic.into() };
             for name in OF_THE_SERVER {
                 if let Some(value) = of.properties.get(name) {
-                    bean = bean.with(name, value.clone());
+                    bean = bean.with(name, value.into_owned());
                 }
             }
             found.push(bean);

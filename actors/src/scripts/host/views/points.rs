@@ -25,7 +25,7 @@ pub(super) fn list(search: &Search<'_>, resource_type: &str) -> Result<Option<Ve
         let script = script?;
         if blocks::owned_within(search.snapshot, search.tree, search.sight.reach, script.owner)? {
             let found = script.points.iter().filter_map(|point| bean(&script, point));
-            for bean in found.filter(|bean| bean.text("resourceType") == Some(resource_type)) {
+            for bean in found.filter(|bean| bean.text("resourceType").as_deref() == Some(resource_type)) {
                 beans.push(super::blocks::owned(search.snapshot, script.owner, bean)?);
             }
         }
@@ -34,7 +34,7 @@ pub(super) fn list(search: &Search<'_>, resource_type: &str) -> Result<Option<Ve
 }
 
 fn bean(script: &Script, point: &Point) -> Option<Bean> {
-    let named = |kind: &str, resource_type: &str| {
+    let named = |kind: &'static str, resource_type: &str| {
         Bean::new(kind)
             .with("resourceUUID", id_of(script.id, &point.function).to_string())
             .with("resourceName", point.name.as_str())

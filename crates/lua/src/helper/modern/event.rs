@@ -3,6 +3,7 @@
 use crate::meter::Meter;
 use mlua::{Error, IntoLua, Lua, Result, Table, Value as Lv};
 use serde_json::{Map, Value, json};
+use sutler_model::{Cause, Scope};
 
 pub(super) fn create(lua: &Lua) -> Result<Table> {
     let event = lua.create_table()?;
@@ -39,7 +40,7 @@ fn described() -> Map<String, Value> {
     let (Some(who), event) = (&meter.who, meter.event.borrow()) else { return Map::new() };
     let said = json!({
         "type": event.origin.trigger, "option": event.option, "seq": event.origin.seq, "run": who.run_id.to_string(),
-        "attempt": event.origin.attempt, "cause": event.origin.cause, "time": event.timestamp_ms,
+        "attempt": event.origin.attempt, "cause": event.origin.cause.as_ref().map(|cause| told(cause, who.owner)), "time": event.timestamp_ms,
         "rehearsal": who.rehearsal, "depth": who.depth, "entry": event.function,
     });
     match said {
@@ -47,4 +48,13 @@ fn described() -> Map<String, Value> {
         Value::Object(fields) => fields.into_iter().filter(|(_, value)| !value.is_null() && value != "").collect(),
         _ => Map::new(),
     }
+}
+
+/// A cause as the script's owner may know it: a customer is not told who of its seller's people, and which of its scripts.
+fn told(cause: &Cause, owner: Scope) -> Value {
+    let mut told = serde_json::to_value(cause).unwrap_or_default();
+    if let (Scope::Customer(_), Some(fields)) = (owner, told.as_object_mut()) {
+        fields.retain(|name, _| matches!(name.as_str(), "kind" | "job_id"));
+    }
+    told
 }
