@@ -109,14 +109,15 @@ pub(super) fn draft_of(
     }
 }
 
-/// Tries a run once, in one of its script's places, and records how it went.
-pub(super) async fn attempt(env: Env, script: ScriptId, mut item: Item, places: Arc<Semaphore>) -> Ended {
+/// Tries a run once, in one of its script's places, and records how it went. What few tries wait for is boxed, for there are
+/// hundreds at a time.
+pub(super) async fn attempt(env: &Env, script: ScriptId, mut item: Item, places: &Semaphore) -> Ended {
     let id = item.run.id;
     // Before anything is looked at, for it may have changed meanwhile. They are never closed.
     let mut place = places.acquire().await.ok();
     if item.stored {
         // Someone may have skipped it while it waited.
-        match env.core.store.get::<ScriptRun>(id).await {
+        match Box::pin(env.core.store.get::<ScriptRun>(id)).await {
             Ok(Some(run)) if is_live(run.state) => item.run = run,
             Ok(_) => return Ended::Over(id),
             Err(error) => return stopped(&error),
@@ -125,10 +126,12 @@ pub(super) async fn attempt(env: Env, script: ScriptId, mut item: Item, places: 
     let armed = match env.armed(script) {
         Some(armed) if !armed.paused => armed,
         // What happens while it is paused is kept for it; but the times of a schedule that pass are missed.
-        Some(_) if !item.stored && item.run.seq.is_some() => match record_pending(&env, vec![item]).await.pop() {
-            Some(item) => return Ended::Parked(item),
-            None => return Ended::Stopped,
-        },
+        Some(_) if !item.stored && item.run.seq.is_some() => {
+            return match Box::pin(record_pending(env, vec![item])).await.pop() {
+                Some(item) => Ended::Parked(item),
+                None => Ended::Stopped,
+            };
+        }
         _ if item.stored => return Ended::Parked(item),
         _ => {
             item.settle();
@@ -137,7 +140,7 @@ pub(super) async fn attempt(env: Env, script: ScriptId, mut item: Item, places: 
     };
     let occasion = match item.occasion.take() {
         Some(occasion) => Ok(*occasion),
-        None => recall(&env, &armed, &item.run).await,
+        None => Box::pin(recall(env, &armed, &item.run)).await,
     };
     let max = if item.run.seq.is_none() { 1 } else { env.core.settings.run_tries_max.max(1) };
     let old = item.stored.then(|| item.run.clone());
@@ -158,7 +161,7 @@ pub(super) async fn attempt(env: Env, script: ScriptId, mut item: Item, places: 
             occasion.params.spent = true;
             run.resource_id.get_or_insert(occasion.resource);
             env.budgets.turn(armed.owner).await;
-            let outcome = execute(&env, &armed, run, occasion, env.core.settings.post_deadline_ms, repeated).await;
+            let outcome = execute(env, &armed, run, occasion, env.core.settings.post_deadline_ms, repeated).await;
             reached_out = outcome.reached_out;
             // What was done outside is done again if the record is lost: it is not put off, and keeps its place until then.
             if outcome.calls.is_empty() {
@@ -186,7 +189,7 @@ pub(super) async fn attempt(env: Env, script: ScriptId, mut item: Item, places: 
     env.tally.note(run);
     let how = How { awaited: item.awaited, may_have_called: reached_out || item.run.attempts > 1 };
     let cause = Cause::run(id, depth);
-    match record_for(&env, &cause, old.as_ref(), &mut item.run, how).await {
+    match record_for(env, &cause, old.as_ref(), &mut item.run, how).await {
         Ok(()) => {}
         // Another hand was on it: an operator skipped it, or it was recorded before a crash.
         Err(StoreError::Conflict { .. }) => {
@@ -248,7 +251,7 @@ pub(super) async fn texts(env: &Env, script: &Armed) -> Texts {
     if translations.is_empty() {
         return Texts::default();
     }
-    let language = language(&env.core.store, script.owner).await;
+    let language = Box::pin(language(&env.core.store, script.owner)).await;
     if let Err(error) = &language {
         tracing::warn!(%error, script = %script.id, "its owner's language could not be read; it gets English");
     }

@@ -25,6 +25,7 @@ use crate::{
     Error,
     registry::{Ctx, Entity, Handles, LoadError},
 };
+use rapidhash::fast::RandomState;
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
@@ -123,9 +124,10 @@ enum Phase {
 
 /// The actor.
 pub(crate) struct TriggerActor {
-    env: Env,
+    /// Shared by its tries.
+    env: Arc<Env>,
     id: ScriptId,
-    lanes: HashMap<Pair, Lane>,
+    lanes: HashMap<Pair, Lane, RandomState>,
     ready: VecDeque<Pair>,
     running: usize,
     /// Where runs take place; see [`RUNS_AT_ONCE`].
@@ -133,9 +135,9 @@ pub(crate) struct TriggerActor {
     /// Queued runs that the store does not have.
     unrecorded: usize,
     /// Unfinished runs that the store has and this actor knows.
-    known: HashSet<RunId>,
+    known: HashSet<RunId, RandomState>,
     /// Runs that someone changed after their try was recorded and before this actor heard of its end.
-    nudged: HashSet<RunId>,
+    nudged: HashSet<RunId, RandomState>,
     /// How long tries took of late.
     pace: Duration,
     /// When a try ended last, or the first of several began.
@@ -154,15 +156,15 @@ impl Entity for TriggerActor {
         }
         let runs = unfinished(&env, id).await.map_err(LoadError::unavailable)?;
         let mut actor = Self {
-            env,
+            env: Arc::new(env),
             id,
-            lanes: HashMap::new(),
+            lanes: HashMap::default(),
             ready: VecDeque::new(),
             running: 0,
             places: Arc::new(Semaphore::new(RUNS_AT_ONCE)),
             unrecorded: 0,
-            known: HashSet::new(),
-            nudged: HashSet::new(),
+            known: HashSet::default(),
+            nudged: HashSet::default(),
             pace: Duration::ZERO,
             moved: Instant::now(),
         };
@@ -211,7 +213,7 @@ impl Handles<Deliver> for TriggerActor {
                 later.push(item);
             } else {
                 self.unrecorded += 1;
-                self.enqueue(item);
+                self.enqueue_at(pair, item);
             }
         }
         if !later.is_empty() {
@@ -415,7 +417,10 @@ impl TriggerActor {
 
     /// Puts a run at the end of its lane.
     fn enqueue(&mut self, item: Item) {
-        let pair = Pair::of(&item.run);
+        self.enqueue_at(Pair::of(&item.run), item);
+    }
+
+    fn enqueue_at(&mut self, pair: Pair, item: Item) {
         match self.lanes.get_mut(&pair) {
             Some(lane) => lane.queue.push_back(item),
             None => {
@@ -445,10 +450,10 @@ impl TriggerActor {
             if !item.stored {
                 self.unrecorded -= 1;
             }
-            let attempt = attempt(self.env.clone(), self.id, item, self.places.clone());
+            let (env, id, places) = (self.env.clone(), self.id, self.places.clone());
             let begun = Instant::now();
-            // Boxed once, for it is large and handed on several times.
-            tries.push(Box::pin(async move { (pair, begun, attempt.await) }));
+            // Boxed once, for it is large and handed on several times; made within, so that it is not moved there.
+            tries.push(Box::pin(async move { (pair, begun, attempt(&env, id, item, &places).await) }));
         }
         if !tries.is_empty() {
             ctx.spawn_all(tries, |actor, ended, ctx| actor.ended(ended, ctx));
