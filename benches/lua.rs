@@ -1,4 +1,6 @@
-//! What a run of a trigger's function costs, and what each loaded block holds.
+//! What a run of a trigger's function costs, what each loaded block holds, and what the language's functions cost.
+
+mod texts;
 
 use crate::Measure;
 use anyhow::{Result, ensure};
@@ -62,10 +64,12 @@ async fn measure() -> Result<Vec<Measure>> {
         ratio: value / reference,
         target,
     };
-    Ok(vec![
+    let mut measures = vec![
         measure("reads_five_fields", rate, "runs/s", reference, TARGET_RATE),
         measure("loaded_block", each, "B", BLOCK_BYTES, 1.0),
-    ])
+    ];
+    measures.extend(texts::measure().await?);
+    Ok(measures)
 }
 
 async fn rate(runtime: &Runtime, number: u32, source: &str) -> Result<f64> {

@@ -19,6 +19,7 @@ mod error;
 mod filter;
 mod helper;
 mod host;
+mod interrupt;
 mod json;
 mod meter;
 mod object;

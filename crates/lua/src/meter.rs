@@ -165,6 +165,15 @@ impl Meter {
         CURRENT.with_borrow(|meter| meter.as_ref().map_or(Ok(()), |meter| meter.check()))
     }
 
+    /// Whether nothing is to be raised, as far as can be told at once. Does not panic.
+    pub fn may_go_on() -> bool {
+        let well = |meter: &Meter| meter.stopped.get().is_none() && coarse() < meter.look_at.get();
+        let look = |current: &RefCell<Option<Rc<Meter>>>| {
+            current.try_borrow().is_ok_and(|current| current.as_ref().is_none_or(|meter| well(meter)))
+        };
+        CURRENT.try_with(look).unwrap_or(false)
+    }
+
     /// Adds a line to the log.
     pub fn log(&self, line: &str) {
         let mut log = self.log.borrow_mut();

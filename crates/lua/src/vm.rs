@@ -5,14 +5,14 @@
 //! is one; a second one costs the block's tables and closures, because the compiled functions are shared.
 
 use crate::{
-    Input, Limit, Limits, Member, Params, ScriptError, dialect, entry, error, json,
+    Input, Limit, Limits, Member, Params, ScriptError, dialect, entry, error, interrupt, json,
     meter::Meter,
     object::{self, BeanRef},
     params,
     shard::Shard,
     subject::Subject,
 };
-use mlua::{Function, IntoLua, Lua, LuaOptions, Table, Value, VmState};
+use mlua::{Function, IntoLua, Lua, LuaOptions, Table, Value};
 use std::{cell::RefCell, rc::Rc};
 
 /// What the source is called in error messages.
@@ -38,7 +38,7 @@ impl Vm {
         let setup = || -> mlua::Result<(Lua, Table)> {
             let lua = Lua::new_with(dialect::libraries(), LuaOptions::new().thread_pool_size(SPARE))?;
             lua.set_memory_limit(limits.memory_bytes)?;
-            lua.set_interrupt(|_| Meter::check_current().map(|()| VmState::Continue));
+            interrupt::install(&lua)?;
             object::register(&lua, limits.memory_bytes)?;
             let base = dialect::base(&lua)?;
             crate::helper::install(&lua, &base, shard)?;

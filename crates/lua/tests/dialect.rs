@@ -125,6 +125,67 @@ async fn replacements_by_functions_are_as_in_5_1() {
             "return { pcall(string.gsub, 'abc', 'b', function() return {} end) }",
             json!([false, "invalid replacement value (a table)"]),
         ),
+        (
+            "return { (('aXbXc'):gsub('X', function() return nil end)), ('abc'):gsub('%w', string.upper) }",
+            json!(["aXbXc", "ABC", 3]),
+        ),
+        (
+            "return { (string.gsub(123, 2, function(n) return n + 0.5 end)), pcall(string.gsub, 'x', nil, print) }",
+            json!(["12.53", false, "invalid argument #2 to 'gsub' (string expected, got nil)"]),
+        ),
+        ("return #(('ab'):rep(5000):gsub('b', function() return ('xyz'):rep(10) end))", json!(155_000)),
+        // Inside the function the same goes on.
+        (
+            "return (('a(b)c'):gsub('%w', function(c) return (c:gsub('%w', function(d) return d .. d end)) end))",
+            json!("aa(bb)cc"),
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_function_that_replaces_may_wait_and_fail() {
+    expect(&[
+        (
+            "local f = coroutine.wrap(function() return (('k=v, a=b'):gsub('(%w)=(%w)', coroutine.yield)) end)
+            local a, b = f() local c, d = f(b .. a) return { a, b, c, d, f(nil) }",
+            json!(["k", "v", "a", "b", "vk, a=b"]),
+        ),
+        (
+            "local f = coroutine.wrap(function() return { ('abc'):gsub('%w', function(c) local ok, put = pcall(coroutine.yield, c) return put end) } end)
+            return { f(), f('1'), f(), f(3) }",
+            json!(["a", "b", "c", ["1b3", 3]]),
+        ),
+        (
+            "local f = coroutine.wrap(function() return (('a b'):gsub('%w', function(c)
+                return (('12'):gsub('%d', function(d) return coroutine.yield(c .. d) end)) end)) end)
+            return { f(), f('w'), f('x'), f('y'), f('z') }",
+            json!(["a1", "a2", "b1", "b2", "wx yz"]),
+        ),
+        ("return { ('x'):gsub('x', pcall) }", json!(["x", 1])),
+        ("local n = 0 pcall(string.gsub, 'abc', '%w', function(c) n = n + 1 if c == 'b' then error('no') end end) return n", json!(2)),
+        ("\n('ab'):gsub('%w', function(c) if c == 'b' then\n error('no') end end)", json!("error: line 3: no")),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn replacements_by_tables_ask_their_metatables() {
+    expect(&[
+        (
+            "return (('a b'):gsub('%w', setmetatable({}, { __index = function(_, k) return k .. k end })))",
+            json!("aa bb"),
+        ),
+        (
+            "local t = setmetatable({}, { __index = function() coroutine.yield() end })
+            return { coroutine.resume(coroutine.create(function() return ('a'):gsub('a', t) end)) }",
+            json!([false, "script:2: attempt to yield across metamethod/C-call boundary"]),
+        ),
+        (
+            "\n('a'):gsub('a', setmetatable({}, { __index = function() return {} end }))",
+            json!("error: line 2: invalid replacement value (a table)"),
+        ),
+        ("\n('a'):gsub('a', { a = true })", json!("error: line 2: invalid replacement value (a boolean)")),
     ])
     .await;
 }

@@ -3,6 +3,7 @@
 mod env;
 mod jump;
 mod lexer;
+mod native;
 mod number;
 mod prelude;
 mod rewrite;

@@ -1,7 +1,7 @@
 //! The language's functions, written in Lua: what every state needs at once, and the parts that come when a script first names
 //! one of theirs, for every function takes memory in every loaded block.
 
-use super::{load_text, text};
+use super::{load_text, native, text};
 use crate::meter::Meter;
 use mlua::{IntoLuaMulti, Lua, Result, StdLib, Table, Value, chunk::ChunkMode, chunk::Compiler};
 use std::sync::LazyLock;
@@ -84,7 +84,11 @@ pub(crate) fn late(lua: &Lua, base: &Table, name: &str) -> Result<Option<Value>>
         }
         "math" => run_with(lua, &MATH, StdLib::MATH, name)?,
         "table" | "unpack" => run_with(lua, &TABLE, StdLib::TABLE, "table")?,
-        "tonumber" => run(lua, &TONUMBER, lua.named_registry_value::<Table>(HOST)?)?,
+        "tonumber" => {
+            let host: Table = lua.named_registry_value(HOST)?;
+            host.raw_set("native", lua.create_function(native::make)?)?;
+            run(lua, &TONUMBER, host)?;
+        }
         _ => return Ok(None),
     }
     base.raw_get(name).map(Some)
@@ -115,6 +119,7 @@ fn host(lua: &Lua) -> Result<Table> {
     let make_strings = lua.create_function(|lua, ()| {
         let host: Table = lua.named_registry_value(HOST)?;
         host.raw_set("find_plain", lua.create_function(text::find_plain)?)?;
+        host.raw_set("native", lua.create_function(native::make)?)?;
         run_with(lua, &STRING, StdLib::TABLE, "table")
     })?;
     host.raw_set("make_strings", make_strings)?;

@@ -120,6 +120,15 @@ while true do load(function() return 'x = 1 ' end) end
 --- plain find
 local s, p = string.rep('a', 30000000), string.rep('a', 1000000) .. 'b' while true do string.find(s, p, 1, true) end
 
+--- plain find of what closes
+local s, p = string.rep('a', 30000000), string.rep('a', 1000000) .. ')]' while true do string.find(s, p) end
+
+--- plain gsub by a function
+local s, p = string.rep('a', 30000000), string.rep('a', 1000000) .. 'b' while true do string.gsub(s, p, print) end
+
+--- gsub by a function that is none of Lua's
+local s = string.rep('a', 30000000) while true do string.gsub(s, 'a', type) string.gsub(s, '', type) end
+
 --- plain find without the flag
 local s, p = string.rep('ab', 10000000), string.rep('ba', 500000) .. 'c' while true do s:find(p) end
 
