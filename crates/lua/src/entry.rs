@@ -1,6 +1,7 @@
 //! Calls from here into Lua.
 
-use mlua::{FromLuaMulti, Function, IntoLuaMulti, Result};
+use crate::object;
+use mlua::{FromLuaMulti, Function, IntoLuaMulti, Lua, Result};
 use std::{cell::Cell, pin::pin};
 
 /// Calls a function, which may wait.
@@ -23,6 +24,16 @@ pub(crate) async fn call<R: FromLuaMulti>(function: &Function, args: impl IntoLu
     let call = pin!(function.call_async(args));
     let _before = Finally(|| limit.set(lua.set_memory_limit(0).ok()));
     call.await
+}
+
+/// Does what runs no code of a script and makes only what we give it, without the limit on the state's memory: as long as
+/// there is one, mlua guards each value that it makes.
+pub(crate) fn unguarded<T>(lua: &Lua, work: impl FnOnce() -> T) -> T {
+    let _after = Finally(|| {
+        let _ = object::share(lua);
+    });
+    let _ = lua.set_memory_limit(0);
+    work()
 }
 
 /// Does something when it is dropped.

@@ -23,8 +23,8 @@ pub(crate) fn from_lua(value: &Lv) -> Result<Value> {
 /// The same for a part of what is written. A table that holds one large text many times over is small in Lua and endless in
 /// JSON, and tables and objects may hold each other, so all parts count together.
 pub(crate) fn write(value: &Lv, writer: &mut Writer) -> Result<Option<Value>> {
-    if let Lv::UserData(data) = value {
-        return crate::object::write(data, writer);
+    if let Lv::UserData(_) = value {
+        return crate::object::write(value, writer);
     }
     writer.room.take(if let Lv::String(text) = value { text.as_bytes().len() } else { 0 })?;
     Ok(Some(match value {

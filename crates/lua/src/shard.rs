@@ -149,7 +149,7 @@ impl Blocks {
             let (vm, input, meter) = (block.vm.clone(), input.clone(), meter.clone());
             async move {
                 let env = vm.take(&meter).await?;
-                let function = Vm::function(&env, &call.function)?;
+                let function = vm.function(&env, &call.function)?;
                 let p = vm.params(&shard, call.params, &input)?;
                 let returned: Value = entry::call(&function, p).await.map_err(|e| vm.error(&e))?;
                 let result = vm.to_json(&returned);
@@ -271,7 +271,7 @@ async fn register(shard: &Rc<Shard>, source: &str, texts: Texts, limits: Limits)
 async fn describe(vm: Rc<Vm>, meter: Rc<Meter>) -> Result<Registration, ScriptError> {
     let env = vm.take(&meter).await?;
     let register =
-        Vm::function(&env, "register").map_err(|_| ScriptError::new("the block has no global function `register`"))?;
+        vm.function(&env, "register").map_err(|_| ScriptError::new("the block has no global function `register`"))?;
     let returned: Value = entry::call(&register, ()).await.map_err(|e| vm.error(&e))?;
     let names = match vm.to_json(&returned)? {
         serde_json::Value::Array(names) => names,
@@ -286,7 +286,7 @@ async fn describe(vm: Rc<Vm>, meter: Rc<Meter>) -> Result<Registration, ScriptEr
         describe_one(&vm, &env, name, &mut registration).await?;
     }
     let is_init = |entry: &sutler_model::Entry| entry.function == descriptor::INIT;
-    if Vm::function(&env, descriptor::INIT).is_ok() && !registration.entries.iter().any(is_init) {
+    if vm.function(&env, descriptor::INIT).is_ok() && !registration.entries.iter().any(is_init) {
         registration.entries.push(descriptor::init());
     }
     Ok(registration)
@@ -333,7 +333,7 @@ async fn describe_one(vm: &Vm, env: &mlua::Table, name: &str, into: &mut Registr
 
 /// The descriptor of a function.
 async fn ask(vm: &Vm, env: &mlua::Table, name: &str) -> Result<Described, ScriptError> {
-    let function = Vm::function(env, name)?;
+    let function = vm.function(env, name)?;
     let returned: Value = entry::call(&function, Value::Nil).await.map_err(|e| vm.error(&e))?;
     descriptor::read(name, &vm.to_json(&returned)?).map_err(|e| vm.located(&function, e))
 }

@@ -83,8 +83,8 @@ impl Vm {
     }
 
     /// A global function of the block.
-    pub fn function(env: &Table, name: &str) -> Result<Function, ScriptError> {
-        match env.raw_get::<Value>(name) {
+    pub fn function(&self, env: &Table, name: &str) -> Result<Function, ScriptError> {
+        match entry::unguarded(&self.lua, || env.raw_get::<Value>(name)) {
             Ok(Value::Function(function)) => Ok(function),
             _ => Err(ScriptError::new(format!("the block has no global function `{name}`"))),
         }
@@ -123,11 +123,11 @@ impl Vm {
             }
             Ok(p)
         };
-        build().map_err(|e| self.error(&e))
+        entry::unguarded(&self.lua, build).map_err(|e| self.error(&e))
     }
 
     pub fn to_json(&self, value: &Value) -> Result<serde_json::Value, ScriptError> {
-        json::from_lua(value).map_err(|e| self.error(&e))
+        entry::unguarded(&self.lua, || json::from_lua(value)).map_err(|e| self.error(&e))
     }
 
     /// An error that ended the run's code.

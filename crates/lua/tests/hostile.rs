@@ -65,6 +65,8 @@ async fn growing_ends_at_the_memory_limit() {
         "local l = new('List') while true do l:add(string.rep('x', 1000)) end",
         "local l = new('List') while true do pcall(l.add, string.rep('x', 1000)) end",
         "local m, i = new('Map'), 0 while true do i = i + 1 m:put('key' .. i, i) end",
+        "local s, t = new('Server'), {} s:setStatus('RUNNING') while true do t[#t + 1] = s:getStatus() end",
+        "local s, t = new('Server'), {} while true do s:setResourceName(('x'):rep(999) .. #t) t[#t + 1] = s:getResourceName() end",
     ] {
         let outcome = fixture.body(body, Params::default()).await;
         assert_eq!(outcome.exit, Exit::Stopped(Limit::Memory), "{body}: {}", outcome.result);

@@ -68,6 +68,37 @@ pub(super) fn call(lua: &Lua, object: &Object, name: &str, a: &Lv, b: &Lv) -> Re
     }
 }
 
+/// What most calls without arguments answer: those that read something and cannot fail. None: [`call`] has to be asked.
+pub(super) fn asked(object: &Object, name: &str) -> Option<Val> {
+    match (object, name) {
+        (Object::Bean(_), "getProviderValues") => None,
+        (Object::Bean(bean), _) => {
+            let (verb, property) = split(name)?;
+            let mut room = [0; NAME_BYTES];
+            let key = room.get_mut(..property.len())?;
+            key.copy_from_slice(property.as_bytes());
+            key.make_ascii_lowercase();
+            let key = str::from_utf8(key).ok()?;
+            match verb {
+                Verb::Get => Some(bean.get(key)),
+                Verb::Is => Some(flag(bean, key)),
+                Verb::Set => None,
+            }
+        }
+        (Object::Enum(constant), "name") => Some(Val::Text(constant.name.clone())),
+        (Object::Date(ms), "getTime") => Some(Val::Num(ms_number(*ms))),
+        (Object::List(list), "size") => Some(number(list.len())),
+        (Object::List(list), "isEmpty") => Some(Val::Bool(list.len() == 0)),
+        (Object::Map(map), "size") => Some(number(map.len())),
+        (Object::Map(map), "isEmpty") => Some(Val::Bool(map.len() == 0)),
+        (Object::Iter(iter), "hasNext") => Some(Val::Bool(iter.has_next())),
+        _ => None,
+    }
+}
+
+/// Longer than the name of any property of the language, bytes.
+const NAME_BYTES: usize = 64;
+
 /// Whether `object.name` is a method, for dotted calls.
 pub(super) fn exists(object: &Object, name: &str) -> bool {
     match object {
@@ -117,6 +148,11 @@ enum Verb {
 
 /// Splits `getResourceUUID` into its verb and the property's name in lower case.
 fn accessor(method: &str) -> Option<(Verb, String)> {
+    split(method).map(|(verb, name)| (verb, name.to_ascii_lowercase()))
+}
+
+/// The same with the name as it is written.
+fn split(method: &str) -> Option<(Verb, &str)> {
     let (verb, name) = if let Some(name) = method.strip_prefix("get") {
         (Verb::Get, name)
     } else if let Some(name) = method.strip_prefix("set") {
@@ -124,7 +160,7 @@ fn accessor(method: &str) -> Option<(Verb, String)> {
     } else {
         (Verb::Is, method.strip_prefix("is")?)
     };
-    (!name.is_empty()).then(|| (verb, name.to_ascii_lowercase()))
+    (!name.is_empty()).then_some((verb, name))
 }
 
 fn bean(lua: &Lua, bean: &BeanRef, name: &str, a: &Lv, b: &Lv) -> Result<Option<Val>> {
@@ -180,12 +216,16 @@ fn bean(lua: &Lua, bean: &BeanRef, name: &str, a: &Lv, b: &Lv) -> Result<Option<
                 _ => value,
             }
         }
-        // An unset flag is false, as in Java.
-        Verb::Is => match bean.get(&key) {
-            Val::Nil => Val::Bool(false),
-            value => value,
-        },
+        Verb::Is => flag(bean, &key),
     }))
+}
+
+/// An unset flag is false, as in Java.
+fn flag(bean: &BeanRef, key: &str) -> Val {
+    match bean.get(key) {
+        Val::Nil => Val::Bool(false),
+        value => value,
+    }
 }
 
 fn list(lua: &Lua, list: &ListRef, name: &str, a: &Lv, b: &Lv) -> Result<Option<Val>> {

@@ -4,23 +4,23 @@ mod bean;
 mod charge;
 mod collection;
 mod graph;
+mod held;
 mod method;
 mod namecall;
 mod node;
+mod quick;
 mod value;
 
 pub(crate) use bean::BeanRef;
 pub(crate) use charge::{Charge, OBJECT_BYTES, share};
 pub(crate) use collection::{IterRef, ListRef, MapRef};
 pub(crate) use graph::{JSON_BYTES, Writer};
+pub(crate) use held::with;
 pub(crate) use value::{EnumConst, Val, ms_number};
 
 use crate::xml::Node;
 use charge::Tally;
-use mlua::{
-    AnyUserData, IntoLua, Lua, MetaMethod, MultiValue, Result, UserDataFields, UserDataMethods, UserDataRef,
-    Value as Lv,
-};
+use mlua::{IntoLua, Lua, LuaString, MultiValue, Result, Value as Lv};
 use serde_json::Value;
 
 /// Anything of the language that is not a plain Lua value.
@@ -92,7 +92,7 @@ impl Object {
 
 impl IntoLua for Object {
     fn into_lua(self, lua: &Lua) -> Result<Lv> {
-        Ok(Lv::UserData(lua.create_any_userdata(self)?))
+        held::make(lua, self)
     }
 }
 
@@ -105,43 +105,61 @@ impl IntoLua for BeanRef {
 /// Teaches a Lua state about [`Object`]; `limit` bounds what objects may hold outside its heap.
 pub(crate) fn register(lua: &Lua, limit: usize) -> Result<()> {
     lua.set_app_data(Tally::new(limit));
-    let dispatch =
-        lua.create_function(|lua, (name, object, a, b): (mlua::LuaString, UserDataRef<Object>, Lv, Lv)| {
-            method::call(lua, &object, &name.to_str()?, &a, &b)
-        })?;
-    let namecall = namecall::handler(lua, dispatch)?;
-    lua.register_userdata_type::<Object>(|registry| {
-        registry.add_meta_field("__namecall", namecall);
-        registry.add_meta_field("__type", "userdata");
-        registry.add_meta_method(MetaMethod::Index, |lua, object: &Object, key: Lv| match key {
-            Lv::String(name) if method::exists(object, &name.to_str()?) => {
-                bind(lua, object.clone(), name.to_string_lossy())
+    let dispatch = lua.create_function(|lua, (name, object, a, b): (LuaString, Lv, Lv, Lv)| {
+        method::call(lua, &taken(&object)?, &name.to_str()?, &a, &b)
+    })?;
+    let meta = lua.create_table_with_capacity(0, 10)?;
+    meta.raw_set("__metatable", false)?;
+    meta.raw_set("__type", "userdata")?;
+    meta.raw_set("__namecall", namecall::handler(lua, dispatch)?)?;
+    meta.raw_set(
+        "__index",
+        lua.create_function(|lua, (object, key): (Lv, Lv)| {
+            let object = taken(&object)?;
+            match key {
+                Lv::String(name) if method::exists(&object, &name.to_str()?) => {
+                    bind(lua, object, name.to_string_lossy())
+                }
+                _ => Ok(Lv::Nil),
             }
-            _ => Ok(Lv::Nil),
-        });
-        registry.add_meta_method(MetaMethod::Eq, |_, object: &Object, other: Lv| {
-            Ok(with(&other, |other| object.same(other)).unwrap_or(false))
-        });
-        registry.add_meta_method(MetaMethod::ToString, |_, object: &Object, ()| Ok(object.text()));
-        registry.add_meta_function(MetaMethod::Concat, |_, (a, b): (Lv, Lv)| {
-            Ok(format!("{}{}", operand(&a)?, operand(&b)?))
-        });
-        registry.add_meta_method(MetaMethod::Len, |_, object: &Object, ()| match object {
+        })?,
+    )?;
+    meta.raw_set(
+        "__eq",
+        lua.create_function(|_, (a, b): (Lv, Lv)| {
+            let a = taken(&a)?;
+            Ok(with(&b, |b| a.same(b)).unwrap_or(false))
+        })?,
+    )?;
+    meta.raw_set("__tostring", lua.create_function(|_, object: Lv| Ok(taken(&object)?.text()))?)?;
+    meta.raw_set(
+        "__concat",
+        lua.create_function(|_, (a, b): (Lv, Lv)| Ok(format!("{}{}", operand(&a)?, operand(&b)?)))?,
+    )?;
+    meta.raw_set(
+        "__len",
+        lua.create_function(|_, object: Lv| match taken(&object)? {
             Object::List(list) => Ok(list.len()),
             Object::Map(map) => Ok(map.len()),
             other => Err(mlua::Error::runtime(format!("a {} has no length", other.kind()))),
-        });
-        for (order, less) in [(MetaMethod::Lt, true), (MetaMethod::Le, false)] {
-            registry.add_meta_function(order, move |_, (a, b): (Lv, Lv)| {
-                let date =
-                    |value: &Lv| with(value, |object| if let Object::Date(ms) = object { Some(*ms) } else { None });
-                match (date(&a).flatten(), date(&b).flatten()) {
-                    (Some(a), Some(b)) => Ok(if less { a < b } else { a <= b }),
-                    _ => Err(mlua::Error::runtime("attempt to compare two objects that have no order")),
-                }
-            });
-        }
-    })
+        })?,
+    )?;
+    for (order, less) in [("__lt", true), ("__le", false)] {
+        let compare = lua.create_function(move |_, (a, b): (Lv, Lv)| {
+            let date = |value: &Lv| with(value, |object| if let Object::Date(ms) = object { Some(*ms) } else { None });
+            match (date(&a).flatten(), date(&b).flatten()) {
+                (Some(a), Some(b)) => Ok(if less { a < b } else { a <= b }),
+                _ => Err(mlua::Error::runtime("attempt to compare two objects that have no order")),
+            }
+        })?;
+        meta.raw_set(order, compare)?;
+    }
+    held::register(lua, &meta)
+}
+
+/// The object that a metamethod was called with. What is behind it is shared, so it is not looked at while scripts run.
+fn taken(value: &Lv) -> Result<Object> {
+    with(value, Object::clone).ok_or_else(|| mlua::Error::runtime("an object expected"))
 }
 
 /// A method for dotted calls: bound to its object, and not confused by getting that object as first argument.
@@ -157,14 +175,6 @@ fn bind(lua: &Lua, object: Object, name: String) -> Result<Lv> {
     Ok(Lv::Function(function))
 }
 
-/// Looks at the object in a Lua value, if it is one.
-pub(crate) fn with<T>(value: &Lv, look: impl FnOnce(&Object) -> T) -> Option<T> {
-    match value {
-        Lv::UserData(data) => data.borrow::<Object>().ok().map(|object| look(&object)),
-        _ => None,
-    }
-}
-
 fn operand(value: &Lv) -> Result<String> {
     match value {
         Lv::UserData(_) => {
@@ -177,9 +187,8 @@ fn operand(value: &Lv) -> Result<String> {
     }
 }
 
-/// The object in a userdata as JSON, if it is one.
-pub(crate) fn write(data: &AnyUserData, writer: &mut Writer) -> Result<Option<Value>> {
-    // Not borrowed any more while it is written: tables that it holds may hold it.
-    let object = data.borrow::<Object>().ok().map(|object| object.clone());
-    object.map(|object| object.into_val().write(writer)).transpose()
+/// The object in a Lua value as JSON, if it is one.
+pub(crate) fn write(value: &Lv, writer: &mut Writer) -> Result<Option<Value>> {
+    // Not looked at any more while it is written: tables that it holds may hold it.
+    with(value, Object::clone).map(|object| object.into_val().write(writer)).transpose()
 }

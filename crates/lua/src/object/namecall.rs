@@ -3,10 +3,13 @@
 //! Luau hands a method call on a userdata to its metatable's `__namecall`, which learns the method's name only through the
 //! C interface. A dotted `object.method` goes through `__index` instead and gets a function bound to the object, which is how
 //! both call styles of the language work.
+//!
+//! What needs nothing of Lua is answered at once ([`quick`]); all else goes by way of mlua.
 #![allow(unsafe_code)]
 
+use super::quick;
 use mlua::{Function, Lua, Result, ffi};
-use std::os::raw::c_int;
+use std::{ffi::CStr, os::raw::c_int};
 
 /// A C function that calls `dispatch(name, object, …)`.
 pub(super) fn handler(lua: &Lua, dispatch: Function) -> Result<Function> {
@@ -26,6 +29,9 @@ unsafe extern "C-unwind" fn namecall(state: *mut ffi::lua_State) -> c_int {
         let name = ffi::lua_namecallatom(state, std::ptr::null_mut());
         if name.is_null() {
             ffi::luaL_error(state, c"not a method call".as_ptr());
+        }
+        if ffi::lua_gettop(state) == 1 && quick::answer(state, CStr::from_ptr(name)) {
+            return 1;
         }
         ffi::lua_pushvalue(state, ffi::lua_upvalueindex(1));
         ffi::lua_insert(state, 1);

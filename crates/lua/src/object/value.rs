@@ -156,8 +156,7 @@ impl Val {
         };
         let object = match value {
             Lv::Nil => return Ok(Self::Nil),
-            Lv::UserData(data) => data.borrow::<Object>().ok().map(|object| object.clone()),
-            _ => None,
+            other => super::with(other, Object::clone),
         };
         Ok(match (kind, value, object) {
             (Type::Text, Lv::String(text), _) => Self::Text(text.to_string_lossy().into()),
