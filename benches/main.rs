@@ -40,7 +40,7 @@ pub struct Measure {
     pub target: f64,
 }
 
-/// Answers a question.
+/// Answers a question; what it has not told itself, it gives back.
 type Bench = fn() -> Result<Vec<Measure>>;
 
 /// Every question, by name.
@@ -65,13 +65,15 @@ fn main() -> Result<()> {
         let known: Vec<&str> = BENCHES.iter().map(|(known, _)| *known).collect();
         bail!("there is no bench `{name}`; there are {}", known.join(", "));
     }
-    let mut out = std::io::stdout().lock();
     for (_, run) in chosen {
-        for measure in run()? {
-            writeln!(out, "{}", serde_json::to_string(&measure)?)?;
-        }
+        run()?.iter().try_for_each(tell)?;
     }
     Ok(())
+}
+
+/// Writes one measure's line.
+fn tell(measure: &Measure) -> Result<()> {
+    Ok(writeln!(std::io::stdout(), "{}", serde_json::to_string(measure)?)?)
 }
 
 /// Resident memory of this process.
