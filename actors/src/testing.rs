@@ -181,10 +181,6 @@ impl Bench {
         all(&self.system).await
     }
 
-    pub(crate) async fn last_job(&self) -> Job {
-        self.jobs().await.pop().expect("a job")
-    }
-
     pub(crate) async fn intervals(&self) -> Vec<Interval> {
         all(&self.system).await
     }

@@ -14,7 +14,7 @@ use sutler_drivers::{
     compute::GuestState,
     simulated::{Fault, FaultError},
 };
-use sutler_model::{DiskState, Image, ImageState, Job, JobState, Server, ServerState};
+use sutler_model::{DiskState, Image, ImageState, Job, JobState, Server, ServerId, ServerState};
 
 /// Driver calls that any job makes.
 const CALLS: [&str; 14] = [
@@ -70,10 +70,7 @@ impl Bench {
     /// Asks for the job, with the same idempotency key each time.
     async fn ask_for(&self, kind: &str) -> Job {
         use crate::ServerAction as A;
-        let act = |action| async move {
-            let server = self.server("one").await.expect("the server was prepared");
-            self.act(server.id, action, "key-2").await
-        };
+        let act = |action| async move { self.act(self.prepared().await, action, "key-2").await };
         match kind {
             "create" => self.create("one", true).await,
             "start" => act(A::Start).await,
@@ -82,11 +79,16 @@ impl Bench {
             "reset" => act(A::Reboot { force: true }).await,
             "delete" => act(A::Delete).await,
             "image" => {
-                let server = self.server("one").await.expect("the server was prepared");
-                self.image_of(ImageSource::Server(server.id), "golden", "key-2").await.expect("accepted")
+                let source = ImageSource::Server(self.prepared().await);
+                self.image_of(source, "golden", "key-2").await.expect("accepted")
             }
             _ => unreachable!("{kind}"),
         }
+    }
+
+    /// The server that was prepared, which may be gone by now.
+    async fn prepared(&self) -> ServerId {
+        self.jobs().await.first().and_then(|job| job.input.server_id()).expect("a job has made it")
     }
 
     /// The job was done: the record, the outside and the meters agree.
@@ -188,7 +190,7 @@ async fn every_kind_of_job_succeeds() {
         assert_eq!((job.state, &job.error), (JobState::Successful, &None), "{kind}");
         assert_eq!(job.progress_percent, 100);
         bench.check_done(kind).await;
-        assert_eq!(bench.ask_again(kind, &job).await, job.id, "the same key gets the same job");
+        assert_eq!(bench.ask_for(kind).await.id, job.id, "the same key gets the same job");
         bench.stop().await;
     }
 }
@@ -296,7 +298,7 @@ async fn a_job_killed_after_any_of_its_commits_is_resumed() {
             let killed = !status.success();
             // The caller never saw the answer, so it asks again under the same key.
             let bench = started(kind, &root).await;
-            let job = if killed { bench.resumed(kind).await } else { bench.last_job().await };
+            let job = bench.ask_for(kind).await;
             let job = bench.ended(job.id).await;
             assert_eq!((job.state, &job.error), (JobState::Successful, &None), "{kind} killed after commit {after}");
             bench.check_done(kind).await;
@@ -308,19 +310,6 @@ async fn a_job_killed_after_any_of_its_commits_is_resumed() {
             crashes += 1;
         }
         assert!(crashes >= 2, "{kind} has at least two commits, {crashes} were survived");
-    }
-}
-
-impl Bench {
-    async fn resumed(&self, kind: &str) -> Job {
-        match self.server("one").await {
-            None if kind == "delete" => self.last_job().await,
-            _ => self.ask_for(kind).await,
-        }
-    }
-
-    async fn ask_again(&self, kind: &str, job: &Job) -> sutler_model::JobId {
-        if kind == "delete" { job.id } else { self.ask_for(kind).await.id }
     }
 }
 

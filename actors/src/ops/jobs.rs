@@ -5,7 +5,7 @@ use crate::{Caller, Error, Idempotency, System, server::JobAccepted};
 use sutler_model::{
     Customer, CustomerId, FieldError, Job, JobId, JobInput, JobState, Noun, Permission, ServerId, Timestamp, UserId,
 };
-use sutler_store::{ChangeSet, Field};
+use sutler_store::{ChangeSet, Field, Filter, Order};
 
 /// How far ahead a job may be accepted for, milliseconds.
 const START_AHEAD_MS: i64 = 366 * sutler_model::time::DAY_MS;
@@ -93,6 +93,26 @@ impl System {
             Some(_) => Err(Error::KeyReused),
             None => Ok(None),
         }
+    }
+
+    /// The job of an earlier request under the same key on a server that is gone by now: who lost the answer to a deletion asks
+    /// for it again. Whose the server was, its jobs tell.
+    pub(super) async fn earlier_job_on_what_is_gone(
+        &self,
+        caller: &Caller,
+        server: ServerId,
+        key: Option<&Idempotency>,
+    ) -> Result<Option<Job>, Error> {
+        if key.is_none() {
+            return Ok(None);
+        }
+        let read = self.store().read(move |s| {
+            let on_it = Filter::<Job>::new().is(Field::Subject, server.0.as_bytes());
+            s.first(on_it, Order::Descending)
+        });
+        let Some(job) = read.await? else { return Ok(None) };
+        self.reach(caller, job.billing_entity_id, job.customer_id, (Noun::Server, server.into())).await?;
+        self.earlier_job_of(job.customer_id, caller.user_id, key).await
     }
 
     /// Two requests with one key at the same time: the second gets the job of the first.

@@ -109,7 +109,7 @@ impl System {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::State`], [`Error::Suspended`], [`Error::Stale`],
     /// [`Error::KeyReused`], [`Error::Busy`], [`Error::Invalid`] for a time too far away and for metadata that is too long or no
-    /// XML.
+    /// XML. A repeat under the key of a job gets that job, also when the server is gone by then.
     pub async fn act_on_server(
         &self,
         caller: &Caller,
@@ -125,7 +125,10 @@ impl System {
         let mut lost = 0;
         loop {
             let family = self.store().read(move |s| Family::load(s, id)).await?;
-            let server = family.server.clone().ok_or_else(|| missing(Noun::Server, id.into()))?;
+            let Some(server) = family.server.clone() else {
+                let earlier = self.earlier_job_on_what_is_gone(caller, id, key.as_ref()).await?;
+                return earlier.ok_or_else(|| missing(Noun::Server, id.into()));
+            };
             self.reach(caller, server.billing_entity_id, Some(server.customer_id), (Noun::Server, id.into())).await?;
             let customer: Customer = self.find(server.customer_id).await?;
             if let Some(job) = self.earlier_job(&customer, caller.user_id, key.as_ref()).await? {
