@@ -1,7 +1,7 @@
 //! `goto` of Lua 5.2 as far as the compiler has words for it: to the end of a loop's body, or behind the end of a loop.
 
 use super::lexer::{Kind, Token, tokens};
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap};
 
 /// Most jumps of a source, and most loops that one leaves: this works outside every limit.
 const JUMPS: usize = 1_000;
@@ -30,6 +30,7 @@ struct Jump {
 }
 
 /// Where a label stands.
+#[derive(Clone, Copy)]
 enum Target {
     /// At the end of a loop's body.
     Continue(usize),
@@ -50,6 +51,7 @@ pub(super) fn rewrite(source: &str) -> Result<Cow<'_, str>, Refused> {
     if jumps.is_empty() && labels(&tokens).is_empty() {
         return Ok(Cow::Borrowed(source));
     }
+    let targets = if jumps.is_empty() { HashMap::new() } else { targets(&tokens, &loops) };
     let mut edits: Vec<(usize, usize, String)> = Vec::new();
     for (number, jump) in jumps.iter().enumerate() {
         let name = tokens[jump.at + 1].text;
@@ -67,7 +69,7 @@ pub(super) fn rewrite(source: &str) -> Result<Cow<'_, str>, Refused> {
         // From the innermost loop outwards.
         let around = std::iter::successors(jump.inside, |inner| loops[*inner].around);
         let path: Vec<usize> = around.take(LOOPS).collect();
-        let target = path.iter().find_map(|each| target(&tokens, &loops, *each, name)).ok_or_else(refuse)?;
+        let target = path.iter().find_map(|each| targets.get(&(*each, name)).copied()).ok_or_else(refuse)?;
         let (word, to) = match target {
             Target::Continue(to) => ("continue", to),
             Target::Break(to) => ("break", to),
@@ -115,38 +117,35 @@ fn blanks(piece: &str, text: &str) -> String {
     format!("{text}{}", "\n".repeat(piece.matches('\n').count()))
 }
 
-/// Where in relation to a loop the label stands, if it is there.
-fn target(tokens: &[Token<'_>], loops: &[Loop], number: usize, name: &str) -> Option<Target> {
-    let end = loops[number].end;
-    let is = |at: usize| tokens.get(at + 1).is_some_and(|token| token.text == name);
-    // Backwards from the end over labels, then forwards behind it.
-    let mut at = end;
-    loop {
-        if at >= 1 && tokens[at - 1].text == ";" {
-            at -= 1;
-        } else if at >= 3 && is_label(tokens, at - 3) {
-            at -= 3;
-            if is(at) {
-                return Some(Target::Continue(number));
+/// Where in relation to which loop the labels stand. Each is looked at twice at most, however many jumps there are.
+fn targets<'a>(tokens: &[Token<'a>], loops: &[Loop]) -> HashMap<(usize, &'a str), Target> {
+    let mut found = HashMap::new();
+    for (number, Loop { end, .. }) in loops.iter().enumerate() {
+        // Backwards from the end over labels, then forwards behind it.
+        let mut at = *end;
+        loop {
+            if at >= 1 && tokens[at - 1].text == ";" {
+                at -= 1;
+            } else if at >= 3 && is_label(tokens, at - 3) {
+                at -= 3;
+                found.insert((number, tokens[at + 1].text), Target::Continue(number));
+            } else {
+                break;
             }
-        } else {
-            break;
+        }
+        let mut at = end + 1;
+        while tokens[*end].text == "end" && at < tokens.len() {
+            if tokens[at].text == ";" {
+                at += 1;
+            } else if is_label(tokens, at) {
+                found.entry((number, tokens[at + 1].text)).or_insert(Target::Break(number));
+                at += 3;
+            } else {
+                break;
+            }
         }
     }
-    let mut at = end + 1;
-    while tokens[end].text == "end" && at < tokens.len() {
-        if tokens[at].text == ";" {
-            at += 1;
-        } else if is_label(tokens, at) {
-            if is(at) {
-                return Some(Target::Break(number));
-            }
-            at += 3;
-        } else {
-            break;
-        }
-    }
-    None
+    found
 }
 
 fn is_label(tokens: &[Token<'_>], at: usize) -> bool {

@@ -12,6 +12,18 @@ struct Open<'a> {
     /// For a function: whether it takes `...`, whether a parameter is called `arg`, and where its body begins.
     function: Option<(bool, bool, usize)>,
     uses_arg: bool,
+    /// The innermost function, by its place among the open ones, whose `...` or parameter `arg` is meant in here.
+    owner: Option<usize>,
+}
+
+impl<'a> Open<'a> {
+    fn new(opener: &'a str, function: Option<(bool, bool, usize)>, around: &[Self]) -> Self {
+        let owner = match function {
+            Some((varargs, named, _)) if varargs || named => Some(around.len()),
+            _ => around.last().and_then(|block| block.owner),
+        };
+        Self { opener, function, uses_arg: false, owner }
+    }
 }
 
 /// Gives functions that take `...` and use `arg` the table that Lua 5.1 gave them.
@@ -35,9 +47,9 @@ pub(crate) fn rewrite(source: &str) -> Cow<'_, str> {
                 let body = tokens.get(at.wrapping_sub(1)).map_or(source.len(), |close| close.start + close.text.len());
                 let varargs = parameters.last().is_some_and(|last| last.text == "...");
                 let named = parameters.iter().any(|parameter| parameter.text == "arg");
-                open.push(Open { opener: token.text, function: Some((varargs, named, body)), uses_arg: false });
+                open.push(Open::new(token.text, Some((varargs, named, body)), &open));
             }
-            "if" | "do" | "repeat" => open.push(Open { opener: token.text, function: None, uses_arg: false }),
+            "if" | "do" | "repeat" => open.push(Open::new(token.text, None, &open)),
             "end" | "until" => {
                 // A stray one is the compiler's to report.
                 if open.last().is_some_and(|block| (block.opener == "repeat") == (token.text == "until"))
@@ -48,12 +60,9 @@ pub(crate) fn rewrite(source: &str) -> Cow<'_, str> {
             }
             "arg" => {
                 let member = at >= 2 && matches!(tokens[at - 2].text, "." | ":");
-                let owner =
-                    open.iter_mut().rev().find(|o| o.function.is_some_and(|(varargs, named, _)| varargs || named));
-                if let Some(owner) =
-                    owner.filter(|o| !member && o.function.is_some_and(|(varargs, named, _)| varargs && !named))
-                {
-                    owner.uses_arg = true;
+                if let Some(owner) = open.last().and_then(|block| block.owner).filter(|_| !member) {
+                    let owner = &mut open[owner];
+                    owner.uses_arg = owner.function.is_some_and(|(varargs, named, _)| varargs && !named);
                 }
             }
             _ => {}
