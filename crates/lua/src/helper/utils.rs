@@ -10,17 +10,19 @@ use crate::{
 use mlua::{Error, Lua, Result, Table, Value as Lv};
 use serde_json::{Map, json};
 
+/// Holds a text against a part of it, without a copy of either where they are texts.
+fn compared(text: &Lv, part: &Lv, how: fn(&[u8], &[u8]) -> bool) -> bool {
+    if let (Lv::String(text), Lv::String(part)) = (text, part) {
+        return how(&text.as_bytes(), &part.as_bytes());
+    }
+    how(text_of(text).unwrap_or_default().as_bytes(), text_of(part).unwrap_or_default().as_bytes())
+}
+
 pub(super) fn create(lua: &Lua) -> Result<Table> {
     let module = Module::new(lua)?;
-    let pair = |a: &Lv, b: &Lv| (text_of(a).unwrap_or_default(), text_of(b).unwrap_or_default());
-    module.function("stringStartsWith", move |_, (a, b): (Lv, Lv)| {
-        let (text, prefix) = pair(&a, &b);
-        Ok(text.starts_with(&prefix))
-    })?;
-    module.function("stringEndsWith", move |_, (a, b): (Lv, Lv)| {
-        let (text, suffix) = pair(&a, &b);
-        Ok(text.ends_with(&suffix))
-    })?;
+    module
+        .function("stringStartsWith", |_, (text, start): (Lv, Lv)| Ok(compared(&text, &start, <[u8]>::starts_with)))?;
+    module.function("stringEndsWith", |_, (text, end): (Lv, Lv)| Ok(compared(&text, &end, <[u8]>::ends_with)))?;
     module.function("roundNumber", |_, (number, places): (f64, Option<i32>)| {
         let scale = 10_f64.powi(places.unwrap_or(0).clamp(0, 15));
         Ok((number * scale).round() / scale)
