@@ -14,6 +14,9 @@ use mlua::{Lua, Result, Value as Lv};
 use serde_json::{Map, Value};
 use std::{borrow::Cow, cell::RefCell, rc::Rc};
 
+/// What a property that was set takes beside its name and value.
+const LIVE: usize = 64;
+
 /// A bean that Lua and its other holders share.
 #[derive(Clone)]
 pub(crate) struct BeanRef(Rc<RefCell<Data>>);
@@ -135,10 +138,10 @@ impl BeanRef {
         let value = Val::from_lua(value, &kind)
             .map_err(|error| mlua::Error::runtime(format!("{}.{name}: {}", data.kind, crate::error::text(&error))))?;
         graph::refuse_circle(&value, identity)?;
-        data.charge.grow(lua, value.weight() + name.len())?;
+        data.charge.grow(lua, value.take_in(lua)? + LIVE + name.len())?;
         match data.live.iter_mut().find(|live| live.name == name) {
             Some(live) => {
-                data.charge.shrink(live.value.weight() + name.len());
+                data.charge.shrink(live.value.held() + LIVE + name.len());
                 live.value = value;
                 live.implicit = false;
             }

@@ -4,8 +4,8 @@ use crate::{Limit, meter::Meter};
 use mlua::{Lua, Result};
 use std::{cell::Cell, rc::Rc};
 
-/// What any object takes before it holds anything, bytes.
-pub(crate) const OBJECT_BYTES: usize = 256;
+/// What any object takes on this side with the first that it holds, bytes: a map makes room for eleven entries then.
+pub(crate) const OBJECT_BYTES: usize = 640;
 
 /// One Lua state's account.
 pub(crate) struct Tally {

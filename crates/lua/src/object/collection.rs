@@ -2,7 +2,7 @@
 
 use super::{
     BeanRef, Val,
-    charge::Charge,
+    charge::{Charge, OBJECT_BYTES},
     graph::{self, Identity, Writer},
 };
 use crate::{room::Room, schema::Type};
@@ -13,6 +13,9 @@ use std::{
     collections::BTreeMap,
     rc::Rc,
 };
+
+/// What an entry of a map takes beside key and value.
+const ENTRY: usize = 64;
 
 /// A shared list.
 #[derive(Clone)]
@@ -101,6 +104,15 @@ impl ListRef {
         self.0.borrow_mut().charge.grow(lua, bytes)
     }
 
+    /// Puts a list on the account that nobody but the asker holds yet.
+    pub(super) fn charge_new(&self, lua: &Lua) -> Result<()> {
+        if Rc::strong_count(&self.0) > 1 {
+            return Ok(());
+        }
+        let held = self.0.borrow().items.iter().map(|item| item.take_in(lua)).sum::<Result<usize>>()?;
+        self.charge(lua, OBJECT_BYTES + held)
+    }
+
     /// # Errors
     /// `IndexOutOfBoundsException`, as in Java.
     pub fn get(&self, index: &Lv) -> Result<Val> {
@@ -112,7 +124,7 @@ impl ListRef {
     pub fn push(&self, lua: &Lua, value: &Lv) -> Result<()> {
         let value = self.read(value)?;
         let mut data = self.0.borrow_mut();
-        data.charge.grow(lua, value.weight())?;
+        data.charge.grow(lua, value.take_in(lua)?)?;
         data.items.push(value);
         Ok(())
     }
@@ -121,7 +133,7 @@ impl ListRef {
         let value = self.read(value)?;
         let mut data = self.0.borrow_mut();
         let index = place(index, data.items.len() + 1)?;
-        data.charge.grow(lua, value.weight())?;
+        data.charge.grow(lua, value.take_in(lua)?)?;
         data.items.insert(index, value);
         Ok(())
     }
@@ -130,9 +142,9 @@ impl ListRef {
         let value = self.read(value)?;
         let mut data = self.0.borrow_mut();
         let index = place(index, data.items.len())?;
-        data.charge.grow(lua, value.weight())?;
+        data.charge.grow(lua, value.take_in(lua)?)?;
         let before = std::mem::replace(&mut data.items[index], value);
-        data.charge.shrink(before.weight());
+        data.charge.shrink(before.held());
         Ok(before)
     }
 
@@ -147,7 +159,7 @@ impl ListRef {
             },
         };
         let item = data.items.remove(index);
-        data.charge.shrink(item.weight());
+        data.charge.shrink(item.held());
         Ok(if matches!(what, Lv::Integer(_) | Lv::Number(_)) { item } else { Val::Bool(true) })
     }
 
@@ -281,11 +293,11 @@ impl MapRef {
         let value = Val::from_lua(value, &self.0.borrow().value)?;
         graph::refuse_circle(&value, self.identity())?;
         let mut data = self.0.borrow_mut();
-        data.charge.grow(lua, value.weight() + key.len())?;
+        data.charge.grow(lua, ENTRY + value.take_in(lua)? + key.len())?;
         let length = key.len();
         let before = data.entries.insert(key, value);
         if let Some(before) = &before {
-            data.charge.shrink(before.weight() + length);
+            data.charge.shrink(ENTRY + before.held() + length);
         }
         Ok(before.unwrap_or(Val::Nil))
     }
@@ -295,7 +307,7 @@ impl MapRef {
         let mut data = self.0.borrow_mut();
         let before = data.entries.remove(&key);
         if let Some(before) = &before {
-            data.charge.shrink(before.weight() + key.len());
+            data.charge.shrink(ENTRY + before.held() + key.len());
         }
         Ok(before.unwrap_or(Val::Nil))
     }
@@ -307,7 +319,7 @@ impl MapRef {
         }
         let mut data = self.0.borrow_mut();
         for (key, value) in entries {
-            data.charge.grow(lua, value.weight() + key.len())?;
+            data.charge.grow(lua, ENTRY + value.take_in(lua)? + key.len())?;
             data.entries.insert(key, value);
         }
         Ok(())

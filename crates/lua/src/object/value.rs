@@ -15,6 +15,9 @@ use mlua::{IntoLua, Lua, Result, Value as Lv};
 use serde_json::Value;
 use std::rc::Rc;
 
+/// What a shared text takes beside its bytes.
+const TEXT: usize = 24;
+
 /// A constant of an enum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EnumConst {
@@ -247,6 +250,28 @@ impl Val {
             Self::Lua(_) => 128,
             _ => 0,
         }
+    }
+
+    /// Memory that holding it takes: a place among others, of which there are up to twice as many as are used, and its text.
+    pub fn held(&self) -> usize {
+        2 * size_of::<Self>()
+            + match self {
+                Self::Text(text) => TEXT + text.len(),
+                Self::Enum(constant) => TEXT + constant.name.len(),
+                Self::Lua(_) => 128,
+                _ => 0,
+            }
+    }
+
+    /// The same for one that is to be held; a list that came to be with it, of a table, goes on its own account.
+    ///
+    /// # Errors
+    /// When the account is full.
+    pub fn take_in(&self, lua: &Lua) -> Result<usize> {
+        if let Self::List(list) = self {
+            list.charge_new(lua)?;
+        }
+        Ok(self.held())
     }
 }
 

@@ -24,6 +24,8 @@ const ATTRIBUTES: usize = 1_000;
 const NAME_BYTES: usize = 256;
 /// Longest path of names, bytes.
 const PATH_BYTES: usize = 4 << 10;
+/// What the allocator gives at least, bytes.
+const LEAST: usize = 16;
 /// The document itself among its nodes.
 const ROOT: usize = 0;
 
@@ -225,7 +227,7 @@ impl Node {
     /// Characters that XML cannot hold, or too large a document.
     pub fn set_text(&self, lua: &Lua, text: &str) -> Result<()> {
         let content = checked_text(text)?.to_owned();
-        self.charge(lua, content.len())?;
+        self.charge(lua, LEAST + content.len())?;
         if self.with(|kind| matches!(kind, Kind::Element(..))) {
             self.clear();
             return if content.is_empty() { Ok(()) } else { self.append(lua, Kind::Text(content)).map(|_| ()) };
@@ -255,7 +257,7 @@ impl Node {
     pub fn set_attribute(&self, lua: &Lua, name: &str, value: Option<&str>) -> Result<()> {
         checked_name(name)?;
         let value = value.map(checked_text).transpose()?;
-        self.charge(lua, name.len() + value.map_or(0, str::len))?;
+        self.charge(lua, value.map_or(0, |value| attribute_weight(name, value)))?;
         self.edit(|kind| {
             let Kind::Element(_, attributes) = kind else {
                 return Err(Error::runtime("INVALID_INPUT: only an element has attributes"));
@@ -394,16 +396,26 @@ impl Node {
 }
 
 impl Kind {
-    /// Roughly the memory it takes.
+    /// Roughly the memory it takes among other nodes, for twice as many of which there may be room.
     fn weight(&self) -> usize {
-        96 + match self {
-            Self::Document => 0,
-            Self::Element(name, attributes) => {
-                name.len() + attributes.iter().map(|(name, value)| 64 + name.len() + value.len()).sum::<usize>()
+        2 * size_of::<Data>()
+            + LEAST
+            + match self {
+                Self::Document => 0,
+                Self::Element(name, attributes) => {
+                    let attributes = attributes.iter().map(|(name, value)| attribute_weight(name, value));
+                    LEAST + name.len() + attributes.sum::<usize>()
+                }
+                Self::Text(text) | Self::CData(text) | Self::Comment(text) | Self::Instruction(text) => {
+                    LEAST + text.len()
+                }
             }
-            Self::Text(text) | Self::CData(text) | Self::Comment(text) | Self::Instruction(text) => text.len(),
-        }
     }
+}
+
+/// The same for an attribute.
+fn attribute_weight(name: &str, value: &str) -> usize {
+    2 * (size_of::<(String, String)>() + LEAST) + name.len() + value.len()
 }
 
 /// A name that XML takes: nothing in it can end a tag.

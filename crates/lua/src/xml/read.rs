@@ -72,6 +72,12 @@ pub(super) fn document(text: &str) -> Result<Node, String> {
     if document.elements().next().is_none() {
         return Err("there is no root element".to_owned());
     }
+    for node in document.tree.nodes.borrow_mut().iter_mut() {
+        node.children.shrink_to_fit();
+        if let Kind::Element(_, attributes) = &mut node.kind {
+            attributes.shrink_to_fit();
+        }
+    }
     document.tree.changed.set(false);
     Ok(document)
 }
