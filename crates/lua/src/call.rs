@@ -10,7 +10,7 @@ use uuid::Uuid;
 /// What one run, and all loaded blocks together, may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Memory of one block's Lua state.
+    /// Memory of one block's Lua state, with what it takes outside it.
     pub memory_bytes: usize,
     /// Time spent running Lua, not waiting.
     pub cpu_ms: u64,

@@ -18,7 +18,7 @@ use sutler_model::ScriptId;
 use tokio::sync::{mpsc, oneshot};
 
 /// Lua calls Rust calls Lua up to two hundred deep before it gives up.
-const STACK_BYTES: usize = 8 << 20;
+pub(crate) const STACK_BYTES: usize = 8 << 20;
 
 /// Loaded blocks and what they hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

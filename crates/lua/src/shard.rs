@@ -3,11 +3,12 @@
 use crate::{
     Call, Egress, Exit, Host, Limit, Limits, Outcome, ScriptError, Texts,
     descriptor::{self, Described, Registration},
+    dialect,
     egress::{Clients, tls},
     entry,
     meter::{Event, Meter, Metered},
     outcome,
-    runtime::Counters,
+    runtime::{Counters, STACK_BYTES},
     subject::{Left, Subject},
     vm::Vm,
 };
@@ -20,7 +21,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 use sutler_model::{PointKind, ScriptId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 /// What a Lua thread is asked to do.
 pub(crate) enum Message {
@@ -77,6 +78,8 @@ struct Blocks {
     clock: Cell<u64>,
     /// What the loaded blocks hold.
     bytes: Cell<usize>,
+    /// Held while a block is loaded that has a long source.
+    loading: Mutex<()>,
 }
 
 /// Counts a run for as long as it lives, a panic included.
@@ -97,15 +100,22 @@ impl Drop for Running {
 
 /// Answers messages until the runtime is dropped.
 pub(crate) fn serve(shard: Shard, mut messages: mpsc::UnboundedReceiver<Message>) {
-    let tokio = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let mut tokio = tokio::runtime::Builder::new_current_thread();
+    // The compiler goes as deep as a source nests.
+    let tokio = match tokio.enable_all().thread_stack_size(STACK_BYTES).build() {
         Ok(tokio) => tokio,
         Err(error) => {
             tracing::error!(%error, "starting a Lua thread");
             return;
         }
     };
-    let blocks =
-        Rc::new(Blocks { shard: Rc::new(shard), loaded: RefCell::default(), clock: Cell::new(0), bytes: Cell::new(0) });
+    let blocks = Rc::new(Blocks {
+        shard: Rc::new(shard),
+        loaded: RefCell::default(),
+        clock: Cell::new(0),
+        bytes: Cell::new(0),
+        loading: Mutex::default(),
+    });
     tokio::task::LocalSet::new().block_on(&tokio, async move {
         while let Some(message) = messages.recv().await {
             let blocks = blocks.clone();
@@ -129,7 +139,7 @@ pub(crate) fn serve(shard: Shard, mut messages: mpsc::UnboundedReceiver<Message>
 impl Blocks {
     async fn run(&self, mut call: Call) -> Outcome {
         let meter = Meter::new(Some(call.who.clone()), call.block.id, call.block.texts.clone(), &call.limits);
-        let block = match if call.who.rehearsal { self.fresh(&call) } else { self.loaded(&call) } {
+        let block = match self.block(&call, &meter).await {
             Ok(block) => block,
             Err(error) => return outcome::failed(&meter, error),
         };
@@ -167,28 +177,49 @@ impl Blocks {
         outcome
     }
 
-    /// The block's Lua state, loaded if need be.
-    fn loaded(&self, call: &Call) -> Result<Rc<Loaded>, ScriptError> {
+    /// The block's Lua state, loaded if need be, before the run's deadline.
+    async fn block(&self, call: &Call, meter: &Meter) -> Result<Rc<Loaded>, ScriptError> {
         self.clock.set(self.clock.get() + 1);
-        let id = call.block.id;
-        let known = self.loaded.borrow().get(&id).cloned();
-        if let Some(block) = known {
-            if block.version == call.block.version {
-                block.used_at.set(self.clock.get());
-                return Ok(block);
-            }
-            self.unload(id);
+        if call.who.rehearsal {
+            return self.fresh(call).await;
         }
-        let block = self.fresh(call)?;
+        if let Some(block) = self.known(call) {
+            return Ok(block);
+        }
+        let loaded = async {
+            // Who comes while it is being compiled waits for it here, rather than have it compiled again.
+            let long = !dialect::is_short(&call.block.source);
+            let _turn = if long { Some(self.loading.lock().await) } else { None };
+            match self.known(call) {
+                Some(block) => Ok(block),
+                None => self.fresh(call).await.inspect(|block| self.keep(call.block.id, block)),
+            }
+        };
+        tokio::time::timeout_at(meter.deadline().into(), loaded).await.unwrap_or_else(|_| {
+            meter.stop(Limit::Deadline);
+            Err(ScriptError::new("stopped"))
+        })
+    }
+
+    /// The block, if it is loaded at the call's version.
+    fn known(&self, call: &Call) -> Option<Rc<Loaded>> {
+        let block =
+            self.loaded.borrow().get(&call.block.id).filter(|block| block.version == call.block.version).cloned();
+        block.inspect(|block| block.used_at.set(self.clock.get()))
+    }
+
+    /// Keeps a block for later runs, in place of another version of it.
+    fn keep(&self, id: ScriptId, block: &Rc<Loaded>) {
+        self.unload(id);
         self.shard.counters.blocks.fetch_add(1, Ordering::Relaxed);
         self.account(0, block.bytes.get());
         self.loaded.borrow_mut().insert(id, block.clone());
-        Ok(block)
     }
 
     /// A Lua state of its own, which ends with whoever holds it.
-    fn fresh(&self, call: &Call) -> Result<Rc<Loaded>, ScriptError> {
-        let vm = Rc::new(Vm::load(&call.block.source, &call.limits, &self.shard)?);
+    async fn fresh(&self, call: &Call) -> Result<Rc<Loaded>, ScriptError> {
+        let code = dialect::compile(&call.block.source).await?;
+        let vm = Rc::new(Vm::load(&code, &call.limits, &self.shard)?);
         Ok(Rc::new(Loaded {
             bytes: Cell::new(vm.bytes()),
             vm,
@@ -257,8 +288,13 @@ async fn drive<T>(meter: &Rc<Meter>, work: impl Future<Output = Result<T, Script
 }
 
 /// Nothing outside can be reached meanwhile: descriptors are read without rights.
-async fn register(shard: &Rc<Shard>, source: &str, texts: Texts, limits: Limits) -> Result<Registration, ScriptError> {
-    let vm = Rc::new(Vm::load(source, &limits, shard)?);
+async fn register(
+    shard: &Rc<Shard>,
+    source: &Arc<str>,
+    texts: Texts,
+    limits: Limits,
+) -> Result<Registration, ScriptError> {
+    let vm = Rc::new(Vm::load(&dialect::compile(source).await?, &limits, shard)?);
     let meter = Meter::new(None, ScriptId(uuid::Uuid::nil()), texts, &limits);
     let described = drive(&meter, describe(vm, meter.clone())).await;
     let mut registration =

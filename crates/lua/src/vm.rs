@@ -19,8 +19,9 @@ use std::{cell::RefCell, rc::Rc};
 pub(crate) const CHUNK: &str = "script";
 /// Environments kept for later when no run uses them.
 const SPARE: usize = 4;
-/// Longest source, bytes: the compiler works outside every limit.
-pub(crate) const SOURCE_BYTES: usize = 512 << 10;
+/// What of a block's memory is left to the state and its objects, of this many parts all but one: the rest is for what they take
+/// beside what is counted, such as the allocator's rounding and the copies that functions of this side make.
+const PARTS: usize = 8;
 
 pub(crate) struct Vm {
     lua: Lua,
@@ -30,16 +31,14 @@ pub(crate) struct Vm {
 }
 
 impl Vm {
-    pub fn load(source: &str, limits: &Limits, shard: &Rc<Shard>) -> Result<Self, ScriptError> {
-        if source.len() > SOURCE_BYTES {
-            return Err(ScriptError::new(format!("the source is longer than {SOURCE_BYTES} bytes")));
-        }
-        let source = dialect::rewrite(source)?;
+    /// A state with what [`dialect::compile`] made of the block's source.
+    pub fn load(code: &[u8], limits: &Limits, shard: &Rc<Shard>) -> Result<Self, ScriptError> {
+        let memory_bytes = limits.memory_bytes / PARTS * (PARTS - 1);
         let setup = || -> mlua::Result<(Lua, Table)> {
             let lua = Lua::new_with(dialect::libraries(), LuaOptions::new().thread_pool_size(SPARE))?;
-            lua.set_memory_limit(limits.memory_bytes)?;
+            lua.set_memory_limit(memory_bytes)?;
             interrupt::install(&lua)?;
-            object::register(&lua, limits.memory_bytes)?;
+            object::register(&lua, memory_bytes)?;
             let base = dialect::base(&lua)?;
             crate::helper::install(&lua, &base, shard)?;
             lua.gc_collect()?;
@@ -47,9 +46,9 @@ impl Vm {
         };
         let (lua, base) = setup().map_err(|e| error::from_lua(&e))?;
         let main = lua
-            .load(source.as_ref())
+            .load(code)
             .set_name(format!("={CHUNK}"))
-            .set_mode(mlua::chunk::ChunkMode::Text)
+            .set_mode(mlua::chunk::ChunkMode::Binary)
             .into_function()
             .map_err(|e| error::from_lua(&e))?;
         Ok(Self { lua, main, base, spare: RefCell::default() })

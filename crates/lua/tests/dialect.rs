@@ -365,7 +365,7 @@ async fn bytecode_and_long_sources_are_refused() {
     let refused = fixture.eval("local f, e = loadstring('\\27Lua' .. ('\\0'):rep(20)) return f == nil").await;
     assert_eq!(refused, json!(true));
     let refused = fixture.eval("local f, e = load(('x = 1 '):rep(50000)) return f == nil and e").await;
-    assert_eq!(refused, json!("the text is longer than 262144 bytes"));
+    assert_eq!(refused, json!("the text is longer than 98304 bytes"));
     let registered = fixture.runtime.register("\u{4}bytecode", fixture.limits).await;
     assert!(registered.is_err());
     let registered = fixture.runtime.register(&"x = 1 ".repeat(200_000), fixture.limits).await;

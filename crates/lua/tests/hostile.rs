@@ -3,8 +3,9 @@
 
 use crate::support::{Fixture, Platform, block};
 use serde_json::json;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use sutler_lua::{Egress, Exit, Limit, Limits, Params};
+use tokio::task::JoinSet;
 
 #[tokio::test]
 async fn every_hostile_script_ends_and_others_live_on() {
@@ -52,6 +53,34 @@ async fn ends(attacks: &str) {
             );
         }
     }
+}
+
+/// The compiler cannot be stopped, so it works where no script waits for the thread.
+#[tokio::test]
+async fn no_script_waits_for_the_compiling_of_another() {
+    let fixture = Arc::new(Fixture::new());
+    let mut dear = JoinSet::new();
+    for number in 0..6 {
+        let (fixture, source) = (fixture.clone(), format!("{} -- {number}", "a=function() end ".repeat(15_000)));
+        dear.spawn(async move {
+            if number % 2 == 0 {
+                fixture.runtime.register(&source, fixture.limits).await.unwrap_err();
+            } else {
+                fixture.run(&block(&source), "a", Params::default()).await;
+            }
+        });
+    }
+    // All of them are asked for first.
+    tokio::task::yield_now().await;
+    for _ in 0..3 {
+        assert_eq!(fixture.eval("return 7").await, 7);
+    }
+    let mut ended = 0;
+    while dear.try_join_next().is_some() {
+        ended += 1;
+    }
+    assert!(ended < 6, "a short script waited for what others had loaded");
+    dear.join_all().await;
 }
 
 /// A limit on memory alone must hold as well: without one on time, growing ends by it.

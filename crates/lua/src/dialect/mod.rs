@@ -1,5 +1,6 @@
 //! Lua as scripts expect it: 5.1 and 5.2 on Luau, without what reaches outside.
 
+mod compile;
 mod env;
 mod jump;
 mod lexer;
@@ -10,6 +11,7 @@ mod rewrite;
 mod statement;
 mod text;
 
+pub(crate) use compile::{compile, is_short};
 pub(crate) use number::number_text;
 pub(crate) use prelude::{base, late, libraries};
 
@@ -21,7 +23,7 @@ use std::borrow::Cow;
 ///
 /// # Errors
 /// What the compiler has no words for, with its line.
-pub(crate) fn rewrite(source: &str) -> std::result::Result<Cow<'_, str>, ScriptError> {
+fn rewrite(source: &str) -> std::result::Result<Cow<'_, str>, ScriptError> {
     let refused = |refused: jump::Refused| ScriptError { line: Some(refused.line), message: refused.message };
     let plain = statement::rewrite(source);
     let jumped = match plain {
@@ -40,8 +42,9 @@ fn then<'a>(source: Cow<'a, str>, change: impl for<'s> Fn(&'s str) -> Cow<'s, st
     }
 }
 
-/// Longest source that `load` and `loadstring` take, bytes: the compiler works outside every limit.
-const LOAD_BYTES: usize = 256 << 10;
+/// Longest source that `load` and `loadstring` take, bytes: it is compiled in the middle of a run, which nothing can stop
+/// meanwhile.
+const LOAD_BYTES: usize = 96 << 10;
 
 /// A fresh environment for one run at a time.
 pub(crate) fn environment(lua: &Lua, base: &Table) -> Result<Table> {

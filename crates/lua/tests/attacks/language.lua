@@ -144,6 +144,15 @@ local s = ('function f(...) return arg '):rep(9000) .. ('end '):rep(9000) while 
 --- loading long comments and texts that never end
 while true do load(('--[==['):rep(40000)) load(('[=['):rep(80000)) load(('[='):rep(120000)) load('"' .. ('\\'):rep(200000)) end
 
+--- loading what is dearest to compile
+while true do
+  for _, s in ipairs({ 'function()end,', '{{}},', '{a=1},' }) do load('return {' .. s:rep(98000 // #s - 2) .. '}') end
+  for _, s in ipairs({ 'f""', 'a=function()end ', 'a=b ', 'do local a,b,c=d end ', 'x=(((((1)))))' }) do load(s:rep(98000 // #s)) end
+  load('--...\n' .. ('do '):rep(16000) .. ('arg '):rep(12000))
+  load('while a do ' .. ('do goto c end '):rep(999) .. ('::a::'):rep(16000) .. '::c:: end')
+  load('local a' .. (',a'):rep(49000))
+end
+
 --- loading from a reader that loads
 local function r() return load(r) and 'x = 1 ' end while true do pcall(load, r) end
 
