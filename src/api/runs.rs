@@ -290,3 +290,41 @@ async fn skip_run(State(api): State<Arc<Api>>, Who(caller): Who, Id(id): Id<RunI
     let run = api.system.skip_run(&caller, id).await?;
     reply::versioned(run.version, &RunView::from(run))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sutler_model::{CustomerId, RunCall};
+
+    #[test]
+    fn a_customer_is_told_which_run_set_its_own_off_and_not_what_that_called() {
+        let before = RunId(Uuid::from_u128(2));
+        let call =
+            RunCall { number: 3, operation: "createServer".into(), about: Some(Uuid::from_u128(4)), job_id: None };
+        let cause = Cause::Run { run_id: before, depth: 1, by_call: Some(Box::new(call)) };
+        let shown = |owner| {
+            let run = ScriptRun {
+                id: RunId(Uuid::from_u128(1)),
+                version: 1,
+                script_id: ScriptId(Uuid::from_u128(5)),
+                function: "watch".to_owned(),
+                owner,
+                seq: None,
+                option: "ANY".to_owned(),
+                resource_id: None,
+                cause: cause.clone(),
+                state: RunState::Succeeded,
+                attempts: 1,
+                next_at: None,
+                duration_us: 0,
+                log: String::new(),
+                result: String::new(),
+                created_at: Timestamp(0),
+                finished_at: None,
+            };
+            RunView::from(run).cause
+        };
+        assert_eq!(shown(Scope::Customer(CustomerId(Uuid::from_u128(6)))), Cause::run(before, 1));
+        assert_eq!(shown(Scope::Provider), cause);
+    }
+}
