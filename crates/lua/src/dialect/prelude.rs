@@ -2,7 +2,7 @@
 //! one of theirs, for every function takes memory in every loaded block.
 
 use super::{load_text, native, text};
-use crate::meter::Meter;
+use crate::{meter::Meter, object};
 use mlua::{IntoLuaMulti, Lua, Result, StdLib, Table, Value, chunk::ChunkMode, chunk::Compiler};
 use std::sync::LazyLock;
 
@@ -17,6 +17,9 @@ static MATH: Part = LazyLock::new(|| compiled(include_str!("prelude/math.lua")))
 static STRING: Part = LazyLock::new(|| compiled(include_str!("prelude/string.lua")));
 static TABLE: Part = LazyLock::new(|| compiled(include_str!("prelude/table.lua")));
 static TONUMBER: Part = LazyLock::new(|| compiled(include_str!("prelude/tonumber.lua")));
+
+/// What an error of a host function takes beside its text: a stack trace, and what it was called with.
+const ERROR_BYTES: usize = 1 << 10;
 
 /// Where a state keeps what its parts need.
 const HOST: &str = "sutler.prelude";
@@ -101,7 +104,11 @@ fn host(lua: &Lua) -> Result<Table> {
     host.raw_set(
         "text",
         lua.create_function(|lua, raised: Value| match &raised {
-            Value::Error(error) => Ok(Value::String(lua.create_string(crate::error::text(error))?)),
+            Value::Error(error) => {
+                let text = crate::error::text(error);
+                object::discarded(lua, ERROR_BYTES + 2 * text.len())?;
+                Ok(Value::String(lua.create_string(text)?))
+            }
             _ => Ok(raised),
         })?,
     )?;

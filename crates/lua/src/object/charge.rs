@@ -7,16 +7,21 @@ use std::{cell::Cell, rc::Rc};
 /// What any object takes on this side with the first that it holds, bytes: a map makes room for eleven entries then.
 pub(crate) const OBJECT_BYTES: usize = 640;
 
+/// What may be discarded before it is collected, of this many parts of the account one.
+const DISCARDED_PART: usize = 16;
+
 /// One Lua state's account.
 pub(crate) struct Tally {
     used: Cell<usize>,
+    /// See [`discarded`].
+    discarded: Cell<usize>,
     /// For what is on this account and Lua's own together.
     limit: usize,
 }
 
 impl Tally {
     pub fn new(limit: usize) -> Rc<Self> {
-        Rc::new(Self { used: Cell::new(0), limit })
+        Rc::new(Self { used: Cell::new(0), discarded: Cell::new(0), limit })
     }
 
     /// Leaves to Lua what is not used here.
@@ -34,6 +39,32 @@ pub(crate) fn share(lua: &Lua) -> Result<()> {
         Some(tally) => tally.share(lua),
         None => Ok(()),
     }
+}
+
+/// Notes what holds memory on this side until Lua collects it, and looks like next to nothing there, such as an error that a
+/// script has caught. Once enough has come together it is collected.
+///
+/// # Errors
+/// The lack of memory.
+pub(crate) fn discarded(lua: &Lua, bytes: usize) -> Result<()> {
+    let Some(tally) = lua.app_data_ref::<Rc<Tally>>().map(|tally| tally.clone()) else { return Ok(()) };
+    let all = tally.discarded.get() + bytes;
+    let enough = all > tally.limit / DISCARDED_PART;
+    tally.discarded.set(if enough { 0 } else { all });
+    if enough { lua.gc_collect() } else { Ok(()) }
+}
+
+/// Does work that takes so much memory on this side until it ends.
+///
+/// # Errors
+/// When there is not as much left, and those of the work.
+pub(crate) fn with_room<T>(lua: &Lua, bytes: usize, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let mut charge = Charge::default();
+    charge.grow(lua, bytes)?;
+    let done = work();
+    drop(charge);
+    share(lua)?;
+    done
 }
 
 /// What one object has on the account; freed with it.

@@ -1,6 +1,6 @@
 //! `crypto`: digests, message authentication, signatures and encodings, by ring.
 
-use crate::helper::Module;
+use crate::{helper::Module, object::with_room};
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
@@ -46,19 +46,24 @@ pub(super) fn create(lua: &Lua) -> Result<Table> {
             signature.map(|s| STANDARD.encode(s)).map_err(|why| Error::runtime(format!("crypto.{name}: {why}")))
         })?;
     }
-    module.function("base64", |_, text: LuaString| Ok(STANDARD.encode(bytes(&text)?)))?;
-    module.function("base64url", |_, text: LuaString| Ok(URL_SAFE_NO_PAD.encode(bytes(&text)?)))?;
-    module.function("unbase64", |lua, text: LuaString| {
-        let text = bytes(&text)?;
+    let coder = |name: &str, code: fn(&[u8]) -> Result<Vec<u8>>| {
+        module.function(name, move |lua, text: LuaString| {
+            let text = bytes(&text)?;
+            // The longest answer is that of `hex`.
+            with_room(lua, 2 * text.len(), || lua.create_string(code(&text)?))
+        })
+    };
+    coder("base64", |text| Ok(STANDARD.encode(text).into_bytes()))?;
+    coder("base64url", |text| Ok(URL_SAFE_NO_PAD.encode(text).into_bytes()))?;
+    coder("unbase64", |text| {
         let standard = STANDARD.decode(text.trim_ascii());
         // Tokens come without padding and in the other alphabet.
         let read = standard.or_else(|error| URL_SAFE_NO_PAD.decode(text.trim_ascii()).map_err(|_| error));
-        lua.create_string(read.map_err(|e| Error::runtime(format!("crypto.unbase64: {e}")))?)
+        read.map_err(|e| Error::runtime(format!("crypto.unbase64: {e}")))
     })?;
-    module.function("hex", |_, text: LuaString| Ok(hex(&bytes(&text)?)))?;
-    module.function("unhex", |lua, text: LuaString| {
-        let read = unhex(bytes(&text)?.trim_ascii());
-        lua.create_string(read.ok_or_else(|| Error::runtime("crypto.unhex: not pairs of hexadecimal digits"))?)
+    coder("hex", |text| Ok(hex(text).into_bytes()))?;
+    coder("unhex", |text| {
+        unhex(text.trim_ascii()).ok_or_else(|| Error::runtime("crypto.unhex: not pairs of hexadecimal digits"))
     })?;
     module.function("random", |lua, count: usize| {
         if count > RANDOM_BYTES {
