@@ -8,8 +8,9 @@
 use super::{
     Scripts,
     beans::{Beans, same},
+    drafts::Draft,
     occasion::chain,
-    pre::{Asking, Draft},
+    pre::Asking,
 };
 use crate::{Error, caller::job_cause};
 use serde_json::{Map, Value};

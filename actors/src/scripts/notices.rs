@@ -6,8 +6,9 @@
 
 use super::{
     Env, Scripts,
+    drafts::Deed,
     occasion::{api_call, login},
-    pre::{Asking, Deed},
+    pre::Asking,
     schedule::root,
 };
 use crate::{Caller, Error};

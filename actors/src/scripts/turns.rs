@@ -3,13 +3,7 @@
 //! A refusal counts while nothing has happened: when a job is to be accepted, and when it is to begin. What comes after
 //! that is told beforehand and happens whatever the answer, for the work outside is done or undone by then.
 
-use super::{
-    Decided, Scripts,
-    beans::Beans,
-    occasion::chain,
-    pre::{Asking, Draft},
-    words::job_status,
-};
+use super::{Decided, Scripts, beans::Beans, drafts::Draft, occasion::chain, pre::Asking, words::job_status};
 use crate::{Error, caller::job_cause};
 use sutler_lua::Input;
 use sutler_model::{BillingEntityId, CustomerId, Job, JobState, TriggerType};
