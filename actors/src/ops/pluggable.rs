@@ -313,8 +313,8 @@ impl System {
         let (pointed, provider) = match (kind, resource.state) {
             (Ok(kind), _) => kind,
             // Nobody is left to ask.
-            (Err(_), PluggableState::Deleting) => return self.settle(resource, Ok(None)).await,
-            (Err(error), _) => return self.settle(resource, Err(error)).await,
+            (Err(_), PluggableState::Deleting) => return self.settle(resource, cause, Ok(None)).await,
+            (Err(error), _) => return self.settle(resource, cause, Err(error)).await,
         };
         let (execution, option) = match resource.state {
             PluggableState::Creating => (&provider.create, "CREATE"),
@@ -325,7 +325,7 @@ impl System {
         if let Some(pending) = resource.pending.clone() {
             (resource.name, resource.values) = (pending.name, pending.values);
         }
-        let Some(execution) = execution else { return self.settle(resource, Ok(None)).await };
+        let Some(execution) = execution else { return self.settle(resource, cause, Ok(None)).await };
         let run_id = derived(pointed.script.id, resource.created_at, &format!("{}:{}", resource.id, resource.turns));
         let ask = Invocation {
             script: pointed.script.clone(),
@@ -352,15 +352,21 @@ impl System {
             }
             false => Ok(outcome.resource),
         });
-        self.settle(resource, ended).await
+        self.settle(resource, cause, ended).await
     }
 
     /// Commits how a provider's function ended. `resource` has the name and values that were to be.
     async fn settle(
         &self,
         resource: PluggableResource,
+        cause: &Cause,
         ended: Result<Option<Bean>, Error>,
     ) -> Result<Option<PluggableResource>, Error> {
+        // What asked for it stands behind its end too: else a script could set itself off without end. The call has been noted.
+        let cause = match cause {
+            Cause::Run { run_id, depth, .. } => Cause::run(*run_id, *depth),
+            other => other.clone(),
+        };
         let refused = ended.is_err();
         let mut lost = 0;
         loop {
@@ -371,7 +377,7 @@ impl System {
             }
             let mut new = old.clone();
             (new.state, new.pending) = (PluggableState::Active, None);
-            let mut set = ChangeSet::new(Cause::system("provider"));
+            let mut set = ChangeSet::new(cause.clone());
             let gone = match &ended {
                 Ok(left) => {
                     (new.name, new.values) = (resource.name.clone(), resource.values.clone());

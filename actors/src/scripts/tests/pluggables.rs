@@ -77,7 +77,7 @@ fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 impl Bench {
-    fn note(&self, name: &str, text: &str) -> NewPluggable {
+    pub(super) fn note(&self, name: &str, text: &str) -> NewPluggable {
         NewPluggable {
             id: None,
             name: name.into(),
@@ -210,5 +210,26 @@ async fn a_report_is_made_for_those_it_is_for_and_sees_what_its_owner_may() {
     let note = bench.notes().await.remove(0);
     let missing = bench.system.delete_pluggable(&stranger, note.id, None).await.unwrap_err();
     assert!(matches!(missing, Error::NotFound { noun: Noun::PluggableResource, .. }), "{missing}");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_script_that_answers_each_change_of_a_resource_with_another_comes_to_an_end() {
+    let bench = Bench::start().await;
+    bench.script("notes", Scope::Provider, NOTES.to_owned()).await;
+    let again = r#"
+        p.input:getResourceValues():put("text", p.input:getResourceValues():get("text") .. "!")
+        adminAPI:modifyPluggableResource(p.input, nil)
+    "#;
+    let again = bench.script("again", Scope::Provider, block("POST_MODIFY", r#""PLUGGABLE_RESOURCE""#, again)).await;
+    let made = bench.system.create_pluggable(&bench.caller, bench.note("one", "hello")).await.unwrap();
+    let patch = PluggablePatch { values: texts(&[("text", "world")]), ..PluggablePatch::default() };
+    bench.system.update_pluggable(&bench.caller, made.id, None, patch).await.unwrap();
+    let mine = |runs: &[ScriptRun]| runs.iter().filter(|run| run.script_id == again.id).cloned().collect::<Vec<_>>();
+    let runs =
+        bench.runs_until(|runs| mine(runs).iter().any(|run| run.state == RunState::Dead) || runs.len() > 100).await;
+    let dead = mine(&runs).into_iter().filter(|run| run.state == RunState::Dead).collect::<Vec<_>>();
+    let [dead] = &dead[..] else { panic!("it goes on and on: {} runs", runs.len()) };
+    assert!(dead.result.contains("runs set each other off before this one"), "{}", dead.result);
     bench.stop().await;
 }
