@@ -3,6 +3,7 @@
 mod customers;
 mod images;
 mod packages;
+mod triggers;
 
 use crate::support::{Program, eventually, program::PASSWORD};
 use serde_json::{Value, json};
@@ -67,7 +68,12 @@ impl Installation {
 
     /// The above with a customer `Ada` and an image `tiny`.
     pub async fn with_customer() -> Self {
-        let made = Self::signed_in().await;
+        Self::signed_in().await.with_customer_on().await
+    }
+
+    /// A customer `Ada` and an image `tiny` on a fresh server.
+    async fn with_customer_on(self) -> Self {
+        let made = self;
         made.ok(&["customer", "create", "Ada", "--plan", "Standard"]);
         let file = made.home.path().join("tiny.img");
         // A raw disk, as far as its boot sector tells.

@@ -8,7 +8,7 @@ use super::{
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use sutler_lua::{Api, Bean, Egress, Host, HostError, Limits, Runtime, Who};
+use sutler_lua::{Api, Bean, Egress, Host, HostError, Limits, Runtime, Who, options_of, strange_options};
 
 /// Compiles a source and runs its `register()` under the limits of a server.
 ///
@@ -21,6 +21,17 @@ pub async fn check(format: Format, file: &str) -> Result<(), Error> {
         let line = e.line.map(|l| format!(":{l}")).unwrap_or_default();
         Error::Usage(format!("{file}{line}: {}", e.message))
     })?;
+    for entry in &found.entries {
+        for option in strange_options(entry) {
+            let kind = serde_json::to_value(entry.trigger_type).map(|kind| cell(&kind)).unwrap_or_default();
+            let known = options_of(entry.trigger_type).unwrap_or_default();
+            let has = if known.is_empty() { "it has none but ANY".to_owned() } else { near(option, &known) };
+            note(&format!(
+                "{file}: `{}` will never run for {option}: that is no option of {kind}; {has}",
+                entry.function
+            ));
+        }
+    }
     let entries: Vec<Value> = found.entries.iter().filter_map(|e| serde_json::to_value(e).ok()).collect();
     let points: Vec<Value> = found.points.iter().filter_map(|p| serde_json::to_value(p).ok()).collect();
     if format != Format::Table {
@@ -35,6 +46,14 @@ pub async fn check(format: Format, file: &str) -> Result<(), Error> {
     let point = |p: &Value| format!("{}  {}\n", cell(&p["function"]), cell(&p["api"]).to_uppercase());
     let all = entries.iter().map(entry).chain(points.iter().map(point));
     lines(&all.collect::<String>())
+}
+
+/// Those of the options that the strange one may stand for: with the same beginning, else all.
+fn near(strange: &str, known: &[&str]) -> String {
+    let begin: String = strange.chars().take(3).collect();
+    let near: Vec<&str> = known.iter().copied().filter(|option| option.starts_with(&begin)).collect();
+    let list = if near.is_empty() { known } else { &near };
+    format!("there are {}", list.join(", "))
 }
 
 /// Nothing is there: registering reaches nothing outside.

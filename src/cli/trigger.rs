@@ -4,7 +4,7 @@ use super::{
     client::Query,
     error::Error,
     events,
-    field::read_text,
+    field::{self, read_text},
     output::{Column, Format, at, cell, harmless, lines},
     package,
     session::{Session, Write},
@@ -12,6 +12,7 @@ use super::{
 use reqwest::{Method, header};
 use serde_json::{Value, json};
 use std::{path::Path, time::Duration};
+use sutler_model::Timestamp;
 
 /// Commands of `trigger` beside those of the table.
 #[derive(clap::Subcommand, Debug)]
@@ -87,12 +88,12 @@ pub enum Trigger {
     Replay {
         /// Name or id of the trigger
         trigger: String,
-        /// Events from here on, as 2026-11-01T00:00:00Z
-        #[arg(long, value_name = "TIME")]
-        from: String,
+        /// Events from here on, such as 2026-11-01
+        #[arg(long, value_parser = field::time, value_name = "TIME")]
+        from: Timestamp,
         /// Events before here; default: until now
-        #[arg(long, value_name = "TIME")]
-        to: Option<String>,
+        #[arg(long, value_parser = field::time, value_name = "TIME")]
+        to: Option<Timestamp>,
         /// A Lua file to run in place of its newest text, `-` for the standard input
         #[arg(long)]
         file: Option<String>,
@@ -130,8 +131,8 @@ pub enum Trigger {
         #[arg(long)]
         function: Option<String>,
         /// The time it is told; default: now
-        #[arg(long, value_name = "TIME")]
-        at: Option<String>,
+        #[arg(long, value_parser = field::time, value_name = "TIME")]
+        at: Option<Timestamp>,
     },
     /// Try a dead run again
     Retry {

@@ -31,7 +31,9 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use sutler_model::{Cause, FieldError, Noun, RunId, RunState, Script, ScriptId, ScriptRun, Timestamp, TriggerType};
+use sutler_model::{
+    Cause, Entry, FieldError, Noun, RunId, RunState, Script, ScriptId, ScriptRun, Timestamp, TriggerType,
+};
 use sutler_store::{Field, Filter};
 use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
@@ -284,16 +286,17 @@ impl Handles<RunNow> for TriggerActor {
             return Err(state("it is paused; resume it first"));
         }
         let wrong = |detail: String| Error::Invalid(vec![FieldError::new("function", detail)]);
-        let mut scheduled = script.entries.iter().filter(|entry| is_scheduled(&script, &entry.function));
-        let entry = match &function {
-            Some(name) => scheduled
-                .find(|entry| entry.function == *name)
-                .ok_or_else(|| wrong(format!("the block has no scheduled entry `{name}`")))?,
-            None => match (scheduled.next(), scheduled.next()) {
-                (Some(one), None) => one,
-                (None, _) => return Err(wrong("the block has no scheduled entry".to_owned())),
-                _ => return Err(wrong("the block has several scheduled entries; say which".to_owned())),
+        let scheduled = script.entries.iter().filter(|entry| is_scheduled(&script, &entry.function));
+        let scheduled: Vec<&Entry> = scheduled.collect();
+        let known = || scheduled.iter().map(|entry| entry.function.as_str()).collect::<Vec<_>>().join(", ");
+        let entry = match (&function, &scheduled[..]) {
+            (_, []) => return Err(wrong("the block has no scheduled entry".to_owned())),
+            (Some(name), all) => match all.iter().find(|entry| entry.function == *name) {
+                Some(entry) => *entry,
+                None => return Err(wrong(format!("is none of the block's scheduled entries: {}", known()))),
             },
+            (None, [one]) => *one,
+            (None, _) => return Err(wrong(format!("is needed, for several are scheduled: {}", known()))),
         };
         let mut run = draft(&script, entry, self.env.core.new_id(), "ANY", cause.clone(), at);
         record(&self.env, &cause, None, &mut run).await?;

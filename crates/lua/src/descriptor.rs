@@ -1,7 +1,9 @@
 //! What a block registers: descriptor tables read leniently in every spelling that published scripts use.
 
+mod options;
 mod point;
 
+pub use options::{options_of, strange_options};
 pub(crate) use point::{Belongings, value};
 
 use crate::ScriptError;

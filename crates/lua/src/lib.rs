@@ -48,7 +48,7 @@ pub use call::{
     Write,
 };
 pub use data::{Data, DataAction, DataStep, LIST_BYTES};
-pub use descriptor::Registration;
+pub use descriptor::{Registration, options_of, strange_options};
 pub use egress::{Egress, Rule};
 pub use host::{Api, Host, HostError};
 pub use pages::Allocator;
