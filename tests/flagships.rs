@@ -284,6 +284,40 @@ async fn a_job_that_failed_is_a_ticket_a_text_message_and_a_signed_web_hook() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_serious_error_is_a_call_at_night_and_a_text_message_in_the_day() {
+    // All hours are hours of calls and the night shift's, or none is, so that it does not matter when the test runs.
+    let night = [("CALL_UNTIL_HOUR = 19, 7", "CALL_UNTIL_HOUR = 0, 0"), ("from_hour = 19", "from_hour = 0")];
+    let day = [("CALL_UNTIL_HOUR = 19, 7", "CALL_UNTIL_HOUR = 24, 0"), ("from_hour = 7", "from_hour = 0")];
+    let nobody_else = ("from_hour = 19", "from_hour = 24");
+    for (hours, used, unused, phone) in [
+        (&night[..], "Calls", "Messages", "+441632960002"),
+        (&[day[0], day[1], nobody_else][..], "Messages", "Calls", "+441632960001"),
+    ] {
+        let (base, web) = Web::open().await;
+        let world = world(None, &[]).await;
+        let settings: Vec<_> = hours.iter().copied().chain([("https://api.twilio.com", base.as_str())]).collect();
+        let script = load(&world, "failures-to-phone", &settings).await;
+        // The storage is full, which the program finds while it makes the server's disk.
+        let fault = json!({ "call": "ensure_disk", "times": 1, "error": "no_space" });
+        world.admin.post("/simulation/faults", fault).await.expect(204);
+        let ada = &world.ada.client;
+        let failed = ada.finished(&ada.post("/servers", world.server("web-1")).await.expect(202).id()).await;
+        assert_eq!((&failed["state"], &failed["error"]["code"]), (&json!("failed"), &json!("no_space")), "{failed}");
+        runs(&world, &script, "failure_to_phone", 1).await;
+
+        let path = |what: &str| format!("/2010-04-01/Accounts/AC00000000000000000000000000000000/{what}.json");
+        let sent = web.taken(&path(used));
+        let ([sent], []) = (&sent[..], &web.taken(&path(unused))[..]) else { panic!("{sent:?}") };
+        let form = described::form(&sent.body);
+        described::assert_twilio(&path(used), &form);
+        let field = |name: &str| form.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
+        assert_eq!(field("To"), Some(phone));
+        let text = field("Twiml").or(field("Body")).expect("a text");
+        assert!(text.contains("CREATE_SERVER of web-1 failed for ada: "), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_invoice_is_paid_and_given_back_as_stripe_describes_it() {
     let (base, web) = Web::open().await;
     let world = world(None, &[]).await;
