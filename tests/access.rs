@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// An operation of the description.
-struct Operation {
-    method: Method,
-    path: String,
+pub struct Operation {
+    pub method: Method,
+    pub path: String,
     /// Works without a credential.
-    open: bool,
+    pub open: bool,
     /// An example of its body.
     body: Option<Value>,
 }
@@ -31,7 +31,8 @@ fn document() -> Value {
     serde_json::from_str(text).expect("the document is JSON")
 }
 
-fn operations() -> Vec<Operation> {
+/// Every operation of the description.
+pub fn operations() -> Vec<Operation> {
     let document = document();
     let mut found = Vec::new();
     for (path, item) in document["paths"].as_object().expect("paths") {
@@ -51,12 +52,44 @@ fn operations() -> Vec<Operation> {
     found
 }
 
-async fn call(client: &Client, operation: &Operation, path: &str) -> Reply {
-    let mut request = client.request(operation.method.clone(), path);
-    if let Some(body) = &operation.body {
-        request = request.json(body);
+/// A request for an operation, with the example of its body.
+pub fn request(client: &Client, operation: &Operation, path: &str) -> reqwest::RequestBuilder {
+    let request = client.request(operation.method.clone(), path);
+    match &operation.body {
+        Some(body) => request.json(body),
+        None => request,
     }
-    client.send(request).await
+}
+
+async fn call(client: &Client, operation: &Operation, path: &str) -> Reply {
+    client.send(request(client, operation, path)).await
+}
+
+/// Ids that nothing has, for every noun in a path.
+pub fn of_nobody() -> BTreeMap<&'static str, String> {
+    [
+        "/billing-entities",
+        "/blobs",
+        "/plans",
+        "/images",
+        "/servers",
+        "/disks",
+        "/jobs",
+        "/api-keys",
+        "/triggers",
+        "/runs",
+        "/invoices",
+        "/payment-methods",
+        "/payment-instances",
+        "/transactions",
+        "/nodes",
+        "/pluggable-resources",
+        "/users",
+        "/customers",
+    ]
+    .into_iter()
+    .map(|noun| (noun, uuid::Uuid::nil().to_string()))
+    .collect()
 }
 
 /// One record of each kind that belongs to Ada or to a reseller, and so is nothing to Bob.
@@ -117,12 +150,13 @@ async fn records(world: &World) -> BTreeMap<&'static str, String> {
 }
 
 /// `path` with the ids of `records`; a noun that is not there must be added to them.
-fn fill(path: &str, records: &BTreeMap<&str, String>) -> String {
+pub fn fill(path: &str, records: &BTreeMap<&str, String>) -> String {
     let path = path
         .replace("{kind}", "server")
         .replace("{number}", "1")
         .replace("{provider}", "BACKUP")
         .replace("{key}", "link")
+        .replace("{function}", "count")
         .replace("{script}", &uuid::Uuid::nil().to_string());
     let Some((before, after)) = path.split_once("/{id}") else { return path };
     let noun = before.trim_start_matches("/api/v1").trim_end_matches("/server");
@@ -149,31 +183,7 @@ async fn the_description_in_the_repository_is_the_one_the_code_writes() {
 async fn nothing_but_what_is_marked_works_without_a_credential() {
     let program = Program::start().await;
     let client = program.client();
-    let nobody: BTreeMap<&str, String> = [
-        "billing-entities",
-        "blobs",
-        "plans",
-        "images",
-        "servers",
-        "disks",
-        "jobs",
-        "api-keys",
-        "triggers",
-        "runs",
-        "invoices",
-        "payment-methods",
-        "payment-instances",
-        "transactions",
-        "nodes",
-        "pluggable-resources",
-        "users",
-        "customers",
-    ]
-    .iter()
-    .map(|noun| (*noun, uuid::Uuid::nil().to_string()))
-    .collect();
-    let nobody = nobody.iter().map(|(noun, id)| (format!("/{noun}"), id.clone())).collect::<Vec<_>>();
-    let nobody = nobody.iter().map(|(noun, id)| (noun.as_str(), id.clone())).collect();
+    let nobody = of_nobody();
     let mut open = Vec::new();
     for operation in operations() {
         if operation.open {

@@ -4,6 +4,7 @@ mod access;
 mod api_keys;
 mod bad_input;
 mod blobs;
+mod calls;
 mod cli;
 mod conditions;
 mod console;

@@ -165,7 +165,7 @@ async fn a_call_of_the_api_is_refused_before_anything_happens_and_told_after_it(
         let all = found("createServer POST /api/v1/servers 202 bob@example.org")
             && found("createServer POST /api/v1/servers 422 bob@example.org")
             && found("listResources GET /api/v1/servers 200 ada@example.org")
-            && found("createTrigger POST /api/v1/triggers 201 ada@example.org");
+            && found("createFDLCodeBlock POST /api/v1/triggers 201 ada@example.org");
         all.then_some(())
     })
     .await;

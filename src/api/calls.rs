@@ -10,7 +10,7 @@ use sutler_actors::{ApiCall, CallUnderWay, Caller};
 use utoipa::openapi::OpenApi;
 
 /// The language's names of what we call otherwise; the rest is our name in its spelling: `create_server`, `createServer`.
-const NAMES: [(&str, &str); 19] = [
+const NAMES: [(&str, &str); 35] = [
     ("update_image", "modifyImage"),
     ("set_server_metadata", "updateMetadata"),
     ("set_image_metadata", "updateMetadata"),
@@ -30,6 +30,22 @@ const NAMES: [(&str, &str); 19] = [
     ("show_statistics", "getStatistics"),
     ("update_server", "modifyServer"),
     ("compare_revision", "getRevisionDifference"),
+    ("create_trigger", "createFDLCodeBlock"),
+    ("update_trigger", "modifyFDLCodeBlock"),
+    ("sign_revision", "signFDLCodeBlock"),
+    ("put_blob", "modifyBlob"),
+    ("update_blob", "modifyBlob"),
+    ("download_blob", "getBlobContent"),
+    ("create_plan", "createProductOffer"),
+    ("update_plan", "modifyProductOffer"),
+    ("update_billing_entity", "modifyBillingEntity"),
+    ("create_payment_instance", "createPaymentMethodInstance"),
+    ("update_payment_instance", "modifyPaymentMethodInstance"),
+    ("update_payment_method", "modifyPaymentMethod"),
+    ("update_pluggable_resource", "modifyPluggableResource"),
+    ("invoke_pluggable_action", "invokeAction"),
+    ("set_provider_values", "updateConfigurationProviderValues"),
+    ("make_report", "invokeReportMethod"),
 ];
 
 /// The language's name of an operation.
@@ -138,6 +154,9 @@ mod tests {
             (Method::PATCH, "/api/v1/users/{id}", "updateUser"),
             (Method::POST, "/api/v1/jobs/{id}/cancel", "cancelJob"),
             (Method::POST, "/api/v1/billing-entities", "createBillingEntity"),
+            (Method::POST, "/api/v1/triggers", "createFDLCodeBlock"),
+            (Method::POST, "/api/v1/payment-instances", "createPaymentMethodInstance"),
+            (Method::POST, "/api/v1/reports/{script}/{function}", "invokeReportMethod"),
         ] {
             assert_eq!(names.get(&method, route), Some(name), "{method} {route}");
         }
