@@ -11,7 +11,7 @@ use crate::{
 };
 use sutler_model::{
     Customer, CustomerId, FieldError, Interval, Invoice, Meter, Nanos, Noun, Permission, Plan, PlanId, Timestamp,
-    validate,
+    TriggerType, validate,
 };
 use sutler_rating::Period;
 use sutler_store::ChangeSet;
@@ -23,7 +23,7 @@ impl System {
     /// Creates a price plan of a seller within the caller's reach.
     ///
     /// # Errors
-    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`].
+    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`], [`Error::Refused`].
     pub async fn create_plan(&self, caller: &Caller, new: NewPlan) -> Result<Plan, Error> {
         caller.must(Permission::BillingWrite)?;
         let entity = self.entity(caller, new.billing_entity_id).await?;
@@ -53,6 +53,7 @@ impl System {
             charges,
             created_at: self.inner.core.now(),
         };
+        let _decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut plan).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
         self.require_scripts(&mut set, "charges", plan.charges.iter().filter_map(Need::of_charge)).await?;
         set.create(&mut plan);
@@ -63,7 +64,7 @@ impl System {
     /// Changes a price plan. Closed invoices stay as they are.
     ///
     /// # Errors
-    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`], [`Error::Stale`].
+    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`], [`Error::Stale`], [`Error::Refused`].
     pub async fn update_plan(
         &self,
         caller: &Caller,
@@ -95,6 +96,7 @@ impl System {
         new.cpu_hour = patch.cpu_hour.unwrap_or(new.cpu_hour);
         new.memory_gib_hour = patch.memory_gib_hour.unwrap_or(new.memory_gib_hour);
         new.disk_gib_hour = patch.disk_gib_hour.unwrap_or(new.disk_gib_hour);
+        let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
         set.update(&old, &mut new);
         self.store().commit(set).await?;
         Ok(new)

@@ -6,14 +6,15 @@ use super::{
 };
 use crate::{Caller, Error, System};
 use sha2::{Digest, Sha256};
-use sutler_model::{Blob, BlobContent, BlobId, FieldError, Noun, Permission, Scope, blob};
+use sutler_model::{Blob, BlobContent, BlobId, FieldError, Noun, Permission, Scope, TriggerType, blob};
 use sutler_store::{ChangeSet, Field};
 
 impl System {
     /// Keeps a file for an owner within the caller's reach.
     ///
     /// # Errors
-    /// [`Error::Invalid`], [`Error::NotFound`] for an owner out of reach, [`Error::Forbidden`], [`Error::Quota`].
+    /// [`Error::Invalid`], [`Error::NotFound`] for an owner out of reach, [`Error::Forbidden`], [`Error::Quota`],
+    /// [`Error::Refused`].
     pub async fn create_blob(&self, caller: &Caller, new: NewBlob) -> Result<Blob, Error> {
         self.create_blob_as(caller, self.inner.core.new_id(), new).await
     }
@@ -45,6 +46,7 @@ impl System {
         if used >= blob::EACH {
             return Err(Error::Quota { what: "blobs", limit: blob::EACH as u64, used: used as u64, asked: 1 });
         }
+        let _decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut blob).await?;
         let mut content = BlobContent { id: id.0.into(), version: 0, content: new.content };
         let mut set = ChangeSet::new(caller.cause.clone());
         set.create(&mut blob).create(&mut content);
@@ -91,7 +93,7 @@ impl System {
     /// Changes a blob.
     ///
     /// # Errors
-    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`].
+    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`], [`Error::Refused`].
     pub async fn update_blob(
         &self,
         caller: &Caller,
@@ -122,6 +124,7 @@ impl System {
             return Ok(old);
         }
         new.modified_at = self.inner.core.now();
+        let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
         set.update(&old, &mut new);
         self.store().commit(set).await?;
         Ok(new)
@@ -130,11 +133,12 @@ impl System {
     /// Deletes a blob and its content.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`].
+    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`], [`Error::Refused`].
     pub async fn delete_blob(&self, caller: &Caller, id: BlobId, if_match: Option<u64>) -> Result<(), Error> {
         caller.must(Permission::ScriptsWrite)?;
         let old = self.blob(caller, id).await?;
         unchanged(&old, if_match)?;
+        let _decided = self.inner.scripts.before(caller, TriggerType::PreDelete, &mut old.clone()).await?;
         let content: BlobContent = self.find(id.0).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
         set.delete(&old).delete(&content);

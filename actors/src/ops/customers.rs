@@ -53,7 +53,7 @@ impl System {
     /// Changes a seller within the caller's reach.
     ///
     /// # Errors
-    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`], [`Error::Stale`].
+    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`], [`Error::Stale`], [`Error::Refused`].
     pub async fn update_billing_entity(
         &self,
         caller: &Caller,
@@ -86,6 +86,7 @@ impl System {
         if new == old {
             return Ok(old);
         }
+        let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
         set.update(&old, &mut new);
         self.store().commit(set).await?;
@@ -188,6 +189,11 @@ impl System {
         new.quota = patch.quota.unwrap_or(new.quota);
         new.warning_level = patch.warning_level.unwrap_or(new.warning_level);
         let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
+        let closes = new.status == CustomerStatus::Closed && old.status != CustomerStatus::Closed;
+        let _deleted = match closes {
+            true => self.inner.scripts.before(caller, TriggerType::PreDelete, &mut new.clone()).await?,
+            false => Decided::default(),
+        };
         let _bought = match new.plan_id == old.plan_id {
             true => Decided::default(),
             false => self.before_purchase(caller, &new).await?,

@@ -240,7 +240,7 @@ impl System {
     /// Renames, offers or takes back an image. Servers made from it stay.
     ///
     /// # Errors
-    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`], [`Error::Stale`].
+    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`], [`Error::Stale`], [`Error::Refused`].
     pub async fn update_image(
         &self,
         caller: &Caller,
@@ -291,6 +291,10 @@ impl System {
         if new == old {
             return Ok(old);
         }
+        // Retiring is deleting: it goes for good once nothing is made from it any more.
+        let retires = new.state == ImageState::Retired && old.state != ImageState::Retired;
+        let asked = if retires { TriggerType::PreDelete } else { TriggerType::PreModify };
+        let _decided = self.inner.scripts.before(caller, asked, &mut new).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
         set.update(&old, &mut new);
         self.store().commit(set).await?;

@@ -43,6 +43,11 @@ impl System {
             new.cancel_requested = true;
             if old.scheduled {
                 take_back(&mut new, self.inner.core.now());
+                // They are told of it, and cannot refuse.
+                match self.inner.scripts.before_turn_by(&caller.into(), &old, new.state).await {
+                    Ok(()) | Err(Error::Refused { .. }) => {}
+                    Err(error) => return Err(error),
+                }
             }
             let mut set = ChangeSet::new(caller.cause.clone());
             set.update(&old, &mut new);

@@ -4,9 +4,14 @@ use super::{
     race::LOST_RACES_MAX,
     reach::{missing, unchanged, valid},
 };
-use crate::{Caller, Error, System, scripts::Kept};
+use crate::{
+    Caller, Error, System,
+    scripts::{Draft, Kept},
+};
 use sutler_lua::xml_content;
-use sutler_model::{BillingEntity, Customer, FieldError, Image, Noun, Permission, ResourceMetadata, Server};
+use sutler_model::{
+    BillingEntity, Customer, FieldError, Image, Noun, Permission, ResourceMetadata, Server, TriggerType,
+};
 use sutler_store::{ChangeSet, Error as StoreError};
 use uuid::Uuid;
 
@@ -84,7 +89,8 @@ impl System {
     /// Sets parts of what is kept on a record. Whoever may change the record may.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a part that is too long or no XML, [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`].
+    /// [`Error::Invalid`] for a part that is too long or no XML, [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`],
+    /// [`Error::Refused`].
     pub async fn set_metadata(
         &self,
         caller: &Caller,
@@ -114,7 +120,7 @@ impl System {
         Ok((record.version(), kept))
     }
 
-    async fn write_metadata<R: Keeper>(
+    async fn write_metadata<R: Keeper + Draft>(
         &self,
         caller: &Caller,
         id: Uuid,
@@ -143,6 +149,7 @@ impl System {
             if new == old {
                 return Ok((old.version(), kept));
             }
+            let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
             let mut set = ChangeSet::new(caller.cause.clone());
             set.update(&old, &mut new);
             match self.store().commit(set).await {

@@ -272,8 +272,8 @@ impl System {
     /// Changes a payment method. New values go to its provider first.
     ///
     /// # Errors
-    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`], [`Error::Stale`], [`Error::State`]
-    /// while its provider is disabled.
+    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`], [`Error::Stale`], [`Error::Refused`],
+    /// [`Error::State`] while its provider is disabled.
     pub async fn update_payment_method(
         &self,
         caller: &Caller,
@@ -301,6 +301,7 @@ impl System {
             set.create(&mut transaction);
             asked = Some(transaction.id);
         }
+        let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
         set.update(&old, &mut new);
         self.store().commit(set).await?;
         if let Some(id) = asked {
@@ -336,7 +337,7 @@ impl System {
     /// Removes a payment method that nobody pays by.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`], [`Error::State`] while it is in use.
+    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`], [`Error::State`] while it is in use, [`Error::Refused`].
     pub async fn delete_payment_method(
         &self,
         caller: &Caller,
@@ -355,6 +356,7 @@ impl System {
             );
             return Err(Error::State { noun: Noun::PaymentMethod, id: id.into(), detail });
         }
+        let _decided = self.inner.scripts.before(caller, TriggerType::PreDelete, &mut method.clone()).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
         set.delete(&method);
         self.store().commit(set).await?;
@@ -421,7 +423,7 @@ impl System {
     /// Renames what a customer pays with, or makes it the one that is used when none is named.
     ///
     /// # Errors
-    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`], [`Error::Stale`].
+    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`], [`Error::Stale`], [`Error::Refused`].
     pub async fn update_payment_instance(
         &self,
         caller: &Caller,
@@ -438,6 +440,7 @@ impl System {
             new.name = name;
         }
         new.is_default = patch.is_default.unwrap_or(new.is_default);
+        let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
         if new.is_default && !old.is_default {
             let this = old.clone();
@@ -455,7 +458,8 @@ impl System {
     /// to work goes at once.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`], [`Error::State`] while something is paid with it.
+    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`], [`Error::State`] while something is paid with it,
+    /// [`Error::Refused`].
     pub async fn remove_payment_instance(
         &self,
         caller: &Caller,
@@ -476,6 +480,7 @@ impl System {
             let detail = format!("{under_way} transactions with it are under way; let them end or cancel them first");
             return Err(Error::State { noun: Noun::PaymentInstance, id: id.into(), detail });
         }
+        let _decided = self.inner.scripts.before(caller, TriggerType::PreDelete, &mut old.clone()).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
         if old.state == PaymentSetup::Failed {
             set.delete(&old);

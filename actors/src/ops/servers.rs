@@ -152,7 +152,7 @@ impl System {
             };
             let mut seen = server.clone();
             seen.runtime_metadata = metadata.clone().map(Box::new).or(seen.runtime_metadata);
-            let _decided = self.before_action(caller, &seen, action).await?;
+            let _decided = self.before_action(caller, &seen, &family.disks, action).await?;
             let mut job = new_job(&self.inner.core, &server, input, caller.cause.clone(), caller.user_id);
             job.metadata = metadata.clone().map(Box::new);
             take_key(&mut job, key.as_ref());
@@ -180,27 +180,32 @@ impl System {
         }
     }
 
-    /// Lets PRE triggers refuse an action: for a deletion those on deleting, then those on the state it is to reach.
+    /// Lets PRE triggers refuse an action: for a deletion those on deleting the server and each of its disks, then those on
+    /// the state it is to reach.
     async fn before_action(
         &self,
         caller: &Caller,
         server: &Server,
+        disks: &[Disk],
         action: ServerAction,
-    ) -> Result<[Decided; 2], Error> {
+    ) -> Result<Vec<Decided>, Error> {
         let scripts = &self.inner.scripts;
         let mut seen = server.clone();
-        let mut deletion = Decided::default();
+        let mut decided = Vec::new();
         let state = match action {
             ServerAction::Start => "RUNNING",
             ServerAction::Stop { .. } => "STOPPED",
             ServerAction::Reboot { .. } => "REBOOTING",
             ServerAction::Delete => {
-                deletion = scripts.before(caller, TriggerType::PreDelete, &mut seen).await?;
+                decided.push(scripts.before(caller, TriggerType::PreDelete, &mut seen).await?);
+                for disk in disks {
+                    decided.push(scripts.before(caller, TriggerType::PreDelete, &mut disk.clone()).await?);
+                }
                 "DELETING"
             }
         };
-        let change = scripts.before_as(&caller.into(), TriggerType::PreServerStateChange, state, &mut seen).await?;
-        Ok([deletion, change])
+        decided.push(scripts.before_as(&caller.into(), TriggerType::PreServerStateChange, state, &mut seen).await?);
+        Ok(decided)
     }
 
     /// Changes a server's record; a running guest is left alone.

@@ -353,7 +353,9 @@ pub(super) fn each_match(
             TriggerType::Init => table.own(ScriptId(event.id), TriggerType::Init),
             _ => table.matches(event.trigger, &event.option, path, event.customer),
         };
-        for hook in &hooks {
+        // A block is told of others, not of itself.
+        let itself = |hook: &Hook| event.noun == Noun::Script && hook.script.id.0 == event.id;
+        for hook in hooks.iter().filter(|hook| event.trigger == TriggerType::Init || !itself(hook)) {
             let owner = hook.script.owner;
             let beans = makers.entry(owner).or_insert_with(|| Beans::new(&snapshot, owner, FEW));
             take(beans, entry, &event, hook)?;

@@ -4,8 +4,8 @@ use super::beans::{Beans, apply, purchase};
 use serde_json::Value;
 use sutler_lua::{Bean, Input};
 use sutler_model::{
-    BillingEntity, BillingEntityId, Customer, CustomerId, Disk, FieldError, Image, NewServer, PaymentInstance,
-    PaymentMethod, PluggableResource, Scope, Server, Timestamp, Transaction, User, key, validate,
+    BillingEntity, BillingEntityId, Blob, Customer, CustomerId, Disk, FieldError, Image, NewServer, PaymentInstance,
+    PaymentMethod, Plan, PluggableResource, Scope, Server, Timestamp, Transaction, User, key, server, validate,
 };
 use sutler_store::Error as StoreError;
 use uuid::Uuid;
@@ -21,6 +21,10 @@ pub(crate) trait Draft: Clone + Send + 'static {
     /// Whether it is something that who asks does, rather than something done to a record.
     fn is_deed(&self) -> bool {
         false
+    }
+    /// Whose it is where that is the record itself, which is not there yet.
+    fn newcomer(&self) -> Option<&Customer> {
+        None
     }
     /// Its seller.
     fn seller(&self) -> BillingEntityId;
@@ -62,6 +66,10 @@ impl Draft for Purchase {
 
     fn customer(&self) -> Option<CustomerId> {
         Some(self.customer.id)
+    }
+
+    fn newcomer(&self) -> Option<&Customer> {
+        Some(&self.customer)
     }
 
     fn seller(&self) -> BillingEntityId {
@@ -215,7 +223,7 @@ impl Draft for Server {
 }
 
 macro_rules! drafts {
-    ($($record:ty, $option:literal, $customer:expr, $seller:expr, $problems:expr;)*) => {$(
+    ($($record:ty, $option:literal, $customer:expr, $seller:expr, $problems:expr $(, newcomer $newcomer:expr)?;)*) => {$(
         impl Draft for $record {
             const OPTION: &'static str = $option;
 
@@ -227,6 +235,11 @@ macro_rules! drafts {
                 let customer: fn(&Self) -> Option<CustomerId> = $customer;
                 customer(self)
             }
+
+            $(fn newcomer(&self) -> Option<&Customer> {
+                let newcomer: fn(&Self) -> Option<&Customer> = $newcomer;
+                newcomer(self)
+            })?
 
             fn seller(&self) -> BillingEntityId {
                 let seller: fn(&Self) -> BillingEntityId = $seller;
@@ -251,16 +264,23 @@ macro_rules! drafts {
 
 drafts! {
     Customer, "CUSTOMER", |c| Some(c.id), |c| c.billing_entity_id,
-        |c| validate::name("name", &c.name).err().into_iter().chain(key::problems("keys", &c.keys)).collect();
+        |c| validate::name("name", &c.name).err().into_iter().chain(key::problems("keys", &c.keys)).collect(),
+        newcomer |c| Some(c).filter(|c| c.version == 0);
     // What is left of these a script sees and cannot set.
     User, "USER", |u| u.customer_id, |u| u.billing_entity_id, |_| Vec::new();
     Image, "IMAGE", |i| i.customer_id, |i| i.billing_entity_id,
-        |i| validate::name("name", &i.name).err().into_iter().collect();
+        |i| validate::name("name", &i.name).err().into_iter().chain(key::problems("keys", &i.keys)).collect();
     PluggableResource, "PLUGGABLE_RESOURCE", |r| r.customer_id, |r| r.billing_entity_id,
         |r| validate::name("name", &r.name).err().into_iter().chain(key::problems("keys", &r.keys)).collect();
     PaymentMethod, "PAYMENT_METHOD", |_| None, |m| m.billing_entity_id, |_| Vec::new();
     PaymentInstance, "PAYMENT_METHOD_INSTANCE", |i| Some(i.customer_id), |i| i.billing_entity_id, |_| Vec::new();
     // Before a payment or refund: what a statement calls it can be set.
     Transaction, "TRANSACTION", |t| t.customer_id, |t| t.billing_entity_id, |_| Vec::new();
-    BillingEntity, "BILLING_ENTITY", |_| None, |b| b.parent_id.unwrap_or(b.id), |_| Vec::new();
+    // One that is not there yet is its parent's affair; afterwards its own scripts have their say too.
+    BillingEntity, "BILLING_ENTITY", |_| None, |b| b.parent_id.filter(|_| b.version == 0).unwrap_or(b.id),
+        |b| b.contact.problems("contact");
+    Disk, "DISK", |d| Some(d.customer_id), |d| d.billing_entity_id,
+        |d| validate::within("size", d.size_gib, server::DISK_GIB, "GiB").err().into_iter().collect();
+    Blob, "BLOB", |b| b.customer_id, |b| b.billing_entity_id, |_| Vec::new();
+    Plan, "PRODUCTOFFER", |_| None, |p| p.billing_entity_id, |_| Vec::new();
 }

@@ -11,8 +11,8 @@ use super::words;
 use serde_json::Value;
 use std::borrow::Cow;
 use sutler_model::{
-    BillingEntityId, CustomerId, Happening, JobState, Notice, Noun, RunId, ScriptId, ServerState, Timestamp,
-    TransactionState, TriggerType,
+    BillingEntityId, CustomerId, CustomerStatus, Happening, JobState, Notice, Noun, RunId, ScriptId, ServerState,
+    Timestamp, TransactionState, TriggerType,
 };
 use sutler_store::{Change, FeedEntry, FieldChange, Op};
 use uuid::Uuid;
@@ -105,10 +105,11 @@ fn occurrences(change: &Change) -> Occurrences {
             [turned(TriggerType::PostJobStateChange, change, status), stuck(change), None, None]
         }
         // What is loaded, or loaded anew, runs its own `init`.
-        (Noun::Script, Op::Created) => one(Some(loaded())),
+        (Noun::Script, Op::Created) => [created(kind), Some(loaded()), None, None],
         (Noun::Script, Op::Updated) => {
             let loads = |field: &FieldChange| matches!(field.name.as_str(), "source" | "enabled");
-            one(change.fields().iter().any(loads).then(loaded))
+            let loaded = change.fields().iter().any(loads).then(loaded);
+            [kind.map(|kind| (TriggerType::PostModify, kind)), loaded, None, None]
         }
         // Whoever signs in has a session from then on.
         (Noun::Session, Op::Created) => one(Some((TriggerType::PostAuth, "SUCCESS".into()))),
@@ -141,7 +142,10 @@ fn occurrences(change: &Change) -> Occurrences {
                 _ => None,
             };
             let modified = change.fields().iter().any(|field| !KEPT_BY_US.contains(&field.name.as_str()));
-            [turned, kind.filter(|_| modified).map(|kind| (TriggerType::PostModify, kind)), None, None]
+            // A customer that is deleted is closed: its invoices stay.
+            let closed = noun == Noun::Customer && state(change.new_value("status")) == Some(CustomerStatus::Closed);
+            let event = |trigger, raised: bool| kind.clone().filter(|_| raised).map(|kind| (trigger, kind));
+            [turned, event(TriggerType::PostModify, modified), event(TriggerType::PostDelete, closed), None]
         }
     }
 }

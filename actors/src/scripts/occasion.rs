@@ -3,6 +3,8 @@
 use super::{
     beans::{Beans, Described, Posting, purchase, remains},
     events::{Event, state},
+    host::block_told,
+    schedule::root,
     words::resource_type,
 };
 use std::{
@@ -12,8 +14,8 @@ use std::{
 use sutler_lua::{Bean, Input, Params};
 use sutler_model::{
     BillingEntity, BillingEntityId, Blob, Cause, Customer, CustomerId, Disk, Happening, Image, Invoice, Job, Notice,
-    Noun, PaymentInstance, PaymentMethod, Plan, PluggableResource, Scope, Server, Session, Transaction, TriggerType,
-    User, UserId,
+    Noun, PaymentInstance, PaymentMethod, Plan, PluggableResource, Scope, Script, Server, Session, Transaction,
+    TriggerType, User, UserId,
 };
 use sutler_store::{Change, Error, FeedEntry, Op, Snapshot};
 use uuid::Uuid;
@@ -40,6 +42,10 @@ pub(crate) fn occasion(beans: &Beans<'_>, entry: &FeedEntry, event: &Event) -> R
     let (snapshot, owner) = (beans.snapshot(), beans.viewer());
     let (depth, by) = chain(snapshot, &entry.cause)?;
     let (input, resource, about) = subject(snapshot, entry, event, beans, owner)?;
+    let by = match by {
+        Some(by) => Some(by),
+        None => payer(snapshot, entry)?,
+    };
     let user = about.or(by).map(|id| snapshot.get::<User>(id)).transpose()?.flatten();
     // What staff do, they do as people of their seller's own customer.
     let staff = matches!(event.noun, Noun::Session | Noun::Notice).then_some(user.as_ref()).flatten();
@@ -55,6 +61,12 @@ pub(crate) fn occasion(beans: &Beans<'_>, entry: &FeedEntry, event: &Event) -> R
         ..Params::default()
     };
     Ok(Occasion { params, resource, depth })
+}
+
+/// Who asked for the transaction that a change is a part of, which its provider ends in its own time.
+fn payer(snapshot: &Snapshot, entry: &FeedEntry) -> Result<Option<UserId>, Error> {
+    let Some(change) = entry.changes.iter().find(|change| change.noun == Noun::Transaction) else { return Ok(None) };
+    Ok(snapshot.get::<Transaction>(change.id)?.and_then(|transaction| transaction.user_id))
 }
 
 pub(crate) fn sees_user(owner: Scope, user: &User) -> bool {
@@ -171,6 +183,17 @@ fn subject(
         Noun::PluggableResource => told::<PluggableResource>(snapshot, change, event, beans)?,
         Noun::Blob => told::<Blob>(snapshot, change, event, beans)?,
         Noun::Plan => told::<Plan>(snapshot, change, event, beans)?,
+        Noun::Script if event.trigger != TriggerType::Init => {
+            let script = match change.op {
+                Op::Created => Some(change.created::<Script>()?),
+                Op::Deleted => Some(change.deleted::<Script>()?),
+                Op::Updated => snapshot.get::<Script>(event.id)?,
+            };
+            match script {
+                Some(script) => block_told(snapshot, &script)?,
+                None => remains("FDLCodeBlock", event.id, event.customer, event.billing_entity),
+            }
+        }
         // No other noun raises events.
         other => Bean::new(other.name()),
     };
@@ -251,7 +274,7 @@ fn told<R: Described>(snapshot: &Snapshot, change: &Change, event: &Event, beans
     }
 }
 
-/// Says whose event it is where the change alone does not tell: a sign-in is its user's.
+/// Says whose event it is where the change alone does not tell: a sign-in is its user's, and a code block its owner's.
 ///
 /// # Errors
 /// Those of the store.
@@ -262,6 +285,12 @@ pub(crate) fn locate(snapshot: &Snapshot, entry: &FeedEntry, mut event: Event) -
             event.customer = user.customer_id;
             event.billing_entity = Some(user.billing_entity_id);
         }
+    }
+    if event.noun == Noun::Script && event.billing_entity.is_none() {
+        event.billing_entity = match event.customer {
+            Some(customer) => snapshot.get::<Customer>(customer)?.map(|customer| customer.billing_entity_id),
+            None => root(snapshot)?,
+        };
     }
     Ok(event)
 }

@@ -86,7 +86,7 @@ enum Decision {
 }
 
 impl Scripts {
-    /// Lets PRE triggers change or refuse a server that is about to be created, with its boot disk.
+    /// Lets PRE triggers change or refuse a server that is about to be created with its boot disk, and then the disk.
     ///
     /// # Errors
     /// As [`Scripts::before`].
@@ -95,14 +95,14 @@ impl Scripts {
         caller: &Caller,
         server: &mut Server,
         disk: &mut Disk,
-    ) -> Result<Decided, Error> {
-        if !self.awaits(TriggerType::PreCreate, <(Server, Disk)>::OPTION) {
-            return Ok(Decided::default());
+    ) -> Result<[Decided; 2], Error> {
+        let mut both = Decided::default();
+        if self.awaits(TriggerType::PreCreate, <(Server, Disk)>::OPTION) {
+            let mut draft = (server.clone(), disk.clone());
+            both = self.before(caller, TriggerType::PreCreate, &mut draft).await?;
+            (*server, *disk) = draft;
         }
-        let mut draft = (server.clone(), disk.clone());
-        let decided = self.before(caller, TriggerType::PreCreate, &mut draft).await?;
-        (*server, *disk) = draft;
-        Ok(decided)
+        Ok([both, self.before(caller, TriggerType::PreCreate, disk).await?])
     }
 
     /// Lets PRE triggers refuse what is about to be done with a record, or change the record. Whoever asks holds the answer
@@ -192,7 +192,10 @@ impl Scripts {
             let user = user.map(|id| snapshot.get::<User>(id)).transpose()?.flatten();
             // What staff do, they do as people of their seller's own customer.
             let staff = draft.is_deed().then_some(user.as_ref()).flatten();
-            let customer = beans.of_event(customer, staff)?;
+            let customer = match (beans.of_event(customer, staff)?, draft.newcomer()) {
+                (None, Some(newcomer)) => Some(beans.bean(newcomer.clone())?),
+                (customer, _) => customer,
+            };
             let user = user.filter(|user| sees_user(owner, user)).map(|user| beans.bean(user)).transpose()?;
             Ok((draft.input(&beans)?, customer, user))
         });

@@ -5,6 +5,7 @@ mod children;
 mod crashes;
 mod data;
 mod deferred;
+mod every_event;
 mod exceptions;
 mod in_use;
 mod mail;
@@ -303,7 +304,8 @@ async fn a_pre_trigger_changes_what_is_stored_in_order_of_priority() {
     bench.script("change", Scope::Provider, block("PRE_CREATE", r#""SERVER""#, change)).await;
     let check =
         r#"if p.input:getRam() ~= 2048 or p.input:getStatus():name() ~= "BUILDING" then error("not doubled") end"#;
-    let second = block("PRE_CREATE", r#""ANY""#, check).replace("priority = 0", "priority = 5");
+    let check = format!(r#"if p.triggerOption == "SERVER" then {check} end"#);
+    let second = block("PRE_CREATE", r#""ANY""#, &check).replace("priority = 0", "priority = 5");
     bench.script("check", Scope::Customer(bench.customer), second).await;
     let job = bench.create("web", false).await;
     let server = bench.server("web").await.expect("the server");
@@ -311,9 +313,15 @@ async fn a_pre_trigger_changes_what_is_stored_in_order_of_priority() {
     assert_eq!(server.provider_values["BACKUP"]["enabled"], "TRUE");
     assert_eq!(server.image_id, bench.image);
     assert_eq!(bench.disks().await[0].size_gib, 20);
-    let runs = bench.runs_until(|runs| states(runs) == [RunState::Succeeded, RunState::Succeeded]).await;
+    // The second is asked about the disk too.
+    let runs = bench.runs_until(|runs| states(runs) == [RunState::Succeeded; 3]).await;
     assert!(runs.iter().any(|run| run.log.contains("imageUUID")), "{runs:#?}");
-    assert!(runs.iter().all(|run| run.seq.is_none() && run.resource_id == Some(server.id.0)));
+    let disk = bench.disks().await.remove(0).id;
+    let own = |run: &ScriptRun| match run.option.as_str() {
+        "DISK" => run.resource_id == Some(disk.0),
+        _ => run.resource_id == Some(server.id.0),
+    };
+    assert!(runs.iter().all(|run| run.seq.is_none() && own(run)), "{runs:#?}");
     bench.ended(job.id).await;
     bench.stop().await;
 }

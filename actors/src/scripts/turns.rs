@@ -48,16 +48,26 @@ impl Scripts {
     /// # Errors
     /// [`Error::Refused`]; [`Error::Store`].
     pub(crate) async fn before_turn(&self, job: &Job, state: JobState) -> Result<(), Error> {
-        let option = job_status(state);
-        // A change between states that are one in the language is none.
-        if option == job_status(job.state) || !self.awaits(TriggerType::PreJobStateChange, option) {
+        if !self.awaits(TriggerType::PreJobStateChange, job_status(state)) {
             return Ok(());
         }
         let cause = job.cause.clone();
         let (depth, _) = self.core().store.read(move |snapshot| chain(snapshot, &cause)).await?;
         let asking = Asking { user_id: job.user_id, cause: job_cause(job.id), depth };
+        self.before_turn_by(&asking, job, state).await
+    }
+
+    /// The same, where somebody asks for it.
+    ///
+    /// # Errors
+    /// As [`Scripts::before_turn`].
+    pub(crate) async fn before_turn_by(&self, asking: &Asking, job: &Job, state: JobState) -> Result<(), Error> {
+        let option = job_status(state);
+        // A change between states that are one in the language is none.
+        if option == job_status(job.state) {
+            return Ok(());
+        }
         let mut turn = Turn(Job { state, ..job.clone() });
-        self.before_as(&asking, TriggerType::PreJobStateChange, option, &mut turn).await?;
-        Ok(())
+        self.before_as(asking, TriggerType::PreJobStateChange, option, &mut turn).await.map(drop)
     }
 }

@@ -19,6 +19,7 @@ pub(crate) const fn resource_type(noun: Noun) -> Option<&'static str> {
         Noun::Transaction => "TRANSACTION",
         Noun::Blob => "BLOB",
         Noun::Plan => "PRODUCTOFFER",
+        Noun::Script => "FDL",
         _ => return None,
     })
 }

@@ -69,6 +69,38 @@ pub enum TriggerType {
 }
 
 impl TriggerType {
+    /// Every type.
+    pub const ALL: [Self; 28] = [
+        Self::PreCreate,
+        Self::PostCreate,
+        Self::PreModify,
+        Self::PostModify,
+        Self::PreDelete,
+        Self::PostDelete,
+        Self::PreJobStateChange,
+        Self::PostJobStateChange,
+        Self::PreServerStateChange,
+        Self::PostServerStateChange,
+        Self::PreServerMetadataUpdate,
+        Self::PreAuth,
+        Self::PostAuth,
+        Self::PreUserApiCall,
+        Self::PostUserApiCall,
+        Self::PreAdminApiCall,
+        Self::PostAdminApiCall,
+        Self::PostBilling,
+        Self::PostCollection,
+        Self::PostException,
+        Self::PrePayment,
+        Self::PostPayment,
+        Self::PrePurchase,
+        Self::PostPurchase,
+        Self::PostUnitTransaction,
+        Self::TaxCalculation,
+        Self::Scheduled,
+        Self::Init,
+    ];
+
     /// Whether it runs inside the request rather than after the event.
     pub const fn is_pre(self) -> bool {
         matches!(

@@ -82,6 +82,11 @@ pub(super) fn find(snapshot: &Snapshot, tree: &Tree, scope: Scope, id: Uuid) -> 
     seen.then(|| owned(snapshot, script.owner, bean(&script))).transpose()
 }
 
+/// A code block as a trigger is told of it.
+pub(in crate::scripts) fn told(snapshot: &Snapshot, script: &Script) -> Result<Bean, StoreError> {
+    owned(snapshot, script.owner, bean(script))
+}
+
 /// Whether what an owner has lies within a scope.
 pub(super) fn owned_within(snapshot: &Snapshot, tree: &Tree, scope: Scope, owner: Scope) -> Result<bool, StoreError> {
     match owner {

@@ -80,9 +80,7 @@ impl Ask<'_> {
             .with("scheduled", false)
             .with("billingEntityUUID", seller.to_string())
             .with("customerUUID", customer.to_string());
-        // Scripts are no resources that raise events, so the common table does not have them.
-        let kind = if done.noun == Noun::Script { Some("FDL") } else { resource_type(done.noun) };
-        if let Some(kind) = kind {
+        if let Some(kind) = resource_type(done.noun) {
             bean = bean.with("itemType", kind);
         }
         if let Some(user) = self.caller.user_id {
@@ -95,10 +93,7 @@ impl Ask<'_> {
 
 /// JobType of an operation on a kind of record.
 pub(super) fn job_type(operation: &str, noun: Noun) -> String {
-    let of = |verb: &str| {
-        let kind = if noun == Noun::Script { Some("FDL") } else { resource_type(noun) };
-        format!("{verb}_{}", kind.unwrap_or("RESOURCE"))
-    };
+    let of = |verb: &str| format!("{verb}_{}", resource_type(noun).unwrap_or("RESOURCE"));
     match operation {
         "payInvoice" => "MAKE_PAYMENT".to_owned(),
         "cancelTransaction" => "CANCEL_TRANSACTION".to_owned(),

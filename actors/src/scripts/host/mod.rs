@@ -31,6 +31,7 @@ mod skeleton;
 mod views;
 mod wait;
 
+pub(in crate::scripts) use blocks::told as block_told;
 pub(crate) use data::purge;
 pub(super) use later::carry_out;
 

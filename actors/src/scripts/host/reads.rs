@@ -70,7 +70,7 @@ fn allows(ask: &Ask<'_>, kind: &str, capability: &str) -> Result<bool, HostError
 /// `getResourceTypes()`: what can be listed here.
 pub(super) fn resource_types() -> Value {
     let listed = Noun::ALL.into_iter().filter_map(|noun| Some((resource_type(noun)?, noun)));
-    let types = listed.chain([("FDL", Noun::Script)]).map(|(kind, noun)| {
+    let types = listed.map(|(kind, noun)| {
         let billable = matches!(noun, Noun::Server | Noun::Disk);
         let description = noun.name().replace('_', " ");
         let definition = json!({

@@ -82,7 +82,7 @@ async fn taking_a_plan_is_a_purchase_that_triggers_may_refuse() {
     bench.stop().await;
 }
 
-fn new_plan(like: &Plan) -> crate::NewPlan {
+pub(super) fn new_plan(like: &Plan) -> crate::NewPlan {
     crate::NewPlan {
         name: like.name.clone(),
         billing_entity_id: like.billing_entity_id,

@@ -5,22 +5,22 @@ use crate::ApiCall;
 use sutler_model::{Cause, Happening, Notice, Noun, Timestamp};
 use sutler_store::Field;
 
-fn request(user: Option<&User>) -> Cause {
+pub(super) fn request(user: Option<&User>) -> Cause {
     Cause::Request { request_id: "r-1".into(), user_id: user.map(|user| user.id) }
 }
 
-fn as_user(user: &User, mut caller: Caller) -> Caller {
+pub(super) fn as_user(user: &User, mut caller: Caller) -> Caller {
     caller.user_id = Some(user.id);
     caller.cause = request(Some(user));
     caller
 }
 
-async fn own_caller(bench: &Bench) -> Caller {
+pub(super) async fn own_caller(bench: &Bench) -> Caller {
     let plan = all::<Plan>(&bench.system).await.remove(0);
     caller(&plan, Role::CustomerAdmin, Scope::Customer(bench.customer), Some(bench.customer))
 }
 
-fn call<'a>(operation: &'a str, method: &'a str) -> ApiCall<'a> {
+pub(super) fn call<'a>(operation: &'a str, method: &'a str) -> ApiCall<'a> {
     ApiCall { operation, method, path: "/api/v1/servers", changes: method != "GET", refusable: true }
 }
 

@@ -86,7 +86,7 @@ impl Till {
         Self::with(Bench::start().await, pay).await
     }
 
-    async fn with(bench: Bench, pay: &str) -> Self {
+    pub(super) async fn with(bench: Bench, pay: &str) -> Self {
         let script = bench.script("cards", Scope::Provider, provider(pay)).await;
         let seller = bench.caller.billing_entity_id;
         let new = NewPaymentMethod {
