@@ -6,6 +6,7 @@ mod chores;
 mod money;
 mod newcomers;
 mod notices;
+mod policies;
 mod rules;
 mod services;
 mod stage;
