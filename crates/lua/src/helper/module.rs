@@ -1,6 +1,10 @@
 //! Tables of functions that answer to a dot and to a colon alike.
 
+use crate::object::discarded;
 use mlua::{FromLuaMulti, IntoLuaMulti, Lua, MultiValue, Result, Table, Value as Lv};
+
+/// What a call that may wait leaves on our side until Lua collects it.
+const CALL_BYTES: usize = 2 << 10;
 
 /// A helper object under construction.
 pub(super) struct Module<'l> {
@@ -39,6 +43,7 @@ impl<'l> Module<'l> {
             drop_self(&mut args, own);
             let call = call.clone();
             async move {
+                discarded(&lua, CALL_BYTES)?;
                 let args = A::from_lua_multi(args, &lua)?;
                 call(lua, args).await
             }

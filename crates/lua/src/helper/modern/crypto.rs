@@ -5,7 +5,7 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use mlua::{Error, Lua, LuaString, Result, Table};
+use mlua::{BorrowedBytes, Error, Lua, LuaString, Result, Table};
 use ring::{
     digest, hmac,
     rand::{SecureRandom, SystemRandom},
@@ -78,12 +78,12 @@ pub(super) fn create(lua: &Lua) -> Result<Table> {
     Ok(module.table)
 }
 
-fn bytes(text: &LuaString) -> Result<Vec<u8>> {
+fn bytes(text: &LuaString) -> Result<BorrowedBytes> {
     let bytes = text.as_bytes();
     if bytes.len() > BYTES {
         return Err(Error::runtime(format!("crypto: the text is longer than {BYTES} bytes")));
     }
-    Ok(bytes.to_vec())
+    Ok(bytes)
 }
 
 /// Signs with a PEM private key (PKCS #1 or PKCS #8). What is wrong never repeats the key.
