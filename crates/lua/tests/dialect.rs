@@ -476,3 +476,20 @@ async fn what_comes_when_it_is_first_named_is_there_as_if_it_always_was() {
     ])
     .await;
 }
+
+#[tokio::test]
+async fn long_tables_are_joined_as_short_ones_are() {
+    let whole = "local t = {} for i = 1, 50001 do t[i] = i end local s = table.concat(t, ',')
+        return { #s, s:sub(1, 4), s:sub(-6), s:find(',20000,20001,', 1, true) ~= nil, s:find(',40000,40001,', 1, true) ~= nil }";
+    let part = "local t = {} for i = 1, 50001 do t[i] = 'x' end
+        return { table.concat(t, '', 3, 4), #table.concat(t, nil, 2), table.concat(t, ',', 9, 8) }";
+    let wrong = "local function raised(t) local ok, e = pcall(function() return table.concat(t) end) return e end
+        local t = {} for i = 1, 50001 do t[i] = i end t[30000] = {}
+        return { (raised(t):gsub('30000', '2')) == raised({ 1, {} }), raised({ 1, {} }):find('index 2', 1, true) ~= nil }";
+    expect(&[
+        (whole, json!([288_899, "1,2,", ",50001", true, true])),
+        (part, json!(["xx", 50_000, ""])),
+        (wrong, json!([true, true])),
+    ])
+    .await;
+}

@@ -86,7 +86,11 @@ pub(crate) fn late(lua: &Lua, base: &Table, name: &str) -> Result<Option<Value>>
             run_with(lua, &LOAD, StdLib::TABLE, "table")?;
         }
         "math" => run_with(lua, &MATH, StdLib::MATH, name)?,
-        "table" | "unpack" => run_with(lua, &TABLE, StdLib::TABLE, "table")?,
+        "table" | "unpack" => {
+            let host: Table = lua.named_registry_value(HOST)?;
+            host.raw_set("native", lua.create_function(native::make)?)?;
+            run_with(lua, &TABLE, StdLib::TABLE, "table")?;
+        }
         "tonumber" => {
             let host: Table = lua.named_registry_value(HOST)?;
             host.raw_set("native", lua.create_function(native::make)?)?;

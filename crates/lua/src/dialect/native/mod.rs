@@ -13,6 +13,8 @@ use std::{ffi::CStr, os::raw::c_int, ptr, slice};
 
 /// Product of two texts' lengths up to which Luau's plain search, which cannot be interrupted, takes no time worth a look.
 const PRODUCT: usize = 4 << 20;
+/// Length of a table that Luau joins at once, which cannot be interrupted either.
+const JOINED: usize = 20_000;
 /// What makes a pattern more than a text, as Luau has it.
 const SPECIAL: &[u8] = b"^$*+?.([%-";
 /// What `string.rep` repeats at most, as Luau reads the number.
@@ -24,6 +26,7 @@ const TIMES: f64 = 2_147_483_647.0;
 /// The lack of memory.
 pub(super) fn make(lua: &Lua, (name, behind): (String, Variadic<Function>)) -> Result<Function> {
     let (name, function, resumed): (&CStr, ffi::lua_CFunction, Option<ffi::lua_Continuation>) = match name.as_str() {
+        "concat" => (c"concat", concat, None),
         "find" => (c"find", find, None),
         "format" => (c"format", format, None),
         "gsub" => (c"gsub", gsub::gsub, Some(gsub::resumed)),
@@ -78,6 +81,15 @@ unsafe fn text<'a>(state: *mut ffi::lua_State, index: c_int) -> Option<&'a [u8]>
         let mut length = 0;
         let bytes = ffi::lua_tolstring(state, index, &raw mut length);
         Some(slice::from_raw_parts(bytes.cast(), length))
+    }
+}
+
+/// `concat(t, separator, from, to)`; upvalues: Luau's, and one that joins long tables piece by piece.
+unsafe extern "C-unwind" fn concat(state: *mut ffi::lua_State) -> c_int {
+    // SAFETY: called by Luau, with the arguments on the stack.
+    unsafe {
+        let is_long = ffi::lua_type(state, 1) == ffi::LUA_TTABLE && ffi::lua_objlen(state, 1) > JOINED;
+        if is_long { instead(state, 2) } else { behind(state, 1) }
     }
 }
 

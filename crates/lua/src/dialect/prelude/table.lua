@@ -39,6 +39,22 @@ table.foreachi = function(t, f)
 		return nil
 	end, t, 0)
 end
+-- Numbers become texts in C, where nothing interrupts: long tables are joined piece by piece.
+local concat = table.concat
+local PIECE = 20000
+local function concat_long(t, separator, from, to)
+	from, to = from or 1, to or #t
+	if type(from) ~= "number" or type(to) ~= "number" then
+		return placed(2, pcall(concat, t, separator, from, to))
+	end
+	local pieces = {}
+	for at = from, to, PIECE do
+		local last = at + PIECE - 1
+		pieces[#pieces + 1] = placed(2, pcall(concat, t, separator, at, last < to and last or to))
+	end
+	return placed(2, pcall(concat, pieces, separator))
+end
+table.concat = host.native("concat", concat, concat_long)
 -- By a function it sorts here rather than in C, so that the function may wait; a merge asks no more often than it must.
 local sort = table.sort
 local function min(a, b)
