@@ -87,18 +87,20 @@ pub(crate) fn late(lua: &Lua, base: &Table, name: &str) -> Result<Option<Value>>
         }
         "math" => run_with(lua, &MATH, StdLib::MATH, name)?,
         "table" | "unpack" => {
-            let host: Table = lua.named_registry_value(HOST)?;
-            host.raw_set("native", lua.create_function(native::make)?)?;
+            with_native(lua)?;
             run_with(lua, &TABLE, StdLib::TABLE, "table")?;
         }
-        "tonumber" => {
-            let host: Table = lua.named_registry_value(HOST)?;
-            host.raw_set("native", lua.create_function(native::make)?)?;
-            run(lua, &TONUMBER, host)?;
-        }
+        "tonumber" => run(lua, &TONUMBER, with_native(lua)?)?,
         _ => return Ok(None),
     }
     base.raw_get(name).map(Some)
+}
+
+/// What parts need, with what makes functions that stand before Luau's own.
+fn with_native(lua: &Lua) -> Result<Table> {
+    let host: Table = lua.named_registry_value(HOST)?;
+    host.raw_set("native", lua.create_function(native::make)?)?;
+    Ok(host)
 }
 
 /// What the prelude asks of Rust.
@@ -128,9 +130,7 @@ fn host(lua: &Lua) -> Result<Table> {
         })?,
     )?;
     let make_strings = lua.create_function(|lua, ()| {
-        let host: Table = lua.named_registry_value(HOST)?;
-        host.raw_set("find_plain", lua.create_function(text::find_plain)?)?;
-        host.raw_set("native", lua.create_function(native::make)?)?;
+        with_native(lua)?.raw_set("find_plain", lua.create_function(text::find_plain)?)?;
         run_with(lua, &STRING, StdLib::TABLE, "table")
     })?;
     host.raw_set("make_strings", make_strings)?;
