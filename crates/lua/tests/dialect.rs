@@ -198,6 +198,11 @@ async fn sorting_by_a_function_sorts_and_survives_one_that_makes_no_sense() {
             for i = 2, 500 do if t[i - 1] < t[i] then return i end end return #t",
             json!(500),
         ),
+        (
+            "local t = {} for i = 1, 60000 do t[i] = (i * 7919) % 60000 end table.sort(t)
+            for i = 2, #t do if t[i - 1] > t[i] then return i end end return #t",
+            json!(60_000),
+        ),
         ("local t = { 3, 1, 2 } table.sort(t, function() return true end) table.sort(t) return t", json!([1, 2, 3])),
         (
             "local t = { 3, 1, 2 } local ok = pcall(table.sort, t, function() error('x') end) return { ok, #t, t[1] }",
@@ -383,6 +388,12 @@ async fn errors_of_the_languages_own_functions_bear_the_line_of_their_call() {
         ("('x'):gsub('(', print)", "unfinished capture"),
         ("('x'):gsub('x', function() return {} end)", "invalid replacement value (a table)"),
         ("table.sort(nil, print)", "invalid argument #1 to 'sort' (table expected, got nil)"),
+        ("table.sort(nil)", "invalid argument #1 to 'sort' (table expected, got nil)"),
+        ("table.sort({1, 'x'})", "attempt to compare string < number"),
+        (
+            "local t = {} for i = 1, 60000 do t[i] = i end t[60000] = 'x' table.sort(t)",
+            "attempt to compare string < number",
+        ),
         ("table.sort({}, 5)", "invalid argument #2 to 'sort' (function expected, got number)"),
         ("for k in pairs(nil) do end", "invalid argument #1 to 'pairs' (table expected, got nil)"),
         ("for k in ipairs(nil) do end", "invalid argument #1 to 'ipairs' (table expected, got nil)"),

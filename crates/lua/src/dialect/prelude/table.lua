@@ -55,19 +55,17 @@ local function concat_long(t, separator, from, to)
 	return placed(2, pcall(concat, pieces, separator))
 end
 table.concat = host.native("concat", concat, concat_long)
--- By a function it sorts here rather than in C, so that the function may wait; a merge asks no more often than it must.
-local sort = table.sort
+-- By a function it sorts here rather than in C, so that the function may wait, and so are long tables, so that the limits hold; a
+-- merge asks no more often than it must.
+local sort, gsub = table.sort, host.string.gsub
+local LONG = 50000
 local function min(a, b)
 	return a < b and a or b
 end
-table.sort = function(t, before)
-	if before == nil then
-		return placed(1, pcall(sort, t))
-	end
-	must_be_table(t, "sort")
-	if type(before) ~= "function" then
-		error("invalid argument #2 to 'sort' (function expected, got " .. type(before) .. ")", 2)
-	end
+local function less(a, b)
+	return a < b
+end
+local function merge_sort(t, before)
 	local from, to, count, width = {}, {}, #t, 1
 	for i = 1, count do
 		from[i] = t[i]
@@ -91,6 +89,21 @@ table.sort = function(t, before)
 	end
 	for i = 1, count do
 		t[i] = from[i]
+	end
+end
+table.sort = function(t, before)
+	must_be_table(t, "sort")
+	if before ~= nil then
+		if type(before) ~= "function" then
+			error("invalid argument #2 to 'sort' (function expected, got " .. type(before) .. ")", 2)
+		end
+		merge_sort(t, before)
+	elseif #t > LONG then
+		-- What cannot be compared is told as by the sort in C, without the place of the comparison here.
+		local ok, raised = pcall(merge_sort, t, less)
+		placed(1, ok, type(raised) == "string" and gsub(raised, "^prelude:%d+: ", "") or raised)
+	else
+		placed(1, pcall(sort, t))
 	end
 end
 table.unpack = g.unpack
