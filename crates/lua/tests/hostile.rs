@@ -4,7 +4,7 @@
 use crate::support::{Fixture, Platform, block};
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
-use sutler_lua::{Egress, Exit, Limit, Limits, Params};
+use sutler_lua::{Bean, Egress, Exit, Limit, Limits, Params};
 use tokio::task::JoinSet;
 
 #[tokio::test]
@@ -103,6 +103,48 @@ async fn growing_ends_at_the_memory_limit() {
     // Garbage is not growth.
     let body = "for j = 1, 200 do local l = new('List') for i = 1, 1000 do l:add(string.rep('x', 100)) end end return {exitState = 'SUCCESS'}";
     assert_eq!(fixture.body(body, Params::default()).await.exit, Exit::Success);
+}
+
+/// Scripts may keep any part of an answer and let go of the rest: the part stays on their account.
+#[tokio::test]
+async fn what_is_kept_of_answers_and_copies_is_counted() {
+    const LIMIT: usize = 8 << 20;
+    let text = "x".repeat(2_000);
+    let server = |uuid: &str| {
+        let nics: Vec<_> = (0..10).map(|_| json!({ "resourceName": text })).collect();
+        Bean::new("Server").with("resourceUUID", uuid).with("resourceName", text.as_str()).with("nics", nics)
+    };
+    let platform = Platform::with((0..50).map(|n| ("SERVER", server(&format!("s{n}")))).collect());
+    let mut fixture = Fixture::on(platform);
+    fixture.limits.memory_bytes = LIMIT;
+    for (bytes, step) in [
+        (2_000, "adminAPI:listResources(nil, nil, 'SERVER'):getList():get(kept % 50)"),
+        (2_000, "adminAPI:runListQuery(nil, nil, 'SERVER'):next()"),
+        (2_000, "adminAPI:getResource('s1', true):getNics():get(kept % 10)"),
+        (20_000, "adminAPI:getResource('s1', true):getNics()"),
+        (2_000, "dataStore:getPrivateDataMap('u')"),
+        (2_000, "adminAPI:echo({('x'):rep(2000)}):get(0)"),
+        (2_000, "new('Utils'):createFilterCondition('a', 'IS_EQUAL_TO', {('x'):rep(2000)})"),
+        (2_000, "new('Utils'):createFilterCondition('a', ('x'):rep(2000))"),
+        (2_000, "settings()"),
+        (600, "map:entrySet():get(0)"),
+        (2_400, "map:keySet()"),
+        (2_400, "map:values()"),
+    ] {
+        let body = format!(
+            "dataStore:resetPrivateDataMap('u', {{ a = ('x'):rep(2000) }})
+            local map = new('Map') for i = 1, 50 do map:put('key' .. i, i) end
+            local function settings()
+              local mail = new('CustomerEmail') mail:setEmailSettingDetails({{ a = ('x'):rep(2000) }}) return mail:getEmailSettingDetails()
+            end
+            local all, kept = {{}}, 0
+            while true do all[kept + 1] = {step} kept = kept + 1 if kept % 100 == 0 then print(kept) end end"
+        );
+        let outcome = fixture.body(&body, Params::default()).await;
+        assert_eq!(outcome.exit, Exit::Stopped(Limit::Memory), "{step}: {}", outcome.result);
+        let kept: usize = outcome.log.lines().last().map_or(0, |line| line.parse().unwrap());
+        assert!(kept > 0 && kept * bytes < LIMIT, "{step}: {kept} of {bytes} bytes");
+    }
 }
 
 /// What takes back a run's stack takes memory for it; where the last of it went differs with the limit.

@@ -133,7 +133,8 @@ fn filter_of(asked: &[Asked]) -> Filter {
     });
     let json = json!({"filterConditions": conditions.collect::<Vec<_>>()});
     let Value::Object(fields) = json else { unreachable!("an object") };
-    Filter::read(Some(&BeanRef::from_json("SearchFilter", fields))).expect("a filter that makes sense")
+    Filter::read(Some(&BeanRef::from_bean(Bean { kind: "SearchFilter".into(), properties: fields.into() })))
+        .expect("a filter that makes sense")
 }
 
 /// Where a value stands to a text of the filter, by what kind of thing the field holds.
@@ -274,7 +275,7 @@ proptest! {
             "aggregationFields": functions.map(|function| field(function, "cpu")),
         });
         let Value::Object(fields) = json else { unreachable!("an object") };
-        let query = Query::read(&BeanRef::from_json("Query", fields)).expect("a query that makes sense");
+        let query = Query::read(&BeanRef::from_bean(Bean { kind: "Query".into(), properties: fields.into() })).expect("a query that makes sense");
         let beans: Vec<Bean> = machines.iter().map(Machine::bean).collect();
         let mut expected: BTreeMap<Option<&str>, Vec<i32>> = BTreeMap::new();
         for machine in &machines {

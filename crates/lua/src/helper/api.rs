@@ -4,7 +4,6 @@ use super::{acting, email, module::drop_self, platform, text_of};
 use crate::{
     Api, Bean, HostError,
     filter::{Filter, Limit},
-    json,
     object::{self, BeanRef, JSON_BYTES, ListRef, OBJECT_BYTES, Object, Val},
     query::Query,
     room::Room,
@@ -12,7 +11,7 @@ use crate::{
     shard::Shard,
 };
 use mlua::{Error, IntoLua, Lua, MultiValue, Result, Table, Value as Lv};
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 use std::rc::Rc;
 
 /// An API object. Its operations come to be when they are first named.
@@ -64,14 +63,7 @@ async fn call(lua: &Lua, shard: &Shard, user: bool, operation: &str, args: Vec<L
             let total = beans.len();
             let page: Vec<Bean> = beans.into_iter().skip(limit.from).take(limit.most.unwrap_or(usize::MAX)).collect();
             let to = limit.from + page.len();
-            let result = BeanRef::from_json(
-                "ListResult",
-                Map::from_iter([
-                    ("totalCount".to_owned(), Value::from(total)),
-                    ("listFrom".to_owned(), Value::from(limit.from)),
-                    ("listTo".to_owned(), Value::from(to)),
-                ]),
-            );
+            let result = counted(lua, "ListResult", total, limit.from, to)?;
             result.put("list", Val::List(beans_list(lua, page)?));
             result.into_lua(lua)
         }
@@ -86,15 +78,7 @@ async fn call(lua: &Lua, shard: &Shard, user: bool, operation: &str, args: Vec<L
         "runAggregationQuery" => Object::Iter(rows(lua, shard, &api, &arg(0)).await?.iterator()).into_lua(lua),
         "doQuery" => {
             let rows = rows(lua, shard, &api, &arg(0)).await?;
-            let count = Value::from(rows.len());
-            let result = BeanRef::from_json(
-                "QueryResult",
-                Map::from_iter([
-                    ("totalCount".to_owned(), count.clone()),
-                    ("listFrom".to_owned(), Value::from(0)),
-                    ("listTo".to_owned(), count),
-                ]),
-            );
+            let result = counted(lua, "QueryResult", rows.len(), 0, rows.len())?;
             result.put("resultRow", Val::List(rows));
             result.into_lua(lua)
         }
@@ -119,16 +103,17 @@ async fn call(lua: &Lua, shard: &Shard, user: bool, operation: &str, args: Vec<L
             if operation == "sendEmail" {
                 return email::send_prepared(shard, &answer).await.map(Lv::Boolean);
             }
-            let weight = json::weight(&answer);
-            let answer = Val::from_json(answer, &Type::Any);
-            if let Val::Bean(bean) = &answer {
-                bean.charge(lua, weight)?;
-            } else if let Val::List(list) = &answer {
-                list.charge(lua, weight)?;
-            }
-            answer.into_lua(lua)
+            Val::answered(lua, answer, &Type::Any)?.into_lua(lua)
         }
     }
+}
+
+/// What says how many there are, and which of them follow.
+fn counted(lua: &Lua, kind: &'static str, total: usize, from: usize, to: usize) -> Result<BeanRef> {
+    let result = Bean::new(kind).with("totalCount", total).with("listFrom", from).with("listTo", to);
+    let result = BeanRef::from_bean(result);
+    result.charge(lua, OBJECT_BYTES)?;
+    Ok(result)
 }
 
 /// The rows of a `Query`.
@@ -136,12 +121,11 @@ async fn rows(lua: &Lua, shard: &Shard, api: &Api, query: &Lv) -> Result<ListRef
     let query = bean(query, "Query")?.ok_or_else(|| Error::runtime("INVALID_INPUT: a Query expected"))?;
     let query = Query::read(&query)?;
     let beans = fetch(shard, api, &query.resource_type, &query.filter).await?;
-    let row = |columns| Val::Bean(BeanRef::from_json("ResultRow", Map::from_iter([("columnMap".to_owned(), columns)])));
-    let rows = query.rows(&beans)?;
-    let weight = rows.iter().map(json::weight).sum();
-    let list = ListRef::new(Type::Any, rows.into_iter().map(row).collect());
-    list.charge(lua, weight)?;
-    Ok(list)
+    let row = |columns| {
+        let row = json!({"@bean": "ResultRow", "columnMap": columns});
+        Val::answered(lua, row, &Type::Any)
+    };
+    ListRef::made(lua, Type::Any, query.rows(&beans)?.into_iter().map(row))
 }
 
 /// The beans of a type that pass a filter.
@@ -153,10 +137,13 @@ async fn fetch(shard: &Shard, api: &Api, resource_type: &str, filter: &Filter) -
 }
 
 fn beans_list(lua: &Lua, beans: Vec<Bean>) -> Result<ListRef> {
-    let weight = beans.iter().map(|bean| OBJECT_BYTES + bean.properties.weight()).sum();
-    let list = ListRef::new(Type::Any, beans.into_iter().map(|bean| Val::Bean(BeanRef::from_bean(bean))).collect());
-    list.charge(lua, weight)?;
-    Ok(list)
+    let bean = |bean: Bean| {
+        let weight = OBJECT_BYTES + bean.properties.weight();
+        let bean = BeanRef::from_bean(bean);
+        bean.charge(lua, weight)?;
+        Ok(Val::Bean(bean))
+    };
+    ListRef::made(lua, Type::Any, beans.into_iter().map(bean))
 }
 
 /// A bean argument that may be nil.

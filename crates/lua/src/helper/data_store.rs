@@ -19,11 +19,12 @@ const SINGLE: &str = "";
 pub(super) fn create(lua: &Lua, shard: &Rc<Shard>) -> Result<Table> {
     let module = Module::new(lua)?;
     let host = shard.clone();
-    module.waiting("getPrivateDataMap", move |_, uuid: Lv| {
+    module.waiting("getPrivateDataMap", move |lua, uuid: Lv| {
         let host = host.clone();
         async move {
             let key = key("getPrivateDataMap", &uuid)?;
-            Ok(read(&host, key).await?.map(|map| Val::from_json(Value::Object(map), &any_map())))
+            let found = read(&host, key).await?;
+            found.map(|map| Val::answered(&lua, Value::Object(map), &any_map())).transpose()
         }
     })?;
     let host = shard.clone();
@@ -38,14 +39,15 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>) -> Result<Table> {
         }
     })?;
     let host = shard.clone();
-    module.waiting("get", move |_, name: Lv| {
+    module.waiting("get", move |lua, name: Lv| {
         let host = host.clone();
         async move {
             let name = key("get", &name)?;
             if let Some(value) = read(&host, SINGLE.to_owned()).await?.and_then(|mut map| map.remove(&name)) {
-                return Ok(Some(Val::from_json(value, &Type::Any)));
+                return Val::answered(&lua, value, &Type::Any).map(Some);
             }
-            Ok(read(&host, name).await?.map(|map| Val::from_json(Value::Object(map), &any_map())))
+            let found = read(&host, name).await?;
+            found.map(|map| Val::answered(&lua, Value::Object(map), &any_map())).transpose()
         }
     })?;
     let host = shard.clone();

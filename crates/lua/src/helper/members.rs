@@ -1,14 +1,7 @@
 //! Further members of `p` for functions that are no triggers: tables of texts, what was measured, what a plan fills in.
 
 use super::{Module, platform, text_of};
-use crate::{
-    Api, Member,
-    meter::Meter,
-    object::{ListRef, Val},
-    room::Room,
-    schema::Type,
-    shard::Shard,
-};
+use crate::{Api, Member, meter::Meter, object::Val, room::Room, schema::Type, shard::Shard};
 use mlua::{Error, IntoLua, Lua, Result, Table, Value as Lv};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, rc::Rc};
@@ -32,7 +25,7 @@ pub(crate) fn member(lua: &Lua, shard: &Rc<Shard>, member: Member) -> Result<Lv>
         }
         // Set where the resource itself is known.
         Member::Resource => Ok(Lv::Nil),
-        Member::Value(value) => Val::from_json(value, &Type::Any).into_lua(lua),
+        Member::Value(value) => Val::answered(lua, value, &Type::Any)?.into_lua(lua),
         Member::Measures(resource) => measures(lua, shard, resource).map(Lv::Table),
         Member::Billing(values) => billing(lua, values).map(Lv::Table),
     }
@@ -79,7 +72,7 @@ async fn ask(lua: &Lua, shard: &Shard, resource: Uuid, pick: &str, from: i64, to
     if found.is_empty() {
         return Ok(Lv::Nil);
     }
-    Val::from_json(Value::Object(found), &Type::Map(Box::new(Type::Bean("MeasuredValue")))).into_lua(lua)
+    Val::answered(lua, Value::Object(found), &Type::Map(Box::new(Type::Bean("MeasuredValue"))))?.into_lua(lua)
 }
 
 /// The host's operation behind `p.measureComp`: (resource, MAX | MIN | AVERAGE | SUM | COUNT | LAST, from, to in
@@ -95,19 +88,20 @@ fn time(value: &Lv) -> Result<i64> {
 /// `p.billingComp`: `getBillingValue(key)` gives an object with `getValue()`, or nil.
 fn billing(lua: &Lua, values: BTreeMap<String, String>) -> Result<Table> {
     let module = Module::new(lua)?;
-    let all: Vec<Val> = values.iter().map(|(key, value)| bean(key, value)).collect();
+    let all: Vec<Value> = values.iter().map(|(key, value)| bean(key, value)).collect();
     module.function("getBillingValue", move |lua, key: Lv| {
         let key = text_of(&key).unwrap_or_default();
         match values.get(&key) {
-            Some(value) => bean(&key, value).into_lua(lua),
+            Some(value) => Val::answered(lua, bean(&key, value), &Type::Any)?.into_lua(lua),
             None => Ok(Lv::Nil),
         }
     })?;
-    module
-        .function("getBillingValues", move |lua, ()| Val::List(ListRef::new(Type::Any, all.clone())).into_lua(lua))?;
+    module.function("getBillingValues", move |lua, ()| {
+        Val::answered(lua, Value::Array(all.clone()), &Type::Any)?.into_lua(lua)
+    })?;
     Ok(module.table)
 }
 
-fn bean(key: &str, value: &str) -> Val {
-    Val::from_json(json!({"@bean": "Value", "key": key, "value": value}), &Type::Any)
+fn bean(key: &str, value: &str) -> Value {
+    json!({"@bean": "Value", "key": key, "value": value})
 }

@@ -31,7 +31,6 @@ pub(crate) use data::Overlay;
 pub(crate) use members::member;
 use mlua::{IntoLua, Lua, Result, Table, Value as Lv};
 use module::Module;
-use serde_json::Map;
 use std::rc::Rc;
 
 /// Puts the globals into `base`. All but `new` come to be when a script first names them: most blocks use few, and every
@@ -97,7 +96,7 @@ fn create(lua: &Lua, shard: &Rc<Shard>, made: &Table, name: &str, value: &Lv) ->
         return constant(kind, value)?.into_lua(lua);
     }
     if let Some(bean) = schema::bean(name) {
-        let bean = BeanRef::from_json(bean.name, Map::new());
+        let bean = BeanRef::empty(bean.name);
         bean.charge(lua, OBJECT_BYTES)?;
         return bean.into_lua(lua);
     }

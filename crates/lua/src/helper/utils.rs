@@ -3,12 +3,11 @@
 use super::{Module, text_of};
 use crate::{
     error, json,
-    object::{BeanRef, EnumConst, JSON_BYTES, ListRef, Val},
+    object::{BeanRef, JSON_BYTES, OBJECT_BYTES},
     room::Room,
-    schema::Type,
 };
 use mlua::{Error, Lua, Result, Table, Value as Lv};
-use serde_json::{Map, json};
+use serde_json::json;
 
 /// Holds a text against a part of it, without a copy of either where they are texts.
 fn compared(text: &Lv, part: &Lv, how: fn(&[u8], &[u8]) -> bool) -> bool {
@@ -28,17 +27,14 @@ pub(super) fn create(lua: &Lua) -> Result<Table> {
         Ok((number * scale).round() / scale)
     })?;
     module.function("createFilterCondition", |lua, (field, condition, value): (Lv, Lv, Lv)| {
-        let bean = BeanRef::from_json("FilterCondition", Map::new());
+        let bean = BeanRef::empty("FilterCondition");
+        bean.charge(lua, OBJECT_BYTES)?;
         bean.set(lua, "field", "field", &field)?;
-        let name = text_of(&condition).unwrap_or_else(|| "IS_EQUAL_TO".to_owned());
-        bean.put("condition", Val::Enum(EnumConst { kind: "Condition", name: name.into() }));
-        bean.put(
-            "value",
-            match Val::from_lua(&value, &Type::List(Box::new(Type::Text)))? {
-                Val::Nil => Val::List(ListRef::new(Type::Text, Vec::new())),
-                list => list,
-            },
-        );
+        let condition = text_of(&condition).unwrap_or_else(|| "IS_EQUAL_TO".to_owned());
+        bean.set(lua, "condition", "condition", &Lv::String(lua.create_string(condition)?))?;
+        if !value.is_nil() {
+            bean.set(lua, "value", "value", &value)?;
+        }
         Ok(bean)
     })?;
     module.function("createURLActionContent", |_, (method, url, params): (Lv, Lv, Lv)| {

@@ -17,9 +17,7 @@ pub(super) fn create(lua: &Lua) -> Result<Table> {
     module.function("findNodes", |lua, (from, path): (Lv, Lv)| {
         let path = text_of(&path).ok_or_else(|| wrong("findNodes", "a path such as `A/B/C`", &path))?;
         let found = node("findNodes", &from)?.find(&path, usize::MAX);
-        let list = ListRef::new(Type::Any, found.into_iter().map(Val::Node).collect());
-        list.charge(lua, list.len() * 64)?;
-        Ok(Object::List(list))
+        ListRef::made(lua, Type::Any, found.into_iter().map(|node| Ok(Val::Node(node)))).map(Object::List)
     })?;
     module.function("addNode", |lua, (document, parent, name): (Lv, Lv, Lv)| {
         add("addNode", lua, &document, &parent, &name).map(Object::Node)

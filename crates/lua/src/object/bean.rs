@@ -7,7 +7,7 @@ use super::{
     value::EnumConst,
 };
 use crate::{
-    Bean, Properties,
+    Bean, Properties, json,
     schema::{self, BeanType, Type},
 };
 use mlua::{Lua, Result, Value as Lv};
@@ -40,17 +40,24 @@ struct Live {
 
 impl BeanRef {
     pub fn from_bean(bean: Bean) -> Self {
-        Self::new(&bean.kind, bean.properties)
+        Self::new(&bean.kind, bean.properties, Charge::default())
     }
 
-    pub fn from_json(kind: &str, mut json: Map<String, Value>) -> Self {
+    /// One with nothing set.
+    pub fn empty(kind: &str) -> Self {
+        Self::new(kind, Properties::default(), Charge::default())
+    }
+
+    /// Takes what it holds from the charge of what it came with.
+    pub fn from_json(kind: &str, mut json: Map<String, Value>, charge: &mut Charge) -> Self {
         json.remove("@bean");
-        Self::new(kind, json.into())
+        let charge = charge.split(json::weight_of(&json));
+        Self::new(kind, json.into(), charge)
     }
 
-    fn new(kind: &str, rest: Properties) -> Self {
+    fn new(kind: &str, rest: Properties, charge: Charge) -> Self {
         let (kind, schema) = (kind.into(), schema::bean(kind));
-        Self(Rc::new(RefCell::new(Data { kind, schema, rest, live: Vec::new(), charge: Charge::default() })))
+        Self(Rc::new(RefCell::new(Data { kind, schema, rest, live: Vec::new(), charge })))
     }
 
     pub fn kind(&self) -> Rc<str> {
@@ -113,7 +120,9 @@ impl BeanRef {
             return live.value.clone();
         }
         let (value, implicit) = match data.rest.lend(&name) {
-            Some(Cow::Owned(parts @ (Value::Array(_) | Value::Object(_)))) => (Val::from_json(parts, &kind), false),
+            Some(Cow::Owned(parts @ (Value::Array(_) | Value::Object(_)))) => {
+                (Val::from_json(parts, &kind, &mut data.charge), false)
+            }
             Some(value) if !value.is_null() => return scalar(&value, kind),
             _ => match kind {
                 Type::List(element) => (Val::List(super::ListRef::new(*element, Vec::new())), true),
@@ -187,7 +196,7 @@ fn scalar(value: &Value, kind: Type) -> Val {
     match (value, kind) {
         (Value::String(text), Type::Enum(kind)) => Val::Enum(EnumConst { kind, name: text.as_str().into() }),
         (Value::String(text), Type::Text | Type::Any) => Val::text(text),
-        (value, kind) => Val::from_json(value.clone(), &kind),
+        (value, kind) => Val::from_json(value.clone(), &kind, &mut Charge::default()),
     }
 }
 

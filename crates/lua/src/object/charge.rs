@@ -101,6 +101,13 @@ impl Charge {
         tally.share(lua)
     }
 
+    /// Gives a part of it to an object that came out of the one whose charge this is, or what there is of it.
+    pub fn split(&mut self, bytes: usize) -> Self {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Self { tally: self.tally.clone(), bytes }
+    }
+
     /// Takes off the account.
     pub fn shrink(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);

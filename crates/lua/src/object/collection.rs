@@ -5,7 +5,7 @@ use super::{
     charge::{Charge, OBJECT_BYTES},
     graph::{self, Identity, Writer},
 };
-use crate::{room::Room, schema::Type};
+use crate::{json, room::Room, schema::Type};
 use mlua::{Lua, Result, Table, Value as Lv};
 use serde_json::{Map, Value};
 use std::{
@@ -49,8 +49,22 @@ impl ListRef {
         Self(Rc::new(RefCell::new(ListData { items, element, charge: Charge::default() })))
     }
 
-    pub fn from_json(items: Vec<Value>, element: &Type) -> Self {
-        Self::new(element.clone(), items.into_iter().map(|item| Val::from_json(item, element)).collect())
+    /// One that a script has asked for, on the state's account before it is made.
+    ///
+    /// # Errors
+    /// When the account is full, and those of the items.
+    pub fn made(lua: &Lua, element: Type, items: impl ExactSizeIterator<Item = Result<Val>>) -> Result<Self> {
+        let mut charge = Charge::default();
+        charge.grow(lua, OBJECT_BYTES + items.len() * Val::Nil.held())?;
+        let items = items.collect::<Result<_>>()?;
+        Ok(Self(Rc::new(RefCell::new(ListData { items, element, charge }))))
+    }
+
+    /// Takes what it holds from the charge of what it came with.
+    pub fn from_json(items: Vec<Value>, element: &Type, charge: &mut Charge) -> Self {
+        let mut charge = charge.split(items.iter().map(json::weight).sum());
+        let items = items.into_iter().map(|item| Val::from_json(item, element, &mut charge)).collect();
+        Self(Rc::new(RefCell::new(ListData { items, element: element.clone(), charge })))
     }
 
     pub fn from_table(table: &Table, element: &Type, room: &mut Room) -> Result<Self> {
@@ -210,11 +224,12 @@ impl MapRef {
         Self(Rc::new(RefCell::new(data)))
     }
 
-    pub fn from_json(fields: Map<String, Value>, value: &Type) -> Self {
-        let map = Self::new(value.clone());
-        map.0.borrow_mut().entries =
-            fields.into_iter().map(|(key, item)| (key.into(), Val::from_json(item, value))).collect();
-        map
+    /// Takes what it holds from the charge of what it came with.
+    pub fn from_json(fields: Map<String, Value>, value: &Type, charge: &mut Charge) -> Self {
+        let mut charge = charge.split(json::weight_of(&fields));
+        let entries = fields.into_iter().map(|(key, item)| (key.into(), Val::from_json(item, value, &mut charge)));
+        let entries = entries.collect();
+        Self(Rc::new(RefCell::new(MapData { entries, value: value.clone(), charge })))
     }
 
     pub fn from_table(table: &Table, value: &Type, room: &mut Room) -> Result<Self> {
@@ -265,6 +280,16 @@ impl MapRef {
 
     pub fn charge(&self, lua: &Lua, bytes: usize) -> Result<()> {
         self.0.borrow_mut().charge.grow(lua, bytes)
+    }
+
+    /// Puts a map on the account that nobody but the asker holds yet.
+    pub(super) fn charge_new(&self, lua: &Lua) -> Result<()> {
+        if Rc::strong_count(&self.0) > 1 {
+            return Ok(());
+        }
+        let held = |(key, value): (&Rc<str>, &Val)| Ok(ENTRY + key.len() + value.take_in(lua)?);
+        let held = self.0.borrow().entries.iter().map(held).sum::<Result<usize>>()?;
+        self.charge(lua, OBJECT_BYTES + held)
     }
 
     pub fn get(&self, key: &Lv) -> Result<Val> {
@@ -342,25 +367,28 @@ impl MapRef {
         position(self.0.borrow().entries.values(), what).is_some()
     }
 
-    pub fn keys(&self) -> ListRef {
-        ListRef::new(Type::Any, self.0.borrow().entries.keys().cloned().map(Val::Text).collect())
+    /// # Errors
+    /// When the account is full, as of the next two.
+    pub fn keys(&self, lua: &Lua) -> Result<ListRef> {
+        ListRef::made(lua, Type::Any, self.0.borrow().entries.keys().cloned().map(|key| Ok(Val::Text(key))))
     }
 
     /// Beans with `getKey` and `getValue`; lists and maps in them are live.
-    pub fn entries(&self) -> ListRef {
+    pub fn entries(&self, lua: &Lua) -> Result<ListRef> {
         let data = self.0.borrow();
-        let entries = data.entries.iter().map(|(key, value)| {
-            let entry = BeanRef::from_json("Entry", Map::new());
+        let entry = |(key, value): (&Rc<str>, &Val)| {
+            let entry = BeanRef::empty("Entry");
+            entry.charge(lua, OBJECT_BYTES)?;
             entry.put("key", Val::Text(key.clone()));
             entry.put("value", value.clone());
-            Val::Bean(entry)
-        });
-        ListRef::new(Type::Any, entries.collect())
+            Ok(Val::Bean(entry))
+        };
+        ListRef::made(lua, Type::Any, data.entries.iter().map(entry))
     }
 
-    pub fn values(&self) -> ListRef {
+    pub fn values(&self, lua: &Lua) -> Result<ListRef> {
         let data = self.0.borrow();
-        ListRef::new(data.value.clone(), data.entries.values().cloned().collect())
+        ListRef::made(lua, data.value.clone(), data.entries.values().cloned().map(Ok))
     }
 }
 

@@ -61,7 +61,7 @@ pub(super) fn call(lua: &Lua, object: &Object, name: &str, a: &Lv, b: &Lv) -> Re
         Some(value) => value.into_lua(lua),
         None if name == "iterator" => match object {
             Object::List(list) => Object::Iter(list.iterator()).into_lua(lua),
-            Object::Map(map) => Object::Iter(map.keys().iterator()).into_lua(lua),
+            Object::Map(map) => Object::Iter(map.keys(lua)?.iterator()).into_lua(lua),
             _ => Err(unknown(object, name)),
         },
         None => Err(unknown(object, name)),
@@ -284,13 +284,9 @@ fn map(lua: &Lua, map: &super::MapRef, name: &str, a: &Lv, b: &Lv) -> Result<Opt
         "containsValue" => Val::Bool(map.contains_value(a)),
         "size" => number(map.len()),
         "isEmpty" => Val::Bool(map.len() == 0),
-        "keySet" => Val::List(map.keys()),
-        "entrySet" => {
-            let entries = map.entries();
-            entries.charge(lua, entries.len() * 128)?;
-            Val::List(entries)
-        }
-        "values" => Val::List(map.values()),
+        "keySet" => Val::List(map.keys(lua)?),
+        "entrySet" => Val::List(map.entries(lua)?),
+        "values" => Val::List(map.values(lua)?),
         "putAll" => {
             match super::with(a, Clone::clone) {
                 Some(Object::Map(other)) => map.put_all(lua, &other)?,

@@ -44,9 +44,7 @@ pub(super) fn call(lua: &Lua, node: &Node, name: &str, a: &Lv, b: &Lv) -> Result
     };
     let one = |node: Option<Node>| node.map_or(Val::Nil, Val::Node);
     let many = |nodes: Vec<Node>| -> Result<Val> {
-        let list = ListRef::new(Type::Any, nodes.into_iter().map(Val::Node).collect());
-        list.charge(lua, list.len() * 64)?;
-        Ok(Val::List(list))
+        ListRef::made(lua, Type::Any, nodes.into_iter().map(|node| Ok(Val::Node(node)))).map(Val::List)
     };
     Ok(Some(match name {
         "getNodeName" | "getTagName" => Val::text(&node.name()),

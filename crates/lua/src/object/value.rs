@@ -2,6 +2,7 @@
 
 use super::{
     BeanRef, ListRef, MapRef, Object,
+    charge::{Charge, OBJECT_BYTES},
     graph::{Identity, JSON_BYTES, Writer},
 };
 use crate::{
@@ -61,8 +62,19 @@ impl Val {
         Self::Text(text.into())
     }
 
-    /// Reads JSON as a value of `kind`. JSON that does not fit keeps its own type.
-    pub fn from_json(json: Value, kind: &Type) -> Self {
+    /// Reads what came from the host as a value of `kind`, on the state's account.
+    ///
+    /// # Errors
+    /// When the account is full.
+    pub fn answered(lua: &Lua, json: Value, kind: &Type) -> Result<Self> {
+        let mut charge = Charge::default();
+        charge.grow(lua, OBJECT_BYTES + json::weight(&json))?;
+        Ok(Self::from_json(json, kind, &mut charge))
+    }
+
+    /// Reads JSON as a value of `kind`. JSON that does not fit keeps its own type. Each object that comes to be takes its part of
+    /// the charge along, for scripts may keep any of them and let go of the rest.
+    pub fn from_json(json: Value, kind: &Type, charge: &mut Charge) -> Self {
         match (json, kind) {
             (Value::Null, _) => Self::Nil,
             (Value::Bool(b), _) => Self::Bool(b),
@@ -75,13 +87,13 @@ impl Val {
             (Value::Number(n), Type::Date) => Self::Date(n.as_i64().unwrap_or_default()),
             (Value::Number(n), Type::Text) => Self::Text(number_text(n.as_f64().unwrap_or_default()).into()),
             (Value::Number(n), _) => Self::Num(n.as_f64().unwrap_or_default()),
-            (Value::Array(items), Type::List(element)) => Self::List(ListRef::from_json(items, element)),
-            (Value::Array(items), _) => Self::List(ListRef::from_json(items, &Type::Any)),
-            (Value::Object(fields), Type::Map(value)) => Self::Map(MapRef::from_json(fields, value)),
-            (Value::Object(fields), Type::Bean(kind)) => Self::Bean(BeanRef::from_json(kind, fields)),
+            (Value::Array(items), Type::List(element)) => Self::List(ListRef::from_json(items, element, charge)),
+            (Value::Array(items), _) => Self::List(ListRef::from_json(items, &Type::Any, charge)),
+            (Value::Object(fields), Type::Map(value)) => Self::Map(MapRef::from_json(fields, value, charge)),
+            (Value::Object(fields), Type::Bean(kind)) => Self::Bean(BeanRef::from_json(kind, fields, charge)),
             (Value::Object(mut fields), _) => match fields.remove("@bean") {
-                Some(Value::String(kind)) => Self::Bean(BeanRef::from_json(&kind, fields)),
-                _ => Self::Map(MapRef::from_json(fields, &Type::Any)),
+                Some(Value::String(kind)) => Self::Bean(BeanRef::from_json(&kind, fields, charge)),
+                _ => Self::Map(MapRef::from_json(fields, &Type::Any, charge)),
             },
         }
     }
@@ -236,7 +248,9 @@ impl Val {
                 match (self, kind) {
                     (Self::Bool(flag), Type::Text) => Self::text(if *flag { "true" } else { "false" }),
                     (Self::Text(word), Type::Bool) => Self::Bool(word.eq_ignore_ascii_case("true")),
-                    _ => self.to_json(false).map_or_else(|_| self.clone(), |json| Self::from_json(json, kind)),
+                    _ => self
+                        .to_json(false)
+                        .map_or_else(|_| self.clone(), |json| Self::from_json(json, kind, &mut Charge::default())),
                 }
             }
             _ => self.clone(),
@@ -263,13 +277,15 @@ impl Val {
             }
     }
 
-    /// The same for one that is to be held; a list that came to be with it, of a table, goes on its own account.
+    /// The same for one that is to be held; a list or map that came to be with it, of a table, goes on its own account.
     ///
     /// # Errors
     /// When the account is full.
     pub fn take_in(&self, lua: &Lua) -> Result<usize> {
-        if let Self::List(list) = self {
-            list.charge_new(lua)?;
+        match self {
+            Self::List(list) => list.charge_new(lua)?,
+            Self::Map(map) => map.charge_new(lua)?,
+            _ => {}
         }
         Ok(self.held())
     }
