@@ -8,7 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 use std::{
     cell::{Cell, RefCell},
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -20,6 +20,13 @@ const CUT: &str = "\n[log cut here]\n";
 
 /// Shorter passwords are not masked: they would be found in words that are no secret, which would give them away.
 const SECRET_BYTES_MIN: usize = 4;
+
+/// How long a run that does not wait keeps its thread to itself, at least; twice as long and a tick at most. In tests of this
+/// crate's own, runs count steps instead.
+const TURN: Duration = Duration::from_millis(if cfg!(test) { 0 } else { 3 });
+
+/// Looks in one turn before a run makes way, so that it goes on by a step in each.
+const LOOKS: u32 = if cfg!(test) { 37 } else { 1 };
 
 /// Most writes of a rehearsal that are noted.
 const WRITES_MAX: usize = 1_000;
@@ -50,8 +57,12 @@ pub(crate) struct Meter {
     started: Instant,
     used: Cell<Duration>,
     slice: Cell<Option<Instant>>,
-    /// Before this moment of the coarse clock no limit is passed.
+    /// Before this moment of the coarse clock no limit is passed and the turn is not over.
     look_at: Cell<Duration>,
+    /// How many exact looks there were in this turn.
+    looks: Cell<u32>,
+    /// The turn is over: the run has yielded, or is about to, and is to be resumed when others had theirs.
+    made_way: Cell<bool>,
     stopped: Cell<Option<Limit>>,
     log: RefCell<String>,
     log_bytes: usize,
@@ -84,6 +95,8 @@ impl Meter {
             used: Cell::default(),
             slice: Cell::default(),
             look_at: Cell::default(),
+            looks: Cell::default(),
+            made_way: Cell::default(),
             stopped: Cell::default(),
             log: RefCell::default(),
             log_bytes: limits.log_bytes,
@@ -134,10 +147,13 @@ impl Meter {
                 return Ok(());
             }
             let now = Instant::now();
-            if self.slice.get().is_some_and(|from| self.used.get() + (now - from) > self.cpu) {
+            let used = self.used.get() + self.slice.get().map_or(Duration::ZERO, |from| now - from);
+            if used > self.cpu {
                 self.stop(Limit::Cpu);
             } else if now > self.deadline {
                 self.stop(Limit::Deadline);
+            } else {
+                self.look_later(now, used);
             }
         }
         match self.stopped.get() {
@@ -149,8 +165,36 @@ impl Meter {
     /// A poll begins.
     fn begin(&self, from: Instant) {
         self.slice.set(Some(from));
-        let left = self.cpu.saturating_sub(self.used.get()).min(self.deadline.saturating_duration_since(from));
-        self.look_at.set(coarse() + left);
+        self.looks.set(0);
+        self.look_later(from, self.used.get());
+    }
+
+    /// Has the next exact look when the turn is over or a limit is passed.
+    fn look_later(&self, now: Instant, used: Duration) {
+        let left = self.cpu.saturating_sub(used).min(self.deadline.saturating_duration_since(now));
+        self.look_at.set(coarse() + left.min(TURN));
+    }
+
+    /// Whether the run in progress, of which [`Meter::may_go_on`] says no, has only had its turn: then it is to yield, and is
+    /// resumed in its next one. Does not panic.
+    pub fn makes_way() -> bool {
+        let over = |meter: &Meter| {
+            let looks = meter.looks.replace(meter.looks.get().saturating_add(1));
+            // One of its coroutines may do so already; those that wait for it are on their way to yield.
+            let makes = !meter.made_way.get() && looks >= LOOKS && meter.check().is_ok();
+            meter.made_way.set(meter.made_way.get() || makes);
+            makes
+        };
+        let look = |current: &RefCell<Option<Rc<Meter>>>| {
+            current.try_borrow().is_ok_and(|current| current.as_ref().is_some_and(|meter| over(meter)))
+        };
+        CURRENT.try_with(look).unwrap_or(false)
+    }
+
+    /// Whether what the run in progress yields says that it makes way, rather than that it waits. Once: it does so no more if
+    /// it cannot.
+    pub fn made_way() -> bool {
+        CURRENT.with_borrow(|meter| meter.as_ref().is_some_and(|meter| meter.made_way.take()))
     }
 
     /// A poll that began then is over.
@@ -293,8 +337,16 @@ fn coarse() -> Duration {
 
 /// A future whose every poll is charged to a run.
 pub(crate) struct Metered<F> {
-    pub meter: Rc<Meter>,
-    pub run: Pin<Box<F>>,
+    meter: Rc<Meter>,
+    run: Pin<Box<F>>,
+    /// It made way when it was last polled.
+    resumes: bool,
+}
+
+impl<F> Metered<F> {
+    pub fn new(meter: Rc<Meter>, run: F) -> Self {
+        Self { meter, run: Box::pin(run), resumes: false }
+    }
 }
 
 impl<F: Future> Future for Metered<F> {
@@ -311,7 +363,19 @@ impl<F: Future> Future for Metered<F> {
         match polled {
             Poll::Ready(output) => Poll::Ready(Some(output)),
             Poll::Pending if self.meter.stopped().is_some() => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                let resumed = self.resumes;
+                self.resumes = self.meter.made_way.take();
+                if self.resumes {
+                    // Polled again not at once, but after the thread's other runs, its messages, sockets and timers.
+                    let _ = pin!(tokio::task::yield_now()).poll(cx);
+                } else if resumed {
+                    // What it waits for was perhaps asked before it made way and came meanwhile; that woke it for this poll, in
+                    // which it only went on to wait. So it asks again.
+                    cx.waker().wake_by_ref();
+                }
+                Poll::Pending
+            }
         }
     }
 }

@@ -275,7 +275,7 @@ impl Blocks {
 
 /// Runs `work` on the account of `meter`, until it ends or is stopped.
 async fn drive<T>(meter: &Rc<Meter>, work: impl Future<Output = Result<T, ScriptError>>) -> Result<T, ScriptError> {
-    let metered = Metered { meter: meter.clone(), run: Box::pin(work) };
+    let metered = Metered::new(meter.clone(), work);
     match tokio::time::timeout_at(meter.deadline().into(), metered).await {
         Ok(Some(ended)) => ended,
         // Stopped while it waited; the reason is on the meter.

@@ -22,6 +22,7 @@ mod runs;
 mod scripts;
 mod support;
 mod syslog;
+mod turns;
 mod widgets;
 mod xml;
 mod xmpp;

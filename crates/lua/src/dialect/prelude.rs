@@ -78,7 +78,11 @@ pub(crate) fn base(lua: &Lua) -> Result<Table> {
 pub(crate) fn late(lua: &Lua, base: &Table, name: &str) -> Result<Option<Value>> {
     match name {
         "bit32" => run_with(lua, &BIT32, StdLib::BIT, name)?,
-        "coroutine" => run(lua, &COROUTINE, lua.named_registry_value::<Table>(HOST)?)?,
+        "coroutine" => {
+            let host: Table = lua.named_registry_value(HOST)?;
+            host.raw_set("made_way", lua.create_function(|_, ()| Ok(Meter::made_way()))?)?;
+            run_with(lua, &COROUTINE, StdLib::TABLE, "table")?;
+        }
         "getfenv" | "load" | "loadstring" | "setfenv" => {
             let host: Table = lua.named_registry_value(HOST)?;
             host.raw_set("load_text", lua.create_function(load_text)?)?;

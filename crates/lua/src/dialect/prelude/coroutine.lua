@@ -1,12 +1,13 @@
 -- The library `coroutine`.
 local host = ...
 local g, base, pending, fixed, placed = host.g, host.base, host.pending, host.fixed, host.placed
-local type, select, error, pcall = g.type, g.select, g.error, g.pcall
+local type, select, error, pcall, unpack = g.type, g.select, g.error, g.pcall, g.unpack
 
 -- A host call that waits inside a script's own coroutine hands its sign of waiting up to whoever resumed it, and so on to
--- the run, instead of showing it to the script.
+-- the run, instead of showing it to the script. One that only makes way for other runs goes on at once where that cannot be.
 local co = g.coroutine
-local create, resume, yield, running = co.create, co.resume, co.yield, co.running
+local create, resume, yield, running, yieldable = co.create, co.resume, co.yield, co.running, co.isyieldable
+local made_way = host.made_way
 -- The run itself is a coroutine of the host's, which the script takes for no coroutine.
 local own = g.setmetatable({}, { __mode = "k" })
 local function make(f)
@@ -14,12 +15,23 @@ local function make(f)
 	own[thread] = true
 	return thread
 end
+local function pack(...)
+	return { n = select("#", ...), ... }
+end
 local function relay(thread, ...)
 	local ok, first = ...
-	if ok and first == pending and select("#", ...) == 2 then
-		return relay(thread, resume(thread, yield(pending)))
+	if not ok or first ~= pending or select("#", ...) ~= 2 then
+		return fixed(...)
 	end
-	return fixed(...)
+	local results
+	repeat
+		if yieldable() or not made_way() then
+			results = pack(resume(thread, yield(pending)))
+		else
+			results = pack(resume(thread))
+		end
+	until not results[1] or results[2] ~= pending or results.n ~= 2
+	return fixed(unpack(results, 1, results.n))
 end
 local function unwrap(ok, ...)
 	if ok then

@@ -1,0 +1,76 @@
+//! Runs of one thread that do not wait, and what runs beside them.
+
+use crate::support::{Fixture, block};
+use std::sync::Arc;
+use sutler_lua::*;
+
+/// Starts a run that spins until its CPU time is used up, and lets others of its thread run meanwhile.
+async fn others_run_while(spinning: &str) -> (Outcome, usize) {
+    let mut fixture = Fixture::new();
+    fixture.limits.cpu_ms = 1_000;
+    let fixture = Arc::new(fixture);
+    let spinner = {
+        let (fixture, body) = (fixture.clone(), spinning.to_owned());
+        tokio::spawn(async move { fixture.body(&body, Params::default()).await })
+    };
+    while fixture.runtime.stats().runs == 0 {
+        tokio::task::yield_now().await;
+    }
+    let other = block("n = 0 function f() n = n + 1 return n end");
+    let mut ended = 0;
+    while ended < 10 && !spinner.is_finished() {
+        assert!(fixture.run(&other, "f", Params::default()).await.result.parse::<usize>().is_ok());
+        ended += usize::from(!spinner.is_finished());
+    }
+    (spinner.await.unwrap(), ended)
+}
+
+#[tokio::test]
+async fn a_run_that_spins_lets_others_of_its_thread_run() {
+    for spinning in [
+        "while true do end",
+        "for i = 1, math.huge do end",
+        "local function f(n) if n == 0 then return 0 end return f(n - 1) + 1 end while true do f(50) end",
+        "while true do pcall(function() while true do end end) end",
+        "coroutine.wrap(function() while true do end end)()",
+        "local function deep(n) if n == 0 then while true do end end return coroutine.resume(coroutine.create(deep), n - 1) end deep(20)",
+        "for _ in coroutine.wrap(function() while true do coroutine.yield(1) end end) do end",
+        "local t = {} for i = 1, 1000 do t[i] = i end table.sort(t, function(a, b) while true do end end)",
+        "while true do local t = {} for i = 1, 100 do t[i] = tostring(i) end local s = table.concat(t, ',') s:gsub('%d+', '%0') end",
+        "local list = new('List') for i = 1, 100 do list:add(i) end while true do for i = 0, list:size() - 1 do list:get(i) end end",
+    ] {
+        let (outcome, ended) = others_run_while(spinning).await;
+        assert_eq!(outcome.exit, Exit::Stopped(Limit::Cpu), "{spinning}: {}", outcome.result);
+        assert_eq!(ended, 10, "{spinning}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_make_way_goes_on_to_its_limit() {
+    let mut fixture = Fixture::new();
+    fixture.limits.cpu_ms = 100;
+    for spinning in [
+        "('a'):gsub('a', function() while true do end end)",
+        "('a'):gsub('a', function() coroutine.wrap(function() while true do end end)() end)",
+        "local t = setmetatable({}, {__lt = function() while true do end end}) return t < t",
+        "return tostring(setmetatable({}, {__tostring = function() while true do end end}))",
+    ] {
+        let outcome = fixture.body(spinning, Params::default()).await;
+        assert_eq!(outcome.exit, Exit::Stopped(Limit::Cpu), "{spinning}: {}", outcome.result);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_spins_holds_up_no_timer_and_no_deadline_of_another() {
+    let mut fixture = Fixture::new();
+    let spinner = block("function f() while true do end end");
+    fixture.limits.cpu_ms = 1_000;
+    let limits = Limits { deadline_ms: 50, ..fixture.limits };
+    let waiting = Fixture { runtime: fixture.runtime.clone(), platform: fixture.platform.clone(), limits };
+    let first = tokio::select! {
+        biased;
+        spun = fixture.run(&spinner, "f", Params::default()) => spun,
+        waited = waiting.body("adminAPI:waitForJob('job')", Params::default()) => waited,
+    };
+    assert_eq!(first.exit, Exit::Stopped(Limit::Deadline), "the one that waits ends first");
+}
