@@ -85,3 +85,18 @@ async fn a_key_must_be_fit_for_a_header() {
         assert_eq!(reply.problem(400, "malformed").fields(), ["Idempotency-Key"]);
     }
 }
+
+#[tokio::test]
+async fn another_query_is_another_request() {
+    let world = World::new().await;
+    let delete = async |query: &str| {
+        let request = world.admin.request(reqwest::Method::DELETE, &format!("/customers/{}{query}", world.ada.id));
+        let answer = request.header("idempotency-key", "key-1").send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<serde_json::Value>().await.unwrap())
+    };
+    let (status, first) = delete("?cascade=true").await;
+    assert_eq!(status, 202, "{first}");
+    assert_eq!(delete("?cascade=true").await.1["id"], first["id"]);
+    let (status, refused) = delete("").await;
+    assert_eq!((status, &refused["type"]), (422, &json!("key_reused")), "{refused}");
+}

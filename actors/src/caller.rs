@@ -57,7 +57,7 @@ impl Caller {
 pub struct Idempotency {
     /// The key, 1–255 visible ASCII characters.
     pub key: String,
-    /// SHA-256 of method, path and body, hex.
+    /// SHA-256 of method, path, body and query, hex.
     pub request_hash: String,
 }
 

@@ -237,7 +237,9 @@ async fn read_body(body: Body, api: &Api) -> Result<Vec<u8>, Problem> {
 fn idempotency(parts: &Parts, body: &[u8]) -> Result<Option<Idempotency>, Problem> {
     let Some(value) = parts.headers.get("idempotency-key") else { return Ok(None) };
     let mut hash = Sha256::new();
-    for part in [parts.method.as_str().as_bytes(), parts.uri.path().as_bytes(), body] {
+    // What is asked for in a query is as much of the request as what is in the body.
+    let query = parts.uri.query().filter(|query| !query.is_empty()).map(str::as_bytes);
+    for part in [parts.method.as_str().as_bytes(), parts.uri.path().as_bytes(), body].into_iter().chain(query) {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }

@@ -102,7 +102,8 @@ fn describe(path: &str, method: &HttpMethod, operation: &mut Operation) {
     // `GET` of a list or stream has no record whose version could matter.
     let conditional = matches!(method, HttpMethod::Patch | HttpMethod::Delete) || path.ends_with("/actions");
     let conditional = conditional && path.contains("{id}") && !path.contains("/api-keys/");
-    let keyed = *method == HttpMethod::Post || (conditional && path.ends_with("/servers/{id}") && !body);
+    let by_job = path.ends_with("/servers/{id}") || path.ends_with("/customers/{id}");
+    let keyed = *method == HttpMethod::Post || (*method == HttpMethod::Delete && by_job);
     let mut parameters = Vec::new();
     if conditional {
         parameters.push(header("If-Match", "Only at this version: an entity tag such as `\"3\"`, a list, or `*`."));

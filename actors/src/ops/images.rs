@@ -103,6 +103,7 @@ impl System {
     /// # Errors
     /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::ImagePermission`], [`Error::State`],
     /// [`Error::Quota`], [`Error::Suspended`], [`Error::Refused`], [`Error::Taken`], [`Error::KeyReused`], [`Error::Busy`].
+    /// A repeat under the key of a job gets that job, also when the server or disk is going or gone by then.
     pub async fn create_image(
         &self,
         caller: &Caller,
@@ -115,12 +116,12 @@ impl System {
         valid(validate::name("name", &new.name).err())?;
         let mut lost = 0;
         loop {
+            if let Some(job) = self.earlier_image_job(caller, new.source, key.as_ref()).await? {
+                return Ok(job);
+            }
             let (family, disk, base) = self.source(caller, new.source).await?;
             let server = family.server.clone().ok_or_else(|| missing(Noun::Server, disk.server_id.into()))?;
             let customer: Customer = self.find(disk.customer_id).await?;
-            if let Some(job) = self.earlier_job(&customer, caller.user_id, key.as_ref()).await? {
-                return Ok(job);
-            }
             let what = "make images of servers made from it";
             self.image_allows(caller, &server, what, |may| may.can_image).await?;
             if start_at.is_none() {
@@ -156,6 +157,33 @@ impl System {
                 Err(error) => return self.lost_to_the_same_key(&customer, caller.user_id, key.as_ref(), error).await,
             }
         }
+    }
+
+    /// The job of an earlier request under the same key, whatever has become of what the image is made of.
+    async fn earlier_image_job(
+        &self,
+        caller: &Caller,
+        source: ImageSource,
+        key: Option<&Idempotency>,
+    ) -> Result<Option<Job>, Error> {
+        if key.is_none() {
+            return Ok(None);
+        }
+        let (place, whose) = match source {
+            ImageSource::Server(id) => {
+                let there = self.store().get::<Server>(id).await?;
+                ((Noun::Server, id.into()), there.map(|server| (server.billing_entity_id, server.customer_id)))
+            }
+            ImageSource::Disk(id) => {
+                let there = self.store().get::<Disk>(id).await?;
+                ((Noun::Disk, id.into()), there.map(|disk| (disk.billing_entity_id, disk.customer_id)))
+            }
+        };
+        let Some((seller, customer)) = whose else {
+            return self.earlier_job_on_what_is_gone(caller, place, key).await;
+        };
+        self.reach(caller, seller, Some(customer), place).await?;
+        self.earlier_job_of(Some(customer), caller.user_id, key).await
     }
 
     /// The disk that is to be copied, with its server, within the caller's reach.

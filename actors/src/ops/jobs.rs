@@ -3,9 +3,11 @@
 use super::errands::called_off;
 use crate::{Caller, Error, Idempotency, System, server::JobAccepted};
 use sutler_model::{
-    Customer, CustomerId, FieldError, Job, JobId, JobInput, JobState, Noun, Permission, ServerId, Timestamp, UserId,
+    Customer, CustomerId, FieldError, Job, JobId, JobInput, JobState, Noun, Permission, Scope, ServerId, Timestamp,
+    UserId,
 };
 use sutler_store::{ChangeSet, Field, Filter, Order};
+use uuid::Uuid;
 
 /// How far ahead a job may be accepted for, milliseconds.
 const START_AHEAD_MS: i64 = 366 * sutler_model::time::DAY_MS;
@@ -100,23 +102,31 @@ impl System {
         }
     }
 
-    /// The job of an earlier request under the same key on a server that is gone by now: who lost the answer to a deletion asks
-    /// for it again. Whose the server was, its jobs tell.
+    /// The job of an earlier request under the same key about a server or disk that is gone by now: who lost the answer asks for it
+    /// again. Whose it was is the customer who asks, or else what is told by the server's jobs and by those that the user asked
+    /// for.
     pub(super) async fn earlier_job_on_what_is_gone(
         &self,
         caller: &Caller,
-        server: ServerId,
+        (noun, id): (Noun, Uuid),
         key: Option<&Idempotency>,
     ) -> Result<Option<Job>, Error> {
-        if key.is_none() {
-            return Ok(None);
+        let Some(asked) = key else { return Ok(None) };
+        if let Scope::Customer(own) = caller.scope {
+            return self.earlier_job_of(Some(own), caller.user_id, key).await;
         }
-        let read = self.store().read(move |s| {
-            let on_it = Filter::<Job>::new().is(Field::Subject, server.0.as_bytes());
-            s.first(on_it, Order::Descending)
-        });
-        let Some(job) = read.await? else { return Ok(None) };
-        self.reach(caller, job.billing_entity_id, job.customer_id, (Noun::Server, server.into())).await?;
+        let of_it = match (noun, caller.user_id) {
+            (Noun::Server, _) => Filter::<Job>::new().is(Field::Subject, id.as_bytes()),
+            // Jobs are not found by their disks.
+            (_, user) => {
+                let key = asked.key.clone();
+                let of_user = user.map(|user| Filter::new().is(Field::User, user.0.as_bytes()));
+                let of_user = of_user.unwrap_or_default();
+                of_user.when(move |job: &Job| job.user_id == user && job.idempotency_key.as_deref() == Some(&key))
+            }
+        };
+        let Some(job) = self.store().read(move |s| s.first(of_it, Order::Descending)).await? else { return Ok(None) };
+        self.reach(caller, job.billing_entity_id, job.customer_id, (noun, id)).await?;
         self.earlier_job_of(job.customer_id, caller.user_id, key).await
     }
 

@@ -52,11 +52,12 @@ impl System {
         if self.inner.scripts.awaits(TriggerType::PreCreate, "SERVER") && validate::name("name", &new.name).is_ok() {
             problems.retain(|problem| problem.field != "name");
         }
-        valid(problems)?;
         let customer = self.customer(caller, customer).await?;
+        // Before the name is judged: the trigger that mended it then may be gone by now.
         if let Some(job) = self.earlier_job(&customer, caller.user_id, key.as_ref()).await? {
             return Ok(job);
         }
+        valid(problems)?;
         self.room_for_a_job()?;
         let image = self.image_for(&customer, new.image_id).await?;
         let may = image.permission_of(customer.id);
@@ -126,7 +127,7 @@ impl System {
         loop {
             let family = self.store().read(move |s| Family::load(s, id)).await?;
             let Some(server) = family.server.clone() else {
-                let earlier = self.earlier_job_on_what_is_gone(caller, id, key.as_ref()).await?;
+                let earlier = self.earlier_job_on_what_is_gone(caller, (Noun::Server, id.into()), key.as_ref()).await?;
                 return earlier.ok_or_else(|| missing(Noun::Server, id.into()));
             };
             self.reach(caller, server.billing_entity_id, Some(server.customer_id), (Noun::Server, id.into())).await?;

@@ -1,7 +1,7 @@
 //! Images made of servers and disks: whose they are, what they may be used for, and when they go.
 
 use crate::{
-    ActionAsked, Error, ImagePatch, ImageSource, ServerAction, Settings,
+    ActionAsked, Caller, Error, Idempotency, ImagePatch, ImageSource, ServerAction, Settings,
     testing::{Bench, all, caller, new_customer, new_image},
 };
 use sutler_model::{
@@ -172,5 +172,65 @@ async fn an_image_for_later_is_made_in_its_time_or_taken_back_without_a_trace() 
     bench.ended(stop.id).await;
     let job = ask("stopped", 50).await;
     assert_eq!(bench.ended(job.id).await.state, JobState::Successful);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeat_gets_the_job_of_an_image_also_when_what_it_was_made_of_is_going_or_gone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = || Settings { disk_grace_ms: 0, ..Bench::settings() };
+    let bench = Bench::start_with(folder.path(), settings()).await;
+    let server = built(&bench, "web", false).await;
+    let disk = bench.disks().await.remove(0);
+    let plan = all::<Plan>(&bench.system).await.remove(0);
+    let mut owner = caller(&plan, Role::CustomerAdmin, Scope::Customer(bench.customer), Some(bench.customer));
+    owner.user_id = Some(uuid::Uuid::from_u128(1).into());
+    let staff = Caller { user_id: Some(uuid::Uuid::from_u128(2).into()), ..bench.caller.clone() };
+    let nobody = bench.caller.clone();
+    let callers = [&owner, &staff, &nobody];
+    let ask = async |bench: &Bench, caller: &Caller, source, hash: &str| {
+        let of = if matches!(source, ImageSource::Server(_)) { "server" } else { "disk" };
+        let key = Idempotency { key: of.to_owned(), request_hash: hash.to_owned() };
+        let name = format!("{of} {}", caller.user_id.map_or(0, |user| user.0.as_u128()));
+        bench.system.create_image(caller, new_image(source, &name), None, Some(key)).await
+    };
+    let sources = [ImageSource::Server(server.id), ImageSource::Disk(disk.id)];
+    let mut made = Vec::new();
+    for caller in callers {
+        for source in sources {
+            let job = ask(&bench, caller, source, "same").await.expect("accepted");
+            assert_eq!(bench.ended(job.id).await.state, JobState::Successful);
+            made.push(job.id);
+        }
+    }
+    let repeated = async |bench: &Bench| {
+        let mut found = Vec::new();
+        for caller in callers {
+            for source in sources {
+                found.push(ask(bench, caller, source, "same").await.map(|job| job.id));
+            }
+            let other = ask(bench, caller, sources[1], "another").await;
+            assert!(matches!(other, Err(Error::KeyReused)), "{other:?}");
+        }
+        found.into_iter().collect::<Result<Vec<_>, _>>().expect("the job of then")
+    };
+    let job = bench.act(server.id, ServerAction::Delete, "away").await;
+    assert_eq!(bench.ended(job.id).await.state, JobState::Successful);
+    assert_eq!(bench.disks().await.len(), 1, "the disk is kept for its time of grace");
+    assert_eq!(repeated(&bench).await, made);
+    bench.stop().await;
+    drop(bench);
+
+    let bench = Bench::start_with(folder.path(), settings()).await;
+    bench.until(async || bench.disks().await.is_empty()).await;
+    assert_eq!(repeated(&bench).await, made);
+    let plan = all::<Plan>(&bench.system).await.remove(0);
+    let other = bench.system.create_customer(&bench.caller, new_customer("Other", &plan)).await.expect("the customer");
+    let mut stranger = caller(&plan, Role::CustomerAdmin, Scope::Customer(other.id), Some(other.id));
+    stranger.user_id = owner.user_id;
+    for source in sources {
+        let refused = ask(&bench, &stranger, source, "same").await;
+        assert!(matches!(refused, Err(Error::NotFound { .. })), "{refused:?}");
+    }
     bench.stop().await;
 }

@@ -288,3 +288,21 @@ async fn another_question_at_the_place_of_an_earlier_one_is_asked_anew() {
     assert!(!ada.locked);
     bench.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeated_request_gets_its_job_also_when_the_trigger_that_mended_it_is_gone() {
+    let bench = Bench::start().await;
+    let mend = block("PRE_CREATE", "'SERVER'", "p.input:setResourceName('mended')");
+    let mend = bench.script("mend", Scope::Provider, mend).await;
+    let ask = async || {
+        let key = crate::Idempotency { key: "key".into(), request_hash: "same".into() };
+        let new = bench.new_server("not a host!", false);
+        bench.system.create_server(&bench.caller, bench.customer, new, Some(key)).await
+    };
+    let job = ask().await.expect("accepted");
+    assert_eq!(job.item_name, "mended");
+    bench.ended(job.id).await;
+    bench.system.delete_script(&bench.caller, mend.id, None).await.expect("deleted");
+    assert_eq!(ask().await.expect("the job of then").id, job.id);
+    bench.stop().await;
+}
