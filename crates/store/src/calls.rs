@@ -3,6 +3,13 @@
 //! The transaction that commits a change of a call ([`sutler_model::Cause::call`]) notes here what it changed, and the one that
 //! records the run's end for good takes the notes away. A run that changes nothing has none. Keys are the id of what makes the
 //! calls (a run, or the job of a call for later) and the call's number.
+//!
+//! What runs for somebody who asks again after a crash (a provider's function) keeps its notes beyond its end. Those are swept, in
+//! small steps, once nobody can ask again; see [`sweep`].
+
+mod sweep;
+
+pub(crate) use sweep::Sweep;
 
 use crate::{
     Error, Op, Snapshot,

@@ -13,8 +13,6 @@ pub struct ChangeSet {
     pub(crate) changes: Vec<PreparedChange>,
     /// What a call of a run does by it.
     pub(crate) note: Option<Note>,
-    /// Whether runs that end for good here may have made calls.
-    pub(crate) forgets: bool,
 }
 
 /// One prepared change: where its bytes are, its precondition, and what it does to the indexes.
@@ -57,14 +55,13 @@ impl ChangeSet {
             updates: Vec::new(),
             changes: Vec::with_capacity(1),
             note: Note::of(&cause),
-            forgets: false,
         }
     }
 
     /// Forgets the calls of what ends for good in this set; see [`crate::CallMade`]. For those that made none it is not worth
     /// a look.
     pub fn forget_calls(&mut self) -> &mut Self {
-        self.forgets = true;
+        self.entry.forget_calls();
         self
     }
 

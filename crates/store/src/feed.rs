@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! block:  crc32c of the rest u32 | entries u32 | time ms i64 | bytes of all earlier blocks u64 | (length u32, entry)…
-//! entry:  cause length u32, cause | changes u32 | change…
+//! entry:  cause length u32, cause | changes u32, its highest bit: calls are forgotten | change…
 //! change: noun u8 | op u8 | scope flags u8 | version u64 | key length u8, key | [customer 16] | [billing entity 16]
 //!         | payload length u32, payload
 //! ```
@@ -182,6 +182,9 @@ impl Change {
     }
 }
 
+/// In an entry's number of changes: what ends for good by them has its calls forgotten ([`crate::calls`]).
+const FORGETS: u32 = 1 << 31;
+
 /// Writes an entry while its change set is made.
 pub(crate) struct EntryWriter {
     bytes: Vec<u8>,
@@ -208,13 +211,31 @@ impl EntryWriter {
 
     /// Whether nothing changed.
     pub(crate) fn is_empty(&self) -> bool {
-        self.bytes[self.count_at..self.count_at + 4] == [0; 4]
+        self.count() & !FORGETS == 0
+    }
+
+    /// The calls of what ends for good by the set are forgotten.
+    pub(crate) fn forget_calls(&mut self) {
+        self.set_count(self.count() | FORGETS);
+    }
+
+    /// Whether they are.
+    pub(crate) fn forgets(&self) -> bool {
+        self.count() & FORGETS != 0
+    }
+
+    /// The number of changes, with its mark.
+    fn count(&self) -> u32 {
+        u32_at(&self.bytes, self.count_at).unwrap_or(0)
+    }
+
+    fn set_count(&mut self, count: u32) {
+        self.bytes[self.count_at..self.count_at + 4].copy_from_slice(&count.to_le_bytes());
     }
 
     /// Begins a change; its payload must follow.
     pub(crate) fn begin<R: Record>(&mut self, op: Op, key: &Key, version: u64, keys: &IndexKeys) {
-        let count = u32_at(&self.bytes, self.count_at).unwrap_or(0) + 1;
-        self.bytes[self.count_at..self.count_at + 4].copy_from_slice(&count.to_le_bytes());
+        self.set_count(self.count() + 1);
         let scope = |field| keys.fields().find(|(f, v)| *f == field && v.len() == 16).map(|(_, v)| v);
         let scopes = [scope(Field::Customer), scope(Field::BillingEntity)];
         let flags = u8::from(scopes[0].is_some()) | u8::from(scopes[1].is_some()) << 1;
@@ -363,7 +384,7 @@ pub(crate) fn read_block(
         }
         last = Some(seq);
         let cause = entry.sized()?;
-        let count = entry.u32()?;
+        let count = entry.u32()? & !FORGETS;
         let changes = (0..count).map(|_| raw_change(&mut entry)).collect::<Option<Vec<_>>>()?;
         if changes.iter().any(|change| wanted(change.noun)) {
             let cause = rmp_serde::from_slice(cause).ok()?;
@@ -374,8 +395,17 @@ pub(crate) fn read_block(
     Some(last)
 }
 
-/// Every entry of a block in order: its cause, and its changes undecoded; for rebuilding. None: the block is damaged.
-pub(crate) fn raw_entries(block: &[u8]) -> Option<Vec<(Cause, Vec<RawChange<'_>>)>> {
+/// An entry for rebuilding.
+pub(crate) struct RawEntry<'a> {
+    pub(crate) cause: Cause,
+    /// The calls of what ends for good by it are forgotten.
+    pub(crate) forgets: bool,
+    /// Undecoded.
+    pub(crate) changes: Vec<RawChange<'a>>,
+}
+
+/// Every entry of a block in order. None: the block is damaged.
+pub(crate) fn raw_entries(block: &[u8]) -> Option<Vec<RawEntry<'_>>> {
     let header = header(block).filter(|_| is_whole(block))?;
     let mut rest = Reader(&block[HEADER..]);
     let mut entries = Vec::new();
@@ -383,7 +413,8 @@ pub(crate) fn raw_entries(block: &[u8]) -> Option<Vec<(Cause, Vec<RawChange<'_>>
         let mut entry = Reader(rest.sized()?);
         let cause = rmp_serde::from_slice(entry.sized()?).ok()?;
         let count = entry.u32()?;
-        entries.push((cause, (0..count).map(|_| raw_change(&mut entry)).collect::<Option<_>>()?));
+        let changes = (0..count & !FORGETS).map(|_| raw_change(&mut entry)).collect::<Option<_>>()?;
+        entries.push(RawEntry { cause, forgets: count & FORGETS != 0, changes });
     }
     Some(entries)
 }

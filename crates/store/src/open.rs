@@ -2,6 +2,7 @@
 
 use crate::{
     Error, Health, Index, Options, Store,
+    calls::Sweep,
     error::Attempt,
     feed,
     ids::Ids,
@@ -99,6 +100,7 @@ pub(crate) fn start(
         shared: shared.clone(),
         tail,
         trimmed_at: Instant::now(),
+        sweep: Sweep::new(),
         blocks: feed::BlockWriter::new(),
         company: 0,
     };

@@ -6,7 +6,7 @@ use sutler_model::Timestamp;
 
 impl Default for Options {
     /// Fits an idle controller of 64 MB: a 16 MiB cache, 512 MiB kept free, a week of feed, a month or 4 GiB at most,
-    /// and the machine's clock.
+    /// calls for a week and a look at them every hour, and the machine's clock.
     fn default() -> Self {
         const DAY_MS: i64 = sutler_model::time::DAY_MS;
         Self {
@@ -15,6 +15,8 @@ impl Default for Options {
             feed_keep_ms: 7 * DAY_MS,
             feed_max_ms: 30 * DAY_MS,
             feed_max_bytes: 4 << 30,
+            calls_keep_ms: 7 * DAY_MS,
+            calls_sweep_ms: 3_600_000,
             clock: system_clock,
         }
     }

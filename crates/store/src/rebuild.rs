@@ -79,10 +79,10 @@ fn apply(db: &Database, blocks: &[(u64, Vec<u8>)], corrupt: &impl Fn(String) -> 
         let mut feed_table = txn.open_table(FEED).attempt("opening the feed")?;
         for (first, block) in blocks {
             let damaged = || corrupt(format!("the feed block at {first} cannot be read"));
-            for (cause, changes) in feed::raw_entries(block).ok_or_else(damaged)? {
-                let mut note = Note::of(&cause);
-                for change in changes {
-                    let done = apply_change(&mut tables, &change)?;
+            for entry in feed::raw_entries(block).ok_or_else(damaged)? {
+                let mut note = Note::of(&entry.cause);
+                for change in &entry.changes {
+                    let done = apply_change(&mut tables, change, entry.forgets)?;
                     done.ok_or_else(|| corrupt(format!("the feed block at {first} does not fit the base")))?;
                     if let Some(note) = &mut note {
                         note.push(change.noun, Key::new(change.key).id(), change.op);
@@ -97,7 +97,10 @@ fn apply(db: &Database, blocks: &[(u64, Vec<u8>)], corrupt: &impl Fn(String) -> 
 }
 
 /// None when the change does not fit what is there.
-fn apply_change(tables: &mut WriteTables<'_>, change: &RawChange<'_>) -> Result<Option<()>, Error> {
+///
+/// Of calls it forgets what the store forgot, and no more: of a run that has ended its asker may not know it yet. What the store
+/// swept later is swept again.
+fn apply_change(tables: &mut WriteTables<'_>, change: &RawChange<'_>, forgets: bool) -> Result<Option<()>, Error> {
     let (noun, key) = (change.noun, change.key);
     let mut old = None;
     for live in [true, false] {
@@ -121,12 +124,15 @@ fn apply_change(tables: &mut WriteTables<'_>, change: &RawChange<'_>) -> Result<
         (Op::Deleted, Some(_)) => None,
         _ => return Ok(None),
     };
+    if forgets
+        && let Some(last) = new.as_ref().or(old.as_ref())
+        && calls::over(noun, last)?
+    {
+        calls::forget(tables, key)?;
+    }
     if let Some(new) = new {
         let (live, entries) = nouns::place(noun, &new)?;
         tables.noun(noun, live)?.insert(key, new.as_slice()).attempt("storing a record")?;
-        if calls::over(noun, &new)? {
-            calls::forget(tables, key)?;
-        }
         for entry in entries {
             tables.history()?.insert(entry.as_slice(), key).attempt("adding to the history index")?;
         }

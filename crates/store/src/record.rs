@@ -149,6 +149,10 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     fn over(&self) -> bool {
         false
     }
+    /// Whether a run that was for it may be asked for again, for how that ended has not been settled.
+    fn awaits_run(&self) -> bool {
+        false
+    }
     /// What it can be found by.
     fn index(&self) -> IndexKeys;
 }

@@ -42,6 +42,12 @@ pub struct Options {
     pub feed_max_ms: i64,
     /// Beyond this size likewise, bytes.
     pub feed_max_bytes: u64,
+    /// What calls of ended runs did is remembered for at least this long after the end, milliseconds: well past the time in which
+    /// who asked for a run asks again.
+    pub calls_keep_ms: i64,
+    /// How often what is remembered of calls is gone through, and how long after the start for the first time, milliseconds: by then
+    /// all that a crash cut off has been taken up.
+    pub calls_sweep_ms: u64,
     /// The clock; tests set it.
     pub clock: fn() -> Timestamp,
 }

@@ -87,6 +87,7 @@ pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) tail: Tail,
     pub(crate) trimmed_at: Instant,
+    pub(crate) sweep: calls::Sweep,
     pub(crate) blocks: BlockWriter,
     /// How many sets that cannot wait the next turn can expect: those there, and one from each giver just answered.
     pub(crate) company: usize,
@@ -145,7 +146,8 @@ impl Writer {
     /// One batch, of which so many could not wait. An error means that the store can no longer be trusted.
     fn turn(&mut self, batch: Vec<Command>, urgent: usize) -> Result<(), Error> {
         let trim_due = self.trimmed_at.elapsed() >= trim::EVERY;
-        if batch.is_empty() && !(trim_due && trim::is_due(&self.db, &self.shared)?) {
+        let sweep_due = trim_due && self.sweep.is_due(&self.shared.options);
+        if batch.is_empty() && !(sweep_due || trim_due && trim::is_due(&self.db, &self.shared)?) {
             return Ok(());
         }
         if let Some(refusal) = self.shared.space.refusal() {
@@ -199,6 +201,9 @@ impl Writer {
             self.trimmed_at = Instant::now();
             oldest = trim::step(&txn, &self.shared)?;
             batch.dirty |= oldest.is_some();
+            if self.sweep.is_due(&self.shared.options) {
+                batch.dirty |= self.sweep.step(&mut WriteTables::new(&txn), &self.shared.options)?;
+            }
         }
         if batch.dirty {
             self.shared.committing.store(batch.tail.seq, Ordering::SeqCst);
@@ -321,7 +326,7 @@ pub(crate) fn begin(db: &Database) -> Result<WriteTransaction, Error> {
 fn write_set(set: &ChangeSet, tables: &mut WriteTables<'_>) -> Result<(), Error> {
     for change in &set.changes {
         write_change(change, set.bytes(&change.action), tables)?;
-        if set.forgets && change.over {
+        if change.over && set.entry.forgets() {
             calls::forget(tables, change.key.bytes())?;
         }
     }

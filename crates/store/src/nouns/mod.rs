@@ -106,6 +106,11 @@ pub(crate) fn over(noun: Noun, bytes: &[u8]) -> Result<bool, Error> {
     for_noun!(noun, R => Ok(msgpack::read::<R>(bytes, noun.name())?.over()))
 }
 
+/// Whether a stored record says that a run for it may be asked for again.
+pub(crate) fn awaits_run(noun: Noun, bytes: &[u8]) -> Result<bool, Error> {
+    for_noun!(noun, R => Ok(msgpack::read::<R>(bytes, noun.name())?.awaits_run()))
+}
+
 /// The parts of [`Record`] that are the same for all nouns with an `id`.
 macro_rules! identified {
     () => {

@@ -47,6 +47,10 @@ impl Record for Transaction {
         !self.state.is_final()
     }
 
+    fn awaits_run(&self) -> bool {
+        self.live()
+    }
+
     fn index(&self) -> IndexKeys {
         let mut keys = IndexKeys::default();
         keys.by_id(Field::Customer, self.customer_id).by_id(Field::BillingEntity, Some(self.billing_entity_id));

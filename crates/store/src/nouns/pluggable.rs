@@ -11,11 +11,15 @@ impl Record for PluggableResource {
 
     identified!();
 
+    fn awaits_run(&self) -> bool {
+        self.state != PluggableState::Active
+    }
+
     fn index(&self) -> IndexKeys {
         let mut keys = IndexKeys::default();
         keys.by_id(Field::Customer, self.customer_id).by_id(Field::BillingEntity, Some(self.billing_entity_id));
         keys.by_id(Field::Script, Some(self.script_id)).named(&self.name).in_state(&self.state).keyed(&self.keys);
-        keys.pending(self.state != PluggableState::Active);
+        keys.pending(self.awaits_run());
         keys
     }
 }

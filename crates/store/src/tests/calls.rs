@@ -1,11 +1,31 @@
 //! What calls of runs have done, until the runs are over.
 
+mod sweep;
+
 use super::*;
 
 /// The cause of what a run's call changes.
 pub(super) fn by(run: u128, number: u32, operation: &str, about: Option<Uuid>) -> Cause {
     let call = RunCall { number, operation: operation.to_owned(), about, job_id: None };
     Cause::Run { run_id: RunId(Uuid::from_u128(run)), depth: 1, by_call: Some(Box::new(call)) }
+}
+
+/// Changes something by a call of a run.
+fn call(store: &Store, run_id: Uuid) {
+    let call = RunCall { number: 1, operation: "createServer".to_owned(), about: None, job_id: None };
+    let mut changes = ChangeSet::new(Cause::Run { run_id: RunId(run_id), depth: 1, by_call: Some(Box::new(call)) });
+    changes.create(&mut server(store, &store.new_uuid().to_string(), 1));
+    run(store.commit(changes)).unwrap();
+}
+
+/// Records how a run ended whose calls may be made again: who asked for it may not know the end.
+fn end_for_asker(store: &Store, ended: ScriptRun) {
+    run(store.commit({
+        let mut changes = ChangeSet::new(Cause::run(ended.id, 0));
+        changes.create(&mut ended.clone());
+        changes
+    }))
+    .unwrap();
 }
 
 /// Records how a run ended that may have made calls.

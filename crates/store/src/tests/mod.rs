@@ -21,6 +21,8 @@ fn options() -> Options {
         feed_keep_ms: i64::MAX,
         feed_max_ms: i64::MAX,
         feed_max_bytes: u64::MAX,
+        calls_keep_ms: i64::MAX,
+        calls_sweep_ms: u64::MAX,
         clock: || Timestamp(1_800_000_000_000),
     }
 }
