@@ -40,6 +40,7 @@ impl Provider {
             billing_entity_id: seller.into(),
             customer_id: None,
             cause: Cause::system("bench"),
+            request: None,
         };
         Ok(Self { system, caller, _folder: folder })
     }

@@ -3,6 +3,7 @@
 mod bank;
 mod calls;
 mod deferred;
+mod providers;
 mod setups;
 
 use crate::{

@@ -2,8 +2,9 @@
 
 use crate::{Core, Error, scripts::derived};
 use sutler_model::{
-    BillingEntityId, Cause, CustomerId, FieldError, JobId, Permission, Role, RunId, Scope, ScriptId, UserId,
+    BillingEntityId, Cause, CustomerId, FieldError, JobId, Permission, Role, RunId, Scope, ScriptId, Timestamp, UserId,
 };
+use uuid::Uuid;
 
 /// A signed-in user, a key acting for one, a script, or the process itself.
 #[derive(Clone, Debug)]
@@ -22,6 +23,17 @@ pub struct Caller {
     pub customer_id: Option<CustomerId>,
     /// What their changes are put down to.
     pub cause: Cause,
+    /// The request that this may be a repeat of; none: there is nothing to know it by.
+    pub request: Option<KeyedRequest>,
+}
+
+/// A request under a caller's key, however often it is repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyedRequest {
+    /// Follows from the user and the key.
+    pub id: Uuid,
+    /// When the first one came.
+    pub since: Timestamp,
 }
 
 impl Caller {
@@ -33,13 +45,17 @@ impl Caller {
         if self.permissions.contains(&permission) { Ok(()) } else { Err(Error::Forbidden(permission)) }
     }
 
-    /// The run of a function of `script` that they ask for: for a call of a script that is made again the same one.
+    /// The run of a function of `script` that they ask for: for a call of a script that is made again, and for a request that is
+    /// repeated under its key, the same one.
     pub(crate) fn run_of(&self, core: &Core, script: ScriptId) -> RunId {
         match &self.cause {
             Cause::Run { run_id, by_call: Some(call), .. } => {
                 derived(script, run_id.event_at(), &format!("call:{run_id}:{}", call.number))
             }
-            _ => core.new_id(),
+            _ => match self.request {
+                Some(KeyedRequest { id, since }) => derived(script, since, &format!("request:{id}")),
+                None => core.new_id(),
+            },
         }
     }
 

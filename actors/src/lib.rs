@@ -25,7 +25,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use caller::{Caller, Idempotency};
+pub use caller::{Caller, Idempotency, KeyedRequest};
 pub use core::{Core, Settings};
 pub use error::Error;
 pub use nodes::Nodes;

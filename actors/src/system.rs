@@ -134,6 +134,7 @@ impl System {
         let _ = told.set(system.inner.scripts.clone());
         system.inner.scripts.start().await?;
         system.resume_pluggables().await?;
+        system.resume_actions().await?;
         system.spawn(keep_time(system.clone()));
         system.resume_payments().await?;
         system.spawn(keeper::keep(core.clone(), servers));

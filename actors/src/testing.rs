@@ -238,6 +238,7 @@ pub(crate) fn caller(plan: &Plan, role: Role, scope: Scope, customer_id: Option<
         billing_entity_id: plan.billing_entity_id,
         customer_id,
         cause: Cause::system("test"),
+        request: None,
     }
 }
 

@@ -159,5 +159,6 @@ fn finished_run() -> ScriptRun {
         result: String::new(),
         created_at: Timestamp(1_795_386_245_007),
         finished_at: Some(Timestamp(1_795_386_245_008)),
+        asked: None,
     }
 }

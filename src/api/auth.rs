@@ -141,6 +141,7 @@ fn caller_of(user: &User, scopes: &[Permission]) -> Caller {
         billing_entity_id: user.billing_entity_id,
         customer_id: user.customer_id,
         cause: Cause::system("api"),
+        request: None,
     }
 }
 

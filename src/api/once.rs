@@ -16,7 +16,7 @@ use std::{
     future::{Future, Ready},
     time::Duration,
 };
-use sutler_actors::{Caller, Error, Idempotency};
+use sutler_actors::{Caller, Error, Idempotency, KeyedRequest};
 use sutler_model::{Cause, Noun, Receipt, Reply, Timestamp};
 use sutler_store::{ChangeSet, Error as StoreError, FeedEntry, Op, Record, Store};
 use uuid::Uuid;
@@ -28,21 +28,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 /// Longest body remembered; every record is far smaller.
 const BODY_MAX: usize = 256 * 1024;
 
-/// Does `work`, or repeats the answer it gave before under the same key.
-///
-/// # Errors
-/// Those of `work`; a key that was used with another request.
-pub async fn once(
-    api: &Api,
-    caller: &Caller,
-    key: Option<Idempotency>,
-    work: impl Future<Output = Answer> + Send,
-) -> Answer {
-    keyed(Desk::of(api), caller, key, true, TOLD, work).await
-}
-
-/// Like [`once`], for work that makes a record or takes one a step on, which `show` makes the answer of: a repeat whose
-/// first request was cut off in between is answered by the record.
+/// Does `work`, or repeats the answer it gave before under the same key. The work makes a record or takes one a step on, which
+/// `show` makes the answer of: a repeat whose first request was cut off in between is answered by the record.
 ///
 /// # Errors
 /// Those of `work`; a key that was used with another request.
@@ -58,7 +45,7 @@ pub async fn once_for<R: Record, E: Into<Problem>>(
     once_or(api, caller, key, (R::NOUN, again), async move { show(work.await.map_err(Into::into)?) }).await
 }
 
-/// Like [`once`]: a repeat whose first request was cut off after it had made a record of a noun, or taken one a step on, is
+/// Like [`once_for`]: a repeat whose first request was cut off after it had made a record of a noun, or taken one a step on, is
 /// answered by `again` from that record's id.
 ///
 /// # Errors
@@ -70,7 +57,22 @@ pub async fn once_or<A: Future<Output = Answer> + Send>(
     again: (Noun, impl FnOnce(Uuid) -> A + Send),
     work: impl Future<Output = Answer> + Send,
 ) -> Answer {
-    keyed(Desk::of(api), caller, key, true, Some(again), work).await
+    keyed(Desk::of(api), caller, key, true, Some(again), |_| work).await
+}
+
+/// Like [`once_for`], for work that a run of a script does: the caller it is given asks for the same run in every repeat. So a repeat
+/// whose first request was cut off goes on with that run, which changes nothing twice.
+///
+/// # Errors
+/// Those of `work`; a key that was used with another request.
+pub async fn once_by_run<W: Future<Output = Answer> + Send>(
+    api: &Api,
+    caller: &Caller,
+    key: Option<Idempotency>,
+    work: impl FnOnce(Caller) -> W + Send,
+) -> Answer {
+    let work = |request| work(Caller { request, ..caller.clone() });
+    keyed(Desk::of(api), caller, key, true, TOLD, work).await
 }
 
 /// A record that an earlier request made: who asked for it then may be told again.
@@ -100,7 +102,7 @@ pub async fn create<R: Record, E: Into<Problem>, V: Serialize>(
     .await
 }
 
-/// Like [`once`], for answers that hold a secret: they are not kept, so a repeat is told that it is one.
+/// Like [`once_for`], for answers that hold a secret: they are not kept, so a repeat is told that it is one.
 ///
 /// # Errors
 /// Those of `work`; a key that was used before.
@@ -110,7 +112,7 @@ pub async fn once_with_secret(
     key: Option<Idempotency>,
     work: impl Future<Output = Answer> + Send,
 ) -> Answer {
-    keyed(Desk::of(api), caller, key, false, TOLD, work).await
+    keyed(Desk::of(api), caller, key, false, TOLD, |_| work).await
 }
 
 /// How a repeat is answered whose first request was cut off after it had its effect: which noun that was on, and what makes
@@ -133,16 +135,16 @@ impl<'a> Desk<'a> {
     }
 }
 
-async fn keyed<A: Future<Output = Answer> + Send>(
+async fn keyed<A: Future<Output = Answer> + Send, W: Future<Output = Answer> + Send>(
     Desk { store, working }: Desk<'_>,
     caller: &Caller,
     key: Option<Idempotency>,
     keep_body: bool,
     again: Again<impl FnOnce(Uuid) -> A + Send>,
-    work: impl Future<Output = Answer> + Send,
+    work: impl FnOnce(Option<KeyedRequest>) -> W + Send,
 ) -> Answer {
     let (Some(key), Some(user_id), Cause::Request { request_id, .. }) = (key, caller.user_id, &caller.cause) else {
-        return work.await;
+        return work(None).await;
     };
     let id = Uuid::new_v5(&user_id.0, key.key.as_bytes());
     // Before anything is read: who finds an unfinished receipt from here on knows that nobody is at work on it.
@@ -180,7 +182,8 @@ async fn keyed<A: Future<Output = Answer> + Send>(
                     mark(&mut answer);
                     return Ok(answer);
                 }
-                Repeat::NoEffect => {}
+                // What the first one did by a run is known by when it came.
+                Repeat::NoEffect => receipt.created_at = earlier.created_at,
             }
         }
         commit(store, |set| {
@@ -193,7 +196,7 @@ async fn keyed<A: Future<Output = Answer> + Send>(
         })
         .await?;
     }
-    let answer = work.await;
+    let answer = work(Some(KeyedRequest { id, since: receipt.created_at })).await;
     finish(store, receipt, keep_body, answer).await
 }
 

@@ -110,25 +110,28 @@ async fn create_plan(
     Who(caller): Who,
     Input { value: asked, key }: Input<CreatePlan>,
 ) -> Answer {
-    let billing_entity_id = asked.billing_entity_id.unwrap_or(caller.billing_entity_id);
-    let currency = match asked.currency {
-        Some(currency) => currency,
-        None => {
-            let seller: Option<BillingEntity> = api.store().get(billing_entity_id).await?;
-            seller.ok_or_else(|| Problem::not_found(Noun::BillingEntity, billing_entity_id))?.currency
-        }
+    let work = async {
+        let billing_entity_id = asked.billing_entity_id.unwrap_or(caller.billing_entity_id);
+        let currency = match asked.currency {
+            Some(currency) => currency,
+            None => {
+                let seller: Option<BillingEntity> = api.store().get(billing_entity_id).await?;
+                seller.ok_or_else(|| Problem::not_found(Noun::BillingEntity, billing_entity_id))?.currency
+            }
+        };
+        let new = NewPlan {
+            name: asked.name,
+            billing_entity_id,
+            currency,
+            cpu_hour: asked.cpu_hour,
+            memory_gib_hour: asked.memory_gib_hour,
+            disk_gib_hour: asked.disk_gib_hour,
+            unit_price: asked.unit_price.unwrap_or(Nanos(sutler_model::money::ONE)),
+            charges: asked.charges,
+        };
+        api.system.create_plan(&caller, new).await.map_err(Problem::from)
     };
-    let new = NewPlan {
-        name: asked.name,
-        billing_entity_id,
-        currency,
-        cpu_hour: asked.cpu_hour,
-        memory_gib_hour: asked.memory_gib_hour,
-        disk_gib_hour: asked.disk_gib_hour,
-        unit_price: asked.unit_price.unwrap_or(Nanos(sutler_model::money::ONE)),
-        charges: asked.charges,
-    };
-    create(&api, &caller, key, "plans", api.system.create_plan(&caller, new), |plan| plan).await
+    create(&api, &caller, key, "plans", work, |plan| plan).await
 }
 
 /// Show a plan.

@@ -4,7 +4,7 @@ use super::{
     Api, Shared,
     common::{Answer, folded, hide_keys},
     extract::{Id, IfMatch, Input, Who},
-    once::{create, once},
+    once::{create, once_by_run},
     page::{Listed, Listing, Paging, Shown, list, show_record},
     problem::Problem,
     providers::{ActionView, InvokeAction},
@@ -278,7 +278,7 @@ async fn invoke_pluggable_action(
     Input { value: asked, key }: Input<InvokeAction>,
 ) -> Answer {
     let id: PluggableResourceId = id.parse().map_err(|_| Problem::malformed("id", "must be a UUID"))?;
-    once(&api, &caller, key, async {
+    once_by_run(&api, &caller, key, async |caller| {
         let answer = api.system.invoke_pluggable(&caller, id, &action, &asked.parameters).await?;
         reply::ok(&ActionView::from(answer))
     })

@@ -4,7 +4,7 @@ use super::{
     Api, Shared,
     common::Answer,
     extract::{Id, Input, Who},
-    once::once,
+    once::once_by_run,
     problem::Problem,
     reply,
 };
@@ -172,7 +172,7 @@ async fn invoke_action(
     Input { value: asked, key }: Input<InvokeAction>,
 ) -> Answer {
     let id = read(&id)?;
-    once(&api, &caller, key, async {
+    once_by_run(&api, &caller, key, async |caller| {
         let answer = api.system.invoke_action(&caller, id, &provider, &action, &asked.parameters).await?;
         reply::ok(&ActionView::from(answer))
     })

@@ -321,6 +321,7 @@ mod tests {
                 result: String::new(),
                 created_at: Timestamp(0),
                 finished_at: None,
+                asked: None,
             };
             RunView::from(run).cause
         };

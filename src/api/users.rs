@@ -163,14 +163,14 @@ async fn create_user(
     caller.must(Permission::CustomersWrite)?;
     validate::password("password", &asked.password).map_err(|e| Problem::invalid(vec![e]))?;
     let customer_id = asked.customer_id.or(caller.customer_id.filter(|_| asked.role.is_customer()));
-    let billing_entity_id = match (asked.billing_entity_id, customer_id) {
-        (Some(given), _) => given,
-        (None, Some(id)) => find::<Customer>(&api, &caller, id).await?.billing_entity_id,
-        (None, None) => caller.billing_entity_id,
-    };
     let mut contact = Contact::default();
     asked.contact.apply(&mut contact);
     let work = async {
+        let billing_entity_id = match (asked.billing_entity_id, customer_id) {
+            (Some(given), _) => given,
+            (None, Some(id)) => find::<Customer>(&api, &caller, id).await?.billing_entity_id,
+            (None, None) => caller.billing_entity_id,
+        };
         let new = NewUser {
             email: asked.email.to_lowercase(),
             first_name: asked.first_name,

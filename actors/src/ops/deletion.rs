@@ -158,6 +158,7 @@ impl System {
             billing_entity_id: job.billing_entity_id,
             customer_id: job.customer_id,
             cause: job_cause(job.id),
+            request: None,
         };
         let (mut children, mut failed) = (Vec::new(), None);
         for server in self.servers_of(customer_of(job)) {

@@ -138,9 +138,8 @@ impl System {
         )
         .await?;
         set.create(&mut resource);
-        self.store().commit(set).await?;
         let id = resource.id;
-        self.turn(resource, &caller.cause, caller.depth()).await?.ok_or_else(|| gone(id))
+        self.accept_turn(set, resource, caller).await?.ok_or_else(|| gone(id))
     }
 
     /// Changes a resource: PRE triggers are asked, then its provider, who may change or refuse what is to be.
@@ -181,10 +180,10 @@ impl System {
             (new.pending, new.state, new.turns) = (Some(pending), PluggableState::Modifying, old.turns + 1);
             let mut set = ChangeSet::new(caller.cause.clone());
             set.update(&old, &mut new);
-            match self.store().commit(set).await {
-                Ok(_) => return self.turn(new, &caller.cause, caller.depth()).await?.ok_or_else(|| gone(id)),
-                Err(sutler_store::Error::Conflict { .. }) if if_match.is_none() && lost < LOST_RACES_MAX => lost += 1,
-                Err(error) => return Err(error.into()),
+            match self.accept_turn(set, new, caller).await {
+                Ok(left) => return left.ok_or_else(|| gone(id)),
+                Err(Error::Stale { .. }) if if_match.is_none() && lost < LOST_RACES_MAX => lost += 1,
+                Err(error) => return Err(error),
             }
         }
     }
@@ -215,8 +214,7 @@ impl System {
         (new.state, new.turns) = (PluggableState::Deleting, old.turns + 1);
         let mut set = ChangeSet::new(caller.cause.clone());
         set.update(&old, &mut new);
-        self.store().commit(set).await?;
-        self.turn(new, &caller.cause, caller.depth()).await.map(drop)
+        self.accept_turn(set, new, caller).await.map(drop)
     }
 
     /// Has a resource's provider do something with it. `advertise` is the provider's own function for showing itself.
@@ -300,6 +298,26 @@ impl System {
             });
         }
         Ok(())
+    }
+
+    /// Commits what is asked and has the provider do it. Once that is begun it comes to its end, also when whoever asked goes
+    /// away.
+    async fn accept_turn(
+        &self,
+        set: ChangeSet,
+        resource: PluggableResource,
+        caller: &Caller,
+    ) -> Result<Option<PluggableResource>, Error> {
+        let (system, cause, depth) = (self.clone(), caller.cause.clone(), caller.depth());
+        let turn = self.inner.core.runtime.spawn(async move {
+            system.store().commit(set).await?;
+            system.turn(resource, &cause, depth).await
+        });
+        match turn.await {
+            Ok(ended) => ended,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => Err(sutler_store::Error::Stopped("the program ends".to_owned()).into()),
+        }
     }
 
     /// Runs the provider's function for a resource's state and commits how it ended; none: the resource is gone.
@@ -475,7 +493,7 @@ pub(crate) fn definitions(provider: &PluggablePoint) -> Vec<ValueDef> {
     provider.components.iter().flat_map(|component| component.values.clone()).collect()
 }
 
-fn subject(resource: &PluggableResource) -> Subject {
+pub(super) fn subject(resource: &PluggableResource) -> Subject {
     Subject {
         id: resource.id.into(),
         customer: resource.customer_id,

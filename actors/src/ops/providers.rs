@@ -9,12 +9,15 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use sutler_lua::{Answer, Dialogue, Member};
 use sutler_model::{
-    BillingEntity, BillingEntityId, Customer, CustomerId, FieldError, Noun, Permission, Plan, PointKind, RunId, Scope,
-    ScriptId, Server, TriggerType, ValueDef,
+    AskedAction, BillingEntity, BillingEntityId, Customer, CustomerId, FieldError, Noun, Permission, Plan,
+    PluggableResource, PointKind, RunId, Scope, ScriptId, Server, TriggerType, ValueDef,
     point::{Action, ConfigPoint, Level, ResourceConfig, fill},
 };
 use sutler_store::{ChangeSet, Record};
 use uuid::Uuid;
+
+/// What an action's run is for, as its record shows it.
+const ACTION: &str = "ACTION";
 
 /// What a configuration provider shows on a record.
 #[derive(Clone, Debug, PartialEq)]
@@ -265,29 +268,92 @@ impl System {
         let parameters = fill(&action.parameters, &BTreeMap::new(), given, "parameters").map_err(Error::Invalid)?;
         self.resources_there(caller, &action.parameters, given, "parameters").await?;
         let run_id = caller.run_of(&self.inner.core, pointed.script.id);
+        let asked = AskedAction {
+            key: action.key.clone(),
+            provider_type: provider_type.to_owned(),
+            parameters,
+            user_id: caller.user_id,
+            depth: caller.depth(),
+        };
+        let ask = self.action(
+            Invocation::by(caller, pointed.script.clone(), &action.function, run_id, ACTION),
+            subject,
+            asked.clone(),
+        );
+        if !action.synchronous {
+            self.inner.scripts.invoke_later(ask, asked).await?;
+            return Ok(ActionAnswer { run_id, answer: None, dialogue: None });
+        }
+        let outcome = self.inner.scripts.invoke(ask).await?;
+        let answer = read(&pointed.script.name, &outcome)?;
+        Ok(ActionAnswer { run_id, dialogue: answer.dialogue(), answer: Some(answer) })
+    }
+
+    /// What an action's function is told.
+    fn action(&self, bare: Invocation, subject: Subject, asked: AskedAction) -> Invocation {
         let mut more = vec![
-            ("parameters", Member::Texts(parameters)),
-            ("actionKey", Member::Value(Value::from(action.key.as_str()))),
-            ("providerType", Member::Value(Value::from(provider_type))),
+            ("parameters", Member::Texts(asked.parameters)),
+            ("actionKey", Member::Value(Value::from(asked.key))),
+            ("providerType", Member::Value(Value::from(asked.provider_type))),
         ];
         // Every function of a pluggable resource's provider finds them in the same place.
         let values = subject.bean.as_ref().and_then(|bean| bean.properties.get("resourceValues"));
         if let Some(values) = values.and_then(|values| serde_json::from_value(values.into_owned()).ok()) {
             more.push(("resourceValues", Member::Texts(values)));
         }
-        let ask = Invocation {
-            subject: Some(subject),
-            more,
-            deadline_ms: self.inner.core.settings.post_deadline_ms,
-            ..Invocation::by(caller, pointed.script.clone(), &action.function, run_id, "ACTION")
-        };
-        if !action.synchronous {
-            self.inner.scripts.invoke_later(ask).await?;
-            return Ok(ActionAnswer { run_id, answer: None, dialogue: None });
+        Invocation { subject: Some(subject), more, deadline_ms: self.inner.core.settings.post_deadline_ms, ..bare }
+    }
+
+    /// Takes up the actions that nobody waits for and that the end of the program cut off.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn resume_actions(&self) -> Result<(), Error> {
+        for run in self.inner.scripts.left_alone().await? {
+            let Some(asked) = run.asked.clone() else { continue };
+            let Some(script) = self.inner.scripts.enabled(run.script_id) else {
+                self.inner.scripts.give_up(&run, "its script is no longer enabled").await?;
+                continue;
+            };
+            let Some(subject) = self.subject_of(run.resource_id.unwrap_or_default()).await? else {
+                self.inner.scripts.give_up(&run, "what it was to be done with is gone").await?;
+                continue;
+            };
+            let bare = Invocation {
+                script,
+                function: run.function.clone(),
+                id: run.id,
+                option: ACTION,
+                subject: None,
+                more: Vec::new(),
+                user: asked.user_id,
+                cause: run.cause.clone(),
+                depth: asked.depth,
+                deadline_ms: 0,
+                rehearsal: false,
+            };
+            let ask = self.action(bare, subject, *asked);
+            self.inner.scripts.take_up(&run, ask).await?;
         }
-        let outcome = self.inner.scripts.invoke(ask).await?;
-        let answer = read(&pointed.script.name, &outcome)?;
-        Ok(ActionAnswer { run_id, dialogue: answer.dialogue(), answer: Some(answer) })
+        Ok(())
+    }
+
+    /// A record that actions are about; none: it is gone.
+    async fn subject_of(&self, id: Uuid) -> Result<Option<Subject>, Error> {
+        let plain = move |customer, seller| Some(Subject { id, customer, seller, bean: None });
+        let read = self.store().read(move |snapshot| {
+            if let Some(server) = snapshot.get::<Server>(id)? {
+                return Ok(plain(Some(server.customer_id), server.billing_entity_id));
+            }
+            if let Some(customer) = snapshot.get::<Customer>(id)? {
+                return Ok(plain(Some(customer.id), customer.billing_entity_id));
+            }
+            if snapshot.get::<BillingEntity>(id)?.is_some() {
+                return Ok(plain(None, id.into()));
+            }
+            Ok(snapshot.get::<PluggableResource>(id)?.map(|resource| super::pluggable::subject(&resource)))
+        });
+        Ok(read.await?)
     }
 
     /// The record, for reading (0) or changing (1).

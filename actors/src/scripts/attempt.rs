@@ -106,6 +106,7 @@ pub(super) fn draft_of(
         result: String::new(),
         created_at: at,
         finished_at: None,
+        asked: None,
     }
 }
 

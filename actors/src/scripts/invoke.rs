@@ -10,14 +10,16 @@ use super::{
     beans::{Beans, FEW},
     host,
     occasion::{Occasion, sees_user},
-    reaching::{InProgress, close},
+    reaching::{InProgress, close, cut_off},
     table::Armed,
 };
 use crate::{Caller, Error, ops::missing};
 use std::sync::Arc;
 use sutler_lua::{Bean, Exit, Member, Outcome, Params, Who};
-use sutler_model::{BillingEntityId, Cause, Customer, CustomerId, Noun, RunId, RunState, ScriptRun, User, UserId};
-use sutler_store::Error as StoreError;
+use sutler_model::{
+    AskedAction, BillingEntityId, Cause, Customer, CustomerId, Noun, RunId, RunState, ScriptId, ScriptRun, User, UserId,
+};
+use sutler_store::{Error as StoreError, Field, Filter};
 use uuid::Uuid;
 
 /// The record a function is about, and whose it is.
@@ -87,16 +89,24 @@ impl Scripts {
         invoke(&self.env, ask).await
     }
 
-    /// Records a run and lets it go on by itself; a crash of the program ends it for good. Asked again under its id, it does
-    /// nothing more.
+    /// Records a run and what it was asked for, and lets it go on by itself; what the end of the program cuts off goes on at the
+    /// next start. Asked again under its id, it does nothing more.
     ///
     /// # Errors
     /// Those of the store.
-    pub(crate) async fn invoke_later(&self, ask: Invocation) -> Result<(), Error> {
-        match accept(&self.env, &ask).await {
-            Err(Error::Store(StoreError::Conflict { .. })) => return Ok(()),
-            accepted => accepted?,
-        };
+    pub(crate) async fn invoke_later(&self, ask: Invocation, asked: AskedAction) -> Result<(), Error> {
+        match accept(&self.env, &ask, asked).await {
+            Err(StoreError::Conflict { .. }) => {}
+            accepted => {
+                accepted?;
+                self.go_on(ask);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a recorded run go on by itself.
+    fn go_on(&self, ask: Invocation) {
         let env = self.env.clone();
         self.env.core.runtime.spawn(async move {
             let (script, run) = (ask.script.name.clone(), ask.id);
@@ -104,7 +114,45 @@ impl Scripts {
                 tracing::warn!(%error, script, %run, "a function that nobody waits for");
             }
         });
+    }
+
+    /// The runs that nobody waits for and that the end of the program cut off.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn left_alone(&self) -> Result<Vec<ScriptRun>, StoreError> {
+        let read = self.env.core.store.read(|snapshot| {
+            let running = Filter::<ScriptRun>::new().is(Field::Pending, b"1");
+            snapshot.all(running.when(|run| run.state == RunState::Running && run.asked.is_some()))
+        });
+        read.await
+    }
+
+    /// Lets one of them go on, unless it has been tried too often: then it may be what ends the program.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn take_up(&self, old: &ScriptRun, ask: Invocation) -> Result<(), Error> {
+        let mut run = ScriptRun { attempts: old.attempts + 1, ..old.clone() };
+        if run.attempts > self.env.core.settings.run_tries_max.max(1) {
+            return self.give_up(old, "the program ended each time this ran").await;
+        }
+        record(&self.env, &ask.cause, Some(old), &mut run).await?;
+        self.go_on(ask);
         Ok(())
+    }
+
+    /// Ends one of them that cannot go on.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn give_up(&self, run: &ScriptRun, why: &str) -> Result<(), Error> {
+        Ok(cut_off(&self.env, run, why).await?)
+    }
+
+    /// An enabled script.
+    pub(crate) fn enabled(&self, id: ScriptId) -> Option<Arc<Armed>> {
+        self.env.armed(id)
     }
 }
 
@@ -122,7 +170,13 @@ pub(super) async fn invoke(env: &Env, ask: Invocation) -> Result<Outcome, Error>
     // One that a crash cut off, or that was accepted before it began, is taken up under its id.
     let mut stored = env.core.store.get::<ScriptRun>(ask.id).await?;
     if let Some(earlier) = &stored {
-        run = ScriptRun { version: earlier.version, attempts: earlier.attempts, created_at: earlier.created_at, ..run };
+        run = ScriptRun {
+            version: earlier.version,
+            attempts: earlier.attempts,
+            created_at: earlier.created_at,
+            asked: earlier.asked.clone(),
+            ..run
+        };
     }
     run.attempts += 1;
     let params = params(env, &ask).await?;
@@ -144,6 +198,7 @@ pub(super) async fn invoke(env: &Env, ask: Invocation) -> Result<Outcome, Error>
         Exit::Failed(_) | Exit::Stopped(_) => RunState::Dead,
     };
     run.finished_at = Some(env.core.now());
+    run.asked = None;
     env.tally.note(&run);
     match stored {
         Some(old) => close(env, &old, &mut run, true).await?,
@@ -153,13 +208,13 @@ pub(super) async fn invoke(env: &Env, ask: Invocation) -> Result<Outcome, Error>
 }
 
 /// Records a run that is answered for before it begins; [`invoke`] takes it up under its id.
-pub(super) async fn accept(env: &Env, ask: &Invocation) -> Result<ScriptRun, Error> {
+async fn accept(env: &Env, ask: &Invocation, asked: AskedAction) -> Result<(), StoreError> {
     let now = env.core.now();
     let mut run = draft_of(&ask.script, &ask.function, ask.id, ask.option, ask.cause.clone(), now);
     run.resource_id = ask.subject.as_ref().map(|subject| subject.id);
     run.state = RunState::Running;
-    record(env, &ask.cause, None, &mut run).await?;
-    Ok(run)
+    run.asked = Some(Box::new(asked));
+    record(env, &ask.cause, None, &mut run).await
 }
 
 /// What the function is told.

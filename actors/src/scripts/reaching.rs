@@ -94,14 +94,14 @@ pub(super) async fn close(env: &Env, old: &ScriptRun, run: &mut ScriptRun, may_r
     }
 }
 
-/// Closes the PRE runs that a crash cut off: their requests were never carried out.
+/// Closes the PRE runs that a crash cut off: their requests were never carried out. Actions that nobody waits for go on.
 ///
 /// # Errors
 /// Those of the store.
 pub(super) async fn close_cut_off(env: &Env) -> Result<(), StoreError> {
     let read = env.core.store.read(|snapshot| {
         let running = Filter::<ScriptRun>::new().is(Field::Pending, b"1").when(|run| run.state == RunState::Running);
-        snapshot.all(running)
+        snapshot.all(running.when(|run| run.asked.is_none()))
     });
     for old in read.await? {
         cut_off(env, &old, "the program ended while this ran; its request was not carried out").await?;
@@ -109,8 +109,12 @@ pub(super) async fn close_cut_off(env: &Env) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn cut_off(env: &Env, old: &ScriptRun, why: &str) -> Result<(), StoreError> {
-    let mut run = old.clone();
+/// Records that a run ends without having come to an end of its own.
+///
+/// # Errors
+/// Those of the store.
+pub(super) async fn cut_off(env: &Env, old: &ScriptRun, why: &str) -> Result<(), StoreError> {
+    let mut run = ScriptRun { asked: None, ..old.clone() };
     run.state = RunState::Dead;
     run.result = why.to_owned();
     run.finished_at = Some(env.core.now());

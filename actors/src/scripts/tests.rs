@@ -8,6 +8,7 @@ mod deferred;
 mod every_event;
 mod exceptions;
 mod in_use;
+mod killed;
 mod mail;
 mod metadata;
 mod model;

@@ -65,7 +65,9 @@ pub use plan::{Plan, PlanCharge};
 pub use pluggable::PluggableResource;
 pub use point::{Point, PointKind, ValueDef};
 pub use receipt::{Receipt, Reply};
-pub use script::{Entry, Missed, RunState, Schedule, Script, ScriptRevision, ScriptRun, Signature, TriggerType};
+pub use script::{
+    AskedAction, Entry, Missed, RunState, Schedule, Script, ScriptRevision, ScriptRun, Signature, TriggerType,
+};
 pub use server::{NewServer, Nic, Server, ServerState, Wanted};
 pub use time::Timestamp;
 pub use user::User;

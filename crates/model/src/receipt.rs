@@ -15,13 +15,13 @@ pub struct Receipt {
     pub user_id: UserId,
     /// SHA-256 of the request, hex: another request under the same key is refused.
     pub request_hash: String,
-    /// The first request's id; the feed tells by it whether an unfinished one had its effect.
+    /// The last request's id that was worked on; the feed tells by it whether an unfinished one had its effect.
     pub request_id: String,
     /// The feed's end when it began.
     pub began_at_seq: u64,
     /// The answer; none while it is being worked on.
     pub reply: Option<Reply>,
-    /// When it began.
+    /// When the first request came.
     pub created_at: Timestamp,
 }
 

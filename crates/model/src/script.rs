@@ -320,4 +320,24 @@ pub struct ScriptRun {
     pub created_at: Timestamp,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+    /// What an action was asked for that nobody waits for, for it is done also when the program ends in between. Dropped when
+    /// the run ends, for it may hold what is secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Box<AskedAction>>,
+}
+
+/// An action of a provider as it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AskedAction {
+    /// The action.
+    pub key: String,
+    /// The provider's unique name.
+    pub provider_type: String,
+    /// Its parameters, filled in.
+    pub parameters: BTreeMap<String, String>,
+    /// Who asked, if somebody did.
+    pub user_id: Option<UserId>,
+    /// How many runs stand behind it.
+    pub depth: u8,
 }

@@ -1,11 +1,17 @@
 //! Requests that were cut off after their effect, by a crash or because their caller hung up, and their repeats.
 
 use super::*;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use sutler_model::{ApiKey, BillingEntityId, Role, Scope, UserId};
 use sutler_store::Options;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
+
+/// Goes on with each look.
+fn clock() -> Timestamp {
+    static NOW: AtomicI64 = AtomicI64::new(1_800_000_000_000);
+    Timestamp(NOW.fetch_add(1, Ordering::Relaxed))
+}
 
 struct Bench {
     store: Store,
@@ -17,7 +23,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("store.redb"), Options::default()).unwrap();
+        let store = Store::open(&folder.path().join("store.redb"), Options { clock, ..Options::default() }).unwrap();
         Self { store, working: Working::default(), requests: AtomicU32::new(0), _folder: folder }
     }
 
@@ -33,19 +39,30 @@ impl Bench {
             billing_entity_id: BillingEntityId(Uuid::from_u128(1)),
             customer_id: None,
             cause: Cause::Request { request_id, user_id: Some(user_id) },
+            request: None,
         }
     }
 
     /// Asks under one key for `work`, given what it changes things as.
     async fn ask<F: Future<Output = Answer> + Send>(&self, work: impl FnOnce(Cause) -> F) -> Answer {
         let caller = self.caller();
+        let work = work(caller.cause.clone());
+        self.ask_as(caller, |_| work).await
+    }
+
+    /// The same, given what the request is known by.
+    async fn ask_as<F: Future<Output = Answer> + Send>(
+        &self,
+        caller: Caller,
+        work: impl FnOnce(Option<KeyedRequest>) -> F + Send,
+    ) -> Answer {
         let key = Idempotency { key: "key-1".into(), request_hash: "same".into() };
         let again = (Noun::ApiKey, async |id| {
             let found = self.store.get::<ApiKey>(id).await?;
             show(&found.ok_or_else(|| Problem::not_found(Noun::ApiKey, id))?)
         });
         let desk = Desk { store: &self.store, working: &self.working };
-        keyed(desk, &caller, Some(key), true, Some(again), work(caller.cause.clone())).await
+        keyed(desk, &caller, Some(key), true, Some(again), work).await
     }
 
     /// Asks for `change`, whose caller hangs up when it is done and not yet answered.
@@ -154,5 +171,30 @@ async fn what_was_cut_off_before_it_had_an_effect_is_done_by_the_repeat() {
         show(&made)
     };
     assert_eq!(read(bench.ask(work).await).await, (201, "\"robot\"".into(), false));
+    bench.store.close().await;
+}
+
+#[tokio::test]
+async fn a_request_that_was_cut_off_is_known_as_the_same_by_its_repeats() {
+    let bench = Bench::new();
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    for _ in 0..2 {
+        let work = async |request| {
+            tell.send(request).unwrap();
+            std::future::pending().await
+        };
+        tokio::select! {
+            answer = bench.ask_as(bench.caller(), work) => panic!("{answer:?}"),
+            () = async { while told.is_empty() { tokio::task::yield_now().await } } => {}
+        }
+        let first = told.recv().await.unwrap();
+        assert!(first.is_some());
+        let work = async |request| {
+            tell.send(request).unwrap();
+            Err(already_done("it is refused".to_owned()))
+        };
+        bench.ask_as(bench.caller(), work).await.unwrap_err();
+        assert_eq!(told.recv().await.unwrap(), first);
+    }
     bench.store.close().await;
 }

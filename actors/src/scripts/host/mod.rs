@@ -128,6 +128,7 @@ impl Platform {
             billing_entity_id: rights.seller,
             customer_id: rights.customer,
             cause,
+            request: None,
         })
     }
 }

@@ -233,3 +233,22 @@ async fn a_script_that_answers_each_change_of_a_resource_with_another_comes_to_a
     assert!(dead.result.contains("runs set each other off before this one"), "{}", dead.result);
     bench.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_provider_has_begun_comes_to_its_end_also_when_whoever_asked_goes_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = super::reaching::asking(folder.path()).await;
+    let (url, mut asked) = super::reaching::peer().await;
+    let create = "function note_create(p)";
+    let source = NOTES.replace(create, &format!("{create} http.get('{url}')"));
+    bench.script("notes", Scope::Provider, source).await;
+    let socket = tokio::select! {
+        made = bench.system.create_pluggable(&bench.caller, bench.note("one", "hello")) => panic!("{made:?}"),
+        socket = asked.recv() => socket.unwrap(),
+    };
+    assert_eq!(bench.notes().await.remove(0).state, PluggableState::Creating);
+    super::reaching::answer(socket).await;
+    bench.until(async || bench.notes().await.remove(0).state == PluggableState::Active).await;
+    assert_eq!(bench.notes().await.remove(0).values["made"], "one:hello");
+    bench.stop().await;
+}

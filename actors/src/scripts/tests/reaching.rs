@@ -9,7 +9,7 @@ use tokio::{
 };
 
 /// A server that tells of each request and answers it when told to.
-async fn peer() -> (String, mpsc::UnboundedReceiver<tokio::net::TcpStream>) {
+pub(super) async fn peer() -> (String, mpsc::UnboundedReceiver<tokio::net::TcpStream>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let (to, asked) = mpsc::unbounded_channel();
@@ -23,11 +23,11 @@ async fn peer() -> (String, mpsc::UnboundedReceiver<tokio::net::TcpStream>) {
     (url, asked)
 }
 
-async fn answer(mut socket: tokio::net::TcpStream) {
+pub(super) async fn answer(mut socket: tokio::net::TcpStream) {
     socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok").await.unwrap();
 }
 
-async fn asking(root: &std::path::Path) -> Bench {
+pub(super) async fn asking(root: &std::path::Path) -> Bench {
     let egress = Egress { exceptions: vec!["127.0.0.0/8".parse().unwrap()], ..Egress::default() };
     let settings = Settings { node_poll_ms: 50, egress, ..Settings::default() };
     Bench::start_with(root, settings).await

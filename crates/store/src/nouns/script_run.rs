@@ -8,6 +8,8 @@ impl Record for ScriptRun {
     const NOUN: Noun = Noun::ScriptRun;
     const HISTORY: &'static [Field] =
         &[Field::Subject, Field::Script, Field::Customer, Field::BillingEntity, Field::State];
+    // May hold passwords.
+    const SECRETS: &'static [&'static str] = &["asked"];
     const COMMON: &'static [(Field, &'static [u8])] = &[(Field::State, b"succeeded")];
 
     identified!();

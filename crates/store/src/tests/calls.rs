@@ -57,6 +57,7 @@ pub(super) fn script_run(id: u128, state: RunState) -> ScriptRun {
         result: String::new(),
         created_at: Timestamp(0),
         finished_at: None,
+        asked: None,
     }
 }
 

@@ -93,6 +93,7 @@ fn script_run(id: Uuid, state: RunState) -> ScriptRun {
         result: String::new(),
         created_at: Timestamp(1),
         finished_at: None,
+        asked: None,
     }
 }
 
