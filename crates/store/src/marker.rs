@@ -52,6 +52,16 @@ impl Marker {
     }
 }
 
+impl Drop for Marker {
+    /// Given back rather than left to the closing of the file: a process that is just being started from this one has the file open
+    /// until it becomes another program, and would hold the lock for that long.
+    fn drop(&mut self) {
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!(%error, "the lock of `{}` goes when it is closed", self.path.display());
+        }
+    }
+}
+
 /// The marker of the store at `store`.
 pub(crate) fn path(store: &Path) -> PathBuf {
     let mut name = store.as_os_str().to_owned();
@@ -63,4 +73,22 @@ pub(crate) fn path(store: &Path) -> PathBuf {
 pub(crate) fn sync_dir(path: &Path) -> Result<(), Error> {
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(parent).and_then(|d| d.sync_all()).attempt(&format!("syncing the folder `{}`", parent.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_free_once_it_is_given_back_whoever_else_was_handed_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("store.redb");
+        let marker = Marker::lock(&store).unwrap();
+        // As a process has it that is being started.
+        let handed_on = marker.file.try_clone().unwrap();
+        assert!(matches!(Marker::lock(&store), Err(Error::InUse { .. })));
+        drop(marker);
+        assert!(Marker::lock(&store).is_ok());
+        drop(handed_on);
+    }
 }
