@@ -227,16 +227,7 @@ fn migrate(
     remove_if_there(&copy)?;
     std::fs::copy(path, &copy).attempt(&attempted)?;
     let migrated = open_file(&copy, cache_bytes)?;
-    let due = migrations.iter().enumerate().skip(meta.schema.saturating_sub(1) as usize);
-    for (i, migration) in due {
-        let txn = begin(&migrated)?;
-        migration(&txn)?;
-        {
-            let mut table = txn.open_table(META).attempt(&attempted)?;
-            table.insert("schema", (i as u32 + 2).to_le_bytes().as_slice()).attempt(&attempted)?;
-        }
-        txn.commit().attempt(&attempted)?;
-    }
+    run_due(&migrated, meta.schema, migrations, &attempted)?;
     // Every live record must still decode before the copy is trusted.
     load(&migrated, &copy, &Index::default())?;
     drop(migrated);
@@ -248,6 +239,21 @@ fn migrate(
     marker::sync_dir(path)?;
     tracing::info!(old = %old.display(), schema = known, "the store was migrated; the old file is kept");
     open_file(path, cache_bytes)
+}
+
+/// Runs the migrations that lead on from a schema version.
+pub(crate) fn run_due(db: &Database, schema: u32, migrations: &[Migration], attempted: &str) -> Result<(), Error> {
+    let due = migrations.iter().enumerate().skip(schema.saturating_sub(1) as usize);
+    for (i, migration) in due {
+        let txn = begin(db)?;
+        migration(&txn)?;
+        {
+            let mut table = txn.open_table(META).attempt(attempted)?;
+            table.insert("schema", (i as u32 + 2).to_le_bytes().as_slice()).attempt(attempted)?;
+        }
+        txn.commit().attempt(attempted)?;
+    }
+    Ok(())
 }
 
 /// Fills the index; answers the feed's tail and its oldest position.

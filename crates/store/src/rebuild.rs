@@ -7,7 +7,9 @@ use crate::{
     feed::{self, RawChange},
     follower::bases,
     key::Key,
-    marker, msgpack, nouns,
+    marker,
+    migrations::{self, MIGRATIONS},
+    msgpack, nouns,
     open::{self, beside, remove_if_there},
     segment::{self, SegmentReader},
     tables::{FEED, WriteTables},
@@ -33,10 +35,12 @@ pub fn rebuild(folder: &Path, to: &Path) -> Result<Committed, Error> {
     std::fs::copy(&base_path, &partial).attempt(&format!("copying `{}`", base_path.display()))?;
     let db = open::open_file(&partial, 64 << 20)?;
     let meta = open::read_meta(&db, &partial)?;
-    let known = crate::migrations::current(crate::migrations::MIGRATIONS);
+    let known = migrations::current(MIGRATIONS);
     if meta.schema > known {
         return Err(Error::Newer { path: base_path, found: meta.schema, known });
     }
+    // What is applied to it is placed as this program does.
+    open::run_due(&db, meta.schema, MIGRATIONS, "migrating the copy's base")?;
     let mut next = base + 1;
     for (first, path) in segment::list(folder)? {
         let Some(mut segment) = SegmentReader::open(&path, meta.id)? else { continue };
@@ -163,7 +167,7 @@ pub fn verify(path: &Path) -> Result<Verified, Error> {
     use sutler_model::Noun;
     let corrupt = |detail: String| Error::Corrupt { path: path.to_owned(), detail };
     let mut db = open::open_file(path, 64 << 20)?;
-    open::read_meta(&db, path)?;
+    let schema = open::read_meta(&db, path)?.schema;
     if !db.check_integrity().attempt("checking the pages of the store")? {
         return Err(corrupt("its pages do not add up".to_owned()));
     }
@@ -191,7 +195,9 @@ pub fn verify(path: &Path) -> Result<Verified, Error> {
         }
         records.push((noun, count));
     }
-    if let Some(table) = tables::read(&txn, tables::HISTORY)? {
+    // Migrating an older file moves and adds some.
+    let current = schema >= migrations::current(MIGRATIONS);
+    if let Some(table) = tables::read(&txn, tables::HISTORY)?.filter(|_| current) {
         for row in table.iter().attempt("reading the history index")? {
             let (entry, key) = row.attempt("reading the history index")?;
             if entries.remove(entry.value()).as_deref() != Some(key.value()) {
@@ -199,7 +205,7 @@ pub fn verify(path: &Path) -> Result<Verified, Error> {
             }
         }
     }
-    if let Some(entry) = entries.keys().next() {
+    if let Some(entry) = entries.keys().next().filter(|_| current) {
         return Err(corrupt(format!("an entry of the history index is missing: {entry:02x?}")));
     }
     let mut next = oldest;

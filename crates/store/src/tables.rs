@@ -39,6 +39,8 @@ pub(crate) fn closed(noun: Noun) -> Bytes {
         Noun::ScriptRevision => "script_revision.closed",
         Noun::Datum => "datum.closed",
         Noun::BlobContent => "blob_content.closed",
+        Noun::Measurement => "measurement.closed",
+        Noun::Transaction => "transaction.closed",
         // Nouns whose records are always live; their second table stays absent.
         _ => "none.closed",
     })
@@ -135,4 +137,18 @@ fn opened<'s, 't>(
         *slot = Some(txn.open_table(definition).attempt("opening a table of the store")?);
     }
     Ok(slot.as_mut().expect("opened above"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nouns;
+    use redb::TableHandle;
+
+    #[test]
+    fn records_that_are_no_longer_live_have_a_table_for_each_noun() {
+        for noun in Noun::ALL.into_iter().filter(|noun| nouns::has_history(*noun)) {
+            assert_eq!(closed(noun).name(), format!("{}.closed", noun.name()));
+        }
+    }
 }

@@ -1,7 +1,12 @@
 //! Files that are not what they should be.
 
 use super::*;
-use crate::{migrations::Migration, open::open_with, space::Probe};
+use crate::{
+    migrations::{MIGRATIONS, Migration},
+    open::open_with,
+    space::Probe,
+    tables::{self, Bytes},
+};
 use redb::TableDefinition;
 use std::{fs, sync::Arc};
 
@@ -103,19 +108,103 @@ fn fail(_: &redb::WriteTransaction) -> Result<(), Error> {
 fn an_older_file_is_migrated_on_a_copy_and_kept() {
     let folder = tempfile::tempdir().unwrap();
     let (path, web) = filled(folder.path());
-    assert!(open_as(&path, &[add_notes, fail]).is_err());
+    let known = crate::migrations::current(MIGRATIONS);
+    let and = |more: &[Migration]| [MIGRATIONS, more].concat();
+    assert!(open_as(&path, &and(&[add_notes, fail])).is_err());
     // A failed migration leaves the store as it was: the program it belongs to opens it.
     assert_eq!(run(open(folder.path()).get::<Server>(web.id)).unwrap(), Some(web.clone()));
-    let store = open_as(&path, &[add_notes]).unwrap();
+    let store = open_as(&path, &and(&[add_notes])).unwrap();
     assert_eq!(run(store.get::<Server>(web.id)).unwrap(), Some(web.clone()));
     drop(store);
-    let kept = Store::open(&folder.path().join("store.redb.schema1"), options()).unwrap();
+    let kept = Store::open(&folder.path().join(format!("store.redb.schema{known}")), options()).unwrap();
     assert_eq!(run(kept.get::<Server>(web.id)).unwrap(), Some(web.clone()));
     let db = redb::Database::open(&path).unwrap();
     let txn = redb::ReadableDatabase::begin_read(&db).unwrap();
     assert_eq!(txn.open_table(NOTES).unwrap().get("a").unwrap().unwrap().value(), "b");
     drop((txn, db));
     // The older program does not touch it.
-    assert!(matches!(refused(&path), Error::Newer { found: 2, known: 1, .. }));
-    assert_eq!(run(open_as(&path, &[add_notes]).unwrap().get::<Server>(web.id)).unwrap(), Some(web));
+    assert!(matches!(refused(&path), Error::Newer { found, known: ours, .. } if (found, ours) == (known + 1, known)));
+    assert_eq!(run(open_as(&path, &and(&[add_notes])).unwrap().get::<Server>(web.id)).unwrap(), Some(web));
+}
+
+/// Makes a store that is closed what an older program would have written.
+pub(super) fn edit(path: &Path, schema: u32, change: impl FnOnce(&redb::WriteTransaction)) {
+    let db = redb::Database::open(path).unwrap();
+    let txn = db.begin_write().unwrap();
+    change(&txn);
+    txn.open_table(tables::META).unwrap().insert("schema", schema.to_le_bytes().as_slice()).unwrap();
+    txn.commit().unwrap();
+}
+
+#[test]
+fn ended_transactions_and_measurements_lie_apart_also_when_they_did_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let store = open(folder.path());
+    let id = Uuid::from_u128(4);
+    let mut measured = Measurement {
+        resource_id: id,
+        at: Timestamp(60_000),
+        script_id: ScriptId(id),
+        function: "measure".to_owned(),
+        version: 0,
+        customer_id: None,
+        billing_entity_id: BillingEntityId(id),
+        run_id: RunId(id),
+        values: Default::default(),
+    };
+    let mut paid = Transaction {
+        id: TransactionId(id),
+        version: 0,
+        billing_entity_id: BillingEntityId(id),
+        customer_id: None,
+        function: PaymentFunction::MakePayment,
+        state: TransactionState::Success,
+        outcome: None,
+        script_id: ScriptId(id),
+        payment_method_id: PaymentMethodId(id),
+        payment_instance_id: None,
+        invoice_ids: Vec::new(),
+        amount: Nanos(1),
+        currency: "EUR".parse().unwrap(),
+        refunded: Nanos(0),
+        linked_id: None,
+        allow_interactive: false,
+        return_url: None,
+        parameters: Default::default(),
+        values: Default::default(),
+        told: Default::default(),
+        step: 0,
+        attempts: 1,
+        unclear: false,
+        run_ids: Vec::new(),
+        user_id: None,
+        cause: Cause::system("test"),
+        created_at: Timestamp(0),
+        ended_at: None,
+    };
+    let mut changes = set();
+    changes.create(&mut measured).create(&mut paid);
+    run(store.commit(changes)).unwrap();
+    let both = |store: &Store| {
+        let snapshot = store.snapshot().unwrap();
+        assert_eq!(snapshot.all(Filter::<Measurement>::new()).unwrap(), std::slice::from_ref(&measured));
+        assert_eq!(snapshot.all(Filter::<Transaction>::new()).unwrap(), std::slice::from_ref(&paid));
+    };
+    both(&store);
+    drop(store);
+    crate::verify(&path).unwrap();
+    // As it was before schema 2.
+    edit(&path, 1, |txn| {
+        let mut shared = txn.open_table(Bytes::new("none.closed")).unwrap();
+        for noun in [Noun::Measurement, Noun::Transaction] {
+            let mut own = txn.open_table(tables::closed(noun)).unwrap();
+            while let Some((key, record)) = own.pop_first().unwrap() {
+                shared.insert(key.value(), record.value()).unwrap();
+            }
+        }
+    });
+    crate::verify(&path).unwrap();
+    both(&open(folder.path()));
+    crate::verify(&path).unwrap();
 }
