@@ -114,6 +114,15 @@ impl ChangeSet {
         self.note(old, Op::Deleted)
     }
 
+    /// The same for what goes in masses when it is old: the feed tells that it is gone, and not what it was.
+    pub fn sweep<R: Record>(&mut self, old: &R) -> &mut Self {
+        let (key, before) = (Key::new(&old.key()), old.index());
+        self.entry.begin::<R>(Op::Deleted, &key, old.version(), &before);
+        self.entry.nothing();
+        self.push::<R>(key, Action::Delete, Some(old.version()), None, Some((before, old.live())), None);
+        self.note(old, Op::Deleted)
+    }
+
     /// Tells of something in the feed alone: the record comes and goes in this set.
     pub fn mention<R: Record>(&mut self, record: &mut R) -> &mut Self {
         self.create(record).delete(record)

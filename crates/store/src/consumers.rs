@@ -3,6 +3,9 @@
 use crate::{Error, error::Attempt};
 use redb::{ReadableTable, Table};
 
+/// The consumer that sets off triggers. A run is swept only once this one is past its event.
+pub const TRIGGERS: &str = "triggers";
+
 /// Where a consumer of the feed stands, for operators.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumerPlace {

@@ -10,7 +10,8 @@
 //!         | payload length u32, payload
 //! ```
 //!
-//! The payload of a creation or deletion is the whole record; of an update, its changed fields with old and new values.
+//! The payload of a creation or deletion is the whole record, of an update its changed fields with old and new values; it is
+//! empty for what was swept ([`crate::ChangeSet::sweep`]).
 
 use crate::{Error, Field, IndexKeys, Record, key::Key, msgpack, nouns};
 use serde::{Deserialize, Serialize};
@@ -55,7 +56,7 @@ pub struct Change {
 /// What a change tells of its record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
-    /// The whole record, encoded: of a creation or a deletion. Most readers want it decoded or not at all, so its fields are
+    /// The whole record, encoded: of a creation or a deletion. Empty for what was swept. Most readers want it decoded or not at all, so its fields are
     /// taken apart only when they are asked for.
     Record(Vec<u8>),
     /// Top-level fields.
@@ -113,7 +114,7 @@ impl FeedEntry {
 
 impl Change {
     /// Changed top-level fields; `version` only where all are there: all for a creation (no old values) and a deletion (no
-    /// new values).
+    /// new values), none for what was swept.
     pub fn fields(&self) -> Cow<'_, [FieldChange]> {
         match &self.content {
             Content::Fields(fields) => Cow::Borrowed(fields),
@@ -142,7 +143,7 @@ impl Change {
     /// The record as it was when it was deleted, secrets as the feed keeps them.
     ///
     /// # Errors
-    /// As [`Change::created`], of a deletion.
+    /// As [`Change::created`], of a deletion; also when it was swept.
     pub fn deleted<R: Record>(&self) -> Result<R, Error> {
         self.whole(Op::Deleted)
     }
@@ -251,6 +252,11 @@ impl EntryWriter {
     /// A whole record as payload; answers where its bytes are.
     pub(crate) fn record<R: Record>(&mut self, record: &R) -> Range<usize> {
         self.payload(|bytes| msgpack::write(bytes, record))
+    }
+
+    /// No payload.
+    pub(crate) fn nothing(&mut self) {
+        self.payload(|_| {});
     }
 
     /// The fields that differ as payload.

@@ -19,7 +19,7 @@ pub struct Index {
 
 /// Change sets applied for each hold of the lock: readers wait a fraction of a millisecond even behind a full batch.
 const SETS_PER_LOCK: usize = 64;
-const FIELDS: usize = Field::Pending as usize + 1;
+const FIELDS: usize = Field::Run as usize + 1;
 const NOUNS: usize = Noun::MAX + 1;
 
 #[derive(Default)]

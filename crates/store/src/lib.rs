@@ -44,7 +44,7 @@ mod tests;
 pub use backup::restore;
 pub use calls::{CallMade, Touched};
 pub use change::ChangeSet;
-pub use consumers::ConsumerPlace;
+pub use consumers::{ConsumerPlace, TRIGGERS};
 pub use error::Error;
 pub use feed::{Change, Content, FeedEntry, FieldChange, Op};
 pub use filter::{Filter, Order, Page, PageRequest};

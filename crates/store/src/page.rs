@@ -18,7 +18,8 @@ const BUDGET: usize = 20_000;
 const LIMIT: std::ops::RangeInclusive<usize> = 1..=1000;
 
 /// Which indexed field to search history by: those that hold for few records first.
-const SELECTIVE: [Field; 11] = [
+const SELECTIVE: [Field; 12] = [
+    Field::Run,
     Field::Name,
     Field::Subject,
     Field::Key,

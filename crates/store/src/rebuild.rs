@@ -3,6 +3,7 @@
 use crate::{
     Committed, Error, Index, Op,
     calls::{self, Note},
+    consumers::{self, Consumer, TRIGGERS},
     error::Attempt,
     feed::{self, RawChange},
     follower::bases,
@@ -12,17 +13,19 @@ use crate::{
     msgpack, nouns,
     open::{self, beside, remove_if_there},
     segment::{self, SegmentReader},
-    tables::{FEED, WriteTables},
+    tables::{CONSUMERS, FEED, WriteTables},
     writer::begin,
 };
-use redb::{Database, ReadableTable};
+use redb::{Database, ReadableTable, WriteTransaction};
 use std::path::Path;
+use sutler_model::Noun;
 
 /// Blocks applied in one transaction.
 const BLOCKS: usize = 256;
 
 /// Makes the store file `to`, which must not exist, from the copy in `folder`. Equal to the store as of the last position
-/// copied, but for the consumers' places, which are those of the base: they see again what came since.
+/// copied, but for the consumers' places, which are those of the base: they see again what came since. Who sets off triggers
+/// knows an event that it has seen by the run of it, and goes on behind those whose runs were swept.
 ///
 /// # Errors
 /// [`Error::Corrupt`] when the copy has a hole, [`Error::Foreign`], [`Error::Newer`], [`Error::Io`].
@@ -78,6 +81,7 @@ pub fn rebuild(folder: &Path, to: &Path) -> Result<Committed, Error> {
 
 fn apply(db: &Database, blocks: &[(u64, Vec<u8>)], corrupt: &impl Fn(String) -> Error) -> Result<(), Error> {
     let txn = begin(db)?;
+    let mut swept = None;
     {
         let mut tables = WriteTables::new(&txn);
         let mut feed_table = txn.open_table(FEED).attempt("opening the feed")?;
@@ -86,7 +90,7 @@ fn apply(db: &Database, blocks: &[(u64, Vec<u8>)], corrupt: &impl Fn(String) -> 
             for entry in feed::raw_entries(block).ok_or_else(damaged)? {
                 let mut note = Note::of(&entry.cause);
                 for change in &entry.changes {
-                    let done = apply_change(&mut tables, change, entry.forgets)?;
+                    let done = apply_change(&mut tables, change, entry.forgets, &mut swept)?;
                     done.ok_or_else(|| corrupt(format!("the feed block at {first} does not fit the base")))?;
                     if let Some(note) = &mut note {
                         note.push(change.noun, Key::new(change.key).id(), change.op);
@@ -97,14 +101,33 @@ fn apply(db: &Database, blocks: &[(u64, Vec<u8>)], corrupt: &impl Fn(String) -> 
             feed_table.insert(first, block.as_slice()).attempt("appending to the feed")?;
         }
     }
+    if let Some(event) = swept {
+        pass(&txn, event)?;
+    }
     txn.commit().attempt("committing to the rebuilt store")
 }
 
-/// None when the change does not fit what is there.
+/// Moves who sets off triggers past an event whose run is no longer there to tell that it was seen. All before it was seen too:
+/// runs are swept only behind that consumer's place.
+fn pass(txn: &WriteTransaction, event: u64) -> Result<(), Error> {
+    let mut table = txn.open_table(CONSUMERS).attempt("opening the feed's consumers")?;
+    let place = consumers::load(&table, TRIGGERS)?;
+    match place.filter(|place| place.next <= event) {
+        Some(place) => consumers::save(&mut table, TRIGGERS, Consumer { next: event + 1, ..place }),
+        None => Ok(()),
+    }
+}
+
+/// None when the change does not fit what is there. The last event whose run was `swept` is noted.
 ///
 /// Of calls it forgets what the store forgot, and no more: of a run that has ended its asker may not know it yet. What the store
 /// swept later is swept again.
-fn apply_change(tables: &mut WriteTables<'_>, change: &RawChange<'_>, forgets: bool) -> Result<Option<()>, Error> {
+fn apply_change(
+    tables: &mut WriteTables<'_>,
+    change: &RawChange<'_>,
+    forgets: bool,
+    swept: &mut Option<u64>,
+) -> Result<Option<()>, Error> {
     let (noun, key) = (change.noun, change.key);
     let mut old = None;
     for live in [true, false] {
@@ -125,7 +148,12 @@ fn apply_change(tables: &mut WriteTables<'_>, change: &RawChange<'_>, forgets: b
             let Some(patched) = patched else { return Ok(None) };
             Some(patched)
         }
-        (Op::Deleted, Some(_)) => None,
+        (Op::Deleted, Some(old)) => {
+            if noun == Noun::ScriptRun {
+                *swept = (*swept).max(nouns::event_of(old)?);
+            }
+            None
+        }
         _ => return Ok(None),
     };
     if forgets
@@ -164,7 +192,6 @@ pub struct Verified {
 pub fn verify(path: &Path) -> Result<Verified, Error> {
     use crate::tables;
     use redb::ReadableDatabase;
-    use sutler_model::Noun;
     let corrupt = |detail: String| Error::Corrupt { path: path.to_owned(), detail };
     let mut db = open::open_file(path, 64 << 20)?;
     let schema = open::read_meta(&db, path)?.schema;

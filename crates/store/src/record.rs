@@ -32,6 +32,8 @@ pub enum Field {
     Image = 11,
     /// Unfinished (jobs), open (intervals), due (runs): what start-up must pick up.
     Pending = 12,
+    /// The runs of scripts that it names: what set it off, what charged or paid. They are kept while it is there.
+    Run = 13,
 }
 
 /// The index keys of one record, packed: two allocations however many there are.

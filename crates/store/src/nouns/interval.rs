@@ -1,5 +1,6 @@
 //! Usage intervals; live while open, clustered by customer and start.
 
+use super::run_behind;
 use crate::{Field, IndexKeys, Record};
 use sutler_model::{Interval, IntervalKey, Noun, Timestamp};
 use uuid::Uuid;
@@ -23,8 +24,9 @@ pub fn interval_prefix(customer: Uuid, start: Timestamp) -> Vec<u8> {
 
 impl Record for Interval {
     const NOUN: Noun = Noun::Interval;
-    // History is searched by customer and time through the key; one entry more finds those of a resource.
-    const HISTORY: &'static [Field] = &[Field::Subject];
+    // History is searched by customer and time through the key; one entry more finds those of a resource, and one those that
+    // a run began or ended.
+    const HISTORY: &'static [Field] = &[Field::Subject, Field::Run];
     const CLUSTERED: Option<Field> = Some(Field::Customer);
 
     fn key(&self) -> Vec<u8> {
@@ -52,6 +54,7 @@ impl Record for Interval {
         keys.by_id(Field::Customer, Some(self.key.customer_id));
         keys.by_id(Field::BillingEntity, Some(self.billing_entity_id));
         keys.by(Field::Subject, self.key.resource_id.as_bytes()).pending(self.live());
+        keys.naming([Some(&self.began_by), self.ended_by.as_ref()].into_iter().flatten().filter_map(run_behind));
         keys
     }
 }

@@ -1,13 +1,13 @@
 //! Jobs; live until they are final.
 
-use super::identified;
+use super::{identified, run_behind};
 use crate::{Field, IndexKeys, Record};
 use sutler_model::{Job, Noun, Scope};
 
 impl Record for Job {
     const NOUN: Noun = Noun::Job;
     const HISTORY: &'static [Field] =
-        &[Field::Subject, Field::Parent, Field::User, Field::Customer, Field::BillingEntity, Field::State];
+        &[Field::Subject, Field::Parent, Field::User, Field::Customer, Field::BillingEntity, Field::State, Field::Run];
 
     // May hold what its arguments keep secret.
     const SECRETS: &'static [&'static str] = &["request", "metadata"];
@@ -27,6 +27,7 @@ impl Record for Job {
         keys.by_id(Field::Customer, self.customer_id).by_id(Field::BillingEntity, Some(self.billing_entity_id));
         keys.by(Field::State, self.state.name()).by_id(Field::Subject, Some(self.item_id));
         keys.by_id(Field::User, self.user_id).by_id(Field::Parent, self.parent_id);
+        keys.naming(run_behind(&self.cause));
         if let Some(server) = self.input.server_id().filter(|server| server.0 != self.item_id) {
             // A server's queue holds also the jobs that make something else of it.
             keys.by_id(Field::Subject, Some(server));

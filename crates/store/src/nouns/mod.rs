@@ -111,6 +111,11 @@ pub(crate) fn awaits_run(noun: Noun, bytes: &[u8]) -> Result<bool, Error> {
     for_noun!(noun, R => Ok(msgpack::read::<R>(bytes, noun.name())?.awaits_run()))
 }
 
+/// The place in the feed of the event behind a stored run of a script.
+pub(crate) fn event_of(bytes: &[u8]) -> Result<Option<u64>, Error> {
+    Ok(msgpack::read::<model::ScriptRun>(bytes, Noun::ScriptRun.name())?.seq)
+}
+
 /// The parts of [`Record`] that are the same for all nouns with an `id`.
 macro_rules! identified {
     () => {
@@ -163,6 +168,15 @@ impl IndexKeys {
         }
     }
 
+    /// Findable by the runs of scripts that it names.
+    fn naming(&mut self, runs: impl IntoIterator<Item = model::RunId>) -> &mut Self {
+        // Each once: an entry that came twice would be taken away with the first of the two.
+        for run in runs.into_iter().collect::<std::collections::BTreeSet<_>>() {
+            self.by(Field::Run, run.0.as_bytes());
+        }
+        self
+    }
+
     /// What start-up must pick up.
     fn pending(&mut self, pending: bool) -> &mut Self {
         if pending { self.by(Field::Pending, b"1") } else { self }
@@ -175,6 +189,14 @@ impl IndexKeys {
             model::Scope::Entity(id) => self.by_id(Field::BillingEntity, Some(id)),
             model::Scope::Customer(id) => self.by_id(Field::Customer, Some(id)),
         }
+    }
+}
+
+/// The run behind a cause.
+fn run_behind(cause: &model::Cause) -> Option<model::RunId> {
+    match cause {
+        model::Cause::Run { run_id, .. } => Some(*run_id),
+        _ => None,
     }
 }
 

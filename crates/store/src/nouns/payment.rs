@@ -1,6 +1,6 @@
 //! Payment methods, what customers pay with, and transactions.
 
-use super::identified;
+use super::{identified, run_behind};
 use crate::{Field, IndexKeys, Record};
 use sutler_model::{Noun, PaymentInstance, PaymentMethod, Transaction};
 
@@ -39,7 +39,7 @@ impl Record for Transaction {
     const NOUN: Noun = Noun::Transaction;
     const SECRETS: &'static [&'static str] = &["values", "parameters"];
     const HISTORY: &'static [Field] =
-        &[Field::Subject, Field::Parent, Field::Customer, Field::BillingEntity, Field::State];
+        &[Field::Subject, Field::Parent, Field::Customer, Field::BillingEntity, Field::State, Field::Run];
 
     identified!();
 
@@ -57,6 +57,7 @@ impl Record for Transaction {
         keys.in_state(&self.state).pending(self.is_due()).by_id(Field::Parent, self.linked_id);
         keys.by_id(Field::Subject, Some(self.payment_method_id));
         keys.by_id(Field::Subject, self.payment_instance_id);
+        keys.naming(self.run_ids.iter().copied().chain(run_behind(&self.cause)));
         for invoice in &self.invoice_ids {
             keys.by_id(Field::Subject, Some(*invoice));
             if self.settles() {

@@ -1,13 +1,13 @@
 //! Runs of scripts; live until they are over.
 
-use super::identified;
+use super::{identified, run_behind};
 use crate::{Field, IndexKeys, Record};
 use sutler_model::{Noun, RunState, ScriptRun};
 
 impl Record for ScriptRun {
     const NOUN: Noun = Noun::ScriptRun;
     const HISTORY: &'static [Field] =
-        &[Field::Subject, Field::Script, Field::Customer, Field::BillingEntity, Field::State];
+        &[Field::Subject, Field::Script, Field::Customer, Field::BillingEntity, Field::State, Field::Run];
     // May hold passwords.
     const SECRETS: &'static [&'static str] = &["asked"];
     const COMMON: &'static [(Field, &'static [u8])] = &[(Field::State, b"succeeded")];
@@ -27,6 +27,8 @@ impl Record for ScriptRun {
         let mut keys = IndexKeys::default();
         keys.owned(self.owner).by_id(Field::Script, Some(self.script_id)).in_state(&self.state);
         keys.by_id(Field::Subject, self.resource_id).pending(self.live());
+        // Not its own id: what set it off.
+        keys.naming(run_behind(&self.cause));
         keys
     }
 }

@@ -8,6 +8,7 @@ mod files;
 mod history;
 mod kill;
 mod model;
+mod sweep;
 
 use crate::*;
 use std::path::Path;
