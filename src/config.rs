@@ -18,6 +18,9 @@ pub const DEFAULT_TEXT: &str = include_str!("config.toml");
 /// Where the file is unless said otherwise.
 pub const DEFAULT_PATH: &str = "/etc/sutler/sutler.toml";
 
+/// Longest time that runs of scripts are kept, if not for good: a century.
+const RUNS_KEEP_DAYS_MAX: u32 = 36_500;
+
 /// Everything that can be set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -208,6 +211,8 @@ section! {
         owner_cpu_ms_per_s: u64 = 500,
         /// Seconds between two measurements of a resource by a script's measurement function.
         measure_every_s: u32 = 3600,
+        /// Days for which runs are kept after their end; 0: for good.
+        runs_keep_days: u32 = 90,
         /// A text takes effect only once the provider's staff have signed it.
         signing_required: bool = false,
     }
@@ -390,6 +395,13 @@ impl Config {
         if let Some((setting, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
             return wrong(setting, "is 0; must be at least 1".into());
         }
+        if self.lua.runs_keep_days > RUNS_KEEP_DAYS_MAX {
+            let (days, max) = (self.lua.runs_keep_days, RUNS_KEEP_DAYS_MAX);
+            return wrong(
+                "lua.runs_keep_days",
+                format!("is {days}; must be at most {max}, or 0 to keep runs for good"),
+            );
+        }
         self.egress.policy()?;
         if self.store.feed_max_hours < self.store.feed_keep_hours {
             return wrong("store.feed_max_hours", "is less than store.feed_keep_hours; it must not be".into());
@@ -514,6 +526,8 @@ mod tests {
             ("[egress]\nca_files = [\"/nowhere.pem\"]", ["line 2", "names /nowhere.pem: cannot be read"]),
             ("[egress]\nmail_relay = \"mail.example\"", ["line 2", "such as smtp://mail.example:25"]),
             ("[egress]\nmail_from = \"nobody\"", ["line 2", "is `nobody`; must be a mail address"]),
+            ("[lua]\nruns_keep_days = 36501", ["line 2", "lua.runs_keep_days is 36501; must be at most 36500, or 0"]),
+            ("[lua]\nruns_keep_days = -1", ["line 2", "expected u32"]),
             ("[egress]\ntimeout_ms = 0", ["line 2", "must be at least 1"]),
             ("[data", ["line 1", ""]),
             ("[log]\nlevel = \"info,=,\"", ["line 2", "log.level"]),

@@ -10,7 +10,7 @@ use std::{
 };
 use sutler_actors::{NewProvider, NodeConfig, Settings, Setup, System};
 use sutler_drivers::simulated::Simulated;
-use sutler_model::{Noun, validate};
+use sutler_model::{Noun, time::DAY_MS, validate};
 use sutler_store::{Follower, FollowerStatus, Options, Store};
 
 /// The store's file in the data folder.
@@ -145,6 +145,7 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
         run_tries_max: config.lua.tries_max,
         owner_cpu_ms_per_s: config.lua.owner_cpu_ms_per_s,
         measure_every_ms: u64::from(config.lua.measure_every_s) * 1000,
+        runs_keep_ms: i64::from(config.lua.runs_keep_days) * DAY_MS,
         signing_required: config.lua.signing_required,
         egress: config.egress.policy().map_err(|(setting, fix)| anyhow::anyhow!("{setting} {fix}"))?,
     })

@@ -40,6 +40,8 @@ pub struct Settings {
     pub owner_cpu_ms_per_s: u64,
     /// Time between two measurements of a resource by a script's function, milliseconds.
     pub measure_every_ms: u64,
+    /// How long runs of scripts are kept after their end, milliseconds; 0: for good.
+    pub runs_keep_ms: i64,
     /// Whether a script's text takes effect only once the provider's staff have signed it.
     pub signing_required: bool,
     /// Where scripts may go.
@@ -64,6 +66,7 @@ impl Default for Settings {
             run_tries_max: 8,
             owner_cpu_ms_per_s: 500,
             measure_every_ms: 3_600_000,
+            runs_keep_ms: 90 * 86_400_000,
             signing_required: false,
             egress: Egress::default(),
         }

@@ -89,7 +89,8 @@ pub struct ChangeView {
     billing_entity_id: Option<Uuid>,
     /// What happened to it.
     op: Op,
-    /// Changed fields: all of them for a creation (no old values) and a deletion (no new values).
+    /// Changed fields: all of them for a creation (no old values) and a deletion (no new values); none for a run that went
+    /// because it was old.
     fields: Vec<FieldView>,
 }
 

@@ -147,6 +147,8 @@ fn filter(api: &Api, caller: &Caller, asked: &RunFilter) -> Result<Filter<Script
 }
 
 /// List runs of all triggers.
+///
+/// Those that are over are here as long as `lua.runs_keep_days` says, and longer when something stands on them.
 #[utoipa::path(get, path = "/runs", tag = "triggers", params(RunFilter, Paging),
     responses((status = 200, description = "A page of runs, without their logs.", body = Listed<RunView>)))]
 async fn list_runs(State(api): State<Arc<Api>>, Who(caller): Who, listing: Listing<RunFilter>) -> Answer {

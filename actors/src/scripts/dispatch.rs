@@ -21,11 +21,9 @@ use std::{
     time::{Duration, Instant},
 };
 use sutler_model::{Noun, Scope, ScriptId, TriggerType};
-use sutler_store::{Error as StoreError, FeedEntry};
+use sutler_store::{Error as StoreError, FeedEntry, TRIGGERS};
 use tokio::sync::{mpsc, watch};
 
-/// The durable consumer.
-const CONSUMER: &str = "triggers";
 /// Entries read at once.
 const BATCH: usize = 256;
 /// Runs on their way at the same time, over all scripts; bounds memory.
@@ -100,7 +98,7 @@ impl Dispatcher {
     /// Those of the store.
     pub(super) async fn open(env: Env, registry: Registry<TriggerActor>, avoid: Avoid) -> Result<Self, StoreError> {
         let head = *env.core.store.watch().borrow();
-        let (next, gap) = env.core.store.consumer(CONSUMER, head + 1).await?;
+        let (next, gap) = env.core.store.consumer(TRIGGERS, head + 1).await?;
         if gap {
             tracing::error!(next, "feed entries were trimmed before the triggers had seen them; their events are lost");
             metrics::counter!("sutler_trigger_gaps_total").increment(1);
@@ -194,7 +192,7 @@ impl Dispatcher {
         if floor <= self.advanced || self.advanced_at.elapsed() < after {
             return;
         }
-        match self.env.core.store.advance(CONSUMER, floor).await {
+        match self.env.core.store.advance(TRIGGERS, floor).await {
             Ok(()) => self.advanced = floor,
             // It stays behind; what is read again is passed over.
             Err(error) => tracing::warn!(%error, "keeping the triggers' place in the feed"),

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! PRE triggers run inside the request, outside any actor's turn; POST triggers follow the feed, at least once and in order
-//! for each (entry, resource); SCHEDULED triggers follow the clock. Every run is recorded as a [`ScriptRun`].
+//! for each (entry, resource); SCHEDULED triggers follow the clock. Every run is recorded as a [`ScriptRun`], and kept for a time
+//! that is set, or as long as something stands on it ([`sweep`]).
 
 mod attempt;
 pub(crate) mod beans;
@@ -26,6 +27,7 @@ mod pre;
 mod reaching;
 mod rehearsal;
 mod schedule;
+mod sweep;
 mod table;
 mod tally;
 mod tax;
@@ -197,6 +199,7 @@ impl Scripts {
             "Times that runs waited for their owner's share of CPU time."
         );
         metrics::describe_counter!("sutler_trigger_gaps_total", "Times that feed entries were trimmed unseen.");
+        metrics::describe_counter!("sutler_trigger_runs_swept_total", "Runs that went because they were old.");
         let (tree, behind, reaching) = (Tree::default(), Behind::default(), Arc::<Reaching>::default());
         let shared = host::Shared { behind: behind.clone(), reaching: reaching.clone() };
         let platform = Arc::new(host::Platform::new(core.store.clone(), system, tree.clone(), shared));
@@ -256,7 +259,13 @@ impl Scripts {
         let keep_time = schedule::keep_time(self.env.clone(), self.registry.clone(), self.stop.subscribe());
         let runtime = &self.env.core.runtime;
         let keep_measuring = measure::keep_measuring(self.env.clone(), self.stop.subscribe());
-        let started = [runtime.spawn(follow), runtime.spawn(keep_time), runtime.spawn(keep_measuring)];
+        let keep_sweeping = sweep::keep_sweeping(self.env.clone(), self.stop.subscribe());
+        let started = [
+            runtime.spawn(follow),
+            runtime.spawn(keep_time),
+            runtime.spawn(keep_measuring),
+            runtime.spawn(keep_sweeping),
+        ];
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).extend(started);
         Ok(())
     }

@@ -24,7 +24,7 @@ use sutler_lua::{Input, Params};
 use sutler_model::{
     BillingEntity, Cause, Customer, Missed, RunId, Schedule, Scope, ScriptId, ScriptRun, Timestamp, time::DAY_MS,
 };
-use sutler_store::{Error as StoreError, Filter, Order};
+use sutler_store::{Error as StoreError, Filter, Order, Snapshot};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -126,6 +126,34 @@ async fn unrecorded(
         Ok(times)
     });
     read.await
+}
+
+/// Whether a run is the newest of an entry's schedule: without it, the times up to it would count as missed.
+///
+/// # Errors
+/// Those of the store.
+pub(super) fn is_newest(
+    snapshot: &Snapshot,
+    script: &Armed,
+    run: &ScriptRun,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let entry = script.entries.iter().find(|entry| entry.function == run.function);
+    let Some(schedule) = entry.and_then(|entry| entry.schedule) else { return Ok(false) };
+    if run.id != run_id(script.id, &run.function, run.created_at) {
+        return Ok(false);
+    }
+    let every = i64::try_from(schedule.every_ms.max(1)).unwrap_or(i64::MAX);
+    let mut time = latest_due(schedule, script.since, now);
+    // Beyond that many no run is looked for.
+    for _ in 0..=EACH_MAX {
+        let Some(due) = time.filter(|due| *due > run.created_at) else { return Ok(run.created_at > script.since) };
+        if snapshot.get::<ScriptRun>(run_id(script.id, &run.function, due))?.is_some() {
+            return Ok(false);
+        }
+        time = Some(due.plus_ms(-every));
+    }
+    Ok(false)
 }
 
 fn item(hook: &Hook, due: Timestamp, queues: bool) -> Item {

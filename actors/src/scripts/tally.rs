@@ -80,6 +80,13 @@ impl Tally {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&script).cloned().unwrap_or_default()
     }
 
+    /// Whether a run is the one whose error is shown as its script's last.
+    pub(super) fn is_last_error(&self, run: &ScriptRun) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = all.get(&run.script_id).and_then(|counts| counts.last_error.as_ref());
+        last.is_some_and(|error| error.run_id == run.id)
+    }
+
     /// Forgets a script that is gone.
     pub(super) fn forget(&self, script: ScriptId) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&script);

@@ -15,7 +15,7 @@ use sutler_lua::{Bean, Exit, Member, Outcome};
 use sutler_model::{Invoice, Nanos, Tax, TriggerType, money};
 
 /// The one kind of document that is taxed.
-const OPTION: &str = "INVOICE";
+pub(super) const OPTION: &str = "INVOICE";
 /// Highest rate, per cent: far above any real one, and it keeps an amount from being taken for a rate.
 const RATE_MAX: i128 = 1_000 * money::ONE;
 

@@ -26,6 +26,7 @@ mod repeats;
 mod resources;
 mod schedules;
 mod sights;
+mod sweeping;
 mod turns;
 
 use crate::{

@@ -97,7 +97,8 @@ pub(super) fn new_plan(like: &Plan) -> crate::NewPlan {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tax_trigger_sets_what_comes_on_top_of_an_invoice() {
-    let bench = Bench::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let bench = Bench::start_with(folder.path(), Settings { runs_keep_ms: 1, ..settings() }).await;
     let plan = all::<Plan>(&bench.system).await.remove(0);
     let dear = crate::PlanPatch { cpu_hour: Some("3600000".parse().unwrap()), ..crate::PlanPatch::default() };
     bench.system.update_plan(&bench.caller, plan.id, None, dear).await.expect("dear enough for milliseconds to count");
@@ -123,6 +124,8 @@ async fn a_tax_trigger_sets_what_comes_on_top_of_an_invoice() {
     assert_eq!((closed.tax, closed.number), (Some(expected), Some(1)));
     let runs: Vec<_> = bench.runs().await.into_iter().filter(|run| run.script_id == vat.id).collect();
     assert_eq!(states(&runs), [RunState::Succeeded]);
+    bench.swept().await;
+    assert!(bench.runs().await.iter().any(|run| run.id == runs[0].id), "the tax opens to its run");
     // One that fails keeps the period open, for an invoice is never corrected.
     bench.script("broken", Scope::Provider, block("TAX_CALCULATION", "", "error('no idea')")).await;
     let refused = bench.system.close_invoice(&bench.caller, bench.customer, end.plus_ms(500)).await;

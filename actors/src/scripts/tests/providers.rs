@@ -278,7 +278,7 @@ async fn nobody_reaches_a_provider_across_a_border_or_above_their_level() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_provider_measures_is_charged_to_the_cent_and_opens_to_its_run() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings { measure_every_ms: 1_000, ..settings() };
+    let settings = Settings { measure_every_ms: 1_000, runs_keep_ms: 1, ..settings() };
     let bench = Bench::start_with(folder.path(), settings).await;
     let (used, unused) = (bench.made("used").await, bench.made("unused").await);
     bench.backup().await;
@@ -314,6 +314,14 @@ async fn what_a_provider_measures_is_charged_to_the_cent_and_opens_to_its_run() 
     let run = bench.system.store().get::<ScriptRun>(invoice.charges[0].run_id).await.unwrap().expect("its run");
     assert_eq!((run.state, run.option.as_str()), (RunState::Succeeded, "BILLING"));
     assert_eq!(json!(invoice.charges[0].component), "BACKUP_SETTINGS");
+    // It still does when runs on which nothing stands are gone, and what was measured opens to its run.
+    bench.swept().await;
+    let runs = bench.runs().await;
+    assert!(!runs.iter().any(|run| run.option == "ACTION"), "{runs:#?}");
+    assert!(runs.iter().any(|run| run.id == invoice.charges[0].run_id));
+    for measured in found {
+        assert!(runs.iter().any(|run| run.id == measured.run_id), "{measured:?}");
+    }
     bench.stop().await;
 }
 
