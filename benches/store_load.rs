@@ -168,6 +168,7 @@ fn node(store: &Store, n: u128) -> Node {
         cpus: 64,
         memory_mib: 256 << 10,
         kvm: Kvm::Usable,
+        kvm_host: String::new(),
         seen_at: Timestamp(1_795_386_245_007),
         created_at: Timestamp(1_795_386_245_007),
     }

@@ -39,10 +39,10 @@ async fn recorded(core: &Core) -> Result<HashMap<String, Node>, Error> {
 
 async fn enrol(core: &Core, config: &NodeConfig, known: Option<Node>) -> Result<Node, Error> {
     let capacity = config.drivers.compute.capacity().await;
-    let kvm = kvm(&config.drivers, known.as_ref()).await;
+    let (kvm, kvm_host) = kvm(&config.drivers, known.as_ref()).await;
     config.drivers.compute.use_kvm(kvm == Kvm::Usable);
     let mut node = known.clone().unwrap_or_else(|| new(core, config));
-    node.kvm = kvm;
+    (node.kvm, node.kvm_host) = (kvm, kvm_host);
     node.uri.clone_from(&config.uri);
     match capacity {
         Ok(capacity) => {
@@ -72,12 +72,20 @@ async fn enrol(core: &Core, config: &NodeConfig, known: Option<Node>) -> Result<
     }
 }
 
-/// The answer of the self-test is remembered; a tiny guest at each start would only cost time.
-async fn kvm(drivers: &Drivers, known: Option<&Node>) -> Kvm {
-    match known.map(|node| node.kvm.clone()) {
-        Some(kvm) if kvm != Kvm::Unknown => kvm,
-        _ => drivers.compute.test_kvm().await.unwrap_or(Kvm::Unknown),
+/// The answer of the self-test, and the host it is for. It is remembered for as long as the host is the same; a tiny guest at each
+/// start would only cost time.
+async fn kvm(drivers: &Drivers, known: Option<&Node>) -> (Kvm, String) {
+    // Which host it is cannot be told: then it is tested at each start.
+    let host = drivers.compute.kvm_host().await.unwrap_or_default();
+    let remembered = known.filter(|node| node.kvm != Kvm::Unknown && !host.is_empty() && node.kvm_host == host);
+    let kvm = match remembered {
+        Some(node) => node.kvm.clone(),
+        None => drivers.compute.test_kvm().await.unwrap_or(Kvm::Unknown),
+    };
+    if let Some(before) = known.filter(|node| node.kvm != Kvm::Unknown && node.kvm != kvm) {
+        tracing::info!(node = %before.name, before = ?before.kvm, now = ?kvm, "the KVM self-test has another answer than before");
     }
+    (kvm, host)
 }
 
 fn new(core: &Core, config: &NodeConfig) -> Node {
@@ -92,6 +100,7 @@ fn new(core: &Core, config: &NodeConfig) -> Node {
         cpus: 0,
         memory_mib: 0,
         kvm: Kvm::Unknown,
+        kvm_host: String::new(),
         seen_at: now,
         created_at: now,
     }

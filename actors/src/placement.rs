@@ -159,6 +159,7 @@ mod tests {
             cpus,
             memory_mib,
             kvm: Kvm::Unknown,
+            kvm_host: String::new(),
             seen_at: Timestamp(0),
             created_at: Timestamp(0),
         }

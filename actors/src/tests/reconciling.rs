@@ -3,7 +3,8 @@
 use crate::testing::Bench;
 use std::path::Path;
 use sutler_drivers::compute::GuestState;
-use sutler_model::{Evidence, JobState, Meter, Node, NodeState, Server, ServerState, Wanted};
+use sutler_model::{Cause, Evidence, JobState, Kvm, Meter, Node, NodeState, Server, ServerState, Wanted};
+use sutler_store::{ChangeSet, Options, Store};
 
 async fn running(bench: &Bench, name: &str) -> Server {
     let job = bench.create(name, true).await;
@@ -164,4 +165,39 @@ async fn guests_outlive_the_controller_and_are_found_again_as_they_are() {
     let cpu: Vec<_> = bench.intervals().await.into_iter().filter(|i| i.key.meter == Meter::Cpu).collect();
     assert_eq!((cpu.len(), cpu[0].end), (1, None), "its use went on without a break");
     bench.stop().await;
+}
+
+/// Makes the one node of a store that is closed be what `change` makes of it.
+async fn edit_node(root: &Path, id: sutler_model::NodeId, change: impl FnOnce(&mut Node)) {
+    let store = Store::open(&root.join("store.redb"), Options::default()).expect("the store opens");
+    let old = store.get::<Node>(id).await.expect("read").expect("the node");
+    let mut new = old.clone();
+    change(&mut new);
+    let mut set = ChangeSet::new(Cause::system("test"));
+    set.update(&old, &mut new);
+    store.commit(set).await.expect("the change");
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_verdict_on_kvm_is_remembered_as_long_as_the_host_is_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bench = Bench::start_in(folder.path()).await;
+    let tested = bench.node().await;
+    bench.stop().await;
+    drop(bench);
+    assert!(matches!(tested.kvm, Kvm::Unusable(_)) && !tested.kvm_host.is_empty(), "{tested:?}");
+    // What only a remembered verdict can say here.
+    edit_node(folder.path(), tested.id, |node| node.kvm = Kvm::Usable).await;
+    let bench = Bench::start_in(folder.path()).await;
+    assert_eq!(bench.node().await.kvm, Kvm::Usable, "it is not tested again");
+    bench.stop().await;
+    drop(bench);
+    for before in ["boot before this one", ""] {
+        edit_node(folder.path(), tested.id, |node| (node.kvm, node.kvm_host) = (Kvm::Usable, before.into())).await;
+        let bench = Bench::start_in(folder.path()).await;
+        let now = bench.node().await;
+        bench.stop().await;
+        assert_eq!((now.kvm, now.kvm_host), (tested.kvm.clone(), tested.kvm_host.clone()), "{before:?}");
+    }
 }

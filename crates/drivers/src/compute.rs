@@ -172,7 +172,11 @@ pub trait Compute: Send + Sync {
     async fn console(&self, id: ServerId) -> Result<Console>;
     /// What the node has.
     async fn capacity(&self) -> Result<Capacity>;
-    /// Whether KVM really works: starts a tiny guest with a deadline of seconds. The answer is remembered by the caller.
+    /// The host that [`Compute::test_kvm`] answers for, in words that change when its answer may: with each boot, with another
+    /// QEMU, and when its device comes or goes. Costs next to nothing.
+    async fn kvm_host(&self) -> Result<String>;
+    /// Whether KVM really works: starts a tiny guest with a deadline of seconds. The answer is remembered by the caller for as
+    /// long as the host is the same.
     async fn test_kvm(&self) -> Result<Kvm>;
     /// Uses KVM from now on for guests defined later when `usable`, emulation otherwise.
     fn use_kvm(&self, usable: bool);

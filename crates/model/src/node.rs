@@ -51,6 +51,10 @@ pub struct Node {
     pub memory_mib: u64,
     /// What the self-test found.
     pub kvm: Kvm,
+    /// The host that it was found on, in words that change when the answer may: with each boot, with another QEMU, and when
+    /// `/dev/kvm` comes or goes. Another one is tested anew at the next start.
+    #[serde(default)]
+    pub kvm_host: String,
     /// Last time all of its guests' states were confirmed. An end nobody saw is billed to this.
     pub seen_at: Timestamp,
     /// When it joined.

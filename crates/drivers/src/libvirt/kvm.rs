@@ -3,12 +3,24 @@
 #![allow(unsafe_code)]
 
 use crate::{Error, Result};
-use std::{io::Write, process::Stdio, time::Duration};
+use std::{
+    ffi::OsStr,
+    io::{self, Write},
+    path::Path,
+    process::Stdio,
+    time::{Duration, SystemTime},
+};
 use sutler_model::Kvm;
 use tokio::{io::AsyncReadExt, process::Command};
 
 /// The guest takes some three tenths of a second under KVM, and half a second under emulation.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// Differs from boot to boot, and so whenever the kernel does or KVM was turned on or off in the firmware.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+/// KVM's device.
+const DEVICE: &str = "/dev/kvm";
+/// What runs guests.
+const QEMU: &str = "qemu-system-x86_64";
 /// What the guest says when it lives.
 const ALIVE: &[u8] = b"SUTLER-KVM-OK";
 /// QEMU's exit status when the guest writes 16 to the exit device: `16 << 1 | 1`.
@@ -23,10 +35,41 @@ unsafe extern "C" {
     safe static BOOT_SECTOR: [u8; 512];
 }
 
+/// The host that the test's answer holds for.
+pub(super) async fn host() -> Result<String> {
+    let attempted = "telling which host KVM is tested on";
+    let look = || host_of(Path::new(BOOT_ID), Path::new(DEVICE), &std::env::var_os("PATH").unwrap_or_default());
+    let looked = tokio::task::spawn_blocking(look).await.map_err(|e| Error::transient(attempted, e))?;
+    looked.map_err(|e| Error::from_io(attempted.to_owned(), e))
+}
+
+/// Told by its boot, by whether the device opens (a module may be loaded and a right be given without a boot), and by QEMU's
+/// file.
+fn host_of(boot_id: &Path, device: &Path, path: &OsStr) -> io::Result<String> {
+    let boot = std::fs::read_to_string(boot_id)?;
+    let opens = match open(device) {
+        Ok(_) => "opens".to_owned(),
+        Err(e) => format!("does not open ({})", e.kind()),
+    };
+    let qemu = std::env::split_paths(path).find_map(|folder| std::fs::metadata(folder.join(QEMU)).ok());
+    let qemu = match qemu {
+        Some(file) => {
+            let since = file.modified()?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            format!("{} bytes of {} s", file.len(), since.as_secs())
+        }
+        None => "not installed".to_owned(),
+    };
+    Ok(format!("boot {}; {DEVICE} {opens}; {QEMU} {qemu}", boot.trim()))
+}
+
+fn open(device: &Path) -> io::Result<std::fs::File> {
+    std::fs::File::options().read(true).write(true).open(device)
+}
+
 /// Starts a guest under KVM.
 pub(super) async fn test() -> Result<Kvm> {
-    if let Err(e) = std::fs::File::options().read(true).write(true).open("/dev/kvm") {
-        return Ok(Kvm::Unusable(format!("/dev/kvm cannot be opened: {e}")));
+    if let Err(e) = open(Path::new(DEVICE)) {
+        return Ok(Kvm::Unusable(format!("{DEVICE} cannot be opened: {e}")));
     }
     Ok(match start("kvm", DEADLINE).await? {
         Ok(()) => Kvm::Usable,
@@ -43,7 +86,7 @@ async fn start(accelerator: &str, deadline: Duration) -> Result<std::result::Res
     // The firmware passes over a disk of a single sector.
     disk.as_file().set_len(1 << 20).map_err(io)?;
     let drive = format!("file={},format=raw,if=none,id=d,readonly=on", disk.path().display());
-    let mut command = Command::new("qemu-system-x86_64");
+    let mut command = Command::new(QEMU);
     command
         .args(["-accel", accelerator, "-machine", "q35", "-cpu", if accelerator == "kvm" { "host" } else { "max" }])
         .args(["-m", "64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"])
@@ -55,7 +98,7 @@ async fn start(accelerator: &str, deadline: Duration) -> Result<std::result::Res
         .kill_on_drop(true);
     let mut child = match command.spawn() {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(Err("qemu-system-x86_64 is not installed; install the package qemu-system-x86".into()));
+            return Ok(Err(format!("{QEMU} is not installed; install the package qemu-system-x86")));
         }
         other => other.map_err(io)?,
     };
@@ -103,6 +146,38 @@ mod tests {
     async fn a_guest_that_hangs_is_killed_at_its_deadline() {
         let why = start("tcg", Duration::ZERO).await.unwrap().unwrap_err();
         assert!(why.contains("hung"), "{why}");
+    }
+
+    #[test]
+    fn a_host_is_another_after_a_boot_with_another_qemu_and_when_the_device_comes_or_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (boot_id, device) = (folder.path().join("boot_id"), folder.path().join("kvm"));
+        let host = || host_of(&boot_id, &device, folder.path().as_os_str());
+        assert!(host().is_err(), "without a boot there is no telling");
+        let mut seen = std::collections::BTreeSet::new();
+        let mut is_another = |what: &str| {
+            assert_eq!(host().unwrap(), host().unwrap());
+            assert!(seen.insert(host().unwrap()), "{what}");
+        };
+        std::fs::write(&boot_id, "0199-a\n").unwrap();
+        is_another("the first");
+        std::fs::write(&boot_id, "0199-b\n").unwrap();
+        is_another("a boot");
+        std::fs::write(&device, "").unwrap();
+        is_another("the device came");
+        std::fs::write(folder.path().join(QEMU), "5").unwrap();
+        is_another("QEMU came");
+        std::fs::write(folder.path().join(QEMU), "50").unwrap();
+        is_another("QEMU was replaced");
+        std::fs::remove_file(&device).unwrap();
+        is_another("the device went");
+    }
+
+    #[tokio::test]
+    async fn this_host_stays_the_same() {
+        let first = host().await.unwrap();
+        assert!(first.starts_with("boot ") && first.len() > 40, "{first}");
+        assert_eq!(host().await.unwrap(), first);
     }
 
     #[tokio::test]

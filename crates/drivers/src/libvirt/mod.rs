@@ -294,6 +294,13 @@ impl Compute for Libvirt {
             .await
     }
 
+    async fn kvm_host(&self) -> Result<String> {
+        if self.node.test_driver {
+            return Ok("libvirt's test driver".into());
+        }
+        kvm::host().await
+    }
+
     async fn test_kvm(&self) -> Result<Kvm> {
         if self.node.test_driver {
             return Ok(Kvm::Unusable("libvirt's test driver runs no guests".into()));

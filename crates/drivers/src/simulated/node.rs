@@ -188,6 +188,10 @@ impl Compute for View {
         .await
     }
 
+    async fn kvm_host(&self) -> Result<String> {
+        Ok("simulated".into())
+    }
+
     async fn test_kvm(&self) -> Result<Kvm> {
         let none = || Kvm::Unusable("the node is simulated".into());
         self.call("test_kvm", || "testing KVM".into(), |_| Ok(none())).await
