@@ -96,13 +96,16 @@ impl Settled {
         {
             return Ok(false);
         }
-        self.is_behind(tables, run.cause)
+        self.is_behind(tables, run)
     }
 
-    /// Whether what set a run off, and what set that off, is never repeated.
-    fn is_behind(&self, tables: &mut WriteTables<'_>, mut cause: Cause) -> Result<bool, Error> {
+    /// Whether what asked for a run, and what asked for that, is never repeated. A trigger's run is asked for by its event.
+    fn is_behind(&self, tables: &mut WriteTables<'_>, mut run: ScriptRun) -> Result<bool, Error> {
         for _ in 0..BEHIND_MAX {
-            let Cause::Run { run_id, by_call, .. } = cause else { return Ok(true) };
+            let Cause::Run { run_id, by_call, .. } = run.cause else { return Ok(true) };
+            if run.seq.is_some() {
+                return Ok(true);
+            }
             if let Some(job_id) = by_call.and_then(|call| call.job_id)
                 && let Some(job) = stored::<Job>(tables, job_id.0)?
                 && !job.over()
@@ -113,7 +116,7 @@ impl Settled {
             if !behind.over() {
                 return Ok(false);
             }
-            cause = behind.cause;
+            run = behind;
         }
         Ok(false)
     }

@@ -85,7 +85,7 @@ fn calls_of_a_run_are_remembered_for_as_long_as_somebody_may_ask_for_it_again() 
     let store = sweeping(folder.path());
     let id = |n: u128| Uuid::from_u128(n);
     // For a resource whose change waits for the next start, by a run that has failed, and by one behind that.
-    (1..=3).for_each(|n| call(&store, id(n)));
+    (1..=4).for_each(|n| call(&store, id(n)));
     let mut waits = pluggable(PluggableState::Modifying);
     create(&store, &mut waits).unwrap();
     end_for_asker(&store, ScriptRun { resource_id: Some(waits.id.0), ..ended(id(1), RunState::Succeeded, 8) });
@@ -94,8 +94,12 @@ fn calls_of_a_run_are_remembered_for_as_long_as_somebody_may_ask_for_it_again() 
     let by_dead = ended(id(2), RunState::Succeeded, 8);
     end_for_asker(&store, ScriptRun { cause: Cause::run(dead.id, 1), ..by_dead.clone() });
     end_for_asker(&store, ScriptRun { cause: Cause::run(by_dead.id, 2), ..ended(id(3), RunState::Succeeded, 8) });
+    // The one behind this is over; that a failed one set its event off is another matter.
+    let trigger = ScriptRun { seq: Some(7), cause: Cause::run(dead.id, 1), ..ended(id(10), RunState::Succeeded, 8) };
+    end_for_asker(&store, trigger.clone());
+    end_for_asker(&store, ScriptRun { cause: Cause::run(trigger.id, 2), ..ended(id(4), RunState::Succeeded, 8) });
     walked(&store);
-    assert_eq!([1, 2, 3].map(|n| remembered(&store, id(n))), [true; 3]);
+    assert_eq!([1, 2, 3, 4].map(|n| remembered(&store, id(n))), [true, true, true, false]);
 
     let mut changes = set();
     changes.update(&waits, &mut PluggableResource { state: PluggableState::Active, ..waits.clone() });
