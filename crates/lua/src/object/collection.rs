@@ -5,7 +5,7 @@ use super::{
     charge::{Charge, OBJECT_BYTES},
     graph::{self, Identity, Writer},
 };
-use crate::{json, room::Room, schema::Type};
+use crate::{json, meter::Meter, room::Room, schema::Type};
 use mlua::{Lua, Result, Table, Value as Lv};
 use serde_json::{Map, Value};
 use std::{
@@ -56,7 +56,8 @@ impl ListRef {
     pub fn made(lua: &Lua, element: Type, items: impl ExactSizeIterator<Item = Result<Val>>) -> Result<Self> {
         let mut charge = Charge::default();
         charge.grow(lua, OBJECT_BYTES + items.len() * Val::Nil.held())?;
-        let items = items.collect::<Result<_>>()?;
+        let checked = |item| Meter::check_current().and(item);
+        let items = items.map(checked).collect::<Result<_>>()?;
         Ok(Self(Rc::new(RefCell::new(ListData { items, element, charge }))))
     }
 
@@ -344,6 +345,7 @@ impl MapRef {
         }
         let mut data = self.0.borrow_mut();
         for (key, value) in entries {
+            Meter::check_current()?;
             data.charge.grow(lua, ENTRY + value.take_in(lua)? + key.len())?;
             data.entries.insert(key, value);
         }

@@ -254,6 +254,7 @@ fn list(lua: &Lua, list: &ListRef, name: &str, a: &Lv, b: &Lv) -> Result<Option<
                 },
             };
             for item in items {
+                Meter::check_current()?;
                 list.push(lua, &item.into_lua(lua)?)?;
             }
             Val::Bool(true)
