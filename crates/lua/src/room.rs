@@ -3,13 +3,15 @@
 //! Lua keeps a text once however often a table holds it; a copy of that table holds it as often as it is there. So a table
 //! of a few megabytes can be gigabytes outside Lua, where the limit on a block's memory does not count.
 
-use crate::{helper::text_of, meter::Meter};
+use crate::{helper::text_of, meter::Meter, object::Copies};
 use mlua::{Error, Result, Table, Value as Lv};
 
 /// What each value takes beside its text, bytes.
 const EACH: usize = 32;
 /// How many values are copied before the deadline is looked at again.
 const STEPS: usize = 1024;
+/// How much is copied before it goes on the block's account; most copies are smaller.
+const PIECE: usize = 64 << 10;
 
 /// What is left for one copy.
 pub(crate) struct Room {
@@ -17,12 +19,15 @@ pub(crate) struct Room {
     most: usize,
     left: usize,
     steps: usize,
+    copies: Copies,
+    /// Copied and not on the account yet.
+    uncounted: usize,
 }
 
 impl Room {
     /// For `what`, which is named when there is not enough.
     pub fn new(what: &'static str, most: usize) -> Self {
-        Self { what, most, left: most, steps: 0 }
+        Self { what, most, left: most, steps: 0, copies: Copies::default(), uncounted: 0 }
     }
 
     /// Counts a value that is looked at.
@@ -42,7 +47,8 @@ impl Room {
         self.step()?;
         let left = self.left.checked_sub(EACH).and_then(|left| left.checked_sub(bytes));
         self.left = left.ok_or_else(|| Error::runtime(format!("{} has more than {} bytes", self.what, self.most)))?;
-        Ok(())
+        self.uncounted += EACH + bytes;
+        if self.uncounted > PIECE { self.copies.take(std::mem::take(&mut self.uncounted)) } else { Ok(()) }
     }
 
     /// Counts a value by its text and reads it as one.

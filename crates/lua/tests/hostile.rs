@@ -127,6 +127,7 @@ async fn what_is_kept_of_answers_and_copies_is_counted() {
         (2_000, "new('Utils'):createFilterCondition('a', 'IS_EQUAL_TO', {('x'):rep(2000)})"),
         (2_000, "new('Utils'):createFilterCondition('a', ('x'):rep(2000))"),
         (2_000, "settings()"),
+        (2_000, "connection()"),
         (600, "map:entrySet():get(0)"),
         (2_400, "map:keySet()"),
         (2_400, "map:values()"),
@@ -136,6 +137,9 @@ async fn what_is_kept_of_answers_and_copies_is_counted() {
             local map = new('Map') for i = 1, 50 do map:put('key' .. i, i) end
             local function settings()
               local mail = new('CustomerEmail') mail:setEmailSettingDetails({{ a = ('x'):rep(2000) }}) return mail:getEmailSettingDetails()
+            end
+            local function connection()
+              local c = new('simplehttp'):newConnection({{ url = 'http://127.0.0.1:1/' }}) c:setRequestHeaders({{ a = ('x'):rep(2000) }}) return c
             end
             local all, kept = {{}}, 0
             while true do all[kept + 1] = {step} kept = kept + 1 if kept % 100 == 0 then print(kept) end end"

@@ -314,3 +314,40 @@ async fn a_name_can_be_given_an_address_and_a_certificate_of_ones_own_be_trusted
     let fixture = Fixture::with(Platform::with(Vec::new()), 1, trusting);
     assert_eq!(fixture.eval(&asked).await, json!([true, "secret"]));
 }
+
+/// What a run tries beyond its limit is refused, and only the first of it is in its record.
+#[tokio::test]
+async fn a_run_that_sends_too_much_does_not_fill_its_record() {
+    let platform = Platform::with(Vec::new());
+    let fixture = Fixture::with(platform, 1, Egress { allow_private: true, requests: 2, ..Egress::default() });
+    let body = "local refused = 0
+        for i = 1, 20 do
+            local ok, why = pcall(http.get, 'http://127.0.0.1:1/')
+            if why:find('a run may send 2 requests', 1, true) then refused = refused + 1 end
+            ok, why = pcall(amqp.publish, { url = 'amqp://127.0.0.1:1', queue = 'q', body = 'b' })
+            if why:find('a run may send 2 requests', 1, true) then refused = refused + 1 end
+        end
+        return refused";
+    let outcome = fixture.body(body, Params::default()).await;
+    assert_eq!((outcome.result.as_str(), outcome.calls.len()), ("38", 3));
+}
+
+#[tokio::test]
+async fn a_url_and_a_password_have_a_length() {
+    for (call, why) in [
+        ("http.get('http://a/' .. ('x'):rep(70000))", "http: a URL has more than 65536 bytes"),
+        (
+            "http.get('http://a/', { auth = { user = 'u', password = ('x'):rep(70000) } })",
+            "a name and password has more than 65536 bytes",
+        ),
+        ("new('simplehttp'):newConnection({ url = ('x'):rep(70000) })", "a URL has more than 65536 bytes"),
+        ("new('simplehttp'):newConnection({}):setURL(('x'):rep(70000))", "a URL has more than 65536 bytes"),
+        (
+            "amqp.publish({ url = 'amqp://a/' .. ('x'):rep(70000), queue = 'q', body = 'b' })",
+            "amqp: `url` must have at most 65536 bytes",
+        ),
+    ] {
+        let failed = Fixture::new().eval(call).await;
+        assert_eq!(failed, json!(format!("error: line 1: {why}")), "{call}");
+    }
+}

@@ -1,7 +1,16 @@
 //! A `simplehttp` connection: its settings, its cookies, its last answer.
 
 use super::{module::Module, reaching_out, text_of};
-use crate::{OutboundCall, egress::Refused, entry, meter::Meter, room::Room, shard::Shard};
+use crate::{
+    OutboundCall,
+    egress::Refused,
+    entry,
+    meter::Meter,
+    object::{Charge, Copies},
+    peer,
+    room::Room,
+    shard::Shard,
+};
 use mlua::{Function, Lua, LuaString, Result, Table, Value as Lv};
 use reqwest::{
     Method, Url,
@@ -16,6 +25,9 @@ use std::{
 
 /// Most that the header of a request may hold.
 pub(super) const HEADER_BYTES: usize = 256 << 10;
+
+/// Longest URL, and longest name and password together.
+pub(crate) const URL_BYTES: usize = 64 << 10;
 
 /// The numbers scripts see for a failure, as libcurl has them.
 mod code {
@@ -40,6 +52,7 @@ pub(super) struct Request {
 #[derive(Default)]
 struct State {
     next: Request,
+    charge: Charge,
     keep_cookies: bool,
     cookies: BTreeMap<String, String>,
     status: u16,
@@ -50,7 +63,8 @@ struct State {
 pub(super) fn create(lua: &Lua, shard: &Rc<Shard>, options: Option<&Table>) -> Result<Table> {
     let mut state = State { next: Request { verify: true, ..Request::default() }, ..State::default() };
     if let Some(options) = options {
-        state.next.url = url_text(&options.get("url")?);
+        state.next.url = url_text(&options.get("url")?)?;
+        state.account(lua)?;
         state.keep_cookies = truthy(&options.get("enable_cookie")?).unwrap_or(false);
         state.next.verify = truthy(&options.get("ssl_verify")?).unwrap_or(true);
     }
@@ -59,12 +73,13 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>, options: Option<&Table>) -> R
     let own = |state: &Rc<RefCell<State>>| state.clone();
 
     let s = own(&state);
-    module.function("setURL", move |_, url: Lv| {
-        s.borrow_mut().next.url = url_text(&url);
-        Ok(())
+    module.function("setURL", move |lua, url: Lv| {
+        let mut state = s.borrow_mut();
+        state.next.url = url_text(&url)?;
+        state.account(lua)
     })?;
     let s = own(&state);
-    module.function("setRequestHeaders", move |_, headers: Table| {
+    module.function("setRequestHeaders", move |lua, headers: Table| {
         let mut state = s.borrow_mut();
         // What was set before counts as well, so that no loop adds up more.
         let mut room = Room::new("the header of a request", HEADER_BYTES);
@@ -74,7 +89,7 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>, options: Option<&Table>) -> R
             headers.retain(|(known, _)| !known.eq_ignore_ascii_case(&name));
             headers.push((name, value));
         }
-        Ok(())
+        state.account(lua)
     })?;
     let s = own(&state);
     module.function("clearRequestHeaders", move |_, ()| {
@@ -82,9 +97,10 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>, options: Option<&Table>) -> R
         Ok(())
     })?;
     let s = own(&state);
-    module.function("setBasicAuth", move |_, (user, password): (Lv, Lv)| {
-        s.borrow_mut().next.auth = Some((text_of(&user).unwrap_or_default(), text_of(&password).unwrap_or_default()));
-        Ok(())
+    module.function("setBasicAuth", move |lua, (user, password): (Lv, Lv)| {
+        let mut state = s.borrow_mut();
+        state.next.auth = Some(credentials(&user, &password)?);
+        state.account(lua)
     })?;
     for (name, method, body) in [
         ("get", Method::GET, false),
@@ -97,8 +113,12 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>, options: Option<&Table>) -> R
         let (s, shard) = (own(&state), shard.clone());
         if body {
             module.waiting(name, move |_, (body, callback): (Option<LuaString>, Option<Function>)| {
-                let body = body.map(|body| body.as_bytes().to_vec()).unwrap_or_default();
-                perform(shard.clone(), s.clone(), method.clone(), Some(body), callback)
+                let (s, shard, method) = (s.clone(), shard.clone(), method.clone());
+                async move {
+                    let _copy = Copies::of(body.as_ref().map_or(0, |body| body.as_bytes().len()))?;
+                    let body = body.map(|body| body.as_bytes().to_vec()).unwrap_or_default();
+                    perform(shard, s, method, Some(body), callback).await
+                }
             })?;
         } else {
             module.waiting(name, move |_, callback: Option<Function>| {
@@ -120,11 +140,17 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>, options: Option<&Table>) -> R
 }
 
 /// A URL as scripts give it; anything but a text is none.
-fn url_text(value: &Lv) -> Option<String> {
+fn url_text(value: &Lv) -> Result<Option<String>> {
     match value {
-        Lv::String(text) => Some(text.to_string_lossy()),
-        _ => None,
+        Lv::String(_) => Room::new("a URL", URL_BYTES).text(value),
+        _ => Ok(None),
     }
+}
+
+/// A user's name and password, which are empty where nothing is given.
+pub(super) fn credentials(user: &Lv, password: &Lv) -> Result<(String, String)> {
+    let mut room = Room::new("a name and password", URL_BYTES);
+    Ok((room.text(user)?.unwrap_or_default(), room.text(password)?.unwrap_or_default()))
 }
 
 fn truthy(value: &Lv) -> Option<bool> {
@@ -183,6 +209,9 @@ pub(super) async fn send(
     body: Option<Vec<u8>>,
 ) -> Result<std::result::Result<Answer, (u16, String)>> {
     let (meter, _) = reaching_out(shard).await?;
+    if let Some(reason) = peer::exhausted(&meter, &shard.egress) {
+        return Ok(Err((code::REFUSED, reason)));
+    }
     let mut call = OutboundCall {
         method: method.to_string(),
         url: String::new(),
@@ -345,6 +374,13 @@ impl Request {
 }
 
 impl State {
+    /// Puts what is set on the state's account.
+    fn account(&mut self, lua: &Lua) -> Result<()> {
+        let pairs = self.next.headers.iter().chain(&self.next.auth);
+        let held: usize = pairs.map(|(name, value)| 64 + name.len() + value.len()).sum();
+        self.charge.become_of(lua, held + self.next.url.as_ref().map_or(0, String::len))
+    }
+
     /// The next request, with the cookies kept.
     fn request(&self) -> Request {
         let mut request = self.next.clone();

@@ -19,11 +19,13 @@ mod utils;
 mod widget;
 mod xml;
 
+pub(crate) use connection::URL_BYTES;
+
 use crate::{
     dialect::{self, number_text},
     error,
     meter::Meter,
-    object::{BeanRef, EnumConst, ListRef, MapRef, OBJECT_BYTES, Object},
+    object::{BeanRef, Copies, EnumConst, ListRef, MapRef, OBJECT_BYTES, Object},
     schema::{self, Type},
     shard::Shard,
 };
@@ -69,6 +71,8 @@ pub(crate) fn install(lua: &Lua, base: &Table, shard: &Rc<Shard>) -> Result<()> 
 
 /// Longest text that one line of a log is made of, bytes: more than a run may log.
 const LOG_BYTES: usize = 256 << 10;
+/// Texts up to this length are copied without a look at the account, bytes.
+const LARGE: usize = 64 << 10;
 /// Longest name of an enum's constant, bytes.
 const CONSTANT_BYTES: usize = 256;
 
@@ -145,9 +149,15 @@ fn constant(kind: &'static schema::EnumType, value: &Lv) -> Result<Object> {
 }
 
 /// The text of an argument that may be a text, a number, an enum constant or a date.
+///
+/// One that there is no room for ends the run.
 pub(crate) fn text_of(value: &Lv) -> Option<String> {
     match value {
-        Lv::String(text) => Some(text.to_string_lossy()),
+        Lv::String(text) => {
+            let bytes = text.as_bytes().len();
+            let _room = if bytes > LARGE { Copies::of(bytes).ok()? } else { Copies::default() };
+            Some(text.to_string_lossy())
+        }
         Lv::Number(n) => Some(number_text(*n)),
         Lv::Integer(n) => Some(n.to_string()),
         Lv::Boolean(b) => Some(b.to_string()),

@@ -1,7 +1,7 @@
 //! Memory that scripts take on this side of the fence, where the Lua allocator does not see it.
 
 use crate::{Limit, meter::Meter};
-use mlua::{Lua, Result};
+use mlua::{Lua, Result, WeakLua};
 use std::{cell::Cell, rc::Rc};
 
 /// What any object takes on this side with the first that it holds, bytes: a map makes room for eleven entries then.
@@ -67,6 +67,50 @@ pub(crate) fn with_room<T>(lua: &Lua, bytes: usize, work: impl FnOnce() -> Resul
     done
 }
 
+/// What is copied of the values of the run in progress, on its state's account until it is dropped.
+#[derive(Default)]
+pub(crate) struct Copies {
+    charge: Charge,
+    lua: Option<WeakLua>,
+}
+
+impl Copies {
+    /// Copies of so many bytes.
+    ///
+    /// # Errors
+    /// When there is not as much left.
+    pub fn of(bytes: usize) -> Result<Self> {
+        let mut copies = Self::default();
+        copies.take(bytes)?;
+        Ok(copies)
+    }
+
+    /// So many bytes more are about to be copied.
+    ///
+    /// # Errors
+    /// When there is not as much left.
+    pub fn take(&mut self, bytes: usize) -> Result<()> {
+        if self.lua.is_none() {
+            self.lua = Meter::current().and_then(|meter| meter.env()).map(|env| env.weak_lua().clone());
+        }
+        match self.lua.as_ref().and_then(WeakLua::try_upgrade) {
+            Some(lua) => self.charge.grow(&lua, bytes),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Copies {
+    fn drop(&mut self) {
+        if self.charge.bytes > 0 {
+            self.charge.shrink(usize::MAX);
+            if let Some(lua) = self.lua.as_ref().and_then(WeakLua::try_upgrade) {
+                let _ = share(&lua);
+            }
+        }
+    }
+}
+
 /// What one object has on the account; freed with it.
 #[derive(Default)]
 pub(crate) struct Charge {
@@ -106,6 +150,15 @@ impl Charge {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
         Self { tally: self.tally.clone(), bytes }
+    }
+
+    /// Is so many bytes from now on.
+    ///
+    /// # Errors
+    /// As [`Charge::grow`].
+    pub fn become_of(&mut self, lua: &Lua, bytes: usize) -> Result<()> {
+        self.shrink(usize::MAX);
+        self.grow(lua, bytes)
     }
 
     /// Takes off the account.

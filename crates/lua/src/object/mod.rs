@@ -12,7 +12,7 @@ mod quick;
 mod value;
 
 pub(crate) use bean::BeanRef;
-pub(crate) use charge::{Charge, OBJECT_BYTES, discarded, share, with_room};
+pub(crate) use charge::{Charge, Copies, OBJECT_BYTES, discarded, share, with_room};
 pub(crate) use collection::{IterRef, ListRef, MapRef};
 pub(crate) use graph::{JSON_BYTES, Writer};
 pub(crate) use held::with;

@@ -8,8 +8,9 @@ pub(crate) mod xmpp;
 
 use crate::{
     OutboundCall,
-    egress::{Gate, Stream},
-    helper::reaching_out,
+    egress::{Egress, Gate, Stream},
+    helper::{URL_BYTES, reaching_out},
+    meter::Meter,
     shard::Shard,
 };
 use mlua::{Error, Result};
@@ -59,6 +60,9 @@ impl Line {
 /// # Errors
 /// What the URL must be instead.
 pub(crate) fn url(helper: &str, text: &str, schemes: &[&str]) -> Result<Url> {
+    if text.len() > URL_BYTES {
+        return Err(Error::runtime(format!("{helper}: `url` must have at most {URL_BYTES} bytes")));
+    }
     let url = Url::parse(text.trim()).ok().filter(|url| schemes.contains(&url.scheme()) && url.has_host());
     url.ok_or_else(|| {
         Error::runtime(format!("{helper}: `url` must begin with `{}://` and a host", schemes.join("://` or `")))
@@ -76,6 +80,11 @@ pub(crate) fn decoded(part: &str) -> String {
     percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned()
 }
 
+/// Why a run may send no more, once that is on record: what it tries then is not.
+pub(crate) fn exhausted(meter: &Meter, egress: &Egress) -> Option<String> {
+    (meter.requests() > egress.requests as usize).then(|| format!("a run may send {} requests", egress.requests))
+}
+
 /// Does an errand within the run's limits and notes it in the run. A rehearsal answers `rehearsed` and does nothing.
 ///
 /// # Errors
@@ -87,6 +96,9 @@ pub(crate) async fn run<T>(
     work: impl AsyncFnOnce(Line) -> std::result::Result<T, String>,
 ) -> Result<T> {
     let (meter, _) = reaching_out(shard).await?;
+    if let Some(reason) = exhausted(&meter, &shard.egress) {
+        return Err(Error::runtime(format!("{}: {reason}", errand.helper)));
+    }
     if let Some((_, password)) = credentials(&errand.url) {
         meter.keep_secret(&password);
         meter.keep_secret(errand.url.password().unwrap_or_default());

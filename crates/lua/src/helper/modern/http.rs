@@ -3,9 +3,10 @@
 use crate::{
     helper::{
         Module,
-        connection::{HEADER_BYTES, Request, send},
+        connection::{HEADER_BYTES, Request, URL_BYTES, credentials, send},
     },
     json,
+    object::Copies,
     room::Room,
     shard::Shard,
 };
@@ -50,18 +51,22 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>) -> Result<Table> {
 }
 
 async fn perform(lua: Lua, shard: Rc<Shard>, method: Method, url: String, options: Option<Table>) -> Result<Table> {
+    if url.len() > URL_BYTES {
+        return Err(Error::runtime(format!("http: a URL has more than {URL_BYTES} bytes")));
+    }
     let mut request = Request { url: Some(url), verify: true, ..Request::default() };
     let mut body = None;
+    let mut copies = Copies::default();
     if let Some(options) = options {
         if let Some(headers) = options.get::<Option<Table>>("headers")? {
             request.headers = Room::new("the header of a request", HEADER_BYTES).pairs(&headers)?;
         }
         if let Some(auth) = options.get::<Option<Table>>("auth")? {
-            let part = |name: &str| auth.get::<Option<String>>(name).map(Option::unwrap_or_default);
-            request.auth = Some((part("user")?, part("password")?));
+            request.auth = Some(credentials(&auth.get("user")?, &auth.get("password")?)?);
         }
         request.verify = options.get::<Option<bool>>("verify")?.unwrap_or(true);
         let plain = options.get::<Option<LuaString>>("body")?;
+        copies.take(plain.as_ref().map_or(0, |text| text.as_bytes().len()))?;
         body = plain.map(|text| text.as_bytes().to_vec());
         let (data, form) = (options.get::<Lv>("json")?, options.get::<Option<Table>>("form")?);
         if usize::from(body.is_some()) + usize::from(!data.is_nil()) + usize::from(form.is_some()) > 1 {
