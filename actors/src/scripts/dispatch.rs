@@ -12,6 +12,7 @@ use super::{
     events::{Event, events, raises, run_id},
     occasion::{locate, occasion},
     table::{Hook, Table},
+    tags,
     trigger::{Deliver, TriggerActor, Wake},
 };
 use crate::registry::{AskError, Registry};
@@ -20,7 +21,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use sutler_model::{Noun, Scope, ScriptId, TriggerType};
+use sutler_model::{Customer, Noun, Scope, ScriptId, TriggerType};
 use sutler_store::{Error as StoreError, FeedEntry, TRIGGERS};
 use tokio::sync::{mpsc, watch};
 
@@ -353,7 +354,12 @@ pub(super) fn each_match(
         };
         // A block is told of others, not of itself.
         let itself = |hook: &Hook| event.noun == Noun::Script && hook.script.id.0 == event.id;
+        let tagged = hooks.iter().any(tags::asks);
+        let customer = event.customer.filter(|_| tagged).map(|id| snapshot.get::<Customer>(id)).transpose()?.flatten();
         for hook in hooks.iter().filter(|hook| event.trigger == TriggerType::Init || !itself(hook)) {
+            if !tags::allow(hook, customer.as_ref()) {
+                continue;
+            }
             let owner = hook.script.owner;
             let beans = makers.entry(owner).or_insert_with(|| Beans::new(&snapshot, owner, FEW));
             take(beans, entry, &event, hook)?;

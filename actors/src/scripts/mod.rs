@@ -29,6 +29,7 @@ mod rehearsal;
 mod schedule;
 mod sweep;
 mod table;
+mod tags;
 mod tally;
 mod tax;
 #[cfg(test)]
@@ -64,8 +65,8 @@ use std::{
 };
 use sutler_lua::{Limits, Registration, Runtime, ScriptError, Texts};
 use sutler_model::{
-    BillingEntityId, Cause, CustomerId, Deferred, JobId, Noun, RunId, Scope, Script, ScriptId, ScriptRun, Timestamp,
-    TriggerType, translation::Translations,
+    BillingEntityId, Cause, Customer, CustomerId, Deferred, JobId, Noun, RunId, Scope, Script, ScriptId, ScriptRun,
+    Timestamp, TriggerType, translation::Translations,
 };
 use sutler_store::{Error as StoreError, Field, Filter};
 pub(crate) use table::Pointed;
@@ -127,6 +128,25 @@ impl Env {
 
     /// The entries that such an event of `customer`, sold by `seller`, sets off.
     async fn listeners(
+        &self,
+        trigger: TriggerType,
+        option: &str,
+        seller: BillingEntityId,
+        customer: Option<CustomerId>,
+    ) -> Result<Vec<Hook>, StoreError> {
+        let mut hooks = self.all_listeners(trigger, option, seller, customer).await?;
+        if hooks.iter().any(tags::asks) {
+            let customer = match customer {
+                Some(id) => self.core.store.get::<Customer>(id).await?,
+                None => None,
+            };
+            hooks.retain(|hook| tags::allow(hook, customer.as_ref()));
+        }
+        Ok(hooks)
+    }
+
+    /// The same before anybody has looked at the customer's tags.
+    async fn all_listeners(
         &self,
         trigger: TriggerType,
         option: &str,

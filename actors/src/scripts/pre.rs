@@ -13,6 +13,7 @@ use super::{
     occasion::{Occasion, sees_user},
     reaching::{InProgress, close},
     table::Hook,
+    tags,
 };
 use crate::{Caller, Error};
 use sutler_lua::{Exit, Input, Params};
@@ -134,7 +135,14 @@ impl Scripts {
         if !self.awaits(trigger, option) {
             return Ok(Decided::default());
         }
-        let hooks = self.env.listeners(trigger, option, record.seller(), record.customer()).await?;
+        let hooks = match record.newcomer() {
+            // Its tags are those that it is to have.
+            Some(newcomer) => {
+                let hooks = self.env.all_listeners(trigger, option, record.seller(), record.customer()).await?;
+                hooks.into_iter().filter(|hook| tags::allow(hook, Some(newcomer))).collect()
+            }
+            None => self.env.listeners(trigger, option, record.seller(), record.customer()).await?,
+        };
         let mut decided = Decided { on: Some((self.env.clone(), asking.cause.clone())), runs: Vec::new() };
         for hook in hooks {
             let (mut run, begun, decision) = self.ask(asking, record, &hook, option).await?;

@@ -260,6 +260,7 @@ mod tests {
             options: options.iter().map(|o| (*o).to_owned()).collect(),
             priority,
             schedule: None,
+            customer_tags: Vec::new(),
         }
     }
 

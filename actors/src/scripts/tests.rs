@@ -27,6 +27,7 @@ mod resources;
 mod schedules;
 mod sights;
 mod sweeping;
+mod tags;
 mod turns;
 
 use crate::{

@@ -40,6 +40,7 @@ pub(crate) fn init() -> Entry {
         options: vec!["ANY".to_owned()],
         priority: 0,
         schedule: None,
+        customer_tags: Vec::new(),
     }
 }
 
@@ -100,6 +101,7 @@ pub(crate) fn read(function: &str, descriptor: &Value) -> Result<Described, Scri
             }
         },
         schedule,
+        customer_tags: point::words(fields, "includeCustomerTags").map_err(wrong)?,
     }))
 }
 
@@ -337,6 +339,8 @@ mod tests {
         assert_eq!((e.reference.as_str(), e.name.as_str(), e.priority), ("f", "f", -8000));
         assert_eq!(e.options, ["SERVER", "CUSTOMER"]);
         assert_eq!(entry(json!({"api": "TRIGGER", "triggerType": "PRE_CREATE"})).options, ["ANY"]);
+        let tagged = json!({"triggerType": "PRE_CREATE", "includeCustomerTags": ["vip", 7]});
+        assert_eq!((e.customer_tags, entry(tagged).customer_tags), (vec![], vec!["vip".to_owned(), "7".to_owned()]));
         assert_eq!(
             entry(json!({"api": "TRIGGER", "triggerType": "PRE_CREATE", "triggerOption": "SERVER"})).options,
             ["SERVER"]

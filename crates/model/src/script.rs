@@ -173,6 +173,9 @@ pub struct Entry {
     pub priority: i64,
     /// For scheduled entries.
     pub schedule: Option<Schedule>,
+    /// Only events of customers that have a key of one of these names; empty: all events. Scheduled entries go by none.
+    #[serde(default)]
+    pub customer_tags: Vec<String>,
 }
 
 /// A Lua code block.

@@ -270,7 +270,7 @@ fn tables<'a>(fields: &'a Fields, name: &str) -> Result<Vec<&'a Fields>, String>
 }
 
 /// The texts in a list, or the one text; an absent list is empty.
-fn words(fields: &Fields, name: &str) -> Result<Vec<String>, String> {
+pub(super) fn words(fields: &Fields, name: &str) -> Result<Vec<String>, String> {
     let wrong = || format!("has a `{name}` that is not a list of texts");
     match get(fields, name) {
         None | Some(Value::Null) => Ok(Vec::new()),
