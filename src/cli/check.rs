@@ -32,6 +32,9 @@ pub async fn check(format: Format, file: &str) -> Result<(), Error> {
             ));
         }
     }
+    for text in &found.notes {
+        note(&format!("{file}: {text}"));
+    }
     let entries: Vec<Value> = found.entries.iter().filter_map(|e| serde_json::to_value(e).ok()).collect();
     let points: Vec<Value> = found.points.iter().filter_map(|p| serde_json::to_value(p).ok()).collect();
     if format != Format::Table {

@@ -20,6 +20,16 @@ pub struct Registration {
     pub points: Vec<Point>,
     /// The `FDLINFO` header.
     pub info: BTreeMap<String, String>,
+    /// What its author would want to know and what keeps nothing from running: functions that are named and not there.
+    pub notes: Vec<String>,
+}
+
+impl Registration {
+    /// Whether a function is registered already: named twice, it still runs once.
+    pub(crate) fn has(&self, function: &str) -> bool {
+        self.entries.iter().any(|entry| entry.function == function)
+            || self.points.iter().any(|point| point.function == function)
+    }
 }
 
 /// What one entry point is.

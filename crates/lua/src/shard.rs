@@ -319,7 +319,18 @@ async fn describe(vm: Rc<Vm>, meter: Rc<Meter>) -> Result<Registration, ScriptEr
         let Some(name) = name.as_str() else {
             return Err(ScriptError::new(format!("`register()` names {name}, which is not a text")));
         };
-        describe_one(&vm, &env, name, &mut registration).await?;
+        if !registration.has(name) {
+            describe_one(&vm, &env, name, &mut registration).await?;
+        }
+    }
+    for point in &registration.points {
+        for (what, function) in point.functions() {
+            if vm.function(&env, function).is_err() {
+                let note =
+                    format!("`{}` names `{function}` {what}, and the block has no such function", point.function);
+                registration.notes.push(note);
+            }
+        }
     }
     let is_init = |entry: &sutler_model::Entry| entry.function == descriptor::INIT;
     if vm.function(&env, descriptor::INIT).is_ok() && !registration.entries.iter().any(is_init) {
@@ -339,7 +350,7 @@ async fn describe_one(vm: &Vm, env: &mlua::Table, name: &str, into: &mut Registr
                 _ => None,
             };
             into.points.push(point);
-            for function in own.triggers {
+            for function in own.triggers.into_iter().filter(|function| !into.has(function)).collect::<Vec<_>>() {
                 match ask(vm, env, &function).await? {
                     Described::Trigger(entry) => into.entries.push(entry),
                     Described::Point(..) => {
@@ -360,6 +371,8 @@ async fn describe_one(vm: &Vm, env: &mlua::Table, name: &str, into: &mut Registr
                     return Err(ScriptError::new(what));
                 };
                 measure.provider_type.clone_from(&provider);
+                // One that `register()` names too is the provider's all the same.
+                into.points.retain(|point| point.function != function);
                 into.points.extend(measures);
             }
         }

@@ -96,3 +96,25 @@ async fn init_is_found_and_not_run_on_trial() {
     let error = fixture.runtime.register(&claims.replace("TYPE", "INIT"), fixture.limits).await.unwrap_err();
     assert!(error.message.contains("unknown `triggerType`"), "{error}");
 }
+
+#[tokio::test]
+async fn what_is_named_twice_is_registered_once_and_what_is_named_and_not_there_is_noted() {
+    let fixture = Fixture::new();
+    let source = r#"
+        function register() return { "measure", "provider", "guard", "guard", "provider" } end
+        function guard(p) return { api = "TRIGGER", triggerType = "PRE_MODIFY", triggerOptions = { "SERVER" } } end
+        function measure(p) return { api = "MEASURE", associatedType = "SERVER", measuredValues = { { key = "n" } } } end
+        function provider(p)
+            return { api = "CONFIG_PROVIDER", providerType = "P", triggerFunctions = { "guard" },
+                measurementFunctions = { "measure" }, resourceConfigs = { { associatedResourceType = "SERVER",
+                    productComponentTypes = { { referenceField = "R", actionFunctions = {
+                        { key = "a", executionFunction = "guard" }, { key = "b", executionFunction = "gone" } } } } } } }
+        end
+    "#;
+    let found = fixture.runtime.register(source, fixture.limits).await.unwrap();
+    assert_eq!(found.entries.iter().map(|entry| entry.function.as_str()).collect::<Vec<_>>(), ["guard"]);
+    let points: Vec<_> = found.points.iter().map(|point| (point.function.as_str(), point.kind.api())).collect();
+    assert_eq!(points, [("provider", "CONFIG_PROVIDER"), ("measure", "MEASURE")]);
+    assert!(matches!(&found.points[1].kind, PointKind::Measure(own) if own.provider_type.as_deref() == Some("P")));
+    assert_eq!(found.notes, ["`provider` names `gone` for the action `b`, and the block has no such function"]);
+}

@@ -63,6 +63,39 @@ impl PointKind {
     }
 }
 
+impl Point {
+    /// The global functions that it names, each with what for.
+    pub fn functions(&self) -> Vec<(String, &str)> {
+        match &self.kind {
+            PointKind::Billing(_) | PointKind::Measure(_) | PointKind::Report(_) => Vec::new(),
+            PointKind::ConfigProvider(provider) => {
+                let parts = provider.resources.iter().flat_map(|resource| &resource.components);
+                parts.flat_map(|part| &part.actions).map(Action::named).collect()
+            }
+            PointKind::PluggableProvider(provider) => {
+                let own = [
+                    ("createFunction", &provider.create),
+                    ("modifyFunction", &provider.modify),
+                    ("deleteFunction", &provider.delete),
+                    ("advertiseFunction", &provider.advertise),
+                ];
+                let own = own.into_iter().filter_map(|(what, execution)| Some((what, execution.as_ref()?)));
+                let own = own.map(|(what, execution)| (format!("as `{what}`"), execution.function.as_str()));
+                own.chain(provider.all_actions().map(Action::named)).collect()
+            }
+            PointKind::PaymentProvider(provider) => {
+                provider.functions.iter().map(|(what, function)| (format!("for {what}"), function.as_str())).collect()
+            }
+        }
+    }
+}
+
+impl Action {
+    fn named(&self) -> (String, &str) {
+        (format!("for the action `{}`", self.key), &self.function)
+    }
+}
+
 /// A billing method.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -147,6 +180,13 @@ pub struct PluggablePoint {
     pub components: Vec<Component>,
     /// What can be done with one.
     pub actions: Vec<Action>,
+}
+
+impl PluggablePoint {
+    /// All that can be done with one: its own actions and those of its parts.
+    pub fn all_actions(&self) -> impl Iterator<Item = &Action> {
+        self.actions.iter().chain(self.components.iter().flat_map(|component| &component.actions))
+    }
 }
 
 /// A function that a provider runs, and who may have it run.
