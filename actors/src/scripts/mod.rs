@@ -13,6 +13,7 @@
 mod attempt;
 pub(crate) mod beans;
 mod budget;
+mod counters;
 mod dispatch;
 mod drafts;
 mod events;

@@ -2,6 +2,7 @@
 
 mod billed;
 mod children;
+mod counters;
 mod crashes;
 mod data;
 mod deferred;
