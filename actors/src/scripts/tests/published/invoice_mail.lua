@@ -7,7 +7,7 @@
 }
 ]]
 
--- After each invoice: mails its users a summary with a link to the PDF, and leaves a note about it on the customer.
+-- After each invoice: mails its users a summary with a link to the control panel, and leaves a note about it on the customer.
 
 function register()
   return {"invoice_mail_trigger"}
@@ -37,9 +37,9 @@ function invoice_mail_trigger(p)
     rows = rows .. "<tr><td>" .. escape(items:get(i):getDescription()) .. "</td></tr>"
   end
 
+  local seller = adminAPI:getResource(p.beUUID, false)
   local body = "<html><body><p>Your invoice " .. invoice:getInvoiceNo() .. " of " .. month .. " is ready: "
-    .. total .. " " .. p.customer:getBillingEntityName() .. ".</p><table>" .. rows .. "</table>"
-    .. "<p><a href=\"" .. link(p, invoice) .. "\">Your invoice as a PDF</a></p></body></html>"
+    .. total .. " " .. seller:getCurrency():getCode() .. ".</p><table>" .. rows .. "</table>" .. link(seller) .. "</body></html>"
 
   local emailHelper = new("FDLEmailHelper")
   local sent = 0
@@ -57,11 +57,13 @@ function invoice_mail_trigger(p)
   return { exitState = "SUCCESS" }
 end
 
-function link(p, invoice)
-  local url = adminAPI:getResource(p.beUUID, false):getControlPanelURL()
-  if(url == nil) then url = "" end
-  if(not new("Utils"):stringEndsWith(url, "/")) then url = url .. "/" end
-  return url .. "rest/user/current/resources/invoice/" .. invoice:getResourceUUID() .. "/render_pdf"
+-- Where the invoice can be looked at and paid, if its seller has such a place.
+function link(seller)
+  local url = seller:getControlPanelURL()
+  if(url == nil)then
+    return ""
+  end
+  return "<p><a href=\"" .. escape(url) .. "\">Look at it in your control panel</a></p>"
 end
 
 function escape(text)

@@ -132,9 +132,15 @@ async fn a_limit_that_is_nearly_reached_is_told_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_invoice_is_mailed_with_a_link_and_noted_on_its_customer() {
+async fn an_invoice_is_mailed_with_a_link_to_the_control_panel_and_noted_on_its_customer() {
     let (stage, mut mails) = mailing().await;
     let bench = &stage.bench;
+    let panel = Some("https://panel.example/".to_owned());
+    let patch = crate::BillingEntityPatch {
+        contact: Some(sutler_model::ContactPatch { control_panel_url: panel, ..Default::default() }),
+        ..Default::default()
+    };
+    bench.system.update_billing_entity(&bench.caller, bench.caller.billing_entity_id, None, patch).await.unwrap();
     stage.load("mail", include_str!("invoice_mail.lua")).await;
     bench.user("ada").await;
     stage.server("web", true).await;
@@ -149,8 +155,8 @@ async fn an_invoice_is_mailed_with_a_link_and_noted_on_its_customer() {
     let (to, mail) = mails.recv().await.unwrap();
     assert_eq!(to, ["ada@example.org"]);
     let text = mail.replace("=\n", "").replace("=3D", "=");
-    let link = format!("href=\"/rest/user/current/resources/invoice/{}/render_pdf\"", invoice.id);
-    for words in ["Subject: Invoice 1", "Content-Type: text/html", "Your invoice 1 of ", &link] {
+    let link = "<a href=\"https://panel.example/\">Look at it in your control panel</a>";
+    for words in ["Subject: Invoice 1", "Content-Type: text/html", "Your invoice 1 of ", " EUR.</p>", link] {
         assert!(text.contains(words), "{words}: {text}");
     }
     let keys = stage.customer(bench.customer).await.keys;
