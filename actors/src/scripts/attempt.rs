@@ -346,7 +346,8 @@ pub(super) fn note(run: &mut ScriptRun, outcome: &Outcome) {
         let answer = match (call.status, &call.error) {
             (Some(status), _) => status.to_string(),
             (None, Some(error)) => error.clone(),
-            (None, None) => "no answer".to_owned(),
+            // A protocol without status codes: the other side took it.
+            (None, None) => "done".to_owned(),
         };
         if !run.log.is_empty() && !run.log.ends_with('\n') {
             run.log.push('\n');
