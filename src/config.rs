@@ -15,6 +15,8 @@ use sutler_model::Currency;
 
 /// The commented file that says what the defaults are.
 pub const DEFAULT_TEXT: &str = include_str!("config.toml");
+/// Most threads for scripts: more than any machine has processors for.
+const LUA_THREADS_MAX: u32 = 1024;
 /// Where the file is unless said otherwise.
 pub const DEFAULT_PATH: &str = "/etc/sutler/sutler.toml";
 
@@ -388,6 +390,7 @@ impl Config {
             ("lua.pre_deadline_ms", self.lua.pre_deadline_ms),
             ("lua.post_deadline_ms", self.lua.post_deadline_ms),
             ("lua.tries_max", self.lua.tries_max.into()),
+            ("lua.measure_every_s", self.lua.measure_every_s.into()),
             ("lua.owner_cpu_ms_per_s", self.lua.owner_cpu_ms_per_s),
             ("egress.timeout_ms", self.egress.timeout_ms),
             ("egress.response_kib", self.egress.response_kib.into()),
@@ -401,6 +404,10 @@ impl Config {
                 "lua.runs_keep_days",
                 format!("is {days}; must be at most {max}, or 0 to keep runs for good"),
             );
+        }
+        if self.lua.threads > LUA_THREADS_MAX {
+            let fix = format!("is {}; must be at most {LUA_THREADS_MAX}", self.lua.threads);
+            return wrong("lua.threads", fix);
         }
         self.egress.policy()?;
         if self.store.feed_max_hours < self.store.feed_keep_hours {
@@ -529,6 +536,8 @@ mod tests {
             ("[lua]\nruns_keep_days = 36501", ["line 2", "lua.runs_keep_days is 36501; must be at most 36500, or 0"]),
             ("[lua]\nruns_keep_days = -1", ["line 2", "expected u32"]),
             ("[egress]\ntimeout_ms = 0", ["line 2", "must be at least 1"]),
+            ("[lua]\nmeasure_every_s = 0", ["line 2", "lua.measure_every_s is 0; must be at least 1"]),
+            ("[lua]\nthreads = 5000", ["line 2", "lua.threads is 5000; must be at most 1024"]),
             ("[data", ["line 1", ""]),
             ("[log]\nlevel = \"info,=,\"", ["line 2", "log.level"]),
         ] {
