@@ -139,3 +139,45 @@ async fn tickets_are_opened_and_reports_are_for_those_they_name() {
     ada.delete(&place).await.expect(204);
     assert_eq!(ada.get(&place).await.status, 404);
 }
+
+#[tokio::test]
+async fn what_scripts_add_is_found_by_name_and_charged_for_in_the_open_from_the_command_line() {
+    let it = crate::cli::Installation::with_customer().await;
+    let file = it.home.path().join("support.lua");
+    std::fs::write(&file, SUPPORT).unwrap();
+    it.ok(&["trigger", "load", file.to_str().unwrap()]);
+    let script = it.json(&["trigger", "show", "support"])["id"].as_str().unwrap().to_owned();
+    let charge = json!([{ "component": "SUPPORT_CONTRACT", "resource_type": "SERVER", "script_id": script,
+        "values": { "gold": "9.99" } }]);
+    it.ok(&["plan", "update", "Standard", "--charges", &charge.to_string()]);
+    assert_eq!(it.create_server("web-1", &[]).code, 0);
+
+    let shown = it.ok(&["provider", "list", "web-1"]);
+    assert!(shown.contains("SUPPORT   level  level  -      false      BRONZE, GOLD"), "{shown}");
+    it.ok(&["provider", "set", "WEB-1", "SUPPORT", "level=GOLD"]);
+    assert_eq!(it.ok(&["provider", "act", "web-1", "SUPPORT", "call", "number=42"]), "calling 42 about web-1\n");
+    assert_eq!(it.ok(&["provider", "measurements", "web-1"]).lines().count(), 1);
+    for (command, words) in [
+        (&["provider", "list", "nowhere"][..], "there is no server, customer, billing entity `nowhere`"),
+        (&["provider", "set", "web-1", "SUPPORT", "level=LEAD"], "values.level: bronze or gold, please"),
+        (&["provider", "act", "web-1", "SUPPORT", "dance"], "no action `dance`"),
+    ] {
+        let said = it.say(command);
+        assert!(said.code != 0 && said.err.contains(words), "{command:?}: {}", said.err);
+        assert!(!said.err.contains("is missing"), "{}", said.err);
+    }
+    it.ok(&["customer", "create", "web-1", "--plan", "Standard"]);
+    let several = it.say(&["provider", "list", "web-1"]);
+    assert_eq!(several.code, 2);
+    assert!(
+        several.err.contains("several are called `web-1`") && several.err.contains("(customer)"),
+        "{}",
+        several.err
+    );
+
+    let preview = it.ok(&["invoice", "preview", "Ada", "--explain"]);
+    for part in ["SUPPORT_CONTRACT  -      -           9.99 EUR  gold support", "  gold support: 9.99 EUR\n"] {
+        assert!(preview.contains(part), "{part} is missing in:\n{preview}");
+    }
+    assert_eq!(it.ok(&["report", "make", "support", "contracts"]), "1 servers\n");
+}

@@ -5,11 +5,12 @@ use super::{
     error::Error,
     field,
     output::{Format, cell, lines, table},
+    provider,
     session::{Session, Write},
 };
 use reqwest::Method;
 use serde_json::{Value, json};
-use sutler_model::{Currency, InvoiceLine, Timestamp};
+use sutler_model::{Currency, InvoiceLine, Nanos, Timestamp, money::ONE};
 use sutler_rating as rating;
 
 /// Commands of `invoice` beside its list.
@@ -47,6 +48,12 @@ pub enum Invoice {
         /// With what (name or id); default: what the customer uses when none is named
         #[arg(long, value_name = "PAYMENT_INSTANCE")]
         with: Option<String>,
+        /// The customer can be asked something: the answer says where (`interactive_url`)
+        #[arg(long)]
+        interactive: bool,
+        /// Where the customer's browser comes back to then; `transaction resume` goes on
+        #[arg(long, value_name = "URL", requires = "interactive")]
+        return_url: Option<String>,
         /// Repeating the command with the same key does nothing twice; default: a random one
         #[arg(long, value_name = "KEY")]
         idempotency_key: Option<String>,
@@ -96,9 +103,12 @@ pub async fn run(session: &Session, command: Invoice) -> Result<(), Error> {
             let id = session.id_of("invoice", &invoice).await?;
             print(session, session.client.get(&format!("invoices/{id}")).await?, explain).await
         }
-        Invoice::Pay { invoice, with, idempotency_key } => {
+        Invoice::Pay { invoice, with, interactive, return_url, idempotency_key } => {
             let id = session.id_of("invoice", &invoice).await?;
-            let mut body = json!({});
+            let mut body = json!({ "allow_interactive": interactive });
+            if let Some(url) = return_url {
+                body["return_url"] = json!(url);
+            }
             if let Some(with) = with {
                 body["payment_instance_id"] = json!(session.id_of("payment-instance", &with).await?);
             }
@@ -163,15 +173,36 @@ async fn print(session: &Session, mut invoice: Value, explain: bool) -> Result<(
             opened.push(json!({"explanation": arithmetic(line, &invoice["currency"]), "intervals": intervals}));
         }
     }
+    let mut measured = Vec::new();
+    if explain {
+        for charge in invoice["charges"].as_array().map(Vec::as_slice).unwrap_or_default() {
+            measured.push(json!({"measurements": measurements(session, &invoice, charge).await?}));
+        }
+    }
     if session.format != Format::Table {
-        if let Value::Array(lines) = &mut invoice["lines"] {
-            for (line, more) in lines.iter_mut().zip(opened) {
-                line["opened"] = more;
+        for (part, opened) in [("lines", opened), ("charges", measured)] {
+            if let Value::Array(lines) = &mut invoice[part] {
+                for (line, more) in lines.iter_mut().zip(opened) {
+                    line["opened"] = more;
+                }
             }
         }
         return session.format.value(&invoice);
     }
-    lines(&text(&invoice, &opened))
+    lines(&text(&invoice, &opened, &measured))
+}
+
+/// What was measured of a charge's resource in the period.
+async fn measurements(session: &Session, invoice: &Value, charge: &Value) -> Result<Vec<Value>, Error> {
+    let part = |name: &str| (name.to_owned(), invoice[name].as_str().unwrap_or_default().to_owned());
+    let resource = charge["resource_id"].as_str().unwrap_or_default();
+    let path = format!("resources/{resource}/measurements");
+    match session.client.list(&path, &vec![part("from"), part("to")], usize::MAX).await {
+        Ok((found, _)) => Ok(found),
+        // A resource that is gone, and of which nothing was measured.
+        Err(Error::Problem(problem)) if problem.status == 404 => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 /// The intervals behind a line: those of its resource and meter in the period.
@@ -188,7 +219,7 @@ async fn intervals(session: &Session, invoice: &Value, line: &Value) -> Result<V
 }
 
 /// An invoice for people.
-fn text(invoice: &Value, opened: &[Value]) -> String {
+fn text(invoice: &Value, opened: &[Value], measured: &[Value]) -> String {
     let number = match invoice["number"].as_u64() {
         Some(number) => format!("invoice {number}"),
         None => "preview (not an invoice)".to_owned(),
@@ -212,6 +243,23 @@ fn text(invoice: &Value, opened: &[Value]) -> String {
         ]
     });
     text.push_str(&table(titles, rows.collect(), None));
+    let charges = invoice["charges"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if !charges.is_empty() {
+        let titles = ["RESOURCE", "COMPONENT", "UNITS", "PRICE/UNIT", "AMOUNT", "FOR"].map(str::to_owned).to_vec();
+        let rows = charges.iter().map(|charge| {
+            let price = if charge["units"].is_null() { "-".to_owned() } else { cell(&charge["unit_price"]) };
+            vec![
+                cell(&charge["resource_name"]),
+                cell(&charge["component"]),
+                cell(&charge["units"]),
+                price,
+                amount(&charge["amount"], &currency),
+                cell(&charge["description"]),
+            ]
+        });
+        text.push('\n');
+        text.push_str(&table(titles, rows.collect(), None));
+    }
     text.push_str(&format!("\ntotal     {}\n", amount(&invoice["total"], &currency)));
     if !invoice["tax"].is_null() {
         text.push_str(&format!("tax       {}\n", amount(&invoice["tax"]["amount"], &currency)));
@@ -228,7 +276,43 @@ fn text(invoice: &Value, opened: &[Value]) -> String {
             text.push_str(&format!("    {start} – {end}  {}  {}\n", quantity(interval), cell(&interval["evidence"])));
         }
     }
+    for (charge, more) in charges.iter().zip(measured) {
+        let part = |name: &str| cell(&charge[name]);
+        text.push_str(&format!(
+            "\n{} {} {}\n  {}: {}\n",
+            part("resource_name"),
+            part("component"),
+            part("resource_id"),
+            part("description"),
+            charged(charge, &currency)
+        ));
+        // A preview's runs are not recorded.
+        if !invoice["id"].is_null() {
+            text.push_str(&format!("  charged by run {}\n", part("run_id")));
+        }
+        for one in more["measurements"].as_array().map(Vec::as_slice).unwrap_or_default() {
+            text.push_str(&format!("    {}  {}\n", exact(&one["at"]), provider::measured(&one["values"])));
+        }
+    }
     text
+}
+
+/// How a charge comes to its amount: by units, by an amount that its method said, or by both.
+fn charged(charge: &Value, currency: &str) -> String {
+    let sum = amount(&charge["amount"], currency);
+    let places = currency.parse::<Currency>().map_or(2, Currency::places);
+    let read = |name: &str| charge[name].as_str()?.parse::<Nanos>().ok();
+    let of_units = || {
+        let (units, price, whole) = (read("units")?, read("unit_price")?, read("amount")?);
+        Some((units, price, whole.sub(price.mul_div_round(units.0, ONE, places).ok()?).ok()?))
+    };
+    match of_units() {
+        None => sum,
+        Some((units, price, Nanos::ZERO)) => format!("{units} units × {price} {currency} = {sum}"),
+        Some((units, price, rest)) => {
+            format!("{units} units × {price} {currency} + {} {currency} = {sum}", rest.to_text(places))
+        }
+    }
 }
 
 /// The line in words; empty for a line that this program does not understand.
@@ -251,7 +335,7 @@ fn arithmetic(line: &Value, currency: &Value) -> String {
 }
 
 fn amount(value: &Value, currency: &str) -> String {
-    let nanos: Option<sutler_model::Nanos> = value.as_str().and_then(|t| t.parse().ok());
+    let nanos: Option<Nanos> = value.as_str().and_then(|t| t.parse().ok());
     let places = currency.parse::<Currency>().map_or(2, Currency::places);
     nanos.map_or_else(|| cell(value), |n| format!("{} {currency}", n.to_text(places)))
 }
@@ -283,13 +367,40 @@ mod tests {
         let interval = json!({"meter": "cpu", "start": "2026-11-02T00:00:00.000Z",
             "quantity": 2, "end": "2026-11-02T03:12:05.000Z", "evidence": "seen"});
         let opened = [json!({"explanation": arithmetic(&line, &json!("EUR")), "intervals": [interval]})];
-        let text = text(&invoice, &opened);
+        let text = text(&invoice, &opened, &[]);
         for part in [
             "preview (not an invoice)",
             "web-1     cpu    3 h 12 min 5 s  0.01     0.06 EUR",
             "total     0.06 EUR",
             "3 h 12 min 5 s × 2 vCPU × 0.01 EUR/h = 0.06 EUR",
             "2026-11-02T00:00:00.000Z – 2026-11-02T03:12:05.000Z  2 vCPU  seen",
+        ] {
+            assert!(text.contains(part), "{part} is missing in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_scripts_charged_is_listed_and_opens_to_what_was_measured() {
+        let charge = json!({"resource_id": "0198c5e8-a4d2-7c3e-9f0b-6a1d2c3e4f50", "resource_name": "web-1",
+            "component": "VAULT_SETTINGS", "units": "0.75", "unit_price": "2", "amount": "1.50",
+            "description": "2.5 GB kept", "run_id": "0198c5e8-a4d2-7c3e-9f0b-6a1d2c3e4f51"});
+        let fee = json!({"resource_name": "acme", "component": "FEE", "units": null, "unit_price": "2",
+            "amount": "9.99", "description": "a month"});
+        let both = json!({"units": "0.75", "unit_price": "2", "amount": "11.50"});
+        assert_eq!(charged(&both, "EUR"), "0.75 units × 2 EUR + 10.00 EUR = 11.50 EUR");
+        let invoice = json!({"id": "i", "number": 7, "customer_id": "c", "from": "2026-11-01T00:00:00.000Z",
+            "to": "2026-12-01T00:00:00.000Z", "currency": "EUR", "total": "11.49", "lines": [], "charges": [charge, fee]});
+        let value = json!({"providers.VAULT.stored": {"value": "2.5", "unit": "GB"}});
+        let measured = [json!({"measurements": [{"at": "2026-11-02T00:00:00.000Z", "values": value}]})];
+        let text = text(&invoice, &[], &measured);
+        for part in [
+            "RESOURCE  COMPONENT       UNITS  PRICE/UNIT  AMOUNT    FOR",
+            "web-1     VAULT_SETTINGS  0.75   2           1.50 EUR  2.5 GB kept",
+            "acme      FEE             -      -           9.99 EUR  a month",
+            "total     11.49 EUR",
+            "2.5 GB kept: 0.75 units × 2 EUR = 1.50 EUR",
+            "charged by run 0198c5e8-a4d2-7c3e-9f0b-6a1d2c3e4f51",
+            "    2026-11-02T00:00:00.000Z  providers.VAULT.stored 2.5 GB",
         ] {
             assert!(text.contains(part), "{part} is missing in:\n{text}");
         }

@@ -3,30 +3,29 @@
 use super::{
     client::Query,
     error::Error,
-    output::{Column, Format, harmless, lines, note},
+    output::{Column, Format, cell, harmless, lines, note, table},
     session::Session,
 };
 use reqwest::Method;
 use serde_json::{Map, Value, json};
-use uuid::Uuid;
 
 /// Commands of `provider`.
 #[derive(clap::Subcommand, Debug)]
 pub enum Provider {
     /// List the settings that scripts add to a server, customer or billing entity
     List {
-        /// Its id
-        resource: Uuid,
+        /// Its name or id
+        resource: String,
     },
     /// List what scripts' actions can be done with a server, customer or billing entity
     Actions {
-        /// Its id
-        resource: Uuid,
+        /// Its name or id
+        resource: String,
     },
     /// Set values of a provider on a server, customer or billing entity; what is left out stays
     Set {
-        /// Its id
-        resource: Uuid,
+        /// Its name or id
+        resource: String,
         /// The provider's type
         provider: String,
         /// Each value
@@ -35,8 +34,8 @@ pub enum Provider {
     },
     /// Have a provider do something with a server, customer or billing entity
     Act {
-        /// Its id
-        resource: Uuid,
+        /// Its name or id
+        resource: String,
         /// The provider's type
         provider: String,
         /// The action
@@ -46,8 +45,8 @@ pub enum Provider {
     },
     /// List what was measured of a resource
     Measurements {
-        /// Its id
-        resource: Uuid,
+        /// Its name or id; of one that is gone its id
+        resource: String,
     },
 }
 
@@ -58,8 +57,8 @@ pub enum Report {
     List,
     /// Have a report made
     Make {
-        /// The block's id, as the list shows it
-        script: Uuid,
+        /// The block: its id, as the list shows it, or its name where you see it
+        script: String,
         /// Its function
         function: String,
         #[command(flatten)]
@@ -106,6 +105,9 @@ impl Asked {
             note(&format!("it goes on; `sutler run show {run}` tells how it went"));
             return Ok(());
         }
+        if answer["dialogue"].is_object() {
+            return lines(&dialogue(&answer["dialogue"]));
+        }
         match &answer["content"] {
             Value::String(text) => lines(&format!("{}\n", harmless(text))),
             Value::Null => {
@@ -123,6 +125,7 @@ const VALUES: &[Column] = &[
     Column { title: "NAME", at: "name" },
     Column { title: "VALUE", at: "value" },
     Column { title: "READ ONLY", at: "read_only" },
+    Column { title: "MUST BE", at: "must_be" },
 ];
 const ACTIONS: &[Column] = &[
     Column { title: "PROVIDER", at: "provider" },
@@ -154,9 +157,20 @@ const REPORTS: &[Column] = &[
 /// Those of the request.
 pub async fn provider(session: &Session, command: Provider) -> Result<(), Error> {
     match command {
-        Provider::List { resource } => session.format.list(VALUES, &parts(session, resource, "values").await?),
-        Provider::Actions { resource } => session.format.list(ACTIONS, &parts(session, resource, "actions").await?),
+        Provider::List { resource } => {
+            let resource = named(session, &resource, PROVIDED).await?;
+            let mut found = parts(session, &resource, "values").await?;
+            if session.format == Format::Table {
+                found.iter_mut().for_each(|value| value["must_be"] = must_be(value).into());
+            }
+            session.format.list(VALUES, &found)
+        }
+        Provider::Actions { resource } => {
+            let resource = named(session, &resource, PROVIDED).await?;
+            session.format.list(ACTIONS, &parts(session, &resource, "actions").await?)
+        }
         Provider::Set { resource, provider, values } => {
+            let resource = named(session, &resource, PROVIDED).await?;
             let path = format!("resources/{resource}/providers/{}", word(&provider)?);
             let request = session.client.request(Method::PATCH, &path, &Query::new());
             session.client.send(request.json(&json!({ "values": map(values) }))).await?;
@@ -164,12 +178,17 @@ pub async fn provider(session: &Session, command: Provider) -> Result<(), Error>
             Ok(())
         }
         Provider::Act { resource, provider, action, asked } => {
+            let resource = named(session, &resource, PROVIDED).await?;
             let path = format!("resources/{resource}/providers/{}/actions", word(&provider)?);
             asked.send(session, &path, &action, "parameters").await
         }
         Provider::Measurements { resource } => {
+            let resource = named(session, &resource, MEASURED).await?;
             let path = format!("resources/{resource}/measurements");
-            let (found, _) = session.client.list(&path, &Query::new(), usize::MAX).await?;
+            let (mut found, _) = session.client.list(&path, &Query::new(), usize::MAX).await?;
+            if session.format == Format::Table {
+                found.iter_mut().for_each(|one| one["values"] = measured(&one["values"]).into());
+            }
             session.format.list(MEASUREMENTS, &found)
         }
     }
@@ -186,6 +205,7 @@ pub async fn report(session: &Session, command: Report) -> Result<(), Error> {
             session.format.list(REPORTS, items(&body))
         }
         Report::Make { script, function, asked } => {
+            let script = session.id_of("trigger", &script).await?;
             asked.send(session, &format!("reports/{script}"), &function, "values").await
         }
     }
@@ -207,8 +227,78 @@ pub async fn pluggable(session: &Session, command: Pluggable, id: Option<String>
     }
 }
 
+/// What providers add settings and actions to, and what measurement functions look at.
+const PROVIDED: &[&str] = &["server", "customer", "billing-entity"];
+const MEASURED: &[&str] = &["server", "disk", "customer", "billing-entity", "pluggable-resource", "image", "user"];
+
+/// The id of what has this name, of whichever of these nouns it is.
+async fn named(session: &Session, text: &str, nouns: &[&str]) -> Result<String, Error> {
+    if uuid::Uuid::try_parse(text).is_ok() {
+        return Ok(text.to_owned());
+    }
+    let mut found = Vec::new();
+    for noun in nouns {
+        match session.id_of(noun, text).await {
+            Ok(id) => found.push((*noun, id)),
+            // Nor is there one for who may not list them.
+            Err(Error::NotFound(_)) => {}
+            Err(Error::Problem(problem)) if problem.status == 403 => {}
+            Err(error) => return Err(error),
+        }
+    }
+    match &found[..] {
+        [(_, id)] => Ok(id.clone()),
+        [] => Err(Error::NotFound(format!("there is no {} `{text}`", nouns.join(", ").replace('-', " ")))),
+        several => {
+            let list: String = several.iter().map(|(noun, id)| format!("\n  {id}  ({noun})")).collect();
+            Err(Error::Usage(format!("several are called `{text}`; use the id of one:{list}")))
+        }
+    }
+}
+
+/// What a value must be, in a few words.
+fn must_be(value: &Value) -> String {
+    let validator = &value["validator"];
+    let (kind, rule) = (validator["kind"].as_str().unwrap_or(""), validator["rule"].as_str().unwrap_or(""));
+    match kind {
+        "ENUM" => {
+            let label = |word: &str| match validator["labels"][word].as_str() {
+                Some(label) => format!("{word} ({label})"),
+                None => word.to_owned(),
+            };
+            rule.split(',').map(|word| label(word.trim())).collect::<Vec<_>>().join(", ")
+        }
+        "" => String::new(),
+        kind => format!("{kind} {rule}").trim().to_owned(),
+    }
+}
+
+/// What was measured, by key: `stored 2.5 GB`.
+pub fn measured(values: &Value) -> String {
+    let one = |(key, value): (&String, &Value)| {
+        let text = format!("{key} {} {}", cell(&value["value"]), value["unit"].as_str().unwrap_or(""));
+        text.trim().to_owned()
+    };
+    values.as_object().map(|values| values.iter().map(one).collect::<Vec<_>>().join(", ")).unwrap_or_default()
+}
+
+/// A dialogue for people.
+fn dialogue(dialogue: &Value) -> String {
+    let heading = ["title", "message"].into_iter().filter_map(|part| dialogue[part].as_str());
+    let mut text: String =
+        heading.filter(|text| !text.is_empty()).map(|text| format!("{}\n", harmless(text))).collect();
+    let values = dialogue["values"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let shown = values.iter().filter(|value| value["hidden"] != true);
+    let rows: Vec<Vec<String>> = shown.map(|value| vec![cell(&value["name"]), cell(&value["value"])]).collect();
+    if !rows.is_empty() {
+        text.push('\n');
+        text.push_str(&table(vec!["NAME".to_owned(), "VALUE".to_owned()], rows, None));
+    }
+    text
+}
+
 /// The values or actions of all providers of a record, each with its provider.
-async fn parts(session: &Session, resource: Uuid, part: &str) -> Result<Vec<Value>, Error> {
+async fn parts(session: &Session, resource: &str, part: &str) -> Result<Vec<Value>, Error> {
     let body = session.client.get(&format!("resources/{resource}/providers")).await?;
     let mut all = Vec::new();
     for form in items(&body) {

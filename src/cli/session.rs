@@ -96,6 +96,9 @@ impl Session {
             note(done);
             return Ok(());
         }
+        if answer.body["state"] == "registering" && !write.no_wait {
+            return self.format.record(&transaction::set_up(&self.client, &answer.body).await?);
+        }
         self.format.record(&answer.body)
     }
 

@@ -31,6 +31,36 @@ pub async fn watch(client: &Client, id: &str) -> Result<Value, Error> {
     }
 }
 
+/// Waits until the provider of a new payment method or instance has taken or refused it, and answers it as it is then; where
+/// its customer is to be asked something first, the transaction that says where.
+///
+/// # Errors
+/// [`Error::Job`] for one that its provider did not take; those of the requests.
+pub async fn set_up(client: &Client, made: &Value) -> Result<Value, Error> {
+    let text = |name: &str| made[name].as_str().unwrap_or_default();
+    let nouns = if made["payment_method_id"].is_string() { "payment-instances" } else { "payment-methods" };
+    let mut pause = PAUSE;
+    loop {
+        if let Some(id) = made["transaction"]["id"].as_str() {
+            let transaction = client.get(&format!("transactions/{id}")).await?;
+            if transaction["state"] == "awaiting_input" || transaction["unclear"] == true {
+                return watch(client, id).await;
+            }
+        }
+        let record = client.get(&format!("{nouns}/{}", text("id"))).await?;
+        match record["state"].as_str().unwrap_or_default() {
+            "registering" => {}
+            "failed" => {
+                let reason = record["reason"].as_str().unwrap_or("its provider gave no reason");
+                return Err(Error::Job(format!("its provider did not take `{}`: {reason}", text("name"))));
+            }
+            _ => return Ok(record),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
+    }
+}
+
 /// Commands of `payment-method` beside those of every noun.
 #[derive(clap::Subcommand, Debug)]
 pub enum MethodMore {
