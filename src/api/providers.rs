@@ -105,6 +105,8 @@ pub struct DialogueView {
     title: String,
     /// Text above its values.
     message: String,
+    /// The name of an icon; empty: none.
+    icon: String,
     /// Its values.
     values: Vec<ValueDef>,
 }
@@ -114,6 +116,7 @@ impl From<ActionAnswer> for ActionView {
         let dialogue = answer.dialogue.map(|dialogue| DialogueView {
             title: dialogue.title,
             message: dialogue.message,
+            icon: dialogue.icon,
             values: dialogue.values,
         });
         Self {

@@ -37,15 +37,17 @@ pub struct PaymentProvider {
     pub functions: Vec<String>,
 }
 
-impl From<Provider> for PaymentProvider {
-    fn from(provider: Provider) -> Self {
+impl PaymentProvider {
+    /// For readers of a language.
+    fn of(provider: Provider, language: Option<String>) -> Self {
+        let wording = provider.wording(language);
         Self {
             script_id: provider.script_id(),
             reference: provider.reference,
-            name: provider.name,
-            description: provider.description,
-            method_values: provider.point.method_values,
-            instance_values: provider.point.instance_values,
+            name: wording.text(&provider.name),
+            description: wording.text(&provider.description),
+            method_values: wording.form(provider.point.method_values),
+            instance_values: wording.form(provider.point.instance_values),
             functions: provider.point.functions.into_keys().collect(),
         }
     }
@@ -201,12 +203,16 @@ impl System {
     ) -> Result<Vec<PaymentProvider>, Error> {
         caller.must(Permission::BillingWrite)?;
         let entity = self.entity(caller, seller).await?;
-        Ok(self.inner.scripts.payment_providers(&entity.path).into_iter().map(PaymentProvider::from).collect())
+        let language = self.inner.scripts.language(caller.billing_entity_id).await?;
+        let providers = self.inner.scripts.payment_providers(&entity.path).into_iter();
+        Ok(providers.map(|provider| PaymentProvider::of(provider, language.clone())).collect())
     }
 
     /// What a customer fills in to pay by a method; empty while its provider is disabled.
     pub async fn payment_form(&self, method: &PaymentMethod) -> Vec<ValueDef> {
-        self.provider_of(method).await.map(|provider| provider.point.instance_values).unwrap_or_default()
+        let Some(provider) = self.provider_of(method).await else { return Vec::new() };
+        let language = self.inner.scripts.language(method.billing_entity_id).await.unwrap_or_default();
+        provider.wording(language).form(provider.point.instance_values)
     }
 
     /// Sets a payment method up. Usable once its provider has taken it.

@@ -11,7 +11,11 @@ use super::{
 use crate::{
     Caller, Error, System,
     ops::ActionAnswer,
-    scripts::{Invocation, Pointed, Subject, beans::pluggable_bean, derived},
+    scripts::{
+        Invocation, Pointed, Subject, Wording,
+        beans::{Beans, FEW},
+        derived,
+    },
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -23,7 +27,7 @@ use sutler_model::{
     point::{Action, Execution, PluggablePoint, fill},
     validate,
 };
-use sutler_store::{ChangeSet, Field, Filter};
+use sutler_store::{ChangeSet, Error as StoreError, Field, Filter, Snapshot};
 use uuid::Uuid;
 
 /// Most pluggable resources of one customer, or of a seller's own.
@@ -82,12 +86,19 @@ impl System {
     pub async fn pluggable_kinds(&self, caller: &Caller) -> Result<Vec<PluggableKind>, Error> {
         caller.must(Permission::ServersRead)?;
         let path = self.path(caller.billing_entity_id).await?;
-        let kind = |(pointed, provider): (Pointed, PluggablePoint)| PluggableKind {
-            script_id: pointed.script.id,
-            name: pointed.point().name.clone(),
-            description: pointed.point().description.clone(),
-            can_create: provider.create.as_ref().is_some_and(|create| may(caller, create)),
-            provider,
+        let language = self.inner.scripts.language(caller.billing_entity_id).await?;
+        let kind = |(pointed, mut provider): (Pointed, PluggablePoint)| {
+            let wording = Wording::of(&pointed.script, language.clone());
+            let reword = |part| wording.component(part);
+            provider.components = provider.components.into_iter().map(reword).collect();
+            provider.actions = provider.actions.into_iter().map(|action| wording.action(action)).collect();
+            PluggableKind {
+                script_id: pointed.script.id,
+                name: wording.text(&pointed.point().name),
+                description: wording.text(&pointed.point().description),
+                can_create: provider.create.as_ref().is_some_and(|create| may(caller, create)),
+                provider,
+            }
         };
         Ok(self.kinds(&path, caller.customer_id).into_iter().map(kind).collect())
     }
@@ -110,7 +121,8 @@ impl System {
             return Err(Error::Invalid(vec![FieldError::new("provider_type", detail)]));
         }
         self.room_for_pluggable(new.customer_id, seller)?;
-        let definitions = definitions(&provider);
+        let wording = Wording::of(&pointed.script, self.inner.scripts.language(caller.billing_entity_id).await?);
+        let definitions = wording.form(definitions(&provider));
         let values = fill(&definitions, &BTreeMap::new(), &new.values, "values").map_err(Error::Invalid)?;
         self.resources_there(caller, &definitions, &new.values, "values").await?;
         let mut resource = PluggableResource {
@@ -160,11 +172,12 @@ impl System {
             let old = self.pluggable(caller, id).await?;
             unchanged(&old, if_match)?;
             at_rest(&old)?;
-            let (_, provider) = self.kind(old.billing_entity_id, old.customer_id, &old.provider_type).await?;
+            let (pointed, provider) = self.kind(old.billing_entity_id, old.customer_id, &old.provider_type).await?;
             if provider.modify.as_ref().is_some_and(|modify| !may(caller, modify)) {
                 return Err(Error::Forbidden(Permission::ServersWrite));
             }
-            let definitions = definitions(&provider);
+            let wording = Wording::of(&pointed.script, self.inner.scripts.language(caller.billing_entity_id).await?);
+            let definitions = wording.form(definitions(&provider));
             let mut new = old.clone();
             new.values = fill(&definitions, &old.values, &patch.values, "values").map_err(Error::Invalid)?;
             self.resources_there(caller, &definitions, &patch.values, "values").await?;
@@ -238,10 +251,11 @@ impl System {
             levels: execution.levels.clone(),
             return_type: "BOOLEAN".to_owned(),
             synchronous: true,
+            available: true,
             ..Action::default()
         });
-        let parts = provider.components.iter().flat_map(|component| &component.actions);
-        let action = provider.actions.iter().chain(parts).find(|action| action.key == key).cloned().or(advertise);
+        let found = provider.all_actions().find(|action| action.key == key && action.available);
+        let action = found.cloned().or(advertise);
         let writes = caller.must(Permission::ServersWrite);
         let action = action.filter(|action| level_of(caller, &action.levels).unwrap_or(writes.is_ok()));
         let Some(action) = action else {
@@ -250,7 +264,7 @@ impl System {
             let detail = format!("the resource has no action `{key}` for you");
             return Err(Error::Invalid(vec![FieldError::new("key", detail)]));
         };
-        let subject = subject(&resource);
+        let subject = self.pluggable_subject(pointed.script.owner, &resource).await?;
         self.act(caller, &pointed, &action, subject, given, &provider.provider_type).await
     }
 
@@ -291,7 +305,7 @@ impl System {
             let system = self.clone();
             self.inner.core.runtime.spawn(async move {
                 let id = resource.id;
-                match system.turn(resource, &Cause::system("resume"), 0).await {
+                match system.turn(resource, &Cause::system("resume"), 0, None).await {
                     Ok(_) | Err(Error::Refused { .. }) => {}
                     Err(error) => tracing::error!(%error, %id, "a pluggable resource waits for the next start"),
                 }
@@ -308,10 +322,10 @@ impl System {
         resource: PluggableResource,
         caller: &Caller,
     ) -> Result<Option<PluggableResource>, Error> {
-        let (system, cause, depth) = (self.clone(), caller.cause.clone(), caller.depth());
+        let (system, cause, depth, scope) = (self.clone(), caller.cause.clone(), caller.depth(), caller.scope);
         let turn = self.inner.core.runtime.spawn(async move {
             system.store().commit(set).await?;
-            system.turn(resource, &cause, depth).await
+            system.turn(resource, &cause, depth, Some(scope)).await
         });
         match turn.await {
             Ok(ended) => ended,
@@ -326,6 +340,7 @@ impl System {
         mut resource: PluggableResource,
         cause: &Cause,
         depth: u8,
+        asked_by: Option<Scope>,
     ) -> Result<Option<PluggableResource>, Error> {
         let kind = self.kind(resource.billing_entity_id, resource.customer_id, &resource.provider_type).await;
         let (pointed, provider) = match (kind, resource.state) {
@@ -350,7 +365,7 @@ impl System {
             function: execution.function.clone(),
             id: run_id,
             option,
-            subject: Some(subject(&resource)),
+            subject: Some(self.pluggable_subject(pointed.script.owner, &resource).await?),
             more: vec![
                 ("resourceValues", Member::Texts(resource.values.clone())),
                 ("parameters", Member::Texts(resource.values.clone())),
@@ -363,14 +378,19 @@ impl System {
             rehearsal: false,
         };
         let outcome = self.inner.scripts.invoke(ask).await?;
-        let ended = read(&pointed.script.name, &outcome).and_then(|answer| match answer.is_no() {
+        // The reason stays on the resource, which others see; who asked may be told more.
+        let told = read(&pointed.script, run_id, asked_by, &outcome).err();
+        let ended = read(&pointed.script, run_id, None, &outcome).and_then(|answer| match answer.is_no() {
             true => {
                 let reason = "its provider said no".to_owned();
                 Err(Error::Refused { script: pointed.script.name.clone(), reason })
             }
             false => Ok(outcome.resource),
         });
-        self.settle(resource, cause, ended).await
+        match (self.settle(resource, cause, ended).await, told) {
+            (Err(Error::Refused { .. }), Some(told)) => Err(told),
+            (settled, _) => settled,
+        }
     }
 
     /// Commits how a provider's function ended. `resource` has the name and values that were to be.
@@ -427,6 +447,12 @@ impl System {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// A resource as its provider's functions get it: with the name and values that are to be.
+    async fn pluggable_subject(&self, viewer: Scope, resource: &PluggableResource) -> Result<Subject, Error> {
+        let record = resource.clone();
+        Ok(self.store().read(move |snapshot| subject(snapshot, viewer, record)).await?)
     }
 
     fn room_for_pluggable(&self, customer: Option<CustomerId>, seller: BillingEntityId) -> Result<(), Error> {
@@ -493,13 +519,14 @@ pub(crate) fn definitions(provider: &PluggablePoint) -> Vec<ValueDef> {
     provider.components.iter().flat_map(|component| component.values.clone()).collect()
 }
 
-pub(super) fn subject(resource: &PluggableResource) -> Subject {
-    Subject {
+/// A resource as functions of a block of `viewer` get it.
+pub(super) fn subject(snapshot: &Snapshot, viewer: Scope, resource: PluggableResource) -> Result<Subject, StoreError> {
+    Ok(Subject {
         id: resource.id.into(),
         customer: resource.customer_id,
         seller: resource.billing_entity_id,
-        bean: Some(pluggable_bean(resource)),
-    }
+        bean: Some(Beans::new(snapshot, viewer, FEW).bean(resource)?),
+    })
 }
 
 /// Takes in what the provider's function set: the name and the values.

@@ -1,17 +1,20 @@
 //! Configuration providers of scripts: their settings on servers, customers and billing entities, and their actions.
 
-use super::reach::{missing, valid};
+use super::{
+    pluggable::subject,
+    reach::{missing, valid},
+};
 use crate::{
     Caller, Error, System,
-    scripts::{Draft, Invocation, Pointed, Subject},
+    scripts::{Armed, Draft, Invocation, Pointed, Subject, Wording},
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
-use sutler_lua::{Answer, Dialogue, Member};
+use sutler_lua::{Answer, Dialogue, Exit, Member, Sieve};
 use sutler_model::{
     AskedAction, BillingEntity, BillingEntityId, Customer, CustomerId, FieldError, Noun, Permission, Plan,
     PluggableResource, PointKind, RunId, Scope, ScriptId, Server, TriggerType, ValueDef,
-    point::{Action, ConfigPoint, Level, ResourceConfig, fill},
+    point::{Action, ConfigPoint, Level, ResourceConfig, Validator, fill},
 };
 use sutler_store::{ChangeSet, Record};
 use uuid::Uuid;
@@ -112,7 +115,11 @@ impl System {
     /// [`Error::NotFound`], [`Error::Forbidden`].
     pub async fn provider_forms(&self, caller: &Caller, id: Uuid) -> Result<Vec<ProviderForm>, Error> {
         let place = for_record!(self, caller, id, R => self.place(&self.provided::<R>(caller, id, 0).await?).await?);
-        Ok(self.providers(&place).iter().map(|(pointed, provider)| form(caller, &place, pointed, provider)).collect())
+        let language = self.inner.scripts.language(caller.billing_entity_id).await?;
+        let form = |(pointed, provider): &(Pointed, ConfigPoint)| {
+            form(caller, &place, pointed, provider, &Wording::of(&pointed.script, language.clone()))
+        };
+        Ok(self.providers(&place).iter().map(form).collect())
     }
 
     /// Sets values of a provider on a record; what is left out stays. PRE triggers may change or refuse it.
@@ -204,12 +211,14 @@ impl System {
         provider_type: &str,
         given: &BTreeMap<String, String>,
     ) -> Result<ProviderForm, Error> {
+        let language = self.inner.scripts.language(caller.billing_entity_id).await?;
         let (new, pointed, provider, _decided) = self
             .decided(None, async || {
                 let old: R = self.provided(caller, id, 1).await?;
                 let place = self.place(&old).await?;
                 let (pointed, provider) = self.provider(&place, provider_type)?;
-                let definitions = definitions(provider_config(&provider, &place));
+                let wording = Wording::of(&pointed.script, language.clone());
+                let definitions = wording.form(definitions(provider_config(&provider, &place)));
                 let empty = BTreeMap::new();
                 let before = place.values.get(&provider.provider_type).unwrap_or(&empty);
                 let filled = fill(&definitions, before, given, "values").map_err(Error::Invalid)?;
@@ -223,7 +232,7 @@ impl System {
             })
             .await?;
         let place = self.place(&new).await?;
-        Ok(form(caller, &place, &pointed, &provider))
+        Ok(form(caller, &place, &pointed, &provider, &Wording::of(&pointed.script, language)))
     }
 
     /// Has a provider do something with a record, and answers what it says.
@@ -246,7 +255,7 @@ impl System {
         let (pointed, provider) = found;
         let config = provider_config(&provider, &place);
         let action = config.into_iter().flat_map(|config| &config.components).flat_map(|component| &component.actions);
-        let action = action.filter(|action| may(caller, &place, &action.levels)).find(|action| action.key == key);
+        let action = action.filter(|action| may(caller, &place, action)).find(|action| action.key == key);
         let action = action.ok_or_else(|| {
             let detail = format!("the provider has no action `{key}` for you here");
             writes_or(&writes, Error::Invalid(vec![FieldError::new("key", detail)]))
@@ -265,8 +274,10 @@ impl System {
         given: &BTreeMap<String, String>,
         provider_type: &str,
     ) -> Result<ActionAnswer, Error> {
-        let parameters = fill(&action.parameters, &BTreeMap::new(), given, "parameters").map_err(Error::Invalid)?;
-        self.resources_there(caller, &action.parameters, given, "parameters").await?;
+        let wording = Wording::of(&pointed.script, self.inner.scripts.language(caller.billing_entity_id).await?);
+        let definitions = wording.form(action.parameters.clone());
+        let parameters = fill(&definitions, &BTreeMap::new(), given, "parameters").map_err(Error::Invalid)?;
+        self.resources_there(caller, &definitions, given, "parameters").await?;
         let run_id = caller.run_of(&self.inner.core, pointed.script.id);
         let asked = AskedAction {
             key: action.key.clone(),
@@ -285,8 +296,18 @@ impl System {
             return Ok(ActionAnswer { run_id, answer: None, dialogue: None });
         }
         let outcome = self.inner.scripts.invoke(ask).await?;
-        let answer = read(&pointed.script.name, &outcome)?;
-        Ok(ActionAnswer { run_id, dialogue: answer.dialogue(), answer: Some(answer) })
+        let mut answer = read(&pointed.script, run_id, Some(caller.scope), &outcome)?;
+        // One that does not say what it answers with answers as its definition says.
+        if answer.return_type.is_empty() {
+            answer.return_type.clone_from(&action.return_type);
+        }
+        let dialogue = answer.dialogue().map(|dialogue| Dialogue {
+            title: wording.text(&dialogue.title),
+            message: wording.text(&dialogue.message),
+            icon: dialogue.icon,
+            values: wording.form(dialogue.values),
+        });
+        Ok(ActionAnswer { run_id, dialogue, answer: Some(answer) })
     }
 
     /// What an action's function is told.
@@ -315,7 +336,7 @@ impl System {
                 self.inner.scripts.give_up(&run, "its script is no longer enabled").await?;
                 continue;
             };
-            let Some(subject) = self.subject_of(run.resource_id.unwrap_or_default()).await? else {
+            let Some(subject) = self.subject_of(script.owner, run.resource_id.unwrap_or_default()).await? else {
                 self.inner.scripts.give_up(&run, "what it was to be done with is gone").await?;
                 continue;
             };
@@ -339,7 +360,7 @@ impl System {
     }
 
     /// A record that actions are about; none: it is gone.
-    async fn subject_of(&self, id: Uuid) -> Result<Option<Subject>, Error> {
+    async fn subject_of(&self, viewer: Scope, id: Uuid) -> Result<Option<Subject>, Error> {
         let plain = move |customer, seller| Some(Subject { id, customer, seller, bean: None });
         let read = self.store().read(move |snapshot| {
             if let Some(server) = snapshot.get::<Server>(id)? {
@@ -351,7 +372,8 @@ impl System {
             if snapshot.get::<BillingEntity>(id)?.is_some() {
                 return Ok(plain(None, id.into()));
             }
-            Ok(snapshot.get::<PluggableResource>(id)?.map(|resource| super::pluggable::subject(&resource)))
+            let resource = snapshot.get::<PluggableResource>(id)?;
+            resource.map(|resource| subject(snapshot, viewer, resource)).transpose()
         });
         Ok(read.await?)
     }
@@ -418,7 +440,7 @@ impl System {
         })
     }
 
-    /// Refuses values that must name a resource and name none within the caller's reach.
+    /// Refuses values that must name a resource and name none within the caller's reach, and dates that are none.
     pub(crate) async fn resources_there(
         &self,
         caller: &Caller,
@@ -429,19 +451,53 @@ impl System {
         let mut problems = Vec::new();
         for definition in definitions {
             let Some(text) = given.get(&definition.key).filter(|text| !text.is_empty()) else { continue };
-            if definition.validator.as_ref().is_none_or(|validator| validator.kind != "RESOURCE") {
-                continue;
-            }
-            let there = match text.parse::<Uuid>() {
-                Ok(id) => self.inner.scripts.sees(caller.scope, id).await?,
-                Err(_) => false,
-            };
-            if !there {
-                let detail = "must be the id of a resource that you see";
-                problems.push(FieldError::new(format!("{field}.{}", definition.key), detail));
+            let Some(validator) = &definition.validator else { continue };
+            for part in validator.parts(text) {
+                let wrong = match validator.kind.as_str() {
+                    "RESOURCE" => self.unnamed(caller.scope, validator, part).await?,
+                    "DATE" if sutler_lua::date_ms(part).is_none() => {
+                        Some("must be a date such as 2026-11-30 or 2026-11-30T12:00:00+0000".to_owned())
+                    }
+                    _ => None,
+                };
+                if let Some(detail) = wrong {
+                    let detail = validator.error.clone().unwrap_or(detail);
+                    problems.push(FieldError::new(format!("{field}.{}", definition.key), detail));
+                }
             }
         }
         valid(problems)
+    }
+
+    /// What is wrong with a text that must name a resource within reach: by the property that the definition says, or by its
+    /// id, which names whatever is meant.
+    async fn unnamed(&self, reach: Scope, validator: &Validator, text: &str) -> Result<Option<String>, Error> {
+        let (kind, field) = validator.resource();
+        let id = text.parse::<Uuid>().ok();
+        if kind.is_empty() && validator.filter.is_empty() {
+            let there = match id {
+                Some(id) => self.inner.scripts.sees(reach, id).await?,
+                None => false,
+            };
+            return Ok((!there).then(|| "must be the id of a resource that you see".to_owned()));
+        }
+        let named = [text.to_owned()];
+        for by in [field].into_iter().chain(id.map(|_| "resourceUUID")) {
+            let rules = validator.filter.iter();
+            let conditions = rules.map(|rule| (rule.field.as_str(), rule.condition.as_str(), &rule.values[..]));
+            let there = match Sieve::new(conditions.chain([(by, "IS_EQUAL_TO", &named[..])])) {
+                Ok(sieve) => self.inner.scripts.any_such(reach, &kind, &sieve).await,
+                Err(reason) => Err(format!("cannot be checked: {reason}")),
+            };
+            match there {
+                Ok(true) => return Ok(None),
+                Ok(false) => {}
+                Err(reason) => return Ok(Some(reason)),
+            }
+        }
+        let kind = if kind.is_empty() { "resource" } else { &kind };
+        let meant = if validator.filter.is_empty() { "" } else { " and that is meant here" };
+        Ok(Some(format!("must be the {field} of a {kind} that you see{meant}")))
     }
 }
 
@@ -449,9 +505,20 @@ fn owned((key, value): (&String, &String)) -> (String, String) {
     (key.clone(), value.clone())
 }
 
-/// What an answer means to whoever asked.
-pub(crate) fn read(script: &str, outcome: &sutler_lua::Outcome) -> Result<Answer, Error> {
-    let refused = |reason: String| Error::Refused { script: script.to_owned(), reason };
+/// What an answer means to whoever asked. What a function says of its own failure is for those who run it; others are told
+/// where they find it.
+pub(crate) fn read(
+    script: &Armed,
+    run: RunId,
+    asked_by: Option<Scope>,
+    outcome: &sutler_lua::Outcome,
+) -> Result<Answer, Error> {
+    let refused = |reason: String| Error::Refused { script: script.name.clone(), reason };
+    let runs_it = asked_by.is_some_and(|scope| scope == Scope::Provider || scope == script.owner);
+    // What has no line the platform says: a limit was passed, runs set each other off.
+    if matches!(&outcome.exit, Exit::Failed(error) if error.line.is_some()) && !runs_it {
+        return Err(refused(format!("it failed; who runs it finds the reason in its run {run}")));
+    }
     let answer = Answer::read(outcome)
         .map_err(|(code, reason)| refused(if code.is_empty() { reason } else { format!("{reason} ({code})") }))?;
     match answer.bad_url() {
@@ -468,7 +535,7 @@ fn definitions(config: Option<&ResourceConfig>) -> Vec<ValueDef> {
     config.into_iter().flat_map(|config| &config.components).flat_map(|component| component.values.clone()).collect()
 }
 
-fn form(caller: &Caller, place: &Place, pointed: &Pointed, provider: &ConfigPoint) -> ProviderForm {
+fn form(caller: &Caller, place: &Place, pointed: &Pointed, provider: &ConfigPoint, wording: &Wording) -> ProviderForm {
     let (point, config) = (pointed.point(), provider_config(provider, place));
     let kept = place.values.get(&provider.provider_type);
     let shown = |mut definition: ValueDef| {
@@ -483,11 +550,11 @@ fn form(caller: &Caller, place: &Place, pointed: &Pointed, provider: &ConfigPoin
     ProviderForm {
         provider_type: provider.provider_type.clone(),
         script_id: pointed.script.id,
-        name: point.name.clone(),
-        description: point.description.clone(),
+        name: wording.text(&point.name),
+        description: wording.text(&point.description),
         group: provider.provider_group.clone(),
-        values: definitions(config).into_iter().map(shown).collect(),
-        actions: actions.filter(|action| may(caller, place, &action.levels)).collect(),
+        values: wording.form(definitions(config)).into_iter().map(shown).collect(),
+        actions: actions.filter(|action| may(caller, place, action)).map(|action| wording.action(action)).collect(),
     }
 }
 
@@ -509,9 +576,9 @@ impl Place {
     }
 }
 
-/// Whether a caller may invoke what is meant for `levels`; without any, who may change the record.
-fn may(caller: &Caller, place: &Place, levels: &[Level]) -> bool {
-    level_of(caller, levels).unwrap_or_else(|| caller.must(place.writes()).is_ok())
+/// Whether a caller may have an action done: who stands on its levels, and without any who may change the record.
+fn may(caller: &Caller, place: &Place, action: &Action) -> bool {
+    action.available && level_of(caller, &action.levels).unwrap_or_else(|| caller.must(place.writes()).is_ok())
 }
 
 /// Whether a caller stands on one of the levels or above; none: there are none.

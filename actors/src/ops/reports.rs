@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     ActionAnswer, Caller, Error, System,
-    scripts::{Invocation, Pointed},
+    scripts::{Invocation, Pointed, Wording},
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -38,12 +38,16 @@ impl System {
     /// [`Error::Forbidden`], [`Error::NotFound`].
     pub async fn reports(&self, caller: &Caller) -> Result<Vec<ReportForm>, Error> {
         caller.must(Permission::BillingRead)?;
-        let form = |(pointed, report): (Pointed, ReportPoint)| ReportForm {
-            script_id: pointed.script.id,
-            function: pointed.point().function.clone(),
-            name: pointed.point().name.clone(),
-            description: pointed.point().description.clone(),
-            report,
+        let language = self.inner.scripts.language(caller.billing_entity_id).await?;
+        let form = |(pointed, report): (Pointed, ReportPoint)| {
+            let wording = Wording::of(&pointed.script, language.clone());
+            ReportForm {
+                script_id: pointed.script.id,
+                function: pointed.point().function.clone(),
+                name: wording.text(&pointed.point().name),
+                description: wording.text(&pointed.point().description),
+                report: ReportPoint { values: wording.form(report.values), ..report },
+            }
         };
         Ok(self.report_points(caller).await?.into_iter().map(form).collect())
     }
@@ -66,8 +70,10 @@ impl System {
                 && [&pointed.point().function, &pointed.point().reference].contains(&&function.to_owned())
         });
         let (pointed, report) = found.ok_or_else(|| missing(Noun::Script, script.0))?;
-        let values = fill(&report.values, &BTreeMap::new(), given, "values").map_err(Error::Invalid)?;
-        self.resources_there(caller, &report.values, given, "values").await?;
+        let wording = Wording::of(&pointed.script, self.inner.scripts.language(caller.billing_entity_id).await?);
+        let definitions = wording.form(report.values);
+        let values = fill(&definitions, &BTreeMap::new(), given, "values").map_err(Error::Invalid)?;
+        self.resources_there(caller, &definitions, given, "values").await?;
         let run_id = caller.run_of(&self.inner.core, pointed.script.id);
         let customer = caller.customer_id.map(|id| id.to_string());
         let ask = Invocation {
@@ -81,7 +87,7 @@ impl System {
             ..Invocation::by(caller, pointed.script.clone(), &pointed.point().function, run_id, "REPORT")
         };
         let outcome = self.inner.scripts.invoke(ask).await?;
-        let answer = read(&pointed.script.name, &outcome)?;
+        let answer = read(&pointed.script, run_id, Some(caller.scope), &outcome)?;
         Ok(ActionAnswer { run_id, dialogue: None, answer: Some(answer) })
     }
 

@@ -37,6 +37,7 @@ mod tax;
 mod tests;
 mod trigger;
 mod turns;
+mod wording;
 mod words;
 
 use crate::{
@@ -64,14 +65,14 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError, RwLock, Weak},
 };
-use sutler_lua::{Limits, Registration, Runtime, ScriptError, Texts};
+use sutler_lua::{Limits, Registration, Runtime, ScriptError, Sieve, Texts};
 use sutler_model::{
     BillingEntityId, Cause, Customer, CustomerId, Deferred, JobId, Noun, RunId, Scope, Script, ScriptId, ScriptRun,
     Timestamp, TriggerType, translation::Translations,
 };
 use sutler_store::{Error as StoreError, Field, Filter};
-pub(crate) use table::Pointed;
-use table::{Armed, Hook, Table};
+pub(crate) use table::{Armed, Pointed};
+use table::{Hook, Table};
 use tally::Tally;
 pub use tally::{LastError, ScriptCounts};
 use tokio::{
@@ -80,6 +81,7 @@ use tokio::{
 };
 use trigger::{Retry, RunNow, Skip, TriggerActor, Wake};
 use uuid::Uuid;
+pub(crate) use wording::Wording;
 
 /// What everything here stands on.
 #[derive(Clone)]
@@ -347,6 +349,16 @@ impl Scripts {
         let read =
             self.env.core.store.read(move |snapshot| host::find(snapshot, &tree, host::Sight::of(scope), id, false));
         read.await.map(|found| found.is_some())
+    }
+
+    /// Whether a scope sees a resource of a type (empty: of any) that passes a filter.
+    ///
+    /// # Errors
+    /// Why there is no telling, for whoever asked.
+    pub(crate) async fn any_such(&self, scope: Scope, resource_type: &str, sieve: &Sieve) -> Result<bool, String> {
+        let equal: Arc<[_]> = sieve.equal().into();
+        let beans = host::list::equal_to(&self.env.core.store, &self.env.tree, scope, resource_type, equal).await;
+        Ok(beans.map_err(|error| error.to_string())?.iter().any(|bean| sieve.passes(bean)))
     }
 
     /// Runs a function of a script, as given, over a past event without effects.

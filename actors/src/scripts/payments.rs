@@ -9,6 +9,7 @@ use super::{
     events::derived,
     host::tagged,
     table::Armed,
+    wording::Wording,
 };
 use crate::Error;
 use std::sync::Arc;
@@ -40,6 +41,11 @@ impl Provider {
     /// The block it is in.
     pub(crate) fn script_id(&self) -> ScriptId {
         self.script.id
+    }
+
+    /// Its texts for readers of a language.
+    pub(crate) fn wording(&self, language: Option<String>) -> Wording {
+        Wording::of(&self.script, language)
     }
 
     /// The global function that does something, if there is one. Giving all back and giving part back stand in for each

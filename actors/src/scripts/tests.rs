@@ -8,6 +8,7 @@ mod data;
 mod deferred;
 mod every_event;
 mod exceptions;
+mod forms;
 mod in_use;
 mod killed;
 mod mail;

@@ -21,6 +21,8 @@ pub struct Dialogue {
     pub title: String,
     /// Text above its values.
     pub message: String,
+    /// The name of an icon; empty: none.
+    pub icon: String,
     /// Its values.
     pub values: Vec<ValueDef>,
 }
@@ -109,6 +111,7 @@ impl Answer {
         Some(Dialogue {
             title: text(fields, "title").unwrap_or_default(),
             message: text(fields, "message").unwrap_or_default(),
+            icon: text(fields, "icon").unwrap_or_default(),
             values: values.into_iter().flatten().filter_map(Value::as_object).map(descriptor::value).collect(),
         })
     }

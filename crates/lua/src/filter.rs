@@ -9,7 +9,7 @@ use crate::{
     schema::{self, Type},
 };
 use mlua::{Error, Result};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::{borrow::Cow, cmp::Ordering};
 
 /// Longest name of a field, bytes.
@@ -112,6 +112,40 @@ impl Filter {
         let open: Vec<_> = self.0.iter().map(|condition| (condition, condition.path.as_slice())).collect();
         // The top is one row with all conditions.
         row_passes(&open, Object::of(bean))
+    }
+}
+
+/// A filter that no script's run holds, such as the one in a value's validator.
+#[derive(Clone, Debug)]
+pub struct Sieve(Filter);
+
+impl Sieve {
+    /// Reads conditions: each a field, a condition in the language's words, and its values. All must hold.
+    ///
+    /// # Errors
+    /// A condition that makes no sense, in the words of an operation's error.
+    pub fn new<'c>(
+        conditions: impl IntoIterator<Item = (&'c str, &'c str, &'c [String])>,
+    ) -> std::result::Result<Self, String> {
+        let mut room = Room::new("the values of a filter", VALUES_BYTES);
+        let read = |(field, condition, values): (&str, &str, &[String])| {
+            let bean = json!({"field": field, "condition": condition, "value": values});
+            let bean = bean.as_object().cloned().unwrap_or_default();
+            let bean = Bean { kind: "FilterCondition".into(), properties: bean.into() };
+            Condition::read(&BeanRef::from_bean(bean), &mut room)
+        };
+        let conditions = conditions.into_iter().map(read).collect::<Result<_>>();
+        conditions.map(|conditions| Self(Filter(conditions))).map_err(|error| error.to_string())
+    }
+
+    /// As [`Filter::equal`].
+    pub fn equal(&self) -> Vec<(String, Vec<String>)> {
+        self.0.equal()
+    }
+
+    /// Whether a bean passes.
+    pub fn passes(&self, bean: &Bean) -> bool {
+        self.0.passes(bean)
     }
 }
 

@@ -50,6 +50,8 @@ pub use call::{
 pub use data::{Data, DataAction, DataStep, LIST_BYTES};
 pub use descriptor::{Registration, options_of, strange_options};
 pub use egress::{Egress, Rule};
+pub use filter::Sieve;
+pub use helper::platform_text;
 pub use host::{Api, Host, HostError};
 pub use pages::Allocator;
 pub use runtime::{Runtime, Stats};

@@ -130,6 +130,13 @@ pub struct ConfigPoint {
     pub resources: Vec<ResourceConfig>,
 }
 
+impl ConfigPoint {
+    /// The types of resource that it adds something to.
+    pub fn types(&self) -> impl Iterator<Item = &str> {
+        self.resources.iter().map(|resource| resource.resource_type.as_str())
+    }
+}
+
 /// What a configuration provider adds to a type of resource.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -238,6 +245,16 @@ pub struct Action {
     pub levels: Vec<Level>,
     /// What it asks for first.
     pub parameters: Vec<ValueDef>,
+    /// Whether it can be had at all; one that cannot is neither shown nor done.
+    #[serde(default = "yes")]
+    pub available: bool,
+    /// In the language's words: `INSTANCE` or `STATIC`. Shown to scripts; here each is done with a resource.
+    #[serde(default)]
+    pub invocation: String,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// A payment provider.
@@ -310,6 +327,24 @@ pub struct Validator {
     pub error: Option<String>,
     /// Whether several values, parted by commas, are allowed.
     pub multiple: bool,
+    /// What the resource that a `RESOURCE` names must be besides; all of it must hold.
+    #[serde(default)]
+    pub filter: Vec<FilterCondition>,
+    /// What the words of an `ENUM` read as, where that is not the word itself.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A condition of the language's filters.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FilterCondition {
+    /// The property, through relations with dots.
+    pub field: String,
+    /// In the language's words: `IS_EQUAL_TO`, `STARTS_WITH` and so on.
+    pub condition: String,
+    /// What it is held against.
+    pub values: Vec<String>,
 }
 
 impl ValueDef {
@@ -318,7 +353,7 @@ impl ValueDef {
         self.validator.as_ref().is_some_and(|validator| validator.kind == "PASSWORD")
     }
 
-    /// What is wrong with a text for this value; `RESOURCE` and `BLOB_UPLOAD` are held against the store by others.
+    /// What is wrong with a text for this value; `RESOURCE` and `DATE` are held by others against the store and the language.
     ///
     /// # Errors
     /// What it must be instead; the script's own words where it gave some.
@@ -330,8 +365,7 @@ impl ValueDef {
         if text.is_empty() && !self.required {
             return Ok(());
         }
-        let parts: Vec<&str> = if validator.multiple { text.split(',').map(str::trim).collect() } else { vec![text] };
-        for part in parts {
+        for part in validator.parts(text) {
             validator.check(part).map_err(|detail| validator.error.clone().unwrap_or(detail))?;
         }
         Ok(())
@@ -339,6 +373,18 @@ impl ValueDef {
 }
 
 impl Validator {
+    /// The values in a text.
+    pub fn parts<'t>(&self, text: &'t str) -> Vec<&'t str> {
+        if self.multiple { text.split(',').map(str::trim).collect() } else { vec![text] }
+    }
+
+    /// The type of resource and the property of it that a `RESOURCE` asks for (`SERVER.resourceName`); without a type any
+    /// resource, by its UUID.
+    pub fn resource(&self) -> (String, &str) {
+        let (kind, field) = self.rule.trim().split_once('.').unwrap_or((self.rule.trim(), ""));
+        (kind.trim().to_uppercase(), if field.trim().is_empty() { "resourceUUID" } else { field.trim() })
+    }
+
     fn check(&self, text: &str) -> Result<(), String> {
         match self.kind.as_str() {
             "ENUM" => {
@@ -435,7 +481,9 @@ pub fn fill(
             values.insert(definition.key.clone(), text.clone());
         }
         let empty = values.get(&definition.key).is_none_or(String::is_empty);
-        if definition.required && !definition.read_only && empty {
+        // What was given and is wrong has been told.
+        let told = given.get(&definition.key).is_some_and(|text| !text.is_empty());
+        if definition.required && !definition.read_only && empty && !told {
             wrong(&definition.key, "is missing".to_owned());
         }
     }
@@ -468,7 +516,7 @@ mod tests {
     use super::*;
 
     fn value(key: &str, kind: &str, rule: &str) -> ValueDef {
-        let validator = Validator { kind: kind.into(), rule: rule.into(), error: None, multiple: false };
+        let validator = Validator { kind: kind.into(), rule: rule.into(), error: None, ..Validator::default() };
         ValueDef { key: key.into(), validator: Some(validator), ..ValueDef::default() }
     }
 
@@ -513,6 +561,8 @@ mod tests {
         let wrong = fill(&definitions, &map(&[]), &map(&[("id", "8"), ("every", "3"), ("colour", "red")]), "values");
         let fields: Vec<String> = wrong.unwrap_err().into_iter().map(|problem| problem.field).collect();
         assert_eq!(fields, ["values.colour", "values.every", "values.id", "values.url"]);
+        let wrong = fill(&definitions, &map(&[]), &map(&[("url", "ftp://x")]), "values").unwrap_err();
+        assert_eq!(wrong.len(), 1, "what is wrong is not missing too: {wrong:?}");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 mod account;
 mod contact;
 mod customer;
+mod definitions;
 mod goods;
 mod job;
 mod ledger;
@@ -19,14 +20,15 @@ mod server;
 mod told;
 
 pub(crate) use contact::take as take_contact;
+pub(crate) use definitions::{actions, components, forms, levels, provider_data};
 pub(crate) use goods::permission_of;
 pub(crate) use ledger::Posting;
 pub(crate) use operator::{customer_of, operator_id, seller_of_operator};
-pub(crate) use payments::{forms, payment_of, provider_id, purchase};
+pub(crate) use payments::{payment_of, provider_id, purchase};
 pub(crate) use place::{derived, origin_of};
 
 use super::words;
-pub(crate) use pluggable::pluggable_bean;
+pub(crate) use pluggable::point_id;
 use serde_json::{Map, Value, json};
 pub(crate) use server::{nics, providers};
 use std::{

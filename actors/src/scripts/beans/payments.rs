@@ -1,11 +1,10 @@
 //! How invoices are paid, what was bought, and what was charged.
 
-use super::{Described, Property, amount, derived, described, id, text};
+use super::{Described, Property, amount, definitions::forms, derived, described, id, text};
 use serde_json::{Value, json};
 use sutler_lua::Bean;
 use sutler_model::{
     Customer, Invoice, PaymentInstance, PaymentMethod, PaymentSetup, PointKind, Scope, Script, Timestamp, Transaction,
-    ValueDef,
 };
 use sutler_store::{Error, Snapshot};
 use uuid::Uuid;
@@ -23,19 +22,6 @@ fn provider(snapshot: &Snapshot, method: &PaymentMethod) -> Result<Option<sutler
     let script = snapshot.get::<Script>(method.script_id)?;
     let mut points = script.map(|script| script.points).unwrap_or_default().into_iter();
     Ok(points.find(|point| point.reference == method.provider && matches!(point.kind, PointKind::PaymentProvider(_))))
-}
-
-/// Definitions as Value beans.
-pub(crate) fn forms(definitions: &[ValueDef]) -> Value {
-    definitions
-        .iter()
-        .map(|value| {
-            json!({
-                "key": value.key, "name": value.name, "description": value.description, "required": value.required,
-                "readOnly": value.read_only, "hidden": value.hidden, "defaultValue": value.default_value,
-            })
-        })
-        .collect()
 }
 
 fn filled(values: &std::collections::BTreeMap<String, String>) -> Value {

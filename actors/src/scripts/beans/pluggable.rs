@@ -1,11 +1,13 @@
 //! Pluggable resources.
 
-use super::{Beans, Described, Property, described, id, keys, set_keys, set_name, text};
+use super::{Beans, Described, Property, definitions, described, keys, set_keys, set_name, text};
 use serde_json::{Value, json};
 use std::collections::hash_map::Entry;
-use sutler_lua::Bean;
-use sutler_model::{PluggableResource, Point, PointKind, Script, pluggable::PluggableState, point::PluggablePoint};
+use sutler_model::{
+    PluggableResource, Point, PointKind, Script, ScriptId, pluggable::PluggableState, point::PluggablePoint,
+};
 use sutler_store::Error;
+use uuid::Uuid;
 
 impl Described for PluggableResource {
     const KIND: &'static str = "PluggableResource";
@@ -17,13 +19,19 @@ impl Described for PluggableResource {
             P::new("resourceName", |r, _| r.name.as_str().into()).or_set(|r, v, _| set_name(&mut r.name, v)),
             P::new("resourceKey", keys).or_set(|r, v, viewer| set_keys(&mut r.keys, v, viewer)),
             P::new("providerType", |r, _| r.provider_type.as_str().into()),
-            P::new("providerUUID", |r, _| id(Some(r.script_id))),
+            P::read("providerUUID", |r, b| {
+                of_provider(r, b, |point, _| point_id(r.script_id, &point.function).to_string().into())
+            }),
+            P::read("providerActionDefinitions", |r, b| {
+                of_provider(r, b, |_, provider| definitions::actions(r.script_id, provider.all_actions()))
+            }),
             P::read("providerName", |r, b| of_provider(r, b, |point, _| point.name.as_str().into())),
             P::read("providerGroup", |r, b| of_provider(r, b, |_, provider| provider.provider_group.as_str().into())),
             P::read("providerIcon", |r, b| of_provider(r, b, |_, provider| provider.icon.as_str().into())),
             P::read("canCreate", |r, b| of_provider(r, b, |_, provider| provider.create.is_some().into())),
-            P::read("canModify", |r, b| of_provider(r, b, |_, provider| provider.modify.is_some().into())),
-            P::read("canDelete", |r, b| of_provider(r, b, |_, provider| provider.delete.is_some().into())),
+            // Without a function of the provider nobody is asked.
+            P::new("canModify", |_, _| true.into()),
+            P::new("canDelete", |_, _| true.into()),
             P::new("resourceValues", |r, _| json!(r.values)).or_set(|r, v, _| {
                 let values = v.as_object().ok_or("must be a map of texts")?;
                 let values = values.iter().filter(|(_, value)| !value.is_null());
@@ -52,7 +60,7 @@ impl Described for PluggableResource {
 fn of_provider(
     resource: &PluggableResource,
     beans: &Beans<'_>,
-    of: fn(&Point, &PluggablePoint) -> Value,
+    of: impl FnOnce(&Point, &PluggablePoint) -> Value,
 ) -> Result<Value, Error> {
     let mut providers = beans.providers.borrow_mut();
     let point = match providers.entry((resource.script_id, resource.provider_type.clone())) {
@@ -71,24 +79,7 @@ fn of_provider(
     })
 }
 
-/// A resource as its provider's functions get it, with the name and values that are to be.
-pub(crate) fn pluggable_bean(resource: &PluggableResource) -> Bean {
-    let mut bean = Bean::new(PluggableResource::KIND)
-        .with("resourceUUID", resource.id.to_string())
-        .with("resourceType", "PLUGGABLE_RESOURCE")
-        .with("resourceName", resource.name.as_str())
-        .with("resourceState", resource.resource_state())
-        .with("resourceCreateDate", resource.created_at.0)
-        .with("billingEntityUUID", resource.billing_entity_id.to_string())
-        .with("providerType", resource.provider_type.as_str())
-        .with("providerUUID", resource.script_id.to_string())
-        .with("resourceValues", json!(resource.values));
-    if let Some(customer) = resource.customer_id {
-        bean = bean.with("customerUUID", customer.to_string());
-    }
-    let keys = resource
-        .keys
-        .iter()
-        .map(|key| json!({"name": key.name, "value": key.value, "type": crate::scripts::words::key_type(key.kind)}));
-    bean.with("resourceKey", keys.collect::<Vec<Value>>())
+/// The id of what a function registers: it has no record of its own.
+pub(crate) fn point_id(script: ScriptId, function: &str) -> Uuid {
+    Uuid::new_v5(&script.0, format!("point:{function}").as_bytes())
 }

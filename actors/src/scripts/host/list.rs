@@ -19,7 +19,7 @@ use uuid::Uuid;
 const BEANS_MAX: usize = 20_000;
 
 /// A script's equality conditions: field in small letters, and the values of which one must match.
-type Equal = Arc<[(String, Vec<String>)]>;
+pub(in crate::scripts) type Equal = Arc<[(String, Vec<String>)]>;
 
 /// Beans of a resource type within sight. Conditions only narrow; the runtime checks each of them again.
 pub(super) async fn list(
@@ -39,6 +39,17 @@ pub(in crate::scripts) async fn all(
     resource_type: &str,
 ) -> Result<Vec<Bean>, HostError> {
     within_sight(store, tree, Sight::of(scope), resource_type, Equal::default()).await
+}
+
+/// Those of them that equality conditions leave, as far as an index tells.
+pub(in crate::scripts) async fn equal_to(
+    store: &Store,
+    tree: &Tree,
+    scope: Scope,
+    resource_type: &str,
+    equal: Equal,
+) -> Result<Vec<Bean>, HostError> {
+    within_sight(store, tree, Sight::of(scope), resource_type, equal).await
 }
 
 async fn within_sight(

@@ -1,7 +1,7 @@
 //! Pluggable resources, actions and reports, by scripts.
 
-use super::{ask::Ask, done::Done, operations::noun_of, refusal, skeleton::Skeleton, views::id_of};
-use crate::{ActionAnswer, NewPluggable, PluggablePatch};
+use super::{ask::Ask, done::Done, operations::noun_of, refusal, skeleton::Skeleton};
+use crate::{ActionAnswer, NewPluggable, PluggablePatch, scripts::beans::point_id};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use sutler_lua::HostError;
@@ -87,7 +87,7 @@ pub(super) async fn report(ask: &Ask<'_>) -> Result<Value, HostError> {
     let id = ask.args.id(0)?;
     let system = ask.platform.system()?;
     let reports = system.reports(ask.caller).await.map_err(refusal)?;
-    let method = reports.iter().find(|report| id_of(report.script_id, &report.function) == id);
+    let method = reports.iter().find(|report| point_id(report.script_id, &report.function) == id);
     let script = method.map_or(ScriptId(id), |report| report.script_id);
     let named = ask.args.values.iter().skip(1).find_map(Value::as_str);
     let function = match named {

@@ -111,10 +111,15 @@ async fn a_pluggable_resource_lives_by_its_providers_functions() {
     assert!(refused.contains("no such notes here (502)"), "{refused}");
     assert_eq!(bench.notes().await.len(), 1, "what is refused leaves nothing");
     let patch = PluggablePatch { values: texts(&[("text", "forbidden")]), ..PluggablePatch::default() };
-    assert!(system.update_pluggable(caller, made.id, None, patch).await.unwrap_err().to_string().contains("not that"));
+    let failed = system.update_pluggable(caller, made.id, None, patch).await.unwrap_err().to_string();
+    assert!(failed.contains("not that"), "{failed}");
     let kept = bench.notes().await.remove(0);
     assert_eq!((kept.state, kept.values["text"].as_str()), (PluggableState::Active, "world"), "it stays as it was");
-    assert!(kept.state_reason.is_some_and(|reason| reason.contains("not that")));
+    let runs = bench.runs().await;
+    let run = runs.iter().find(|run| run.function == "note_modify" && run.state == RunState::Dead).expect("recorded");
+    assert!(run.result.contains("not that"), "{run:?}");
+    let reason = kept.state_reason.expect("why");
+    assert!(reason.contains(&run.id.to_string()) && !reason.contains("not that"), "{reason}");
 
     let patch = PluggablePatch { values: texts(&[("text", "sticky")]), ..PluggablePatch::default() };
     system.update_pluggable(caller, made.id, None, patch).await.unwrap();
@@ -250,5 +255,51 @@ async fn what_a_provider_has_begun_comes_to_its_end_also_when_whoever_asked_goes
     super::reaching::answer(socket).await;
     bench.until(async || bench.notes().await.remove(0).state == PluggableState::Active).await;
     assert_eq!(bench.notes().await.remove(0).values["made"], "one:hello");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scripts_find_what_providers_describe_with_their_forms_and_actions() {
+    let bench = Bench::start().await;
+    let told = r#"print(p.resource:getCustomerName() .. " " .. p.resource:getProviderName() .. " " .. p.resource:getProviderGroup())"#;
+    let notes = NOTES.replace("function note_create(p)", &format!("function note_create(p)\n{told}"));
+    bench.script("notes", Scope::Provider, notes).await;
+    let note = bench.system.create_pluggable(&bench.caller, bench.note("one", "hello")).await.unwrap();
+    let body = format!(
+        r#"
+        local note = adminAPI:getResource("{}", true)
+        local provider = adminAPI:getResource(note:getProviderUUID(), true)
+        print(provider:getResourceType():name() .. " " .. provider:getProviderType() .. " " .. tostring(provider:isInUse()))
+        for _, actions in ipairs({{ note:getProviderActionDefinitions(), provider:getActionDefinitions() }}) do
+            local read = actions:get("read")
+            print(read:getName() .. " " .. read:getReturnType():name() .. " " .. read:getExecutionFunction())
+        end
+        local part = provider:getProductComponentTypes():get(0)
+        local pin = part:getConfigurableList():get(1)
+        print(part:getReferenceField() .. " " .. pin:getKey() .. " " .. pin:getValidator():getValidatorType():name())
+        local report = adminAPI:listResources(nil, nil, new("ResourceType", "REPORT_METHOD")):getList():get(0)
+        print(report:getInvocationLevel():name())
+        "#,
+        note.id
+    );
+    bench.script("look", Scope::Provider, block("POST_CREATE", r#""USER""#, &body)).await;
+    bench.user("ada").await;
+    let runs = bench.runs_until(|runs| runs.iter().any(|run| run.function == "on_event")).await;
+    let log = |function: &str| -> Vec<String> {
+        let run = runs.iter().find(|run| run.function == function).unwrap();
+        assert_eq!(run.state, RunState::Succeeded, "{run:?}");
+        run.log.lines().map(str::to_owned).collect()
+    };
+    assert_eq!(log("note_create"), ["Customer Notes SKYLINE_CUSTOM_WIDGET"]);
+    assert_eq!(
+        log("on_event"),
+        [
+            "PLUGGABLE_PROVIDER NOTE true",
+            "Read STRING note_read",
+            "Read STRING note_read",
+            "NOTE pin PASSWORD",
+            "CUSTOMER"
+        ]
+    );
     bench.stop().await;
 }

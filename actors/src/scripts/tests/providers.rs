@@ -102,7 +102,7 @@ const BACKUP: &str = r##"
     end
 "##;
 
-fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+pub(super) fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
@@ -123,7 +123,7 @@ impl Bench {
         script
     }
 
-    async fn made(&self, name: &str) -> Server {
+    pub(super) async fn made(&self, name: &str) -> Server {
         let job = self.create(name, false).await;
         self.ended(job.id).await;
         self.server(name).await.expect("the server")

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use sutler_model::{
     Point, PointKind, ValueDef,
     point::{
-        Action, BillingPoint, Component, ConfigPoint, Execution, Level, MeasurePoint, PaymentPoint, PluggablePoint,
-        ReportPoint, ResourceConfig, Validator, form_problem, provider_type_problem,
+        Action, BillingPoint, Component, ConfigPoint, Execution, FilterCondition, Level, MeasurePoint, PaymentPoint,
+        PluggablePoint, ReportPoint, ResourceConfig, Validator, form_problem, provider_type_problem,
     },
 };
 
@@ -175,6 +175,8 @@ fn actions(fields: &Fields) -> Result<Vec<Action>, String> {
             icon: text(fields, "icon").unwrap_or_default(),
             levels: levels(get(fields, "invocationLevels"))?,
             parameters: values(fields, "parameters")?,
+            available: get(fields, "available").and_then(as_flag).unwrap_or(true),
+            invocation: upper(fields, "invocationType").unwrap_or_else(|| "INSTANCE".to_owned()),
             key,
         })
     };
@@ -230,6 +232,8 @@ pub(crate) fn value(fields: &Fields) -> ValueDef {
             rule: text(rule, "validateString").or_else(|| text(rule, "validatorString")).unwrap_or_default(),
             error: text(rule, "errorMessage"),
             multiple: flag(rule, "allowsMultipleValues"),
+            filter: conditions(get(rule, "searchFilter")),
+            labels: BTreeMap::new(),
         }),
         _ => None,
     };
@@ -249,6 +253,19 @@ pub(crate) fn value(fields: &Fields) -> ValueDef {
         validator,
         key,
     }
+}
+
+/// The conditions of a `SearchFilter`, as the bean or as a table with its properties; those without a field say nothing.
+fn conditions(filter: Option<&Value>) -> Vec<FilterCondition> {
+    let conditions = filter.and_then(Value::as_object).map(|filter| tables(filter, "filterConditions"));
+    let read = |fields: &Fields| {
+        Some(FilterCondition {
+            field: text(fields, "field")?,
+            condition: upper(fields, "condition").unwrap_or_else(|| "IS_EQUAL_TO".to_owned()),
+            values: words(fields, "value").unwrap_or_default(),
+        })
+    };
+    conditions.and_then(Result::ok).unwrap_or_default().into_iter().filter_map(read).collect()
 }
 
 fn provider_type(fields: &Fields) -> Result<String, String> {

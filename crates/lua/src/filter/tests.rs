@@ -296,3 +296,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_filter_of_a_definition_passes_what_meets_all_of_its_conditions() {
+    let [db, web] = ["db-1", "web"].map(|name| Bean::new("Server").with("resourceName", name).with("ram", 512));
+    let values = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>();
+    let (begin, size) = (values(&["db"]), values(&["512"]));
+    let sieve = Sieve::new([("resourcename", "STARTS_WITH", &begin[..]), ("RAM", "IS_EQUAL_TO", &size[..])]).unwrap();
+    assert_eq!([sieve.passes(&db), sieve.passes(&web)], [true, false]);
+    assert_eq!(sieve.equal(), [("ram".to_owned(), size.clone())]);
+    let wrong = Sieve::new([("ram", "BETWEEN", &size[..])]).unwrap_err();
+    assert!(wrong.contains("needs two values"), "{wrong}");
+}

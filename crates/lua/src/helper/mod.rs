@@ -34,6 +34,7 @@ pub(crate) use members::member;
 use mlua::{IntoLua, Lua, Result, Table, Value as Lv};
 use module::Module;
 use std::rc::Rc;
+pub use translate::platform_text;
 
 /// Puts the globals into `base`. All but `new` come to be when a script first names them: most blocks use few, and every
 /// function takes memory in every loaded block.

@@ -60,8 +60,12 @@ fn translated(key: &str) -> String {
         let texts = &meter.texts;
         sutler_model::translation::text(&texts.translations, texts.language.as_deref(), key).map(str::to_owned)
     });
-    let platform = || PLATFORM.iter().find(|(name, _)| *name == key).map(|(_, text)| (*text).to_owned());
-    own.or_else(platform).unwrap_or_else(|| key.to_owned())
+    own.unwrap_or_else(|| platform_text(key).unwrap_or(key).to_owned())
+}
+
+/// The platform's own text for a key.
+pub fn platform_text(key: &str) -> Option<&'static str> {
+    PLATFORM.iter().find(|(name, _)| *name == key).map(|(_, text)| *text)
 }
 
 /// Replaces `{0}`, `{1}` and so on, once each occurrence: what is put in is not looked at again.

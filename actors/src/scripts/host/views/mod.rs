@@ -6,7 +6,6 @@ mod places;
 mod points;
 
 pub(super) use operators::operators;
-pub(super) use points::id_of;
 
 use super::{
     Sight, blocks,
@@ -47,7 +46,7 @@ pub(super) fn find(snapshot: &Snapshot, tree: &Tree, sight: Sight, id: Uuid) -> 
     if let Some(operator) = operators::find(snapshot, tree, sight, id)? {
         return Ok(Some(operator));
     }
-    let Some(origin) = origin_of(id) else { return Ok(None) };
+    let Some(origin) = origin_of(id) else { return points::find(snapshot, tree, sight.reach, id) };
     if let Some(customer) = snapshot.get::<Customer>(origin)? {
         let seen = sees(snapshot, tree, sight.reach, &customer)?;
         return seen.then(|| places::vdc(snapshot, sight, &customer)).transpose();
