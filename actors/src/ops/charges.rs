@@ -13,8 +13,8 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use sutler_lua::{Bean, Charge, Exit, Member};
 use sutler_model::{
-    BillingEntityId, Cause, Customer, CustomerId, Disk, FieldError, InvoiceCharge, Meter, Nanos, Plan, PlanCharge,
-    PointKind, ScriptId, Server, Timestamp, money::ONE, point::fill, time::month_ms,
+    BillingEntityId, Cause, Customer, CustomerId, CustomerStatus, Disk, FieldError, InvoiceCharge, Meter, Nanos, Plan,
+    PlanCharge, PointKind, ScriptId, Server, Timestamp, money::ONE, point::fill, time::month_ms,
 };
 use sutler_rating::Period;
 use sutler_store::{Field, Filter, Record, Snapshot};
@@ -31,8 +31,12 @@ const TYPES: [&str; 3] = ["SERVER", "DISK", "CUSTOMER"];
 struct Billed {
     id: Uuid,
     name: String,
-    /// Whether its record is gone, so that this is its last charge.
+    /// Whether its record is gone.
     gone: bool,
+    /// Whether this is its last charge.
+    last: bool,
+    /// The part of the period in which it was there.
+    part: Period,
 }
 
 /// A charge of a plan with its method, for one resource.
@@ -150,7 +154,8 @@ impl System {
 
     /// The resources of a type that a customer had in a period, by id.
     async fn billed(&self, customer: &Customer, period: Period, resource_type: &str) -> Result<Vec<Billed>, Error> {
-        let (id, name) = (customer.id, customer.name.clone());
+        let (id, name, created_at) = (customer.id, customer.name.clone(), customer.created_at);
+        let closed = customer.status == CustomerStatus::Closed;
         let resource_type = resource_type.to_owned();
         let read = self.store().read(move |s| {
             let there = match resource_type.as_str() {
@@ -158,21 +163,33 @@ impl System {
                     named::<Server>(s, id, |server| (server.id.into(), server.name.clone(), server.created_at))?
                 }
                 "DISK" => named::<Disk>(s, id, |disk| (disk.id.into(), disk.name.clone(), disk.created_at))?,
-                _ => vec![(id.into(), name.clone(), Timestamp(i64::MIN))],
+                _ => vec![(id.into(), name.clone(), created_at)],
             };
+            let there_since = |created_at: Timestamp| Period { from: created_at.max(period.from), to: period.to };
             let mut billed: BTreeMap<Uuid, Billed> = there
                 .into_iter()
                 .filter(|(_, _, created_at)| *created_at < period.to)
-                .map(|(id, name, _)| (id, Billed { id, name, gone: false }))
+                .map(|(id, name, at)| (id, Billed { id, name, gone: false, last: false, part: there_since(at) }))
                 .collect();
             let meter = match resource_type.as_str() {
                 "SERVER" => Meter::Cpu,
                 "DISK" => Meter::Disk,
-                _ => return Ok(billed.into_values().collect()),
+                _ => {
+                    let last = |billed| Billed { last: closed, ..billed };
+                    return Ok(billed.into_values().map(last).collect());
+                }
             };
             for interval in intervals(s, id, period)?.into_iter().filter(|interval| interval.key.meter == meter) {
                 let id = interval.key.resource_id;
-                billed.entry(id).or_insert(Billed { id, name: interval.resource_name, gone: true });
+                let used = Period {
+                    from: interval.key.start.max(period.from),
+                    to: interval.end.unwrap_or(period.to).min(period.to),
+                };
+                let name = interval.resource_name;
+                let gone = billed.entry(id).or_insert(Billed { id, name, gone: true, last: true, part: used });
+                if gone.gone {
+                    gone.part = Period { from: gone.part.from.min(used.from), to: gone.part.to.max(used.to) };
+                }
             }
             Ok(billed.into_values().collect())
         });
@@ -193,9 +210,9 @@ impl System {
         let text = format!("charge:{}:{}:{}:{}", customer.id, billed.id, charge.component, period.from);
         let run_id = derived(script.id, period.to, &text);
         let bean = billed.gone.then(|| gone(&charge.resource_type, &billed, customer.id, customer.billing_entity_id));
-        let (from, to) = (number(period.from), number(period.to));
+        let (from, to) = (number(billed.part.from), number(billed.part.to));
         #[allow(clippy::cast_precision_loss)] // a share for the script; no amount of ours is computed from it
-        let factor = period.to.since_ms(period.from) as f64 / month_ms(period.from) as f64;
+        let factor = billed.part.to.since_ms(billed.part.from) as f64 / month_ms(period.from) as f64;
         let ask = Invocation {
             script: script.clone(),
             function: pointed.point().function.clone(),
@@ -213,7 +230,7 @@ impl System {
                 ("lastBillingTime", from),
                 ("currentBillingTime", to),
                 ("billingFactor", Member::Value(Value::from(factor))),
-                ("lastBillingRun", Member::Value(Value::from(billed.gone))),
+                ("lastBillingRun", Member::Value(Value::from(billed.last))),
             ],
             user: None,
             cause: Cause::system("billing"),

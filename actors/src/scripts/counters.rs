@@ -41,7 +41,7 @@ type Counts = BTreeMap<String, MeasuredValue>;
 pub(super) async fn round(env: &Env, due: Timestamp) -> Result<(), Error> {
     let read = env.core.store.read(move |snapshot| {
         let mut found = Vec::new();
-        for server in charged_for(snapshot)? {
+        for server in charged_for(snapshot)?.into_iter().filter(|server| server.created_at <= due) {
             let (before, measured) = last(snapshot, server.id.into(), due)?;
             if !measured {
                 found.push((server, before));

@@ -102,6 +102,10 @@ async fn resources(env: &Env, pointed: &Pointed, measure: &MeasurePoint, due: Ti
         id: pointed.script.id.0,
         detail: error.to_string(),
     })?;
+    // What came to be after that time is measured the next time: within the time that it is charged for.
+    let there =
+        |bean: &Bean| bean.properties.get("resourceCreateDate").and_then(|at| at.as_i64()).is_none_or(|at| at <= due.0);
+    all.retain(there);
     // A provider's function measures what uses the provider.
     if let Some(provider) = &measure.provider_type {
         all.retain(|bean| bean.properties.get("providers").is_some_and(|providers| providers.get(provider).is_some()));
