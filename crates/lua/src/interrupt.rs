@@ -5,8 +5,8 @@
 //! only when there is something to raise.
 //!
 //! A run makes way as one that waits for a call to the host does: its coroutine yields the sign that mlua takes for waiting, and
-//! goes on at the same instruction when it is resumed. Where a C function is in between (a function given to `gsub`, a
-//! metamethod, a key function of ours), Luau cannot yield: such a run goes on until it returns or its limits end it.
+//! goes on at the same instruction when it is resumed. In a metamethod Luau cannot yield: there it goes on until that returns or
+//! the limits end it.
 #![allow(unsafe_code)]
 
 use crate::meter::Meter;
@@ -156,6 +156,8 @@ mod tests {
                 check('coroutine', first == 3 and second == 12 and coroutine.status(inner) == 'dead')
                 local back = ('abc'):gsub('%a', function(letter) return coroutine.wrap(function() for i = 1, 5 do end return letter .. letter end)() end)
                 check('coroutine in gsub', back == 'aabbcc')
+                local met = setmetatable({}, {__index = function(_, key) return coroutine.wrap(function() for i = 1, 50 do end return key end)() end})
+                check('coroutine in a metamethod', met.abc == 'abc')
                 local none = coroutine.wrap(function() coroutine.yield() return 5 end)
                 check('nothing yielded', count(none()) == 0 and none() == 5)
                 check('xpcall', select(2, xpcall(function() error('x', 0) end, function(e) return e .. 'y' end)) == 'xy')

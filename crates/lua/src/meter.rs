@@ -191,10 +191,14 @@ impl Meter {
         CURRENT.try_with(look).unwrap_or(false)
     }
 
-    /// Whether what the run in progress yields says that it makes way, rather than that it waits. Once: it does so no more if
-    /// it cannot.
+    /// Whether what a coroutine of the run in progress yields says that it makes way, rather than that it waits. Asked where it
+    /// cannot, so that it has another turn at once.
     pub fn made_way() -> bool {
-        CURRENT.with_borrow(|meter| meter.as_ref().is_some_and(|meter| meter.made_way.take()))
+        let took = |meter: &Rc<Meter>| {
+            meter.looks.set(0);
+            meter.made_way.take()
+        };
+        CURRENT.with_borrow(|meter| meter.as_ref().is_some_and(took))
     }
 
     /// A poll that began then is over.

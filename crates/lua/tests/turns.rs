@@ -36,6 +36,9 @@ async fn a_run_that_spins_lets_others_of_its_thread_run() {
         "local function deep(n) if n == 0 then while true do end end return coroutine.resume(coroutine.create(deep), n - 1) end deep(20)",
         "for _ in coroutine.wrap(function() while true do coroutine.yield(1) end end) do end",
         "local t = {} for i = 1, 1000 do t[i] = i end table.sort(t, function(a, b) while true do end end)",
+        "('a'):gsub('a', function() while true do end end)",
+        "('a'):gsub('a', function() coroutine.wrap(function() while true do end end)() end)",
+        "for _, i in setmetatable({}, {__call = function() while true do end end}) do end",
         "while true do local t = {} for i = 1, 100 do t[i] = tostring(i) end local s = table.concat(t, ',') s:gsub('%d+', '%0') end",
         "local list = new('List') for i = 1, 100 do list:add(i) end while true do for i = 0, list:size() - 1 do list:get(i) end end",
     ] {
@@ -50,9 +53,8 @@ async fn what_cannot_make_way_goes_on_to_its_limit() {
     let mut fixture = Fixture::new();
     fixture.limits.cpu_ms = 100;
     for spinning in [
-        "('a'):gsub('a', function() while true do end end)",
-        "('a'):gsub('a', function() coroutine.wrap(function() while true do end end)() end)",
         "local t = setmetatable({}, {__lt = function() while true do end end}) return t < t",
+        "local t = setmetatable({}, {__index = function() coroutine.wrap(function() while true do end end)() end}) return t.x",
         "return tostring(setmetatable({}, {__tostring = function() while true do end end}))",
     ] {
         let outcome = fixture.body(spinning, Params::default()).await;
