@@ -100,6 +100,7 @@ pub(crate) fn start(
         shared: shared.clone(),
         tail,
         trimmed_at: Instant::now(),
+        behind: false,
         sweep: Sweep::new(),
         blocks: feed::BlockWriter::new(),
         company: 0,

@@ -6,8 +6,19 @@ use std::time::Duration;
 
 /// How often the writer looks.
 pub(crate) const EVERY: Duration = Duration::from_secs(1);
+/// How soon it goes on where it left more to trim: of full blocks some 20 MiB go in a second then, which is more than the feed
+/// grows by.
+pub(crate) const SOON: Duration = Duration::from_millis(50);
 /// Blocks removed at most in one transaction.
 const BLOCKS: usize = 64;
+
+/// What a step has done.
+pub(crate) struct Trimmed {
+    /// The oldest position left.
+    pub(crate) oldest: u64,
+    /// Whether it took all that one step may, so that there may be more.
+    pub(crate) more: bool,
+}
 
 /// Whether the oldest block is old or the feed large enough to look closer. Cheap.
 pub(crate) fn is_due(db: &Database, shared: &Shared) -> Result<bool, Error> {
@@ -35,10 +46,10 @@ pub(crate) fn is_due(db: &Database, shared: &Shared) -> Result<bool, Error> {
     Ok(unseen.is_none_or(|next| next >= end))
 }
 
-/// Removes what may go, a few blocks at most. Answers the oldest position left if something went.
+/// Removes what may go, a few blocks at most; none: nothing may.
 ///
 /// The last block always stays: it tells a restart where the feed ends.
-pub(crate) fn step(txn: &WriteTransaction, shared: &Shared) -> Result<Option<u64>, Error> {
+pub(crate) fn step(txn: &WriteTransaction, shared: &Shared) -> Result<Option<Trimmed>, Error> {
     let options = &shared.options;
     let now = options.now();
     let mut feed_table = txn.open_table(tables::FEED).attempt("opening the feed")?;
@@ -68,6 +79,7 @@ pub(crate) fn step(txn: &WriteTransaction, shared: &Shared) -> Result<Option<u64
     if doomed.is_empty() {
         return Ok(None);
     }
+    let more = doomed.len() == BLOCKS;
     for first in doomed {
         feed_table.remove(first).attempt("trimming the feed")?;
     }
@@ -78,5 +90,5 @@ pub(crate) fn step(txn: &WriteTransaction, shared: &Shared) -> Result<Option<u64
         tracing::warn!(consumer = name, from, to = end - 1, "feed entries were trimmed before this consumer saw them");
         consumers::save(&mut consumer_table, name, *consumer)?;
     }
-    Ok(Some(end))
+    Ok(Some(Trimmed { oldest: end, more }))
 }

@@ -87,6 +87,8 @@ pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) tail: Tail,
     pub(crate) trimmed_at: Instant,
+    /// Whether the last step of trimming left more to trim.
+    pub(crate) behind: bool,
     pub(crate) sweep: calls::Sweep,
     pub(crate) blocks: BlockWriter,
     /// How many sets that cannot wait the next turn can expect: those there, and one from each giver just answered.
@@ -118,7 +120,8 @@ impl Writer {
     /// Runs until the queue is finished, or until the storage fails.
     pub(crate) fn run(mut self) {
         loop {
-            let (batch, urgent) = self.shared.queue.take(SETS_MAX, BYTES_MAX, Command::bytes, IDLE, self.company);
+            let idle = if self.behind { trim::SOON } else { IDLE };
+            let (batch, urgent) = self.shared.queue.take(SETS_MAX, BYTES_MAX, Command::bytes, idle, self.company);
             self.company = 0;
             let outcome = catch_unwind(AssertUnwindSafe(|| self.turn(batch, urgent)));
             let failure = match outcome {
@@ -145,7 +148,7 @@ impl Writer {
 
     /// One batch, of which so many could not wait. An error means that the store can no longer be trusted.
     fn turn(&mut self, batch: Vec<Command>, urgent: usize) -> Result<(), Error> {
-        let trim_due = self.trimmed_at.elapsed() >= trim::EVERY;
+        let trim_due = self.trimmed_at.elapsed() >= if self.behind { trim::SOON } else { trim::EVERY };
         let sweep_due = trim_due && self.sweep.is_due(&self.shared.options);
         if batch.is_empty() && !(sweep_due || trim_due && trim::is_due(&self.db, &self.shared)?) {
             return Ok(());
@@ -199,9 +202,12 @@ impl Writer {
         let mut oldest = None;
         if trim_due {
             self.trimmed_at = Instant::now();
-            oldest = trim::step(&txn, &self.shared)?;
+            let trimmed = trim::step(&txn, &self.shared)?;
+            self.behind = trimmed.as_ref().is_some_and(|trimmed| trimmed.more);
+            oldest = trimmed.map(|trimmed| trimmed.oldest);
             batch.dirty |= oldest.is_some();
-            if self.sweep.is_due(&self.shared.options) {
+            // Which has time.
+            if !self.behind && self.sweep.is_due(&self.shared.options) {
                 batch.dirty |= self.sweep.step(&mut WriteTables::new(&txn), &self.shared.options)?;
             }
         }

@@ -136,6 +136,32 @@ fn a_feed_beyond_its_size_is_trimmed_whoever_is_behind() {
 }
 
 #[test]
+fn a_feed_that_is_far_beyond_its_size_is_trimmed_without_a_pause_though_nobody_commits() {
+    static NOW: AtomicI64 = AtomicI64::new(1_000_000);
+    const BLOCKS: u64 = 700;
+    let folder = tempfile::tempdir().unwrap();
+    let keep = Options { feed_max_ms: 1000, clock: || Timestamp(NOW.load(Ordering::SeqCst)), ..options() };
+    let store = Store::open(&folder.path().join("store.redb"), keep).unwrap();
+    let mut one = server(&store, "one", 1);
+    create(&store, &mut one).unwrap();
+    for _ in 1..BLOCKS {
+        let mut next = one.clone();
+        update(&store, &one, &mut next).unwrap();
+        one = next;
+    }
+    assert_eq!(store.stats().oldest_seq, 1);
+    NOW.fetch_add(1_000_000, Ordering::SeqCst);
+    let begun = std::time::Instant::now();
+    // The first look comes with a commit; those that follow need none.
+    commit_until(&store, |s| s.stats().oldest_seq > 1);
+    let deadline = begun + std::time::Duration::from_secs(15);
+    while store.stats().oldest_seq < BLOCKS {
+        assert!(std::time::Instant::now() < deadline, "at {} after {:?}", store.stats().oldest_seq, begun.elapsed());
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn writes_are_refused_below_the_reserve_and_reads_go_on() {
     use crate::migrations::MIGRATIONS;
     static FREE: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(u64::MAX);
