@@ -104,6 +104,7 @@ pub(crate) fn late(lua: &Lua, base: &Table, name: &str) -> Result<Option<Value>>
 fn with_native(lua: &Lua) -> Result<Table> {
     let host: Table = lua.named_registry_value(HOST)?;
     host.raw_set("native", lua.create_function(native::make)?)?;
+    host.raw_set("joined", native::JOINED)?;
     Ok(host)
 }
 

@@ -14,7 +14,7 @@ use std::{ffi::CStr, os::raw::c_int, ptr, slice};
 /// Product of two texts' lengths up to which Luau's plain search, which cannot be interrupted, takes no time worth a look.
 const PRODUCT: usize = 4 << 20;
 /// Length of a table that Luau joins at once, which cannot be interrupted either.
-const JOINED: usize = 20_000;
+pub(super) const JOINED: usize = 20_000;
 /// What makes a pattern more than a text, as Luau has it.
 const SPECIAL: &[u8] = b"^$*+?.([%-";
 /// What `string.rep` repeats at most, as Luau reads the number.

@@ -41,7 +41,7 @@ table.foreachi = function(t, f)
 end
 -- Numbers become texts in C, where nothing interrupts: long tables are joined piece by piece.
 local concat = table.concat
-local PIECE = 20000
+local PIECE = host.joined
 local function concat_long(t, separator, from, to)
 	from, to = from or 1, to or #t
 	if type(from) ~= "number" or type(to) ~= "number" then
