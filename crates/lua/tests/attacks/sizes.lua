@@ -312,3 +312,45 @@ for i = 1, 100000 do
   n:put('x', { m }) m = n
 end
 while true do pcall(function() b:toJSONString() end) tostring(b) pcall(json.encode, b) pcall(json.encode, { m }) pcall(function() kv.set('k', m) end) end
+
+--- key sets in masses
+local m = new('Map')
+for i = 1, 50000 do m:put('key' .. i, i) end
+while true do m:keySet() m:values() end
+
+--- one of each listing kept
+local t = {}
+while true do t[#t + 1] = adminAPI:listResources(nil, nil, 'SERVER'):getList():get(0) end
+
+--- conditions with long lists
+local t = {}
+while true do t[#t + 1] = new('Utils'):createFilterCondition('a', 'IS_EQUAL_TO', { ('x'):rep(100000) }) end
+
+--- maps made of tables
+local t = {}
+while true do local mail = new('CustomerEmail') mail:setEmailSettingDetails({ a = ('x'):rep(100000) }) t[#t + 1] = mail end
+
+--- connections with long headers
+local t = {}
+while true do
+  local c = new('simplehttp'):newConnection({ url = 'http://127.0.0.1:1/' .. ('x'):rep(60000) })
+  c:setRequestHeaders({ a = ('x'):rep(100000) }) t[#t + 1] = c
+end
+
+--- requests to long addresses after the last
+local i = 0
+while true do i = i + 1 pcall(http.get, 'http://u:' .. i .. ('p'):rep(30000) .. '@127.0.0.1:1/' .. ('x'):rep(30000) .. i) end
+
+--- a body of half the memory
+local s = ('x'):rep(25000000)
+while true do pcall(http.post, 'http://127.0.0.1:1/', { body = s }) pcall(function() new('FDLHashHelper'):md5(s) end) end
+
+--- a sort by metamethods
+local meta = { __lt = function(a, b) return a.n < b.n end }
+local t = {}
+for i = 1, 40000 do t[i] = setmetatable({ n = (i * 7919) % 40009 }, meta) end
+while true do table.sort(t) t[1], t[40000] = t[40000], t[1] end
+
+--- coroutines in coroutines that spin
+local function deep(n) if n == 0 then while true do end end coroutine.wrap(deep)(n - 1) end
+while true do pcall(deep, 100) end
