@@ -37,6 +37,19 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// The latest time at or before `now` at which the entry is due, given that its schedule counts from `since`. Pure.
 pub(super) fn latest_due(schedule: Schedule, since: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    let (first, every) = grid(schedule, since);
+    let passed = now.since_ms(first);
+    (passed >= 0).then(|| first.plus_ms(passed / every * every))
+}
+
+/// The first time after `now` at which the entry is due. Pure.
+pub(super) fn next_due(schedule: Schedule, since: Timestamp, now: Timestamp) -> Timestamp {
+    let (first, every) = grid(schedule, since);
+    latest_due(schedule, since, now).map_or(first, |latest| latest.plus_ms(every))
+}
+
+/// The first time at which the entry is due, and the milliseconds from one to the next.
+fn grid(schedule: Schedule, since: Timestamp) -> (Timestamp, i64) {
     let every = i64::try_from(schedule.every_ms.max(1)).unwrap_or(i64::MAX);
     let first = match schedule.start_s {
         None => since.plus_ms(every),
@@ -46,8 +59,7 @@ pub(super) fn latest_due(schedule: Schedule, since: Timestamp, now: Timestamp) -
             if today > since { today } else { today.plus_ms(DAY_MS) }
         }
     };
-    let passed = now.since_ms(first);
-    (passed >= 0).then(|| first.plus_ms(passed / every * every))
+    (first, every)
 }
 
 /// The id of the run that is due at a time.
@@ -237,7 +249,10 @@ mod tests {
         let morning = at("2026-03-01T10:00:00Z");
         assert_eq!(latest_due(NIGHTLY, morning, at("2026-03-01T21:59:59Z")), None);
         assert_eq!(latest_due(NIGHTLY, morning, at("2026-03-01T22:00:00Z")), Some(at("2026-03-01T22:00:00Z")));
+        assert_eq!(next_due(NIGHTLY, morning, at("2026-03-01T21:59:59Z")), at("2026-03-01T22:00:00Z"));
+        assert_eq!(next_due(NIGHTLY, morning, at("2026-03-01T22:00:00Z")), at("2026-03-02T22:00:00Z"));
         let night = at("2026-03-01T23:00:00Z");
+        assert_eq!(next_due(NIGHTLY, night, at("2026-03-05T22:30:00Z")), at("2026-03-06T22:00:00Z"));
         assert_eq!(latest_due(NIGHTLY, night, at("2026-03-02T21:00:00Z")), None);
         assert_eq!(latest_due(NIGHTLY, night, at("2026-03-02T22:30:00Z")), Some(at("2026-03-02T22:00:00Z")));
     }

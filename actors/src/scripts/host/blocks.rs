@@ -3,6 +3,7 @@
 use super::{
     ask::Ask,
     done::Done,
+    list::Search,
     refusal,
     skeleton::{Skeleton, invalid},
 };
@@ -10,13 +11,13 @@ use crate::{
     NewScript, ScriptPatch,
     scripts::{
         occasion::{Tree, within},
-        schedule::root,
+        schedule::{next_due, root},
     },
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use sutler_lua::{Bean, HostError};
-use sutler_model::{BillingEntity, Customer, Entry, Noun, Scope, Script, ScriptId};
+use sutler_model::{BillingEntity, Customer, Entry, Noun, Scope, Script, ScriptId, Timestamp};
 use sutler_store::{Error as StoreError, Filter, Snapshot};
 use uuid::Uuid;
 
@@ -57,7 +58,8 @@ fn source(skeleton: &Skeleton<'_>) -> Result<Option<String>, HostError> {
 }
 
 /// The code blocks (or with `methods` what they register) of all owners within a scope.
-pub(super) fn list(snapshot: &Snapshot, tree: &Tree, scope: Scope, methods: bool) -> Result<Vec<Bean>, StoreError> {
+pub(super) fn list(search: &Search<'_>, methods: bool) -> Result<Vec<Bean>, StoreError> {
+    let (snapshot, tree, scope) = (search.snapshot, search.tree, search.sight.reach);
     let mut beans = Vec::new();
     for script in snapshot.records(Filter::<Script>::new()) {
         let script = script?;
@@ -66,7 +68,7 @@ pub(super) fn list(snapshot: &Snapshot, tree: &Tree, scope: Scope, methods: bool
         }
         if methods {
             for entry in &script.entries {
-                beans.push(owned(snapshot, script.owner, method(&script, entry))?);
+                beans.push(owned(snapshot, script.owner, method(&script, entry, search.now))?);
             }
         } else {
             beans.push(owned(snapshot, script.owner, bean(&script))?);
@@ -131,7 +133,7 @@ fn bean(script: &Script) -> Bean {
         .with("fdlProviderInfo", json!(script.info))
 }
 
-fn method(script: &Script, entry: &Entry) -> Bean {
+fn method(script: &Script, entry: &Entry, now: Timestamp) -> Bean {
     let id = Uuid::new_v5(&script.id.0, format!("method:{}", entry.function).as_bytes());
     let kind = serde_json::to_value(entry.trigger_type).unwrap_or_default();
     let mut bean = Bean::new("TriggerMethod")
@@ -148,6 +150,10 @@ fn method(script: &Script, entry: &Entry) -> Bean {
         .with("fdlUUID", script.id.to_string());
     if let Some(schedule) = entry.schedule {
         bean = bean.with("scheduledRepeatFrequency", schedule.every_ms);
+        // Milliseconds, as all times of runs; of one that does not run there is none.
+        if script.enabled {
+            bean = bean.with("nextScheduledInvoke", next_due(schedule, script.modified_at, now).0);
+        }
     }
     bean
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use sutler_lua::{Bean, HostError};
 use sutler_model::{
     BillingEntity, Blob, Customer, Disk, Image, Invoice, Job, JobState, Noun, PaymentInstance, PaymentMethod, Plan,
-    PluggableResource, Scope, Server, ServerState, Transaction, User,
+    PluggableResource, Scope, Server, ServerState, Timestamp, Transaction, User,
 };
 use sutler_store::{Error as StoreError, Field, Filter, Snapshot, Store};
 use uuid::Uuid;
@@ -91,9 +91,9 @@ async fn within_sight(
         Scope::Entity(id) => store.index().ids(Noun::BillingEntity, Field::BillingEntity, id.0.as_bytes()),
         _ => Vec::new(),
     };
-    let (tree, kind) = (tree.clone(), resource_type.to_owned());
+    let (tree, kind, now) = (tree.clone(), resource_type.to_owned(), store.now());
     let read = store.read(move |snapshot| {
-        let search = Search { snapshot, tree: &tree, sight, sellers: &sellers, equal: &equal };
+        let search = Search { snapshot, tree: &tree, sight, now, sellers: &sellers, equal: &equal };
         if kinds.is_empty() {
             // Of what they follow from only the owner is known beforehand.
             let owner = |name: &str| matches!(name, "customeruuid" | "billingentityuuid");
@@ -137,6 +137,7 @@ pub(super) struct Search<'a> {
     pub snapshot: &'a Snapshot,
     pub tree: &'a Tree,
     pub sight: Sight,
+    pub now: Timestamp,
     sellers: &'a [Uuid],
     equal: &'a [(String, Vec<String>)],
 }

@@ -22,8 +22,8 @@ use uuid::Uuid;
 pub(super) fn list(search: &Search<'_>, resource_type: &str) -> Result<Option<Vec<Bean>>, StoreError> {
     let (snapshot, tree, reach) = (search.snapshot, search.tree, search.sight.reach);
     Ok(Some(match resource_type {
-        "FDL" => blocks::list(snapshot, tree, reach, false)?,
-        "TRIGGER_METHOD" => blocks::list(snapshot, tree, reach, true)?,
+        "FDL" => blocks::list(search, false)?,
+        "TRIGGER_METHOD" => blocks::list(search, true)?,
         "PAYMENT_PROVIDER" => payments::providers(snapshot, tree, reach)?,
         "VDC" => places::vdcs(search)?,
         "CLUSTER" => places::cluster(snapshot)?.into_iter().collect(),
