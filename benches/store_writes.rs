@@ -166,6 +166,7 @@ fn open(folder: &Path) -> Result<Store> {
         feed_max_ms: i64::MAX,
         feed_max_bytes: u64::MAX,
         clock: now,
+        ..Options::default()
     };
     Ok(Store::open(&folder.join("store.redb"), options)?)
 }
