@@ -308,6 +308,7 @@ pub(crate) fn job_on(
         error: None,
         idempotency_key: None,
         request_hash: None,
+        also_answers: Vec::new(),
         cancel_requested: false,
         deadline_at: at.plus_ms(core.settings.job_deadline_ms),
         start_at: None,

@@ -382,7 +382,7 @@ fn view(change: &Change, customer_only: bool) -> ChangeView {
 /// Fields that the records' own views leave out too.
 fn hidden(noun: Noun, field: &str, customer_only: bool) -> bool {
     match noun {
-        Noun::Job => matches!(field, "idempotency_key" | "request_hash" | "cause" | "input"),
+        Noun::Job => matches!(field, "idempotency_key" | "request_hash" | "also_answers" | "cause" | "input"),
         Noun::Image => customer_only && matches!(field, "storage_key" | "boot"),
         Noun::Transaction => matches!(field, "cause") || (customer_only && matches!(field, "run_ids" | "script_id")),
         _ => false,

@@ -55,7 +55,7 @@ impl System {
         if start_at.is_none()
             && let Some(job) = self.deletion_of(id).await?
         {
-            return Ok(job);
+            return self.answer_by(caller, job, key.as_ref()).await;
         }
         let servers = self.servers_of(id).len();
         if servers > 0 && !cascade && start_at.is_none() {

@@ -3,8 +3,8 @@
 use super::errands::called_off;
 use crate::{Caller, Error, Idempotency, System, server::JobAccepted};
 use sutler_model::{
-    Customer, CustomerId, FieldError, Job, JobId, JobInput, JobState, Noun, Permission, Scope, ServerId, Timestamp,
-    UserId,
+    Answered, Customer, CustomerId, FieldError, Job, JobId, JobInput, JobState, Noun, Permission, Scope, ServerId,
+    Timestamp, UserId,
 };
 use sutler_store::{ChangeSet, Field, Filter, Order};
 use uuid::Uuid;
@@ -88,15 +88,14 @@ impl System {
     ) -> Result<Option<Job>, Error> {
         let Some(key) = key else { return Ok(None) };
         key.check()?;
-        let (customer, user) =
-            (customer.map_or([0; 16], |c| c.0.into_bytes()), user.map_or([0; 16], |u| u.0.into_bytes()));
+        let parts = (customer.map_or([0; 16], |c| c.0.into_bytes()), user.map_or([0; 16], |u| u.0.into_bytes()));
         let text = key.key.clone();
         let holder = self
             .store()
-            .read(move |s| s.holder::<Job>("idempotency_key", &[&customer, &user, text.as_bytes()]))
+            .read(move |s| s.holder::<Job>("idempotency_key", &[&parts.0, &parts.1, text.as_bytes()]))
             .await?;
         match holder {
-            Some(job) if job.request_hash.as_deref() == Some(&key.request_hash) => Ok(Some(job)),
+            Some(job) if job.answers().any(|asked| asked == (user, &key.key, &key.request_hash)) => Ok(Some(job)),
             Some(_) => Err(Error::KeyReused),
             None => Ok(None),
         }
@@ -122,12 +121,39 @@ impl System {
                 let key = asked.key.clone();
                 let of_user = user.map(|user| Filter::new().is(Field::User, user.0.as_bytes()));
                 let of_user = of_user.unwrap_or_default();
-                of_user.when(move |job: &Job| job.user_id == user && job.idempotency_key.as_deref() == Some(&key))
+                of_user.when(move |job: &Job| job.answers().any(|(who, asked, _)| (who, asked) == (user, &key)))
             }
         };
         let Some(job) = self.store().read(move |s| s.first(of_it, Order::Descending)).await? else { return Ok(None) };
         self.reach(caller, job.billing_entity_id, job.customer_id, (noun, id)).await?;
         self.earlier_job_of(job.customer_id, caller.user_id, key).await
+    }
+
+    /// Has a job answer a request for what it does already: its key stands for the job from now on.
+    pub(super) async fn answer_by(
+        &self,
+        caller: &Caller,
+        mut job: Job,
+        key: Option<&Idempotency>,
+    ) -> Result<Job, Error> {
+        let Some(asked) = key else { return Ok(job) };
+        while job.also_answers.len() < Job::ANSWERED_MAX {
+            let mut new = job.clone();
+            new.also_answers.push(Answered {
+                user_id: caller.user_id,
+                key: asked.key.clone(),
+                request_hash: asked.request_hash.clone(),
+            });
+            let mut set = ChangeSet::new(caller.cause.clone());
+            set.update(&job, &mut new);
+            match self.store().commit(set).await {
+                Ok(_) => return Ok(new),
+                // It goes on meanwhile.
+                Err(sutler_store::Error::Conflict { .. }) => job = self.find(job.id).await?,
+                Err(error) => return self.job_of_the_same_key(job.customer_id, caller.user_id, key, error).await,
+            }
+        }
+        Ok(job)
     }
 
     /// Two requests with one key at the same time: the second gets the job of the first.

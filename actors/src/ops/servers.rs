@@ -140,7 +140,7 @@ impl System {
                 && server.wanted == Wanted::Deleted
                 && let Some(job) = self.deleting(&server).await?
             {
-                return Ok(job);
+                return self.answer_by(caller, job, key.as_ref()).await;
             }
             if matches!(action, ServerAction::Start | ServerAction::Reboot { .. }) {
                 self.image_allows(caller, &server, "start servers made from it", |may| may.can_start).await?;

@@ -5,6 +5,7 @@ use crate::{
     testing::{Bench, all, caller, new_customer},
 };
 use futures_util::future::join_all;
+use sutler_drivers::simulated::Fault;
 use sutler_model::{CustomerStatus, JobState, NewServer, Permission, Plan, Quota, Role, Scope};
 
 async fn plan(bench: &Bench) -> Plan {
@@ -201,5 +202,46 @@ async fn a_customer_neither_sets_nor_drops_its_sellers_keys() {
     let asked = patch(&[key("new", KeyKind::User), key("level-of-my-own", KeyKind::BillingEntity)]);
     let customer = bench.system.update_customer(&own, bench.customer, None, asked).await.expect("the customer's");
     assert_eq!(customer.keys, [level, key("new", KeyKind::User)]);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_was_told_of_a_deletion_under_way_is_told_of_it_again_under_their_key() {
+    let bench = Bench::start().await;
+    let built = bench.create("web", true).await;
+    let server = sutler_model::ServerId(bench.ended(built.id).await.item_id);
+    let other = Caller { user_id: Some(uuid::Uuid::from_u128(7).into()), ..bench.caller.clone() };
+    let key = |text: &str, hash: &str| Some(Idempotency { key: text.into(), request_hash: hash.into() });
+    let delete = async |caller: &Caller, key| {
+        let asked = ActionAsked { key, ..ActionAsked::default() };
+        bench.system.act_on_server(caller, server, ServerAction::Delete, asked).await
+    };
+    let slow = Fault { call: "undefine".into(), times: 1, delay_ms: 500, ..Fault::default() };
+    bench.world.fault(slow.clone());
+    let job = delete(&bench.caller, key("first", "same")).await.expect("accepted").id;
+    for (caller, text) in [(&bench.caller, "second"), (&other, "first"), (&other, "third")] {
+        assert_eq!(delete(caller, key(text, "same")).await.expect("under way").id, job);
+    }
+    assert_eq!(bench.ended(job).await.state, JobState::Successful);
+    assert!(bench.server("web").await.is_none());
+    for (caller, text) in [(&bench.caller, "first"), (&bench.caller, "second"), (&other, "first"), (&other, "third")] {
+        assert_eq!(delete(caller, key(text, "same")).await.expect("its job").id, job, "{text}");
+        let refused = delete(caller, key(text, "another")).await;
+        assert!(matches!(refused, Err(Error::KeyReused)), "{refused:?}");
+    }
+    assert!(matches!(delete(&other, key("new", "same")).await, Err(Error::NotFound { .. })));
+
+    // A customer with all it has likewise, which is closed by then.
+    let built = bench.create("db", true).await;
+    bench.ended(built.id).await;
+    bench.world.fault(slow);
+    let delete = async |text: &str| {
+        bench.system.delete_customer(&bench.caller, bench.customer, true, None, None, key(text, "same")).await
+    };
+    let job = delete("customer").await.expect("accepted").id;
+    assert_eq!(delete("customer-too").await.expect("under way").id, job);
+    assert_eq!(bench.ended(job).await.state, JobState::Successful);
+    assert_eq!(delete("customer-too").await.expect("its job").id, job);
+    assert!(matches!(delete("new").await, Err(Error::State { .. })));
     bench.stop().await;
 }

@@ -171,6 +171,17 @@ pub struct JobError {
     pub operator_message: Option<String>,
 }
 
+/// A request under a key that a job answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answered {
+    /// Who asked; none for the process itself.
+    pub user_id: Option<UserId>,
+    /// Their key.
+    pub key: String,
+    /// SHA-256 of the request behind the key, hex.
+    pub request_hash: String,
+}
+
 /// A durable unit of work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
@@ -214,6 +225,9 @@ pub struct Job {
     pub idempotency_key: Option<String>,
     /// SHA-256 of the request behind the key, hex: another request under the same key is refused.
     pub request_hash: Option<String>,
+    /// Further requests that it answers, for it did already what they asked for; at most [`Job::ANSWERED_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also_answers: Vec<Answered>,
     /// Someone asked to stop it.
     pub cancel_requested: bool,
     /// When it is given up.
@@ -232,4 +246,18 @@ pub struct Job {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+}
+
+impl Job {
+    /// Most further requests that a job answers: more people hardly ask for one deletion at the same time.
+    pub const ANSWERED_MAX: usize = 16;
+
+    /// The requests that it answers: who asked, under which key, and what the request was.
+    pub fn answers(&self) -> impl Iterator<Item = (Option<UserId>, &str, &str)> {
+        let own = self.idempotency_key.iter();
+        let own = own.map(|key| (self.user_id, key.as_str(), self.request_hash.as_deref().unwrap_or_default()));
+        own.chain(
+            self.also_answers.iter().map(|asked| (asked.user_id, asked.key.as_str(), asked.request_hash.as_str())),
+        )
+    }
 }

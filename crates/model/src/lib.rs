@@ -49,7 +49,7 @@ pub use disk::{Disk, DiskState};
 pub use id::*;
 pub use image::{Boot, Image, ImageBase, ImagePermission, ImageState};
 pub use invoice::{Invoice, InvoiceCharge, InvoiceLine, Tax};
-pub use job::{Job, JobError, JobInput, JobState, StepState};
+pub use job::{Answered, Job, JobError, JobInput, JobState, StepState};
 pub use key::{KeyKind, ResourceKey};
 pub use measurement::{MeasuredValue, Measurement};
 pub use metadata::ResourceMetadata;

@@ -40,9 +40,9 @@ impl Record for Job {
         } else {
             keys.pending(self.live());
         }
-        if let Some(key) = &self.idempotency_key {
+        for (user, key, _) in self.answers() {
             // The same caller and key get the same job, finished or not.
-            let user = self.user_id.map_or([0; 16], |u| u.0.into_bytes());
+            let user = user.map_or([0; 16], |u| u.0.into_bytes());
             let customer = self.customer_id.map_or([0; 16], |c| c.0.into_bytes());
             keys.unique("idempotency_key", &[&customer, &user, key.as_bytes()]);
         }

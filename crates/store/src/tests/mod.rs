@@ -88,6 +88,7 @@ fn bare_job(id: Uuid, customer: u128) -> Job {
         error: None,
         idempotency_key: None,
         request_hash: None,
+        also_answers: Vec::new(),
         cancel_requested: false,
         start_at: None,
         scheduled: false,
