@@ -12,20 +12,6 @@ use tikv_jemallocator::Jemalloc;
 /// What Luau asks for, for objects up to 512 bytes and above (`VM/src/lmem.cpp`, `kSmallPageSize` and `kLargePageSize`).
 const PAGES: [usize; 2] = [16 * 1024 - 24, 32 * 1024 - 24];
 
-/// jemalloc gives pieces from this size on back to the system as soon as they are free, and keeps smaller ones for a while (its
-/// own threshold is 8 MiB). Tables that grow leave half their size behind each time, and what a block left is not to be
-/// counted on top of what it holds.
-///
-/// The name is that under which jemalloc looks for its settings.
-#[unsafe(export_name = "_rjem_malloc_conf")]
-static SETTINGS: Settings = Settings(c"oversize_threshold:1048576".as_ptr());
-
-#[repr(transparent)]
-struct Settings(*const std::os::raw::c_char);
-
-// SAFETY: it points to a text that lives as long as the program and is never written.
-unsafe impl Sync for Settings {}
-
 /// The allocator of a program that hosts Lua states.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Allocator;
@@ -72,33 +58,6 @@ unsafe impl GlobalAlloc for Allocator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{
-        ffi::CStr,
-        mem,
-        os::raw::{c_char, c_int, c_void},
-        ptr,
-    };
-
-    unsafe extern "C" {
-        /// jemalloc's `mallctl`.
-        fn _rjem_mallctl(
-            name: *const c_char,
-            old: *mut c_void,
-            old_size: *mut usize,
-            new: *mut c_void,
-            new_size: usize,
-        ) -> c_int;
-    }
-
-    #[test]
-    fn jemalloc_has_read_its_settings() {
-        let name: &CStr = c"opt.oversize_threshold";
-        let (mut threshold, mut size) = (0_usize, mem::size_of::<usize>());
-        // SAFETY: this option is a `size_t`, which is written to a place of that size.
-        let failed =
-            unsafe { _rjem_mallctl(name.as_ptr(), (&raw mut threshold).cast(), &raw mut size, ptr::null_mut(), 0) };
-        assert_eq!((failed, threshold), (0, 1 << 20));
-    }
 
     #[test]
     fn what_grows_and_shrinks_through_the_size_of_a_page_keeps_its_content() {
