@@ -4,6 +4,7 @@ use crate::{
     Call, Egress, Host, Limits, Outcome, ScriptError, Texts,
     descriptor::Registration,
     egress::Clients,
+    pages,
     shard::{self, Message, Shard},
 };
 use std::{
@@ -51,6 +52,7 @@ impl Runtime {
     /// # Panics
     /// When the system refuses a thread.
     pub fn new(threads: usize, host: Arc<dyn Host>, egress: Egress) -> Self {
+        pages::map_large_pieces();
         let threads = threads.max(1);
         let counters = Arc::new(Counters::default());
         let egress = Arc::new(egress);
