@@ -3,7 +3,7 @@
 //! Luau's own calls the function from C, where a run cannot wait. This one searches by Luau's `find` in its own frame, keeps
 //! how far it is in values on its stack, and is resumed there when the function has waited.
 
-use super::{behind, find_behind, instead, text};
+use super::{WAITS, behind, find_behind, instead, text};
 use crate::interrupt;
 use mlua::ffi;
 use std::{
@@ -38,8 +38,6 @@ const PUT: c_int = KEPT + 3;
 const ROOM: c_int = 64;
 /// What a text being made begins with room for, bytes.
 const MADE_BYTES: usize = 256;
-/// What a C function that waits answers to Luau.
-const WAITS: c_int = -1;
 
 /// How far it is. In memory of Lua's, so that it is still there when the function has waited.
 struct Progress {
@@ -119,10 +117,14 @@ unsafe fn begin(state: *mut ffi::lua_State) -> c_int {
     }
 }
 
-/// Called by Luau when the function has waited and answered.
+/// Called by Luau when the function has waited and answered, or the one of the prelude instead of this.
 pub(super) unsafe extern "C-unwind" fn resumed(state: *mut ffi::lua_State, _: c_int) -> c_int {
-    // SAFETY: the frame is as [`replace`] left it, with the answer on top.
+    // SAFETY: the frame is as [`instead`] left it, with what is answered alone, the text and a number; or as [`replace`] left
+    // it, with the answer on top.
     unsafe {
+        if ffi::lua_gettop(state) < PUT {
+            return ffi::lua_gettop(state);
+        }
         let progress = ffi::lua_touserdata(state, PROGRESS).cast::<Progress>();
         let next = take(state, progress);
         replace(state, progress, next)

@@ -15,6 +15,8 @@ use std::{ffi::CStr, os::raw::c_int, ptr, slice};
 const PRODUCT: usize = 4 << 20;
 /// Length of a table that Luau joins at once, which cannot be interrupted either.
 pub(super) const JOINED: usize = 20_000;
+/// What a C function that waits answers to Luau.
+const WAITS: c_int = -1;
 /// What makes a pattern more than a text, as Luau has it.
 const SPECIAL: &[u8] = b"^$*+?.([%-";
 /// What `string.rep` repeats at most, as Luau reads the number.
@@ -54,7 +56,8 @@ unsafe fn behind(state: *mut ffi::lua_State, upvalue: c_int) -> c_int {
     }
 }
 
-/// Has a function of the prelude at an upvalue answer, with all arguments.
+/// Has a function of the prelude at an upvalue answer, with all arguments. Where the run makes way meanwhile, which it can only in a
+/// function that is resumed, what is answered stands alone in the frame then.
 ///
 /// # Safety
 /// `state` runs a function of [`make`].
@@ -64,7 +67,7 @@ unsafe fn instead(state: *mut ffi::lua_State, upvalue: c_int) -> c_int {
         ffi::lua_pushvalue(state, ffi::lua_upvalueindex(upvalue));
         ffi::lua_insert(state, 1);
         ffi::lua_call(state, ffi::lua_gettop(state) - 1, ffi::LUA_MULTRET);
-        ffi::lua_gettop(state)
+        if ffi::lua_status(state) == ffi::LUA_OK { ffi::lua_gettop(state) } else { WAITS }
     }
 }
 
