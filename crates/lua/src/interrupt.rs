@@ -5,8 +5,8 @@
 //! only when there is something to raise.
 //!
 //! A run makes way as one that waits for a call to the host does: its coroutine yields the sign that mlua takes for waiting, and
-//! goes on at the same instruction when it is resumed. In a metamethod Luau cannot yield: there it goes on until that returns or
-//! the limits end it.
+//! goes on at the same instruction when it is resumed. In a metamethod and in the midst of a pattern Luau cannot yield: there it
+//! goes on until that returns, or is ended when it lasts.
 #![allow(unsafe_code)]
 
 use crate::meter::Meter;
@@ -41,7 +41,7 @@ pub(crate) fn install(lua: &Lua) -> Result<()> {
 /// # Safety
 /// `state` is the one that runs; a Lua error may be raised, so no Rust value with a destructor is alive.
 pub(crate) unsafe fn safe_point(state: *mut ffi::lua_State) {
-    if !Meter::may_go_on() {
+    if !Meter::may_go_on() && Meter::holds() {
         // SAFETY: as promised.
         unsafe { raise(state) }
     }
@@ -55,10 +55,11 @@ unsafe extern "C-unwind" fn look(state: *mut ffi::lua_State, gc: c_int) {
     // SAFETY: Luau calls this between two instructions of `state`, or in the middle of a pattern, where it is not yieldable.
     // What is pushed is the one value that is yielded.
     unsafe {
-        if ffi::lua_isyieldable(state) != 0 && Meter::makes_way() {
+        let may_yield = ffi::lua_isyieldable(state) != 0;
+        if may_yield && Meter::makes_way() {
             ffi::lua_pushlightuserdata(state, Lua::poll_pending().0);
             ffi::lua_yield(state, 1);
-        } else {
+        } else if may_yield || Meter::holds() {
             raise(state);
         }
     }
@@ -156,6 +157,11 @@ mod tests {
                 check('coroutine', first == 3 and second == 12 and coroutine.status(inner) == 'dead')
                 local back = ('abc'):gsub('%a', function(letter) return coroutine.wrap(function() for i = 1, 5 do end return letter .. letter end)() end)
                 check('coroutine in gsub', back == 'aabbcc')
+                check('gsub with signs', ('a b a b'):gsub('%a', '<%0%-%e>', 3) == '<a-e> <b-e> <a-e> b')
+                local asked = setmetatable({}, {__index = function(_, key) return key .. '!' end})
+                check('gsub by a table that asks', select(2, ('a b a b'):gsub('%a', asked)) == 4 and ('a b'):gsub('%a', asked) == 'a! b!')
+                check('rep with separators', ('x'):rep(5, '-') == 'x-x-x-x-x')
+                check('tonumber with signs', tonumber('-11', 2) == -3)
                 local met = setmetatable({}, {__index = function(_, key) return coroutine.wrap(function() for i = 1, 50 do end return key end)() end})
                 check('coroutine in a metamethod', met.abc == 'abc')
                 local none = coroutine.wrap(function() coroutine.yield() return 5 end)

@@ -25,6 +25,10 @@ const SECRET_BYTES_MIN: usize = 4;
 /// crate's own, runs count steps instead.
 const TURN: Duration = Duration::from_millis(if cfg!(test) { 0 } else { 3 });
 
+/// How long a run may go on, by its thread's own time, where it cannot make way: in a metamethod or a search by a pattern. Others
+/// of its thread wait so long.
+const HELD: Duration = Duration::from_millis(200);
+
 /// Looks in one turn before a run makes way, so that it goes on by a step in each.
 const LOOKS: u32 = if cfg!(test) { 37 } else { 1 };
 
@@ -61,6 +65,10 @@ pub(crate) struct Meter {
     look_at: Cell<Duration>,
     /// How many exact looks there were in this turn.
     looks: Cell<u32>,
+    /// The turn was over where it could not make way: it does so as soon as it can.
+    overdue: Cell<bool>,
+    /// Since when, by the thread's own time.
+    held_since: Cell<Option<Duration>>,
     /// The turn is over: the run has yielded, or is about to, and is to be resumed when others had theirs.
     made_way: Cell<bool>,
     stopped: Cell<Option<Limit>>,
@@ -96,6 +104,8 @@ impl Meter {
             slice: Cell::default(),
             look_at: Cell::default(),
             looks: Cell::default(),
+            overdue: Cell::default(),
+            held_since: Cell::default(),
             made_way: Cell::default(),
             stopped: Cell::default(),
             log: RefCell::default(),
@@ -166,6 +176,8 @@ impl Meter {
     fn begin(&self, from: Instant) {
         self.slice.set(Some(from));
         self.looks.set(0);
+        self.overdue.set(false);
+        self.held_since.set(None);
         self.look_later(from, self.used.get());
     }
 
@@ -181,12 +193,41 @@ impl Meter {
         let over = |meter: &Meter| {
             let looks = meter.looks.replace(meter.looks.get().saturating_add(1));
             // One of its coroutines may do so already; those that wait for it are on their way to yield.
-            let makes = !meter.made_way.get() && looks >= LOOKS && meter.check().is_ok();
+            let over = looks >= LOOKS || meter.overdue.get() && looks > 0;
+            let makes = !meter.made_way.get() && over && meter.check().is_ok();
             meter.made_way.set(meter.made_way.get() || makes);
             makes
         };
+        Self::of_current(over)
+    }
+
+    /// Notes that the run in progress, of which [`Meter::may_go_on`] says no, cannot make way, and stops it if that lasts.
+    /// Whether the limits are to be looked at. Does not panic.
+    pub fn holds() -> bool {
+        Self::of_current(|meter| {
+            let due = meter.is_due();
+            if due {
+                meter.overdue.set(true);
+                meter.hold();
+            }
+            due
+        })
+    }
+
+    /// It cannot make way now.
+    fn hold(&self) {
+        let now = thread_time();
+        match self.held_since.get() {
+            None => self.held_since.set(Some(now)),
+            Some(since) if now.saturating_sub(since) > HELD => self.stop(Limit::Cpu),
+            Some(_) => {}
+        }
+    }
+
+    /// What is asked of the run in progress; false: there is none.
+    fn of_current(ask: impl Fn(&Meter) -> bool) -> bool {
         let look = |current: &RefCell<Option<Rc<Meter>>>| {
-            current.try_borrow().is_ok_and(|current| current.as_ref().is_some_and(|meter| over(meter)))
+            current.try_borrow().is_ok_and(|current| current.as_ref().is_some_and(|meter| ask(meter)))
         };
         CURRENT.try_with(look).unwrap_or(false)
     }
@@ -195,8 +236,13 @@ impl Meter {
     /// cannot, so that it has another turn at once.
     pub fn made_way() -> bool {
         let took = |meter: &Rc<Meter>| {
-            meter.looks.set(0);
-            meter.made_way.take()
+            let made_way = meter.made_way.take();
+            if made_way {
+                meter.looks.set(0);
+                meter.overdue.set(false);
+                meter.hold();
+            }
+            made_way
         };
         CURRENT.with_borrow(|meter| meter.as_ref().is_some_and(took))
     }
@@ -215,11 +261,16 @@ impl Meter {
 
     /// Whether nothing is to be raised, as far as can be told at once. Does not panic.
     pub fn may_go_on() -> bool {
-        let well = |meter: &Meter| meter.stopped.get().is_none() && coarse() < meter.look_at.get();
+        let well = |meter: &Meter| !meter.overdue.get() && !meter.is_due();
         let look = |current: &RefCell<Option<Rc<Meter>>>| {
             current.try_borrow().is_ok_and(|current| current.as_ref().is_none_or(|meter| well(meter)))
         };
         CURRENT.try_with(look).unwrap_or(false)
+    }
+
+    /// Whether the turn is over, or a limit may be passed.
+    fn is_due(&self) -> bool {
+        self.stopped.get().is_some() || coarse() >= self.look_at.get()
     }
 
     /// Adds a line to the log.
@@ -336,6 +387,12 @@ impl Meter {
 /// The clock that moves with the system's ticks, a few milliseconds behind the exact one and read in a tenth of the time.
 fn coarse() -> Duration {
     let now = clock_gettime(ClockId::MonotonicCoarse);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// The time that this thread has run.
+fn thread_time() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 

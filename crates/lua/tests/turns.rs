@@ -38,6 +38,8 @@ async fn a_run_that_spins_lets_others_of_its_thread_run() {
         "local t = {} for i = 1, 1000 do t[i] = i end table.sort(t, function(a, b) while true do end end)",
         "('a'):gsub('a', function() while true do end end)",
         "('a'):gsub('a', function() coroutine.wrap(function() while true do end end)() end)",
+        "while true do (('ab '):rep(10000)):gsub('%a', '%0%-') end",
+        "while true do (('ab '):rep(10000)):gsub('%a', setmetatable({}, {__index = function(_, key) return key end})) end",
         "for _, i in setmetatable({}, {__call = function() while true do end end}) do end",
         "while true do local t = {} for i = 1, 100 do t[i] = tostring(i) end local s = table.concat(t, ',') s:gsub('%d+', '%0') end",
         "local list = new('List') for i = 1, 100 do list:add(i) end while true do for i = 0, list:size() - 1 do list:get(i) end end",
@@ -49,17 +51,32 @@ async fn a_run_that_spins_lets_others_of_its_thread_run() {
 }
 
 #[tokio::test]
-async fn what_cannot_make_way_goes_on_to_its_limit() {
-    let mut fixture = Fixture::new();
-    fixture.limits.cpu_ms = 100;
+async fn what_cannot_make_way_is_ended_long_before_its_limit() {
+    let fixture = Fixture::new();
     for spinning in [
+        "return ('a'):rep(40):find(('a-'):rep(30) .. 'b')",
         "local t = setmetatable({}, {__lt = function() while true do end end}) return t < t",
         "local t = setmetatable({}, {__index = function() coroutine.wrap(function() while true do end end)() end}) return t.x",
         "return tostring(setmetatable({}, {__tostring = function() while true do end end}))",
     ] {
         let outcome = fixture.body(spinning, Params::default()).await;
         assert_eq!(outcome.exit, Exit::Stopped(Limit::Cpu), "{spinning}: {}", outcome.result);
+        assert!(outcome.cpu_us < fixture.limits.cpu_ms * 1_000 / 2, "{spinning}: {} us", outcome.cpu_us);
     }
+}
+
+/// It is what lasts that is ended, not what comes again and again.
+#[tokio::test]
+async fn many_short_metamethods_and_searches_are_no_long_one() {
+    let body = "local sums = setmetatable({}, { __index = function(_, n) local sum = 0 for i = 1, n do sum = sum + i end return sum end })
+        local text, found = ('x'):rep(2000) .. 'y', 0
+        for i = 1, 4000 do
+            found = found + sums[2000] % 2 + (text:find('x-y') or 0)
+        end
+        return found";
+    let outcome = Fixture::new().body(body, Params::default()).await;
+    assert_eq!((outcome.exit, outcome.result.as_str()), (Exit::Continue, "4000"));
+    assert!(outcome.cpu_us > 200_000, "too short to tell: {} us", outcome.cpu_us);
 }
 
 #[tokio::test]
