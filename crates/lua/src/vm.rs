@@ -21,7 +21,7 @@ pub(crate) const CHUNK: &str = "script";
 const SPARE: usize = 4;
 /// What of a block's memory is left to the state and its objects, of this many parts all but one: the rest is for what they take
 /// beside what is counted, such as the allocator's rounding and the copies that functions of this side make.
-const PARTS: usize = 8;
+const PARTS: usize = 6;
 
 pub(crate) struct Vm {
     lua: Lua,
