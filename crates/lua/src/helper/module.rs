@@ -43,7 +43,8 @@ impl<'l> Module<'l> {
             drop_self(&mut args, own);
             let call = call.clone();
             async move {
-                discarded(&lua, CALL_BYTES)?;
+                // mlua keeps what is polled until the call's handle is collected, also when it failed at once.
+                discarded(&lua, CALL_BYTES + size_of::<F>())?;
                 let args = A::from_lua_multi(args, &lua)?;
                 call(lua, args).await
             }
