@@ -92,9 +92,10 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>, options: Option<&Table>) -> R
         state.account(lua)
     })?;
     let s = own(&state);
-    module.function("clearRequestHeaders", move |_, ()| {
-        s.borrow_mut().next.headers.clear();
-        Ok(())
+    module.function("clearRequestHeaders", move |lua, ()| {
+        let mut state = s.borrow_mut();
+        state.next.headers.clear();
+        state.account(lua)
     })?;
     let s = own(&state);
     module.function("setBasicAuth", move |lua, (user, password): (Lv, Lv)| {
