@@ -265,9 +265,7 @@ async fn exchange(
     let port = url.port_or_known_default().unwrap_or(0);
     let egress = &shard.egress;
     let gate = egress.gate(host, port).map_err(|refused| (code::REFUSED, refused.0))?;
-    if meter.requests() >= egress.requests as usize {
-        return Err((code::REFUSED, format!("a run may send {} requests", egress.requests)));
-    }
+    peer::one_more(meter, egress).map_err(|reason| (code::REFUSED, reason))?;
     let client = shard.clients.to(&gate, request.verify).map_err(|reason| (code::OTHER, reason))?;
     let mut ready = client.request(method, url).headers(request.headers());
     if let Some((user, password)) = &request.auth {

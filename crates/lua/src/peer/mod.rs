@@ -80,9 +80,22 @@ pub(crate) fn decoded(part: &str) -> String {
     percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned()
 }
 
-/// Why a run may send no more, once that is on record: what it tries then is not.
+/// What a run is told that tries to send more than `egress.requests`.
+fn too_many(egress: &Egress) -> String {
+    format!("a run may send {} requests", egress.requests)
+}
+
+/// Whether a run may send one more.
+///
+/// # Errors
+/// What it is told when it may not.
+pub(crate) fn one_more(meter: &Meter, egress: &Egress) -> std::result::Result<(), String> {
+    if meter.requests() < egress.requests as usize { Ok(()) } else { Err(too_many(egress)) }
+}
+
+/// What a run is told once such a refusal is on record: what it tries after that is not.
 pub(crate) fn exhausted(meter: &Meter, egress: &Egress) -> Option<String> {
-    (meter.requests() > egress.requests as usize).then(|| format!("a run may send {} requests", egress.requests))
+    (meter.requests() > egress.requests as usize).then(|| too_many(egress))
 }
 
 /// Does an errand within the run's limits and notes it in the run. A rehearsal answers `rehearsed` and does nothing.
@@ -117,9 +130,7 @@ pub(crate) async fn run<T>(
             true => egress.open_gate(host, port),
             false => egress.gate(host, port).map_err(|refused| refused.0)?,
         };
-        if meter.requests() >= egress.requests as usize {
-            return Err(format!("a run may send {} requests", egress.requests));
-        }
+        one_more(&meter, egress)?;
         if meter.rehearses() {
             return Ok(rehearsed);
         }
