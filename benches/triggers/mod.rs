@@ -9,7 +9,10 @@ mod ours;
 mod postgres;
 mod redis;
 
-use crate::{Measure, store_writes};
+use crate::{
+    Measure,
+    store_writes::{self, new_id},
+};
 use anyhow::Result;
 use std::time::Instant;
 use sutler_model::{Cause, RunId, RunState, Scope, ScriptId, ScriptRun, Timestamp};
@@ -116,9 +119,8 @@ fn raw_pairs_per_s(load: Load) -> Result<f64> {
             let mut found = txn.open_table(FOUND)?;
             let mut feed = Vec::new();
             for n in 0..size {
-                let event =
-                    rmp_serde::to_vec_named(&store_writes::record(Uuid::now_v7(), (commit * size + n) as u128))?;
-                let (id, run) = (Uuid::now_v7(), rmp_serde::to_vec_named(&finished_run())?);
+                let event = rmp_serde::to_vec_named(&store_writes::record(new_id(), (commit * size + n) as u128))?;
+                let (id, run) = (new_id(), rmp_serde::to_vec_named(&finished_run())?);
                 events.insert(id.as_bytes().as_slice(), event.as_slice())?;
                 runs.insert(id.as_bytes().as_slice(), run.as_slice())?;
                 for field in 0..FOUND_BY {
@@ -142,14 +144,14 @@ fn raw_pairs_per_s(load: Load) -> Result<f64> {
 /// A run's record as the event leaves it.
 fn finished_run() -> ScriptRun {
     ScriptRun {
-        id: RunId(Uuid::now_v7()),
+        id: RunId(new_id()),
         version: 1,
-        script_id: ScriptId(Uuid::now_v7()),
+        script_id: ScriptId(new_id()),
         function: "watch".to_owned(),
         owner: Scope::Provider,
         seq: Some(1),
         option: "SERVER".to_owned(),
-        resource_id: Some(Uuid::now_v7()),
+        resource_id: Some(new_id()),
         cause: Cause::system("bench"),
         state: RunState::Succeeded,
         attempts: 1,
