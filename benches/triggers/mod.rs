@@ -13,7 +13,7 @@ use crate::{
     Measure,
     store_writes::{self, new_id},
 };
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use std::time::Instant;
 use sutler_model::{Cause, RunId, RunState, Scope, ScriptId, ScriptRun, Timestamp};
 use uuid::Uuid;
@@ -61,6 +61,7 @@ pub fn run() -> Result<Vec<Measure>> {
                 if only.as_deref().is_some_and(|only| only != name) {
                     return Ok(());
                 }
+                settle()?;
                 let rate = measure(load)?;
                 match rates.iter_mut().find(|(known, _)| *known == name) {
                     Some((_, samples)) => samples.push(rate),
@@ -92,6 +93,13 @@ pub fn run() -> Result<Vec<Measure>> {
         }
     }
     Ok(measures)
+}
+
+/// Has the disk finish what the one before left it to do: the files of a peer that go take it longer than a round.
+fn settle() -> Result<()> {
+    let status = std::process::Command::new("sync").status()?;
+    ensure!(status.success(), "`sync` ended with {status}");
+    Ok(())
 }
 
 /// Raw redb, a record for each commit: what one awaiting producer could reach at most.
