@@ -1,7 +1,9 @@
 //! The one filter engine: conditions, order and pages over the properties of beans (`fdl.md` part 5).
 
+mod row;
+
 use crate::{
-    Bean, Properties, date,
+    Bean, date,
     dialect::number_text,
     meter::Meter,
     object::{BeanRef, Val},
@@ -9,7 +11,8 @@ use crate::{
     schema::{self, Type},
 };
 use mlua::{Error, Result};
-use serde_json::{Map, Value, json};
+use row::{Fields, Object};
+use serde_json::{Value, json};
 use std::{borrow::Cow, cmp::Ordering};
 
 /// Longest name of a field, bytes.
@@ -263,52 +266,6 @@ fn path(field: &str) -> Result<Vec<Segment>> {
     Ok(segments)
 }
 
-/// An object among the rows, and its bean type where that is known.
-#[derive(Clone, Copy)]
-struct Object<'a> {
-    fields: Fields<'a>,
-    kind: Option<&'static schema::BeanType>,
-}
-
-#[derive(Clone, Copy)]
-enum Fields<'a> {
-    Bean(&'a Properties),
-    /// What stands within a bean.
-    Map(&'a Map<String, Value>),
-}
-
-impl<'a> Object<'a> {
-    fn of(bean: &'a Bean) -> Self {
-        Self { fields: Fields::Bean(&bean.properties), kind: schema::bean(&bean.kind) }
-    }
-
-    fn property(&self, name: &str) -> (Option<Cow<'a, Value>>, Type) {
-        let known = self.kind.and_then(|kind| kind.properties.get(name));
-        let value = known.and_then(|property| self.fields.get(property.name));
-        let value = value.or_else(|| self.fields.find(name));
-        (value, known.map_or(Type::Any, |property| property.kind.clone()))
-    }
-}
-
-impl<'a> Fields<'a> {
-    fn get(self, name: &str) -> Option<Cow<'a, Value>> {
-        match self {
-            Self::Bean(properties) => properties.get(name),
-            Self::Map(map) => map.get(name).map(Cow::Borrowed),
-        }
-    }
-
-    /// By the name in lower case.
-    fn find(self, name: &str) -> Option<Cow<'a, Value>> {
-        match self {
-            Self::Bean(properties) => properties.get(&properties.name(name)?),
-            Self::Map(map) => {
-                map.iter().find(|(key, _)| key.to_lowercase() == name).map(|(_, value)| Cow::Borrowed(value))
-            }
-        }
-    }
-}
-
 /// A condition and what is left of its path.
 type Open<'c> = (&'c Condition, &'c [Segment]);
 
@@ -319,8 +276,22 @@ fn row_passes(open: &[Open<'_>], object: Object<'_>) -> bool {
         let Some(first) = path.first().cloned() else { return false };
         let (group, others): (Vec<Open>, Vec<Open>) = rest.iter().partition(|(_, path)| path.first() == Some(&first));
         rest = others;
+        let mut group: Vec<Open> = group.into_iter().map(|(condition, path)| (condition, &path[1..])).collect();
+        let mut related = true;
+        group.retain(|(condition, path)| match object.of_relation(&first, path) {
+            Some((value, kind)) => {
+                related = related && condition.holds(value.as_deref(), &kind);
+                false
+            }
+            None => true,
+        });
+        if !related {
+            return false;
+        }
+        if group.is_empty() {
+            continue;
+        }
         let (value, kind) = object.property(&first.name);
-        let group: Vec<Open> = group.into_iter().map(|(condition, path)| (condition, &path[1..])).collect();
         if !group_passes(&group, value.as_deref(), &kind) {
             return false;
         }
@@ -463,9 +434,12 @@ pub(crate) fn values<'a>(bean: &'a Bean, field: &str) -> Vec<Cow<'a, Value>> {
     let mut found = Vec::new();
     if let Ok(path) = path(field)
         && let Some((first, rest)) = path.split_first()
-        && let Some(value) = Object::of(bean).property(&first.name).0
     {
-        walk(value, rest, &mut found);
+        let object = Object::of(bean);
+        match object.of_relation(first, rest) {
+            Some((value, _)) => value.into_iter().for_each(|value| walk(value, &[], &mut found)),
+            None => object.property(&first.name).0.into_iter().for_each(|value| walk(value, rest, &mut found)),
+        }
     }
     found
 }

@@ -17,6 +17,9 @@ fn fixture() -> Fixture {
             .with("status", if n % 2 == 0 { "RUNNING" } else { "STOPPED" })
             .with("ram", 1024 * (n + 1))
             .with("cpu", n % 4)
+            .with("vdcName", format!("vdc {n}"))
+            .with("imageName", "outer")
+            .with("image", json!({"resourceName": if n == 3 { "inner" } else { "other" }}))
             .with("customerUUID", if n < 7 { "c-1" } else { "c-2" })
             // A day apart, from 2026-11-20T12:00:00Z.
             .with("resourceCreateDate", 1_795_176_000_000_i64 + n * 86_400_000)
@@ -108,6 +111,30 @@ async fn conditions_on_one_relation_hold_for_one_row_and_indexes_mean_different_
     assert_eq!(pass(&mixed).await, json!([0, 3]));
     // A denial alone is about all rows.
     assert_eq!(pass(&[("resourcekey.name", "IS_NOT_EQUAL_TO", "old")]).await, json!([5, 6, 7, 8, 9]));
+}
+
+#[tokio::test]
+async fn names_and_uuids_of_relations_are_what_the_resource_says_of_them() {
+    for (field, condition, values, expected) in [
+        ("customer.resourceUUID", "IS_EQUAL_TO", "c-2", json!([7, 9])),
+        ("CUSTOMER.resourceuuid", "IS_NOT_EQUAL_TO", "c-1", json!([7, 8, 9])),
+        ("customer.resourceName", "STARTS_WITH", "Acme", json!([])),
+        ("vdc.resourceName", "ENDS_WITH", "2", json!([2])),
+        // What stands within the resource says so itself.
+        ("image.resourceName", "IS_EQUAL_TO", "inner", json!([3])),
+        ("nics.resourceName", "IS_NOT_EQUAL_TO", "eth0", json!([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])),
+    ] {
+        assert_eq!(pass(&[(field, condition, values)]).await, expected, "{field} {condition} {values}");
+    }
+    let both = [("customer.resourceUUID", "IS_EQUAL_TO", "c-1"), ("ram", "IS_LESS_THAN", "2000")];
+    assert_eq!(pass(&both).await, json!([0]));
+    let body = "local q, o, l = new('Query'), new('OrderedField'), new('QueryLimit')
+        o:setFieldName('vdc.resourceName') o:setSortOrder(new('ResultOrder', 'DESC')) l:getOrderBy():add(o) l:setTo(1)
+        q:setResourceType(new('ResourceType', 'SERVER')) q:setLimit(l)
+        q:setOutputFields({ 'resourceUUID', 'vdc.resourceName', 'customer.resourceUUID' })
+        local row = adminAPI:doQuery(q):getResultRow():get(0):getColumnMap()
+        return row:get('resourceUUID') .. ' ' .. row:get('vdc.resourceName') .. ' ' .. row:get('customer.resourceUUID')";
+    assert_eq!(fixture().eval(body).await, json!("s-9 vdc 9 c-2"));
 }
 
 #[tokio::test]
