@@ -114,6 +114,26 @@ fn pieces(pattern: &str) -> Vec<Piece> {
     pieces
 }
 
+/// 1 for Monday to 7 for Sunday.
+fn weekday(ms: i64) -> i64 {
+    (ms.div_euclid(DAY_MS) + 3).rem_euclid(7) + 1
+}
+
+/// The year and the number of a moment's week: it begins on Monday and is of the year that its Thursday is in (ISO 8601).
+fn week_of(ms: i64) -> (i64, i64) {
+    let thursday = ms + (4 - weekday(ms)) * DAY_MS;
+    let t = Parts::of(thursday);
+    let first = Parts { year: t.year, ..Parts::EPOCH }.to_ms().unwrap_or(thursday);
+    (t.year, (thursday - first) / (7 * DAY_MS) + 1)
+}
+
+/// The same within its month, where days before the first such week are in week 0.
+fn week_of_month(ms: i64, day: i64) -> i64 {
+    // The weekday of the month's first day, counted from Monday, and so how much of its first week it has.
+    let first = (weekday(ms) - 1 - (day - 1)).rem_euclid(7);
+    (day - 1 + first) / 7 + i64::from(first <= 3)
+}
+
 /// Milliseconds as text.
 pub(crate) fn format(ms: i64, pattern: &str) -> String {
     let t = Parts::of(ms);
@@ -127,8 +147,14 @@ pub(crate) fn format(ms: i64, pattern: &str) -> String {
             Piece::Field(letter, width) => (letter, width.min(40)),
         };
         let number = match letter {
-            'y' | 'u' if width == 2 => t.year.rem_euclid(100),
-            'y' | 'u' => t.year,
+            'y' if width == 2 => t.year.rem_euclid(100),
+            'y' => t.year,
+            'Y' if width == 2 => week_of(ms).0.rem_euclid(100),
+            'Y' => week_of(ms).0,
+            'w' => week_of(ms).1,
+            'W' => week_of_month(ms, t.day),
+            'F' => (t.day - 1) / 7 + 1,
+            'u' => weekday(ms),
             'M' | 'L' if width < 3 => t.month,
             'd' => t.day,
             'H' => t.hour,
@@ -210,8 +236,8 @@ pub(crate) fn parse(text: &str, pattern: &str) -> Option<i64> {
         let value: i64 = rest.get(..length).filter(|d| !d.is_empty() && d.len() <= 12)?.parse().ok()?;
         rest = &rest[length..];
         match letter {
-            'y' | 'u' if width == 2 && length <= 2 => t.year = if value < 70 { 2000 + value } else { 1900 + value },
-            'y' | 'u' => t.year = value,
+            'y' if width == 2 && length <= 2 => t.year = if value < 70 { 2000 + value } else { 1900 + value },
+            'y' => t.year = value,
             'M' | 'L' => t.month = value,
             'd' => t.day = value,
             'H' => t.hour = value,
@@ -339,11 +365,31 @@ mod tests {
             ("d/M/yy h:mm a", "22/11/26 10:24 PM"),
             ("EEEE, d MMMM yyyy 'o''clock' HH.mm.ss.SSS", "Sunday, 22 November 2026 o'clock 22.24.05.007"),
             ("DDD", "326"),
+            ("YYYY-'W'ww-u", "2026-W47-7"),
+            ("F W yyy", "4 3 2026"),
         ] {
             assert_eq!(format(T, pattern), text, "{pattern}");
         }
         assert_eq!(format(0, "EEE yyyy-MM-dd HH:mm:ss"), "Thu 1970-01-01 00:00:00");
         assert_eq!(format(-1, "yyyy-MM-dd HH:mm:ss.SSS"), "1969-12-31 23:59:59.999");
+    }
+
+    #[test]
+    fn weeks_begin_on_monday_and_belong_where_their_thursday_is() {
+        let at = |text: &str| parse(text, "yyyy-MM-dd").unwrap();
+        for (day, told) in [
+            ("2014-12-29", "2015-01 1"),
+            ("2014-12-28", "2014-52 7"),
+            ("2016-01-03", "2015-53 7"),
+            ("2016-01-04", "2016-01 1"),
+            ("1969-12-31", "1970-01 3"),
+        ] {
+            assert_eq!(format(at(day), "YYYY-ww u"), told, "{day}");
+        }
+        // The 1st of August 2014 is a Friday, that of May a Thursday.
+        for (day, told) in [("2014-08-01", "0"), ("2014-08-04", "1"), ("2014-05-01", "1"), ("2014-05-31", "5")] {
+            assert_eq!(format(at(day), "W"), told, "{day}");
+        }
     }
 
     #[test]

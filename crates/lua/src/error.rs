@@ -8,7 +8,11 @@ const SHOWN_BYTES: usize = 1_000;
 
 /// Reads an error that reached the top.
 pub(crate) fn from_lua(error: &Error) -> ScriptError {
-    let text = text(error);
+    let mut text = text(error);
+    // It has no words of its own, and where it lay in memory helps nobody.
+    if text.starts_with("table: 0x") {
+        text = "the error is a table; give error() a text, or the table a __tostring".to_owned();
+    }
     match split(&text) {
         Some((line, message)) => ScriptError { line: Some(line), message: message.to_owned() },
         None => ScriptError { line: None, message: text },

@@ -147,6 +147,14 @@ async fn lists_and_maps_from_getters_are_live() {
         ("local l = new('List') l:get(0)", json!("error: line 1: IndexOutOfBoundsException: Index: 0, Size: 0")),
         ("new('List'):iterator():next()", json!("error: line 1: NoSuchElementException")),
         (
+            "local l = new('List') l:addAll({ 'a', 'b', 'c' }) local s = l:subList(1, 3) s:add('d') return s:size() == 3 and s:get(0) == 'b' and l:size() == 3 and l:subList(3, 3):isEmpty() and not pcall(function() return l:subList(2, 1) end) and not pcall(function() return l:subList(0, 4) end)",
+            json!(true),
+        ),
+        (
+            "local m, n = new('Map'), new('Map') n:put('k', 1) m:putAll(n) m:putAll({ q = 'x', [2] = true }) return m:size() == 3 and m:get('q') == 'x' and m:get(2) == true and m:get('k') == 1 and not pcall(function() m:putAll('k') end)",
+            json!(true),
+        ),
+        (
             "local m = new('Map') m:put('a', 1) m:put('b', nil) return m:containsKey('b') and m:get('b') == nil and m:keySet():size() == 2 and m:remove('a') == 1 and not m:containsKey('a')",
             json!(true),
         ),

@@ -32,14 +32,17 @@ async fn mail_goes_through_the_relay_inside_tls_and_signed_in() {
             subject = "Grüße\r\nX-Injected: yes", body = "first\n.\nlast", html = "<p>hello</p>",
             attachments = {{name = "a.csv", type = "text/csv", body = "a;b"}}}
         new("FDLEmailHelper")("dora@example.org", "me@provider.test", "reply@provider.test", nil, nil, "Subject", "<html>x</html>")
-        return new("FDLEmailHelper"):sendEmail("dora@example.org", nil, nil, nil, nil, "Second", "text", nil)"#;
+        local list = new("List") list:add("finn@example.org")
+        new("FDLEmailHelper"):sendEmail({ "dora@example.org", "emil@example.org" }, nil, nil, list, nil, "Listed", "<p>Dear all</p>", nil)
+        assert(not pcall(new("FDLEmailHelper"), {}, nil, nil, nil, nil, "Nobody", "text"))
+        return new("FDLEmailHelper"):sendEmail("dora@example.org", nil, nil, nil, nil, "Second", "<not a tag", nil)"#;
     let outcome = fixture.body(body, Params::default()).await;
     assert_eq!(outcome.result, "true", "{outcome:?}");
     let calls: Vec<_> = outcome.calls.iter().map(|c| (c.method.as_str(), c.url.as_str(), c.error.clone())).collect();
     let url = format!("smtp://mail.test:{}", server.port);
-    assert_eq!(calls, vec![("SEND", url.as_str(), None); 3]);
+    assert_eq!(calls, vec![("SEND", url.as_str(), None); 4]);
     assert!(!format!("{outcome:?}").contains("ss word") && !format!("{outcome:?}").contains("ss%20word"));
-    let mails = server.mails(3).await;
+    let mails = server.mails(4).await;
     let find =
         |words: &str| mails.iter().find(|mail| mail.contains(words)).unwrap_or_else(|| panic!("{words}: {mails:?}"));
     let first = find("a.csv");
@@ -53,6 +56,11 @@ async fn mail_goes_through_the_relay_inside_tls_and_signed_in() {
     assert_eq!(recipients, "X-RcptTo: ada@example.org, bob@example.org, carol@example.org");
     let html = find("reply@provider.test");
     assert!(html.contains("Content-Type: text/html") && html.contains("From: me@provider.test"), "{html}");
+    let listed = find("Subject: Listed");
+    assert!(listed.contains("Content-Type: text/html") && listed.contains("<p>Dear all</p>"), "{listed}");
+    let recipients = listed.lines().find(|line| line.starts_with("X-RcptTo: ")).unwrap();
+    assert_eq!(recipients, "X-RcptTo: dora@example.org, emil@example.org, finn@example.org");
+    assert!(find("Subject: Second").contains("Content-Type: text/plain"));
 }
 
 /// The Message-ID of a mail.

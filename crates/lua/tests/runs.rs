@@ -17,6 +17,17 @@ async fn outcomes_follow_the_returned_table() {
         ("error('broken')", Exit::Failed(ScriptError { line: Some(1), message: "broken".into() })),
         ("error('no line', 0)", Exit::Failed(ScriptError { line: None, message: "no line".into() })),
         (
+            "error({ code = 7 })",
+            Exit::Failed(ScriptError {
+                line: None,
+                message: "the error is a table; give error() a text, or the table a __tostring".into(),
+            }),
+        ),
+        (
+            "error(setmetatable({ code = 7 }, { __tostring = function(e) return 'code ' .. e.code end }))",
+            Exit::Failed(ScriptError { line: None, message: "code 7".into() }),
+        ),
+        (
             "\n\nlocal x = nil + 1",
             Exit::Failed(ScriptError {
                 line: Some(3),

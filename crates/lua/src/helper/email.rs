@@ -37,12 +37,23 @@ async fn send(shard: Rc<Shard>, args: MultiValue) -> Result<bool> {
         let text = args.get(at).map(|arg| Room::new("a part of a message", most).text(arg)).transpose()?.flatten();
         Ok::<_, Error>(text.filter(|text| !text.trim().is_empty()))
     };
+    // One text with commas, or a list.
+    let people = |at: usize| match args.get(at) {
+        Some(list @ (Lv::Table(_) | Lv::UserData(_))) => {
+            let list = Val::from_lua(list, &Type::List(Box::new(Type::Text)))?.to_json(false)?;
+            let people: Vec<&str> = list.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let mut room = Room::new("a part of a message", HEAD_BYTES);
+            people.iter().try_for_each(|one| room.take(one.len() + 2))?;
+            Ok(Some(people.join(", ")).filter(|text| !text.trim().is_empty()))
+        }
+        _ => arg(at),
+    };
     let mut mail = Mail {
-        to: arg(0)?.ok_or_else(|| Error::runtime("FDLEmailHelper: nobody to send to"))?,
+        to: people(0)?.ok_or_else(|| Error::runtime("FDLEmailHelper: nobody to send to"))?,
         from: arg(1)?,
         reply_to: arg(2)?,
-        cc: arg(3)?,
-        bcc: arg(4)?,
+        cc: people(3)?,
+        bcc: people(4)?,
         subject: arg(5)?.unwrap_or_default(),
         ..Mail::default()
     };
@@ -86,10 +97,12 @@ impl Mail {
         Ok(())
     }
 
-    /// Takes a text as the body; one that begins as a page is one.
+    /// Takes a text as the body; one that begins with a tag and ends some is a page, or a part of one.
     fn take_body(&mut self, body: String) {
-        let beginning = body.trim_start().get(..9).unwrap_or_default().to_ascii_lowercase();
-        if beginning.starts_with("<html") || beginning.starts_with("<!doctype") {
+        let mut beginning = body.trim_start().chars();
+        let tag =
+            beginning.next() == Some('<') && beginning.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '!');
+        if tag && body.contains("</") {
             self.html = Some(body);
         } else {
             self.body = Some(body);

@@ -187,6 +187,19 @@ impl ListRef {
         position(&self.0.borrow().items, what)
     }
 
+    /// Those from one index to before another, as a list of their own: a copy, unlike Java's view.
+    ///
+    /// # Errors
+    /// `IndexOutOfBoundsException`, as in Java.
+    pub fn between(&self, lua: &Lua, from: &Lv, to: &Lv) -> Result<Self> {
+        let data = self.0.borrow();
+        let (from, to) = (place(from, data.items.len() + 1)?, place(to, data.items.len() + 1)?);
+        if from > to {
+            return Err(mlua::Error::runtime(format!("IllegalArgumentException: fromIndex({from}) > toIndex({to})")));
+        }
+        Self::made(lua, data.element.clone(), data.items[from..to].iter().cloned().map(Ok))
+    }
+
     pub fn clear(&self) {
         let mut data = self.0.borrow_mut();
         data.charge.shrink(usize::MAX);

@@ -116,9 +116,9 @@ pub(super) fn exists(object: &Object, name: &str) -> bool {
     }
 }
 
-const LIST: [&str; 16] = [
+const LIST: [&str; 17] = [
     "size", "get", "iterator", "add", "addAll", "set", "remove", "contains", "indexOf", "isEmpty", "clear", "toString",
-    "equals", "getFirst", "getLast", "toArray",
+    "equals", "getFirst", "getLast", "toArray", "subList",
 ];
 const MAP: [&str; 16] = [
     "get",
@@ -263,6 +263,7 @@ fn list(lua: &Lua, list: &ListRef, name: &str, a: &Lv, b: &Lv) -> Result<Option<
         "remove" => list.remove(a)?,
         "contains" => Val::Bool(list.index_of(a).is_some()),
         "indexOf" => list.index_of(a).map_or(Val::Num(-1.0), number),
+        "subList" => Val::List(list.between(lua, a, b)?),
         "toArray" => Val::Lua(Lv::Table(lua.create_sequence_from(list.items())?)),
         "clear" => {
             list.clear();
@@ -291,7 +292,17 @@ fn map(lua: &Lua, map: &super::MapRef, name: &str, a: &Lv, b: &Lv) -> Result<Opt
         "putAll" => {
             match super::with(a, Clone::clone) {
                 Some(Object::Map(other)) => map.put_all(lua, &other)?,
-                _ => return Err(mlua::Error::runtime("INVALID_INPUT: putAll expects a map")),
+                // A table stands for a map here as it does for a list in `addAll`.
+                _ => match a {
+                    Lv::Table(table) => {
+                        for pair in table.pairs::<Lv, Lv>() {
+                            Meter::check_current()?;
+                            let (key, value) = pair?;
+                            map.put(lua, &key, &value)?;
+                        }
+                    }
+                    _ => return Err(mlua::Error::runtime("INVALID_INPUT: putAll expects a map or a table")),
+                },
             }
             Val::Nil
         }
