@@ -107,6 +107,7 @@ fn call(number: u8, body: &str, limits: Limits) -> Call {
         function: "f".to_owned(),
         who: Who {
             owner: Scope::Provider,
+            script: None,
             run_id: RunId::new(0, [number; 10]),
             depth: 0,
             unrecorded: false,

@@ -101,6 +101,7 @@ fn call(number: u32, source: &Arc<str>) -> Call {
         function: "f".to_owned(),
         who: Who {
             owner: Scope::Provider,
+            script: None,
             run_id: RunId::new(0, [0; 10]),
             depth: 0,
             unrecorded: false,

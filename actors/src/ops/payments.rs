@@ -182,6 +182,7 @@ impl Draft {
             step: 0,
             attempts: 0,
             unclear: false,
+            confirmed_later: false,
             run_ids: Vec::new(),
             user_id: user,
             cause: cause.clone(),

@@ -23,7 +23,7 @@ pub(super) enum Verdict {
 
 /// Reads how a run ended.
 pub(super) fn verdict(asked: &Transaction, outcome: &Outcome) -> Verdict {
-    let mut told = asked.clone();
+    let mut told = Transaction { confirmed_later: false, ..asked.clone() };
     let raised = match &outcome.exit {
         Exit::Failed(error) => Some(error.to_string()),
         Exit::Stopped(limit) => Some(limit.to_string()),
@@ -41,9 +41,9 @@ pub(super) fn verdict(asked: &Transaction, outcome: &Outcome) -> Verdict {
     }
     let empty = Map::new();
     let fields = outcome.returned.as_object().unwrap_or(&empty);
-    let said = Said { fields, bean: outcome.resource.as_ref() };
+    let said = Said { fields, bean: outcome.resource.as_ref(), set: &outcome.resource_set };
     take(&mut told, &said);
-    let word = said.state(asked.state);
+    let word = said.state();
     told.state = match (&outcome.exit, word.as_deref()) {
         (Exit::Refused(reason), _) => {
             told.told.error_reason.get_or_insert_with(|| cut(reason.clone()));
@@ -52,8 +52,10 @@ pub(super) fn verdict(asked: &Transaction, outcome: &Outcome) -> Verdict {
         (_, None | Some("SUCCESS")) => State::Success,
         (_, Some("FAILURE")) => State::Failure,
         (_, Some("CANCELLED")) => State::Cancelled,
-        // The provider has taken it and confirms later.
-        (_, Some("INPROGRESS")) => State::AwaitingInput,
+        (_, Some("INPROGRESS")) => {
+            told.confirmed_later = true;
+            State::AwaitingInput
+        }
         (_, Some("AWAITINGINTERACTIVEINPUT")) if asked.allow_interactive => State::AwaitingInput,
         (_, Some("AWAITINGINTERACTIVEINPUT")) => {
             told.told.error_reason =
@@ -80,6 +82,8 @@ pub(super) fn verdict(asked: &Transaction, outcome: &Outcome) -> Verdict {
 struct Said<'a> {
     fields: &'a Map<String, Value>,
     bean: Option<&'a Bean>,
+    /// Which properties of the bean its setters set.
+    set: &'a [String],
 }
 
 impl Said<'_> {
@@ -92,10 +96,11 @@ impl Said<'_> {
         self.get(name).and_then(|value| text(&value)).filter(|text| !text.is_empty()).map(cut)
     }
 
-    /// The state it named; none where it left the one it was shown.
-    fn state(&self, before: State) -> Option<String> {
+    /// The state it named; none where it set none.
+    fn state(&self) -> Option<String> {
         let named = ["state", "transactionState"].into_iter().find_map(|name| self.fields.get(name)?.as_str());
-        let set = self.bean.and_then(|bean| bean.text("state")).filter(|word| *word != before.word());
+        // Also to the one it was shown: that it is under way is not that it is done.
+        let set = self.bean.filter(|_| self.set.iter().any(|name| name == "state")).and_then(|bean| bean.text("state"));
         named.map(str::to_owned).or(set).map(|word| match word.trim().to_uppercase().replace(['_', ' '], "").as_str() {
             "SUCCESSFUL" | "SUCCEEDED" => "SUCCESS".to_owned(),
             "FAILED" => "FAILURE".to_owned(),
@@ -178,6 +183,7 @@ mod tests {
             step: 0,
             attempts: 1,
             unclear: false,
+            confirmed_later: false,
             run_ids: Vec::new(),
             user_id: None,
             cause: Cause::system("test"),
@@ -188,10 +194,12 @@ mod tests {
 
     fn ended(exit: Exit, returned: Value, left: Value) -> Outcome {
         let mut bean = Bean::new("Transaction").with("state", "INPROGRESS");
+        let mut names = Vec::new();
         if let Value::Object(set) = left {
+            names.extend(set.keys().cloned());
             set.into_iter().for_each(|(name, value)| bean.properties.insert(name, value));
         }
-        Outcome { exit, returned, resource: Some(bean), ..Outcome::refused("") }
+        Outcome { exit, returned, resource: Some(bean), resource_set: names, ..Outcome::refused("") }
     }
 
     fn state(asked: &Transaction, outcome: &Outcome) -> (State, Option<String>) {
@@ -211,6 +219,8 @@ mod tests {
             (json!({}), json!({"state": "FAILURE"}), State::Failure),
             (json!({}), json!({"state": "CANCELLED"}), State::Cancelled),
             (json!({"state": "INPROGRESS"}), json!({}), State::AwaitingInput),
+            // A setter that sets what the function was shown says it all the same.
+            (json!({"returnCode": "SUCCESSFUL"}), json!({"state": "INPROGRESS"}), State::AwaitingInput),
             (json!({}), json!({"state": "AWAITINGINTERACTIVEINPUT"}), State::Failure),
             (json!({"state": "LUNCH"}), json!({}), State::Failure),
         ] {

@@ -243,7 +243,15 @@ pub(super) fn call(
 
 /// For whom a script's run acts.
 pub(super) fn who(script: &Armed, run: &ScriptRun, depth: u8) -> Who {
-    Who { owner: script.owner, run_id: run.id, depth, unrecorded: false, repeated: false, rehearsal: false }
+    Who {
+        owner: script.owner,
+        script: Some(script.id),
+        run_id: run.id,
+        depth,
+        unrecorded: false,
+        repeated: false,
+        rehearsal: false,
+    }
 }
 
 /// What `translate` answers in a script's runs. The language is read when it is needed, so that a change counts at once.

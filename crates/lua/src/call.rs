@@ -61,6 +61,8 @@ pub struct Texts {
 pub struct Who {
     /// Whose block it is, and so what it sees and may do.
     pub owner: Scope,
+    /// The block's script, where it is one that is kept.
+    pub script: Option<ScriptId>,
     /// The run, for idempotency and the record.
     pub run_id: RunId,
     /// How many runs set each other off before this one.
@@ -178,6 +180,8 @@ pub struct Outcome {
     pub document: Option<String>,
     /// [`Params::resource`] as the script left it.
     pub resource: Option<Bean>,
+    /// Which properties without parts a setter set on it, also to what they were.
+    pub resource_set: Vec<String>,
     /// What it returned; null for a failure.
     pub returned: Value,
     /// What it printed, cut at the limit.
@@ -206,6 +210,7 @@ impl Outcome {
             input: None,
             document: None,
             resource: None,
+            resource_set: Vec::new(),
             returned: Value::Null,
             log: String::new(),
             duration_us: 0,

@@ -113,6 +113,7 @@ mod tests {
                 function: "f".to_owned(),
                 who: Who {
                     owner: Scope::Provider,
+                    script: None,
                     run_id: RunId::new(0, [7; 10]),
                     depth: 0,
                     unrecorded: false,

@@ -25,7 +25,7 @@ const REASONS: [&str; 6] = ["errorString", "reason", "message", "exitMessage", "
 
 /// Puts an outcome together from how the run ended.
 pub(crate) fn read(meter: &Meter, ended: Result<Value, ScriptError>, left: Left) -> Outcome {
-    let Left { input, document, resource } = left;
+    let Left { input, document, resource, resource_set } = left;
     let returned = ended.as_ref().ok().filter(|_| meter.stopped().is_none()).cloned().unwrap_or_default();
     let (exit, result) = match (meter.stopped(), ended) {
         (Some(limit), _) => (Exit::Stopped(limit), limit.to_string()),
@@ -47,6 +47,7 @@ pub(crate) fn read(meter: &Meter, ended: Result<Value, ScriptError>, left: Left)
         input,
         document,
         resource,
+        resource_set,
         returned,
         log: meter.take_log(),
         result,

@@ -23,6 +23,7 @@ pub(crate) struct Left {
     pub input: Option<Bean>,
     pub document: Option<String>,
     pub resource: Option<Bean>,
+    pub resource_set: Vec<String>,
 }
 
 impl Subject {
@@ -68,6 +69,7 @@ impl Subject {
     /// When they grew too large to be written.
     pub fn left(self) -> std::result::Result<Left, ScriptError> {
         let read = |bean: Option<BeanRef>| bean.map(|bean| bean.to_bean()).transpose().map_err(|e| error::from_lua(&e));
+        let resource_set = self.resource.as_ref().map(BeanRef::set_by_script).unwrap_or_default();
         let (input, resource) = (read(self.bean)?, read(self.resource)?);
         let document = match self.document {
             // As it came, to the last blank.
@@ -75,6 +77,6 @@ impl Subject {
             Some((document, _)) => Some(document.to_xml().map_err(ScriptError::new)?),
             None => None,
         };
-        Ok(Left { input, document, resource })
+        Ok(Left { input, document, resource, resource_set })
     }
 }

@@ -198,6 +198,7 @@ impl Fixture {
     async fn call(&self, block: &Block, function: &str, params: Params, rehearsal: bool) -> Outcome {
         let who = Who {
             owner: Scope::Provider,
+            script: None,
             run_id: RunId::new(0, [7; 10]),
             depth: 0,
             unrecorded: false,

@@ -234,6 +234,9 @@ pub struct Transaction {
     /// Whether its provider never gave an answer: it may have done it or not. It is neither done nor given up until
     /// somebody resumes it.
     pub unclear: bool,
+    /// Whether its provider has taken it and confirms it later, where it waits and not for its customer.
+    #[serde(default)]
+    pub confirmed_later: bool,
     /// The runs of its provider's function, in order.
     pub run_ids: Vec<RunId>,
     /// Who asked.
@@ -287,6 +290,14 @@ impl Transaction {
             }
     }
 
+    /// The language's word for how it stands.
+    pub const fn word(&self) -> &'static str {
+        match self.state {
+            TransactionState::AwaitingInput if self.confirmed_later => TransactionState::InProgress.word(),
+            state => state.word(),
+        }
+    }
+
     /// Whether its provider is to be asked without anybody's doing.
     pub fn is_due(&self) -> bool {
         matches!(self.state, TransactionState::NotStarted | TransactionState::InProgress)
@@ -324,6 +335,7 @@ mod tests {
             step: 0,
             attempts: 0,
             unclear: false,
+            confirmed_later: false,
             run_ids: Vec::new(),
             user_id: None,
             cause: Cause::system("test"),

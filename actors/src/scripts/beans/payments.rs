@@ -110,7 +110,7 @@ impl Described for Transaction {
         }
         const PROPERTIES: &[P] = &[
             P::new("transactionFunction", |t, _| t.function.word().into()),
-            P::new("state", |t, _| t.state.word().into()),
+            P::new("state", |t, _| t.word().into()),
             P::new("allowInteractive", |t, _| t.allow_interactive.into()),
             P::new("paymentAmount", |t, _| amount(t.amount)),
             P::new("currencyCode", |t, _| t.currency.as_str().into()),

@@ -60,6 +60,7 @@ pub(in crate::scripts) async fn carry_out(
 ) -> Result<(), (String, String)> {
     let who = Who {
         owner: request.owner,
+        script: None,
         run_id: request.run_id,
         depth: request.depth,
         unrecorded: false,

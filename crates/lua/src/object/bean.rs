@@ -166,6 +166,12 @@ impl BeanRef {
         data.live.push(Live { name: name.to_owned(), value, implicit: false });
     }
 
+    /// Names of the properties without parts that a setter has set, also to what they were.
+    pub fn set_by_script(&self) -> Vec<String> {
+        let plain = |live: &&Live| !matches!(live.value, Val::List(_) | Val::Map(_) | Val::Bean(_));
+        self.0.borrow().live.iter().filter(plain).map(|live| live.name.clone()).collect()
+    }
+
     /// Puts memory that came with the bean on the account.
     pub fn charge(&self, lua: &Lua, bytes: usize) -> Result<()> {
         self.0.borrow_mut().charge.grow(lua, bytes)

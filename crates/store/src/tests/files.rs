@@ -177,6 +177,7 @@ fn ended_transactions_and_measurements_lie_apart_also_when_they_did_not() {
         step: 0,
         attempts: 1,
         unclear: false,
+        confirmed_later: false,
         run_ids: Vec::new(),
         user_id: None,
         cause: Cause::system("test"),
