@@ -23,15 +23,17 @@ impl System {
     /// # Errors
     /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`].
     pub async fn create_billing_entity(&self, caller: &Caller, new: NewBillingEntity) -> Result<BillingEntity, Error> {
-        self.create_billing_entity_as(caller, self.inner.core.new_id(), new).await
+        self.create_billing_entity_as(caller, self.inner.core.new_id(), new, |_| {}).await
     }
 
-    /// The same under an id that the caller has derived, so that asking again cannot make a second one.
+    /// The same under an id that the caller has derived, so that asking again cannot make a second one. What else it has
+    /// from the start is set by `more`.
     pub(crate) async fn create_billing_entity_as(
         &self,
         caller: &Caller,
         id: BillingEntityId,
         new: NewBillingEntity,
+        more: impl FnOnce(&mut BillingEntity),
     ) -> Result<BillingEntity, Error> {
         caller.must(Permission::CustomersWrite)?;
         valid(validate::name("name", &new.name).err())?;
@@ -43,6 +45,8 @@ impl System {
         let mut path = parent.path.clone();
         path.push(id);
         let mut entity = self.new_entity(id, new.name, Some(parent.id), path, new.currency);
+        more(&mut entity);
+        valid(key::problems("keys", &entity.keys).into_iter().chain(entity.contact.problems("contact")))?;
         let _decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut entity).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
         set.require(&parent).create(&mut entity);

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use sutler_lua::{Bean, Member};
 use sutler_model::{
     BillingEntityId, Cause, CustomerId, FieldError, Noun, Permission, PluggableResource, PluggableResourceId,
-    PointKind, ResourceKey, Scope, TriggerType, ValueDef, key,
+    PointKind, ResourceKey, Scope, ScriptId, TriggerType, ValueDef, key,
     pluggable::{Pending, PluggableState},
     point::{Action, Execution, PluggablePoint, fill},
     validate,
@@ -67,7 +67,7 @@ pub struct PluggablePatch {
 #[derive(Clone, Debug, PartialEq)]
 pub struct PluggableKind {
     /// The block its provider is in.
-    pub script_id: sutler_model::ScriptId,
+    pub script_id: ScriptId,
     /// Display name.
     pub name: String,
     /// Display text.
@@ -108,6 +108,16 @@ impl System {
     /// # Errors
     /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Quota`], [`Error::Refused`].
     pub async fn create_pluggable(&self, caller: &Caller, new: NewPluggable) -> Result<PluggableResource, Error> {
+        self.create_pluggable_by(caller, None, new).await
+    }
+
+    /// The same for a script. That in which its provider is sets also what its form leaves to the provider.
+    pub(crate) async fn create_pluggable_by(
+        &self,
+        caller: &Caller,
+        script: Option<ScriptId>,
+        new: NewPluggable,
+    ) -> Result<PluggableResource, Error> {
         caller.must(Permission::ServersWrite)?;
         let seller = match new.customer_id {
             Some(customer) => self.customer(caller, customer).await?.billing_entity_id,
@@ -122,7 +132,10 @@ impl System {
         }
         self.room_for_pluggable(new.customer_id, seller)?;
         let wording = Wording::of(&pointed.script, self.inner.scripts.language(caller.billing_entity_id).await?);
-        let definitions = wording.form(definitions(&provider));
+        let mut definitions = wording.form(definitions(&provider));
+        if script == Some(pointed.script.id) {
+            unlock(&mut definitions, &new.values);
+        }
         let values = fill(&definitions, &BTreeMap::new(), &new.values, "values").map_err(Error::Invalid)?;
         self.resources_there(caller, &definitions, &new.values, "values").await?;
         let mut resource = PluggableResource {
@@ -166,6 +179,18 @@ impl System {
         if_match: Option<u64>,
         patch: PluggablePatch,
     ) -> Result<PluggableResource, Error> {
+        self.update_pluggable_by(caller, None, id, if_match, patch).await
+    }
+
+    /// The same for a script. That in which its provider is sets also what its form leaves to the provider.
+    pub(crate) async fn update_pluggable_by(
+        &self,
+        caller: &Caller,
+        script: Option<ScriptId>,
+        id: PluggableResourceId,
+        if_match: Option<u64>,
+        patch: PluggablePatch,
+    ) -> Result<PluggableResource, Error> {
         caller.must(Permission::ServersWrite)?;
         let mut lost = 0;
         loop {
@@ -177,7 +202,10 @@ impl System {
                 return Err(Error::Forbidden(Permission::ServersWrite));
             }
             let wording = Wording::of(&pointed.script, self.inner.scripts.language(caller.billing_entity_id).await?);
-            let definitions = wording.form(definitions(&provider));
+            let mut definitions = wording.form(definitions(&provider));
+            if script == Some(pointed.script.id) {
+                unlock(&mut definitions, &patch.values);
+            }
             let mut new = old.clone();
             new.values = fill(&definitions, &old.values, &patch.values, "values").map_err(Error::Invalid)?;
             self.resources_there(caller, &definitions, &patch.values, "values").await?;
@@ -517,6 +545,11 @@ fn may(caller: &Caller, execution: &Execution) -> bool {
 
 pub(crate) fn definitions(provider: &PluggablePoint) -> Vec<ValueDef> {
     provider.components.iter().flat_map(|component| component.values.clone()).collect()
+}
+
+/// Lets what is given of a form be set, also what only the provider sets.
+fn unlock(definitions: &mut [ValueDef], given: &BTreeMap<String, String>) {
+    definitions.iter_mut().filter(|value| given.contains_key(&value.key)).for_each(|value| value.read_only = false);
 }
 
 /// A resource as functions of a block of `viewer` get it.

@@ -266,21 +266,34 @@ drafts! {
     Customer, "CUSTOMER", |c| Some(c.id), |c| c.billing_entity_id,
         |c| validate::name("name", &c.name).err().into_iter().chain(key::problems("keys", &c.keys)).collect(),
         newcomer |c| Some(c).filter(|c| c.version == 0);
-    // What is left of these a script sees and cannot set.
-    User, "USER", |u| u.customer_id, |u| u.billing_entity_id, |_| Vec::new();
+    User, "USER", |u| u.customer_id, |u| u.billing_entity_id, |u| {
+            let told = [
+                validate::email("email", &u.email),
+                validate::name("first_name", &u.first_name),
+                validate::name("last_name", &u.last_name),
+            ];
+            let told = told.into_iter().filter_map(Result::err).chain(key::problems("keys", &u.keys));
+            told.chain(u.contact.problems("contact")).collect()
+        };
     Image, "IMAGE", |i| i.customer_id, |i| i.billing_entity_id,
         |i| validate::name("name", &i.name).err().into_iter().chain(key::problems("keys", &i.keys)).collect();
     PluggableResource, "PLUGGABLE_RESOURCE", |r| r.customer_id, |r| r.billing_entity_id,
         |r| validate::name("name", &r.name).err().into_iter().chain(key::problems("keys", &r.keys)).collect();
+    // What is left of these a script sees and cannot set.
     PaymentMethod, "PAYMENT_METHOD", |_| None, |m| m.billing_entity_id, |_| Vec::new();
     PaymentInstance, "PAYMENT_METHOD_INSTANCE", |i| Some(i.customer_id), |i| i.billing_entity_id, |_| Vec::new();
     // Before a payment or refund: what a statement calls it can be set.
     Transaction, "TRANSACTION", |t| t.customer_id, |t| t.billing_entity_id, |_| Vec::new();
     // One that is not there yet is its parent's affair; afterwards its own scripts have their say too.
     BillingEntity, "BILLING_ENTITY", |_| None, |b| b.parent_id.filter(|_| b.version == 0).unwrap_or(b.id),
-        |b| b.contact.problems("contact");
+        |b| {
+            let told = validate::name("name", &b.name).err().into_iter().chain(key::problems("keys", &b.keys));
+            told.chain(b.contact.problems("contact")).collect()
+        };
     Disk, "DISK", |d| Some(d.customer_id), |d| d.billing_entity_id,
         |d| validate::within("size", d.size_gib, server::DISK_GIB, "GiB").err().into_iter().collect();
-    Blob, "BLOB", |b| b.customer_id, |b| b.billing_entity_id, |_| Vec::new();
-    Plan, "PRODUCTOFFER", |_| None, |p| p.billing_entity_id, |_| Vec::new();
+    Blob, "BLOB", |b| b.customer_id, |b| b.billing_entity_id,
+        |b| b.problems();
+    Plan, "PRODUCTOFFER", |_| None, |p| p.billing_entity_id,
+        |p| validate::name("name", &p.name).err().into_iter().collect();
 }

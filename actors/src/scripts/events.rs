@@ -5,14 +5,15 @@
 //! server's state; POST_AUTH for each sign-in; POST_BILLING and POST_COLLECTION for each invoice; POST_EXCEPTION for a job that
 //! needs an operator; POST_PURCHASE for each plan that a customer takes, POST_PAYMENT for each end of a payment or refund and
 //! POST_UNIT_TRANSACTION for what was charged or paid; for each notice that goes what it tells of; and for a block that is loaded its own
-//! `init`. A change between two states that are one in the language (a job at work and one being undone) raises nothing.
+//! `init`. What people and scripts make or delete at once, and what a payment provider was asked, is a job in the language:
+//! its end is told as POST_JOB_STATE_CHANGE too. A change between two states that are one in the language (a job at work and one being undone) raises nothing.
 
 use super::words;
 use serde_json::Value;
 use std::borrow::Cow;
 use sutler_model::{
-    BillingEntityId, CustomerId, CustomerStatus, Happening, JobState, Notice, Noun, RunId, ScriptId, ServerState,
-    Timestamp, TransactionState, TriggerType,
+    BillingEntityId, Cause, CustomerId, CustomerStatus, Happening, JobState, Notice, Noun, PluggableResource, RunId,
+    ScriptId, ServerState, Timestamp, TransactionState, TriggerType, pluggable::PluggableState,
 };
 use sutler_store::{Change, FeedEntry, FieldChange, Op};
 use uuid::Uuid;
@@ -44,6 +45,7 @@ pub(crate) fn raises(noun: Noun) -> bool {
 /// The events in an entry, in the order of its changes.
 pub(crate) fn events(entry: &FeedEntry) -> Vec<Event> {
     let mut events = Vec::new();
+    let deed = is_deed(entry);
     for (index, change) in entry.changes.iter().enumerate() {
         let customer = match change.noun {
             Noun::Customer => Some(change.id),
@@ -53,7 +55,7 @@ pub(crate) fn events(entry: &FeedEntry) -> Vec<Event> {
             Noun::BillingEntity => Some(change.id),
             _ => change.billing_entity_id,
         };
-        events.extend(occurrences(change).into_iter().flatten().map(|(trigger, option)| Event {
+        events.extend(occurrences(change, deed).into_iter().flatten().map(|(trigger, option)| Event {
             trigger,
             option,
             change: index,
@@ -64,6 +66,22 @@ pub(crate) fn events(entry: &FeedEntry) -> Vec<Event> {
         }));
     }
     events
+}
+
+/// Whether somebody asked for what an entry tells, and it was done at once: no job stands for it.
+fn is_deed(entry: &FeedEntry) -> bool {
+    matches!(entry.cause, Cause::Request { .. } | Cause::Run { .. })
+        && entry.changes.iter().all(|change| change.noun != Noun::Job)
+}
+
+/// The end of the job that the language has for what was done at once to a kind of record.
+fn done(noun: Noun, deed: bool) -> Option<(TriggerType, Cow<'static, str>)> {
+    // What a payment provider is asked is told by the transaction, and so is what becomes of methods and instances.
+    let told = matches!(
+        noun,
+        Noun::Customer | Noun::User | Noun::BillingEntity | Noun::Blob | Noun::Script | Noun::Image | Noun::Plan
+    );
+    (deed && told).then(|| (TriggerType::PostJobStateChange, "SUCCESSFUL".into()))
 }
 
 /// What a record's owner does not change, but the platform as it works: such a change is no modification.
@@ -93,7 +111,7 @@ type Occurrences = [Option<(TriggerType, Cow<'static, str>)>; 4];
 /// The option of events of types that have none.
 const ANY: &str = "ANY";
 
-fn occurrences(change: &Change) -> Occurrences {
+fn occurrences(change: &Change, deed: bool) -> Occurrences {
     let kind = words::resource_type(change.noun).map(Cow::Borrowed);
     let created = |kind: Option<Cow<'static, str>>| kind.map(|kind| (TriggerType::PostCreate, kind));
     let any = |trigger| Some((trigger, Cow::Borrowed(ANY)));
@@ -105,7 +123,7 @@ fn occurrences(change: &Change) -> Occurrences {
             [turned(TriggerType::PostJobStateChange, change, status), stuck(change), None, None]
         }
         // What is loaded, or loaded anew, runs its own `init`.
-        (Noun::Script, Op::Created) => [created(kind), Some(loaded()), None, None],
+        (Noun::Script, Op::Created) => [created(kind), Some(loaded()), done(Noun::Script, deed), None],
         (Noun::Script, Op::Updated) => {
             let loads = |field: &FieldChange| matches!(field.name.as_str(), "source" | "enabled");
             let loaded = change.fields().iter().any(loads).then(loaded);
@@ -122,15 +140,26 @@ fn occurrences(change: &Change) -> Occurrences {
             any(TriggerType::PostCollection),
             any(TriggerType::PostUnitTransaction),
         ],
-        (Noun::Customer, Op::Created) => [created(kind), any(TriggerType::PostPurchase), None, None],
+        (Noun::Customer, Op::Created) => {
+            [created(kind), any(TriggerType::PostPurchase), done(Noun::Customer, deed), None]
+        }
         (Noun::Transaction, Op::Updated) => {
             let outcome = state::<TransactionState>(change.new_value("outcome"));
             let moved = outcome == Some(TransactionState::Success);
             let payment = outcome.map(|outcome| (TriggerType::PostPayment, outcome.word().into()));
-            [payment, any(TriggerType::PostUnitTransaction).filter(|_| moved), None, None]
+            let state = state::<TransactionState>(change.new_value("state")).filter(|state| state.is_final());
+            let ended = state.map(|state| (TriggerType::PostJobStateChange, words::transaction_status(state).into()));
+            [payment, any(TriggerType::PostUnitTransaction).filter(|_| moved), ended, None]
         }
-        (_, Op::Created) => one(created(kind)),
-        (_, Op::Deleted) => one(kind.map(|kind| (TriggerType::PostDelete, kind))),
+        (noun, Op::Created) => [created(kind), done(noun, deed), None, None],
+        // Its provider has let it go.
+        (Noun::PluggableResource, Op::Deleted) => {
+            let going = change.deleted::<PluggableResource>().ok().map(|resource| resource.state);
+            let ended = (going == Some(PluggableState::Deleting)).then_some("SUCCESSFUL");
+            let gone = kind.map(|kind| (TriggerType::PostDelete, kind));
+            [gone, ended.map(|word| (TriggerType::PostJobStateChange, word.into())), None, None]
+        }
+        (noun, Op::Deleted) => [kind.map(|kind| (TriggerType::PostDelete, kind)), done(noun, deed), None, None],
         (noun, Op::Updated) => {
             let status = |value: Option<Value>| state::<ServerState>(value).map(words::server_status);
             let turned = match noun {
@@ -139,13 +168,21 @@ fn occurrences(change: &Change) -> Occurrences {
                     let takes = change.fields().iter().any(|field| field.name == "plan_id");
                     any(TriggerType::PostPurchase).filter(|_| takes)
                 }
+                // Its provider has made it.
+                Noun::PluggableResource => {
+                    let state = |value| state::<PluggableState>(value);
+                    let made = state(change.old_value("state")) == Some(PluggableState::Creating)
+                        && state(change.new_value("state")) == Some(PluggableState::Active);
+                    made.then(|| (TriggerType::PostJobStateChange, "SUCCESSFUL".into()))
+                }
                 _ => None,
             };
             let modified = change.fields().iter().any(|field| !KEPT_BY_US.contains(&field.name.as_str()));
             // A customer that is deleted is closed: its invoices stay.
             let closed = noun == Noun::Customer && state(change.new_value("status")) == Some(CustomerStatus::Closed);
             let event = |trigger, raised: bool| kind.clone().filter(|_| raised).map(|kind| (trigger, kind));
-            [turned, event(TriggerType::PostModify, modified), event(TriggerType::PostDelete, closed), None]
+            let ended = done(noun, deed).filter(|_| closed);
+            [turned, event(TriggerType::PostModify, modified), event(TriggerType::PostDelete, closed), ended]
         }
     }
 }
@@ -195,7 +232,7 @@ pub(crate) fn derived(script: ScriptId, at: Timestamp, text: &str) -> RunId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sutler_model::Cause;
+    use sutler_model::JobId;
     use sutler_store::Content;
 
     fn text(word: &str) -> FieldChange {
@@ -220,7 +257,11 @@ mod tests {
     }
 
     fn raised(changes: Vec<Change>) -> Vec<(usize, TriggerType, Cow<'static, str>)> {
-        let entry = FeedEntry { seq: 1, at: Timestamp(0), cause: Cause::system("test"), changes };
+        raised_by(Cause::system("test"), changes)
+    }
+
+    fn raised_by(cause: Cause, changes: Vec<Change>) -> Vec<(usize, TriggerType, Cow<'static, str>)> {
+        let entry = FeedEntry { seq: 1, at: Timestamp(0), cause, changes };
         events(&entry).into_iter().map(|e| (e.change, e.trigger, e.option)).collect()
     }
 
@@ -296,7 +337,45 @@ mod tests {
         );
         let failed = of(Noun::Transaction, Op::Updated, vec![set("outcome", "failure")]);
         assert_eq!(failed, [(0, T::PostPayment, "FAILURE".into())]);
-        assert_eq!(of(Noun::Transaction, Op::Updated, vec![set("refunded", "1"), set("state", "success")]), []);
+        assert_eq!(of(Noun::Transaction, Op::Updated, vec![set("refunded", "1")]), []);
+    }
+
+    #[test]
+    fn what_somebody_makes_or_deletes_at_once_is_a_job_that_has_ended() {
+        use TriggerType as T;
+        let request = || Cause::Request { request_id: "r".into(), user_id: None };
+        let done = |cause, changes| -> Vec<(usize, Cow<'static, str>)> {
+            let of =
+                |event: (usize, T, Cow<'static, str>)| (event.1 == T::PostJobStateChange).then_some((event.0, event.2));
+            raised_by(cause, changes).into_iter().filter_map(of).collect()
+        };
+        let successful = |index| vec![(index, Cow::Borrowed("SUCCESSFUL"))];
+        for noun in [Noun::Customer, Noun::User, Noun::BillingEntity, Noun::Blob, Noun::Script, Noun::Plan, Noun::Image]
+        {
+            assert_eq!(done(request(), vec![change(noun, Op::Created, vec![])]), successful(0), "{noun}");
+            // What the platform does by itself nobody asked for, and what a job does is the job's.
+            assert_eq!(done(Cause::system("test"), vec![change(noun, Op::Created, vec![])]), []);
+            let step = Cause::Job { job_id: JobId(Uuid::from_u128(1)) };
+            assert_eq!(done(step, vec![change(noun, Op::Created, vec![])]), []);
+        }
+        let run = || Cause::run(RunId(Uuid::from_u128(1)), 1);
+        assert_eq!(done(run(), vec![change(Noun::User, Op::Deleted, vec![])]), successful(0));
+        assert_eq!(done(run(), vec![change(Noun::User, Op::Updated, vec![turn("a", "b")])]), []);
+        let accepted =
+            vec![change(Noun::Image, Op::Created, vec![]), change(Noun::Job, Op::Created, vec![text("not_started")])];
+        assert_eq!(done(request(), accepted), [(1, "NOT_STARTED".into())]);
+        // Each as often as it happens, whoever is the cause.
+        for (noun, old, new, told) in [
+            (Noun::PluggableResource, "creating", "active", Some("SUCCESSFUL")),
+            (Noun::PluggableResource, "modifying", "active", None),
+            (Noun::Transaction, "in_progress", "success", Some("SUCCESSFUL")),
+            (Noun::Transaction, "in_progress", "failure", Some("FAILED")),
+            (Noun::Transaction, "awaiting_input", "cancelled", Some("CANCELLED")),
+            (Noun::Transaction, "in_progress", "awaiting_input", None),
+        ] {
+            let told: Vec<(usize, Cow<'static, str>)> = told.into_iter().map(|word| (0, word.into())).collect();
+            assert_eq!(done(run(), vec![change(noun, Op::Updated, vec![turn(old, new)])]), told, "{noun} {new}");
+        }
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! All that a run is told about its event, read from the store when an entry has matched.
 
 use super::{
-    beans::{Beans, Described, Posting, purchase, remains},
+    beans::{Beans, Described, Posting, operator_id, purchase, remains},
     events::{Event, state},
-    host::block_told,
+    host::{block_told, transaction_job},
     schedule::root,
-    words::resource_type,
+    words::{deed_type, resource_type},
 };
 use std::{
     collections::HashMap,
@@ -14,8 +14,8 @@ use std::{
 use sutler_lua::{Bean, Input, Params};
 use sutler_model::{
     BillingEntity, BillingEntityId, Blob, Cause, Customer, CustomerId, Disk, Happening, Image, Invoice, Job, Notice,
-    Noun, PaymentInstance, PaymentMethod, Plan, PluggableResource, Scope, Script, Server, Session, Transaction,
-    TriggerType, User, UserId,
+    Noun, PaymentFunction, PaymentInstance, PaymentMethod, Plan, PluggableResource, Scope, Script, Server, Session,
+    Transaction, TriggerType, User, UserId,
 };
 use sutler_store::{Change, Error, FeedEntry, Op, Snapshot};
 use uuid::Uuid;
@@ -41,15 +41,28 @@ const CHAIN_MAX: usize = 8;
 pub(crate) fn occasion(beans: &Beans<'_>, entry: &FeedEntry, event: &Event) -> Result<Occasion, Error> {
     let (snapshot, owner) = (beans.snapshot(), beans.viewer());
     let (depth, by) = chain(snapshot, &entry.cause)?;
-    let (input, resource, about) = subject(snapshot, entry, event, beans, owner)?;
+    let (mut input, resource, about) = subject(snapshot, entry, event, beans, owner)?;
     let by = match by {
         Some(by) => Some(by),
         None => payer(snapshot, entry)?,
     };
     let user = about.or(by).map(|id| snapshot.get::<User>(id)).transpose()?.flatten();
+    if let (Input::Bean(job), Some(user)) = (&mut input, &user)
+        && is_deed(event)
+    {
+        job.properties.insert("userUUID", user.id.to_string());
+        job.properties.insert("userName", user.label());
+    }
     // What staff do, they do as people of their seller's own customer.
     let staff = matches!(event.noun, Noun::Session | Noun::Notice).then_some(user.as_ref()).flatten();
-    let customer = beans.of_event(event.customer, staff)?;
+    let customer = match beans.of_event(event.customer, staff)? {
+        None if is_deed(event) => {
+            let seller = event.billing_entity.map(|id| snapshot.get::<BillingEntity>(id)).transpose()?.flatten();
+            let sees = |_: &BillingEntity| !matches!(owner, Scope::Customer(_));
+            seller.filter(sees).map(|seller| beans.operator(&seller, user.as_ref())).transpose()?
+        }
+        customer => customer,
+    };
     let params = Params {
         input,
         option: event.option.clone().into_owned(),
@@ -74,6 +87,76 @@ pub(crate) fn sees_user(owner: Scope, user: &User) -> bool {
         Scope::Customer(id) => user.customer_id == Some(id),
         _ => true,
     }
+}
+
+/// Whether an event is the end of a job that has no record: something was done at once, or a payment provider was asked.
+pub(crate) fn is_deed(event: &Event) -> bool {
+    event.trigger == TriggerType::PostJobStateChange && event.noun != Noun::Job
+}
+
+/// The job that the language has for what was done to a record.
+fn deed(entry: &FeedEntry, event: &Event, item: &Bean) -> Bean {
+    let verb = match entry.changes[event.change].op {
+        Op::Deleted => "DELETE",
+        // A customer that is closed is deleted; a pluggable resource is made once its provider has made it.
+        Op::Updated if event.noun == Noun::Customer => "DELETE",
+        Op::Created | Op::Updated => "CREATE",
+    };
+    let kind = deed_type(verb, event.noun);
+    // Derived, so that a repeated run is told of the same job.
+    let id = Uuid::new_v5(&event.id, format!("job:{}", entry.seq).as_bytes());
+    let name = item.text("resourceName");
+    Bean::new("Job")
+        .with("resourceUUID", id.to_string())
+        .with("resourceName", kind.as_str())
+        .with("resourceType", "JOB")
+        .with("resourceState", "ACTIVE")
+        .with("resourceCreateDate", entry.at.0)
+        .with("jobType", kind)
+        .with("status", event.option.as_ref())
+        .with("itemType", resource_type(event.noun))
+        .with("itemUUID", event.id.to_string())
+        .with("itemName", name.clone())
+        .with("itemDescription", name)
+        .with("startTime", entry.at.0)
+        .with("endTime", entry.at.0)
+        .with("scheduled", false)
+}
+
+/// The display name of what a payment provider was asked about.
+fn asked_about(snapshot: &Snapshot, transaction: &Transaction) -> Result<String, Error> {
+    fn label<R: Described>(snapshot: &Snapshot, id: Option<impl Into<Uuid>>) -> Result<Option<String>, Error> {
+        let record = id.map(|id| snapshot.get::<R>(id.into())).transpose()?.flatten();
+        Ok(record.map(|record| record.label()))
+    }
+    let name = match transaction.function {
+        PaymentFunction::RegisterPaymentMethod | PaymentFunction::UpdatePaymentMethod | PaymentFunction::SelfTest => {
+            label::<PaymentMethod>(snapshot, Some(transaction.payment_method_id))?
+        }
+        PaymentFunction::RegisterPaymentInstance | PaymentFunction::RemovePaymentInstance => {
+            label::<PaymentInstance>(snapshot, transaction.payment_instance_id)?
+        }
+        PaymentFunction::MakePayment => label::<Invoice>(snapshot, transaction.invoice_ids.first().copied())?,
+        PaymentFunction::CancelTransaction | PaymentFunction::RefundPayment | PaymentFunction::RefundTransaction => {
+            label::<Transaction>(snapshot, transaction.linked_id)?
+        }
+    };
+    Ok(name.unwrap_or_else(|| transaction.label()))
+}
+
+/// A job with whose its item is; of what is a seller's own that is its own customer.
+fn of_item(mut job: Bean, item: &Bean) -> Bean {
+    let seller = item.text("billingEntityUUID").and_then(|seller| seller.parse().ok()).map(BillingEntityId);
+    if let (None, Some(seller)) = (item.text("customerUUID"), seller) {
+        job.properties.insert("customerUUID", operator_id(seller).to_string());
+        job.properties.insert("customerName", item.text("billingEntityName"));
+    }
+    for name in ["customerUUID", "customerName", "billingEntityUUID", "billingEntityName"] {
+        if let Some(text) = item.text(name) {
+            job.properties.insert(name, text);
+        }
+    }
+    job
 }
 
 /// The subject at the moment of the event, the record whose events are kept in order, and whom it is about if that is not
@@ -196,6 +279,19 @@ fn subject(
         }
         // No other noun raises events.
         other => Bean::new(other.name()),
+    };
+    let bean = match event.noun {
+        Noun::Transaction if is_deed(event) => match snapshot.get::<Transaction>(event.id)? {
+            Some(transaction) => {
+                let name = asked_about(snapshot, &transaction)?;
+                of_item(transaction_job(&transaction), &bean)
+                    .with("itemName", name.as_str())
+                    .with("itemDescription", name)
+            }
+            None => bean,
+        },
+        _ if is_deed(event) => of_item(deed(entry, event, &bean), &bean),
+        _ => bean,
     };
     Ok((Input::Bean(bean), event.id, None))
 }

@@ -8,7 +8,7 @@ use super::{
     dispatch::{blocking, each_match},
     events::Event,
     metadata,
-    occasion::{Occasion, occasion},
+    occasion::{Occasion, is_deed, occasion},
     schedule,
     table::{Armed, Table},
     trigger::SCHEDULE,
@@ -246,6 +246,10 @@ fn matches(env: &Env, script: &Armed, entries: &[FeedEntry]) -> Result<Vec<Past>
     each_match(env, &table, entries, |beans, entry, event: &Event, hook| {
         // As the block itself has it, PRE types included.
         if let Some(own) = script.entries.iter().find(|own| own.function == hook.entry().function) {
+            // Of what was done at once nobody was asked as of a job.
+            if own.trigger_type == TriggerType::PreJobStateChange && is_deed(event) {
+                return Ok(());
+            }
             let mut occasion = occasion(beans, entry, event)?;
             if own.trigger_type == TriggerType::PreServerMetadataUpdate {
                 let Some(server) = beans.snapshot().get::<Server>(event.id)? else { return Ok(()) };

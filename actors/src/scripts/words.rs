@@ -1,6 +1,6 @@
 //! Our states and kinds in the words of the language (`fdl.md` 4.5).
 
-use sutler_model::{JobInput, JobState, KeyKind, Noun, ServerState};
+use sutler_model::{JobInput, JobState, KeyKind, Noun, ServerState, TransactionState};
 
 /// The language's ResourceType of records that scripts know.
 pub(crate) const fn resource_type(noun: Noun) -> Option<&'static str> {
@@ -51,6 +51,30 @@ pub(crate) const fn job_status(state: JobState) -> &'static str {
     }
 }
 
+/// JobStatus of a transaction, which is a job in the language.
+pub(crate) const fn transaction_status(state: TransactionState) -> &'static str {
+    match state {
+        TransactionState::NotStarted => "NOT_STARTED",
+        TransactionState::InProgress => "IN_PROGRESS",
+        TransactionState::AwaitingInput => "WAITING",
+        TransactionState::Success => "SUCCESSFUL",
+        TransactionState::Failure => "FAILED",
+        TransactionState::Cancelled => "CANCELLED",
+    }
+}
+
+/// JobType of `CREATE`, `MODIFY` or `DELETE` of a kind of record that is done at once here.
+pub(crate) fn deed_type(verb: &str, noun: Noun) -> String {
+    match (verb, noun) {
+        ("DELETE", Noun::User | Noun::PluggableResource | Noun::PaymentInstance) => {}
+        ("CREATE" | "DELETE", Noun::Image) => return format!("{verb}_IMAGE_TEMPLATE"),
+        ("DELETE", _) => return "DELETE_RESOURCE".to_owned(),
+        (_, Noun::Plan) => return format!("{verb}_PRODUCT_OFFER"),
+        _ => {}
+    }
+    format!("{verb}_{}", resource_type(noun).unwrap_or("RESOURCE"))
+}
+
 /// JobType.
 pub(crate) fn job_type(input: &JobInput) -> &str {
     match input {
@@ -68,11 +92,12 @@ pub(crate) fn job_type(input: &JobInput) -> &str {
 }
 
 /// ResourceKeyType and our kind of key.
-const KEY_TYPES: [(&str, KeyKind); 4] = [
+const KEY_TYPES: [(&str, KeyKind); 5] = [
     ("USER_KEY", KeyKind::User),
     ("BILLING_ENTITY_KEY", KeyKind::BillingEntity),
     ("SYSTEM_KEY", KeyKind::System),
     ("PLACEMENT_KEY", KeyKind::Placement),
+    ("ADVERTISE_KEY", KeyKind::Advertise),
 ];
 
 /// ResourceKeyType.

@@ -16,6 +16,8 @@ pub enum KeyKind {
     System,
     /// Steers placement.
     Placement,
+    /// Set by the provider of a pluggable resource to make it known.
+    Advertise,
 }
 
 /// A named value on a record. A name may occur more than once with different values.

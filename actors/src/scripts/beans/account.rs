@@ -1,6 +1,6 @@
 //! Users and billing entities.
 
-use super::{Beans, Described, Property, contact, described, id, keys, set_keys};
+use super::{Beans, Described, Property, contact, described, id, keys, set_keys, set_name};
 use serde_json::{Value, json};
 use sutler_model::{BillingEntity, Role, User};
 use sutler_store::Error;
@@ -12,9 +12,17 @@ impl Described for User {
         type P = Property<User>;
         const PROPERTIES: &[P] = &[
             P::new("resourceKey", keys).or_set(|u, v, viewer| set_keys(&mut u.keys, v, viewer)),
-            P::new("email", |u, _| u.email.as_str().into()),
-            P::new("firstName", |u, _| u.first_name.as_str().into()),
-            P::new("lastName", |u, _| u.last_name.as_str().into()),
+            P::new("email", |u, _| u.email.as_str().into()).or_set(|u, v, _| {
+                // What they sign in with is chosen once.
+                if u.version > 0 {
+                    return Err("cannot be changed: it is what they sign in with".to_owned());
+                }
+                set_name(&mut u.email, v)?;
+                u.email.make_ascii_lowercase();
+                Ok(())
+            }),
+            P::new("firstName", |u, _| u.first_name.as_str().into()).or_set(|u, v, _| set_name(&mut u.first_name, v)),
+            P::new("lastName", |u, _| u.last_name.as_str().into()).or_set(|u, v, _| set_name(&mut u.last_name, v)),
             P::new("userId", |u, _| id(Some(u.id))),
             P::new("userType", |_, _| "USER".into()),
             P::new("admin", |u, _| {
@@ -66,6 +74,8 @@ impl Described for BillingEntity {
     fn properties() -> &'static [Property<Self>] {
         type P = Property<BillingEntity>;
         const PROPERTIES: &[P] = &[
+            P::new("resourceName", |e, _| e.name.as_str().into()).or_set(|e, v, _| set_name(&mut e.name, v)),
+            P::new("resourceKey", keys).or_set(|e, v, viewer| set_keys(&mut e.keys, v, viewer)),
             P::new("parentUUID", |e, _| id(e.parent_id)),
             P::read("parentName", |e, b| match e.parent_id {
                 Some(parent) => b.name_of::<BillingEntity>(parent.into()),

@@ -139,7 +139,11 @@ impl Described for Blob {
     fn properties() -> &'static [Property<Self>] {
         type P = Property<Blob>;
         const PROPERTIES: &[P] = &[
-            P::new("publicResource", |b, _| b.public.into()),
+            P::new("resourceName", |b, _| b.name.as_str().into()).or_set(|b, v, _| set_name(&mut b.name, v)),
+            P::new("publicResource", |b, _| b.public.into()).or_set(|b, v, _| {
+                b.public = v.as_bool().ok_or("must be true or false")?;
+                Ok(())
+            }),
             P::new("sha256", |b, _| b.sha256.as_str().into()),
             P::new("lastModifiedTime", |b, _| b.modified_at.0.into()),
         ];
@@ -255,14 +259,21 @@ fn charged(invoice: &Invoice, charge: &InvoiceCharge) -> Value {
     })
 }
 
+/// Of what a plan is the offer: all there is to be had.
+const PLAN_TYPES: [&str; 2] = ["SERVER", "DISK"];
+
+/// Of what each plan is an offer.
+pub(crate) fn plan_types() -> impl Iterator<Item = &'static str> {
+    PLAN_TYPES.into_iter()
+}
+
 /// What a plan is made of, as a product: the filters of scripts look into it.
 pub(super) fn product(plan: &Plan) -> Value {
     let components = plan.charges.iter().map(|charge| json!({"referenceField": charge.component}));
     json!({
         "resourceUUID": derived(plan.id.0).to_string(),
         "resourceName": plan.name,
-        // One plan is the offer of all there is.
-        "associatedType": ["SERVER", "DISK"],
+        "associatedType": PLAN_TYPES,
         "components": components.collect::<Vec<_>>(),
     })
 }
@@ -273,9 +284,10 @@ impl Described for Plan {
     fn properties() -> &'static [Property<Self>] {
         type P = Property<Plan>;
         const PROPERTIES: &[P] = &[
+            P::new("resourceName", |p, _| p.name.as_str().into()).or_set(|p, v, _| set_name(&mut p.name, v)),
             P::new("billingPeriod", |_, _| "HOURLY".into()),
             P::new("unitType", |_, _| "NONCARRYOVER".into()),
-            P::new("productAssociatedType", |_, _| "SERVER".into()),
+            P::new("productAssociatedType", |_, _| PLAN_TYPES[0].into()),
             P::new("productName", |p, _| p.name.as_str().into()),
             P::new("productUUID", |p, _| id(Some(derived(p.id.0)))),
             P::new("product", |p, _| product(p)),

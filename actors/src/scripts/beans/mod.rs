@@ -21,7 +21,7 @@ mod told;
 
 pub(crate) use contact::take as take_contact;
 pub(crate) use definitions::{actions, components, forms, levels, provider_data};
-pub(crate) use goods::permission_of;
+pub(crate) use goods::{permission_of, plan_types};
 pub(crate) use ledger::Posting;
 pub(crate) use operator::{customer_of, operator_id, seller_of_operator};
 pub(crate) use payments::{payment_of, provider_id, purchase};

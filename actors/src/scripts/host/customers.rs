@@ -12,13 +12,23 @@ use crate::{
 };
 use serde_json::{Value, json};
 use sutler_lua::{Bean, HostError};
-use sutler_model::{BillingEntityId, Customer, CustomerId, CustomerStatus, Noun, Plan, PlanId, Quota, Timestamp, User};
+use sutler_model::{
+    BillingEntity, BillingEntityId, Contact, Customer, CustomerId, CustomerStatus, Noun, Plan, PlanId, Quota,
+    Timestamp, User,
+};
 use sutler_store::{Field, Filter, Order};
 
 /// `createCustomer(Customer, when)`: of the script's seller and its first plan, unless the bean says otherwise.
 pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
     ask.at_once(1)?;
     let skeleton = Skeleton(ask.args.any_bean("a Customer")?);
+    // Rather than to leave out who was to administer it.
+    if skeleton.list("users").next().is_some() {
+        return Err(HostError::Absent {
+            nouns: "customers made together with their users (make each with createUser)".to_owned(),
+            operation: ask.args.operation.to_owned(),
+        });
+    }
     let system = ask.platform.system()?;
     let id = CustomerId(ask.new_id());
     let seller = skeleton.id("billingEntityUUID")?.map_or(ask.caller.billing_entity_id, BillingEntityId);
@@ -73,7 +83,8 @@ async fn first_plan(ask: &Ask<'_>, seller: BillingEntityId) -> Result<PlanId, Ho
     plan.map(|plan| plan.id).ok_or_else(|| invalid("productOfferUUID", "must be set: the seller has no price plan"))
 }
 
-/// `createBillingEntity(BillingEntity, when)`: below the script's own, in its currency, unless the bean says otherwise.
+/// `createBillingEntity(BillingEntity, when)`: with its keys and address, below the script's own, in its currency, unless the
+/// bean says otherwise.
 pub(super) async fn create_entity(ask: &Ask<'_>) -> Result<Value, HostError> {
     ask.at_once(1)?;
     let skeleton = Skeleton(ask.args.any_bean("a BillingEntity")?);
@@ -86,7 +97,11 @@ pub(super) async fn create_entity(ask: &Ask<'_>) -> Result<Value, HostError> {
         None => system.entity(ask.caller, parent_id).await.map_err(refusal)?.currency,
     };
     let new = NewBillingEntity { parent_id, name: skeleton.required("resourceName")?.to_owned(), currency };
-    let entity = system.create_billing_entity_as(ask.caller, id, new).await.map_err(refusal)?;
+    let keys = skeleton.keys(ask.caller.scope)?;
+    let contact = skeleton.contact(&Contact::default())?;
+    // In one commit: what a crash leaves is the whole.
+    let more = |entity: &mut BillingEntity| (entity.keys, entity.contact) = (keys, contact);
+    let entity = system.create_billing_entity_as(ask.caller, id, new, more).await.map_err(refusal)?;
     ask.done(&Done { noun: Noun::BillingEntity, id: id.into(), name: &entity.name, customer: None })
 }
 

@@ -5,7 +5,10 @@
 //! repeated run gets the same, and `waitForJob` and `getResource` know it for as long as the run can ask.
 
 use super::{ask::Ask, keys::tagged};
-use crate::scripts::{beans::operator_id, words::resource_type};
+use crate::scripts::{
+    beans::operator_id,
+    words::{deed_type, resource_type},
+};
 use serde_json::Value;
 use std::{
     collections::{HashMap, VecDeque},
@@ -93,20 +96,15 @@ impl Ask<'_> {
 
 /// JobType of an operation on a kind of record.
 pub(super) fn job_type(operation: &str, noun: Noun) -> String {
-    let of = |verb: &str| format!("{verb}_{}", resource_type(noun).unwrap_or("RESOURCE"));
     match operation {
         "payInvoice" => "MAKE_PAYMENT".to_owned(),
         "cancelTransaction" => "CANCEL_TRANSACTION".to_owned(),
         "resumeTransaction" => "RESUME_TRANSACTION".to_owned(),
         "testPaymentMethod" => "TEST_PAYMENT_METHOD".to_owned(),
         "invokeAction" => "INVOKE_PCT_ACTION".to_owned(),
-        _ if operation.starts_with("create") => of("CREATE"),
-        _ if operation.starts_with("delete") => match noun {
-            Noun::User | Noun::PluggableResource | Noun::PaymentInstance => of("DELETE"),
-            Noun::Image => "DELETE_IMAGE_TEMPLATE".to_owned(),
-            _ => "DELETE_RESOURCE".to_owned(),
-        },
-        _ => of("MODIFY"),
+        _ if operation.starts_with("create") => deed_type("CREATE", noun),
+        _ if operation.starts_with("delete") => deed_type("DELETE", noun),
+        _ => deed_type("MODIFY", noun),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Platform, Sight, absent, failed, views};
 use crate::scripts::{
-    beans::{ALL, Beans, Described},
+    beans::{ALL, Beans, Described, plan_types},
     occasion::{Tree, within},
     words,
 };
@@ -115,7 +115,16 @@ async fn within_sight(
                 Noun::PaymentInstance => search.collect::<PaymentInstance>(&mut beans)?,
                 Noun::Transaction => search.collect::<Transaction>(&mut beans)?,
                 Noun::Blob => search.collect::<Blob>(&mut beans)?,
-                Noun::Plan => search.collect::<Plan>(&mut beans)?,
+                Noun::Plan => {
+                    search.collect::<Plan>(&mut beans)?;
+                    // Each is the offer of all there is, and so of what was asked for.
+                    let asked = search.values("productassociatedtype").unwrap_or_default();
+                    let meant =
+                        plan_types().find(|kind| asked.iter().any(|word| word.trim().eq_ignore_ascii_case(kind)));
+                    if let Some(kind) = meant {
+                        beans.iter_mut().for_each(|bean| bean.properties.insert("productAssociatedType", kind));
+                    }
+                }
                 _ => search.collect::<Invoice>(&mut beans)?,
             }
         }

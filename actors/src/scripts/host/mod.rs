@@ -34,6 +34,7 @@ mod wait;
 pub(in crate::scripts) use blocks::told as block_told;
 pub(crate) use data::purge;
 pub(super) use later::carry_out;
+pub(in crate::scripts) use payments::job as transaction_job;
 
 pub(in crate::scripts) use keys::tagged;
 use refusal::refusal;

@@ -19,7 +19,7 @@ use crate::{
     scripts::{
         beans::{forms, provider_id},
         occasion::Tree,
-        words::resource_type,
+        words::{resource_type, transaction_status},
     },
 };
 use serde_json::Value;
@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use sutler_lua::{Bean, HostError, Who};
 use sutler_model::{
     BillingEntityId, CustomerId, InvoiceId, Noun, PaymentFunction, PaymentInstanceId, PaymentMethodId, PointKind,
-    Scope, Script, Transaction, TransactionId, TransactionState,
+    Scope, Script, Transaction, TransactionId,
 };
 use sutler_store::{Error as StoreError, Filter, Snapshot};
 use uuid::Uuid;
@@ -160,7 +160,7 @@ pub(super) async fn remove(ask: &Ask<'_>, id: PaymentInstanceId) -> Result<Value
 }
 
 /// A transaction as the job that the language has for it.
-pub(super) fn job(transaction: &Transaction) -> Bean {
+pub(in crate::scripts) fn job(transaction: &Transaction) -> Bean {
     let (kind, noun, item) = match transaction.function {
         PaymentFunction::RegisterPaymentMethod => {
             ("CREATE_PAYMENT_METHOD", Noun::PaymentMethod, Some(transaction.payment_method_id.into()))
@@ -187,14 +187,6 @@ pub(super) fn job(transaction: &Transaction) -> Bean {
             ("REFUND_TRANSACTION", Noun::Transaction, transaction.linked_id.map(Uuid::from))
         }
     };
-    let status = match transaction.state {
-        TransactionState::NotStarted => "NOT_STARTED",
-        TransactionState::InProgress => "IN_PROGRESS",
-        TransactionState::AwaitingInput => "WAITING",
-        TransactionState::Success => "SUCCESSFUL",
-        TransactionState::Failure => "FAILED",
-        TransactionState::Cancelled => "CANCELLED",
-    };
     let mut bean = Bean::new("Job")
         .with("resourceUUID", transaction.id.to_string())
         .with("resourceName", kind)
@@ -202,7 +194,7 @@ pub(super) fn job(transaction: &Transaction) -> Bean {
         .with("resourceState", "ACTIVE")
         .with("resourceCreateDate", transaction.created_at.0)
         .with("jobType", kind)
-        .with("status", status)
+        .with("status", transaction_status(transaction.state))
         .with("itemUUID", item.unwrap_or(transaction.id.into()).to_string())
         .with("startTime", transaction.created_at.0)
         .with("scheduled", false)

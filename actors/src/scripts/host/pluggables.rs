@@ -24,7 +24,7 @@ pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
         values: texts(skeleton.0.get("resourceValues")),
         keys: skeleton.keys(ask.caller.scope)?,
     };
-    let made = ask.platform.system()?.create_pluggable(ask.caller, new).await.map_err(refusal)?;
+    let made = ask.platform.system()?.create_pluggable_by(ask.caller, ask.who.script, new).await.map_err(refusal)?;
     done(ask, &made)
 }
 
@@ -45,7 +45,7 @@ pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
     };
     let new = match patch == PluggablePatch::default() {
         true => old,
-        false => system.update_pluggable(ask.caller, id, None, patch).await.map_err(refusal)?,
+        false => system.update_pluggable_by(ask.caller, ask.who.script, id, None, patch).await.map_err(refusal)?,
     };
     done(ask, &new)
 }

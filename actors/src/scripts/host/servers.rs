@@ -24,6 +24,15 @@ pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
         Some(customer) => customer,
         None => return Err(HostError::refused("REQUIRED_FIELD_NOT_SET", "customerUUID: must be set")),
     };
+    // Rather than to leave out what was asked for.
+    for (list, what) in [("disks", "disk"), ("nics", "network interface")] {
+        if skeleton.list(list).count() > 1 {
+            return Err(HostError::Absent {
+                nouns: format!("servers with more than one {what}"),
+                operation: ask.args.operation.to_owned(),
+            });
+        }
+    }
     let disk = skeleton.list("disks").next();
     let of_disk = disk.as_ref().map(|disk| disk.id("imageUUID")).transpose()?.flatten();
     let image = skeleton.id("imageUUID")?.or(of_disk);

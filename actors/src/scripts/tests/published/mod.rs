@@ -2,6 +2,7 @@
 //! against what its author meant.
 
 mod accounts;
+mod at_once;
 mod chores;
 mod money;
 mod newcomers;

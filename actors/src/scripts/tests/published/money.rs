@@ -299,3 +299,43 @@ async fn statements_come_with_a_file_of_all_invoices() {
     }
     stage.bench.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_direct_debit_is_under_way_until_the_banks_list_says_more() {
+    let stage = Stage::open().await;
+    let (method, instance) = ([("creditor", "DE98ZZZ")], [("iban", "DE89370400440532013000")]);
+    let desk = Desk::open(stage, include_str!("direct_debit.lua"), &method, &instance).await;
+    let stage = &desk.stage;
+    stage.load("accounts", include_str!("sub_accounts.lua")).await;
+    let script = all::<Script>(&stage.bench.system).await.into_iter().find(|script| script.name == "pay").unwrap();
+    let (first, second) = (desk.pay(1, "10").await, desk.pay(2, "20").await);
+    // Nothing is paid by being under way.
+    for under_way in [&first, &second] {
+        assert_eq!((under_way.state, under_way.outcome, under_way.word()), (State::AwaitingInput, None, "INPROGRESS"));
+    }
+    let listed = async |keys: &[(&str, &str)]| {
+        stage.seller_keys(keys).await;
+        let run = stage.bench.system.run_script(&stage.bench.caller, script.id, None, None).await.unwrap();
+        let mut log = String::new();
+        stage
+            .bench
+            .until(async || {
+                let run: ScriptRun = stage.bench.system.store().get(run.id).await.unwrap().unwrap();
+                log.clone_from(&run.log);
+                run.finished_at.is_some()
+            })
+            .await;
+        let mut lines: Vec<String> = log.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(listed(&[]).await, ["DD-1 10 WAITING INPROGRESS", "DD-2 20 WAITING INPROGRESS"]);
+    let told = listed(&[("DD-1", "paid"), ("DD-2", "returned")]).await;
+    assert_eq!(told, ["DD-1 10 SUCCESSFUL SUCCESS", "DD-2 20 FAILED FAILURE"]);
+    assert!(listed(&[]).await.is_empty());
+    assert_eq!((desk.last(first.id).await.state, desk.last(second.id).await.state), (State::Success, State::Failure));
+    // A payment is a job in the language, and a failed one comes to who watches those.
+    let log = stage.logs("storage_desk", 1).await;
+    assert_eq!(log, ["MAKE_PAYMENT\tFAILED\tINVOICE 2\tMD06\treturned by the bank\tCustomer\n"]);
+    stage.bench.stop().await;
+}

@@ -186,3 +186,57 @@ async fn licences_by_the_core_are_guarded_measured_and_charged() {
     assert_eq!(drawn().await.charges[0].description, "4 licensed cores");
     bench.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_sets_what_its_form_leaves_to_it_and_advertises_its_resources() {
+    let stage = Stage::open().await;
+    let script = stage.load("certificates", include_str!("certificates.lua")).await;
+    let bench = &stage.bench;
+    let (system, caller) = (&bench.system, &bench.caller);
+    let new = NewPluggable {
+        id: None,
+        name: "shop".into(),
+        provider_type: "CERT".into(),
+        customer_id: Some(bench.customer),
+        values: texts(&[("cn", "shop.example")]),
+        keys: Vec::new(),
+    };
+    let made = system.create_pluggable(caller, new).await.unwrap();
+    let act = async |key: &str| {
+        let done = system.invoke_pluggable(caller, made.id, key, &texts(&[])).await.unwrap();
+        done.answer.unwrap().content
+    };
+    assert_eq!(act("RENEW").await, "SUCCESSFUL 2016-05-31");
+    act("advertise").await;
+    let now: PluggableResource = system.store().get(made.id).await.unwrap().unwrap();
+    assert_eq!((now.values["expires"].as_str(), now.values["cn"].as_str()), ("2016-05-31", "shop.example"));
+    assert_eq!((now.keys[0].value.as_str(), now.keys[0].kind), ("shop.example", sutler_model::KeyKind::Advertise));
+    // Nobody else sets it.
+    let patch = PluggablePatch { values: texts(&[("expires", "2099-01-01")]), ..PluggablePatch::default() };
+    let error = system.update_pluggable(caller, made.id, None, patch).await.unwrap_err().to_string();
+    assert!(error.contains("set by its provider only"), "{error}");
+    let other = r#"
+        function register() return { "other" } end
+        function other(p)
+            if p == nil then return { ref = "o", triggerType = "SCHEDULED", schedule = { frequency = { HOUR = 24 } }, api = "TRIGGER" } end
+            local c = adminAPI:listResources(nil, nil, new("ResourceType", "PLUGGABLE_RESOURCE")):getList():get(0)
+            c:getResourceValues():put("expires", "2099-01-01")
+            print(select(2, pcall(adminAPI.modifyPluggableResource, adminAPI, c, nil)))
+        end
+    "#;
+    let other = stage.load("other", other).await;
+    let log = stage.run(&other, sutler_model::Timestamp(1)).await;
+    assert!(log.contains("values.expires: is set by its provider only"), "{log}");
+    stage.server("web", false).await;
+    let run = system.run_script(caller, script.id, Some("cert_offers".into()), None).await.unwrap();
+    let mut log = String::new();
+    bench
+        .until(async || {
+            let run: ScriptRun = system.store().get(run.id).await.unwrap().unwrap();
+            log.clone_from(&run.log);
+            run.finished_at.is_some()
+        })
+        .await;
+    assert_eq!(log, "SERVER\t1\tSERVER\nDISK\t1\tDISK\nNETWORK\t0\tfalse\n1\t1\t0\n");
+    bench.stop().await;
+}
