@@ -69,6 +69,23 @@ async fn a_pre_entry_is_shown_the_record_as_it_was_stored_and_says_what_it_would
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_done_at_once_is_told_as_a_job_in_hindsight_and_nobody_is_asked_about_it() {
+    let bench = Bench::start().await;
+    made(&bench, "web-1").await;
+    let cause = Cause::Request { request_id: "r".into(), user_id: None };
+    let caller = Caller { cause, ..bench.caller.clone() };
+    let plan = all::<Plan>(&bench.system).await.remove(0);
+    bench.system.create_customer(&caller, crate::testing::new_customer("Later", &plan)).await.unwrap();
+    for (trigger, job) in [("PRE_JOB_STATE_CHANGE", "CREATE_SERVER"), ("POST_JOB_STATE_CHANGE", "CREATE_CUSTOMER")] {
+        let source = block(trigger, "'SUCCESSFUL'", "print(p.input:getJobType():name())");
+        let script = bench.script(trigger, Scope::Provider, source).await;
+        let run = bench.system.test_script(&bench.caller, script.id, TestRequest::default()).await.unwrap();
+        assert_eq!(run.log, format!("{job}\n"), "{trigger}");
+    }
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_tested_is_refused_with_the_field() {
     let bench = Bench::start().await;
     let script = bench.script("mark", Scope::Provider, block("POST_CREATE", "'SERVER'", POST)).await;
