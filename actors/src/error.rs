@@ -31,7 +31,7 @@ pub enum Error {
         found: u64,
     },
     /// Another record holds a value that must be unique.
-    #[error("another {noun} already has this {field}")]
+    #[error("another {noun} already has this {}", .field.replace('_', " "))]
     Taken {
         /// Kind of record.
         noun: Noun,

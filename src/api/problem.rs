@@ -113,7 +113,6 @@ impl Problem {
 
     /// No such record, or none the caller may see: both look the same.
     pub fn not_found(noun: Noun, id: impl std::fmt::Display) -> Self {
-        let noun = noun.name().replace('_', " ");
         Self::new(StatusCode::NOT_FOUND, "not_found", "Not found", format!("There is no {noun} `{id}`."))
     }
 
@@ -150,7 +149,6 @@ impl Problem {
 
     /// The record is not at the version in `If-Match`.
     pub fn stale(noun: Noun, id: impl std::fmt::Display, found: u64) -> Self {
-        let noun = noun.name().replace('_', " ");
         let detail = format!("The {noun} `{id}` has changed and is at version {found}; read it again and retry.");
         Self::new(StatusCode::PRECONDITION_FAILED, "stale", "The record has changed", detail)
             .with_header(header::ETAG, &format!("\"{found}\""))

@@ -47,7 +47,15 @@ impl Reply {
         assert_eq!(self.header("content-type"), "application/problem+json");
         assert_eq!(self.body["status"], status);
         assert_eq!(self.body["request_id"], self.header("x-request-id"));
-        assert!(self.body["title"].is_string() && self.body["detail"].is_string(), "{}", self.text);
+        for text in ["title", "detail"] {
+            let said = self.body[text].as_str().unwrap_or_else(|| panic!("no {text}: {}", self.text));
+            assert_eq!(
+                machine_words(said, &self.fields()),
+                Vec::<String>::new(),
+                "people read the {text}: {}",
+                self.text
+            );
+        }
         self
     }
 
@@ -68,6 +76,16 @@ impl Reply {
     pub fn items(&self) -> &[Value] {
         self.body["items"].as_array().unwrap_or_else(|| panic!("no list: {}", self.text))
     }
+}
+
+/// The words of a text that only a program reads, such as `not_started`: those with an underscore that are neither quoted nor a
+/// field's name, nor in the list at its end of what may be given.
+fn machine_words(text: &str, fields: &[&str]) -> Vec<String> {
+    let said = ["there are: ", "; give "].into_iter().fold(text, |said, list| said.split(list).next().unwrap_or(said));
+    let unquoted: String = said.split('`').step_by(2).collect();
+    let end = |c: char| !(c.is_alphanumeric() || c == '_' || c == '.');
+    let words = unquoted.split(end).map(|word| word.trim_matches('.'));
+    words.filter(|word| word.contains('_') && !fields.contains(word)).map(str::to_owned).collect()
 }
 
 impl Client {

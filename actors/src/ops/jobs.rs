@@ -35,7 +35,7 @@ impl System {
                 return Err(Error::State {
                     noun: Noun::Job,
                     id: id.into(),
-                    detail: format!("the job is {} and can no longer be cancelled", old.state.name()),
+                    detail: format!("the job is {} and can no longer be cancelled", old.state.name().replace('_', " ")),
                 });
             }
             if old.cancel_requested {

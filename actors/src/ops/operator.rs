@@ -141,7 +141,7 @@ fn ordered(fault: &Fault) -> Result<simulated::Fault, FieldError> {
             let step = fault.step.as_deref().unwrap_or(steps[0]);
             if !steps.contains(&step) {
                 let known = steps.join(", ");
-                return Err(FieldError::new("step", format!("`{step}` is no step of {job}; give one of {known}")));
+                return Err(FieldError::new("step", format!("`{step}` is no step of `{job}`; give one of {known}")));
             }
             jobs::fault_name(job, step)
         }

@@ -99,7 +99,8 @@ impl Noun {
     /// The largest number a noun is stored under.
     pub const MAX: usize = Self::ALL[Self::ALL.len() - 1] as usize;
 
-    /// The word used in events, metrics and messages: `server`, `billing_entity`.
+    /// The word that programs read, in events and metrics: `server`, `billing_entity`. [`Display`](fmt::Display) says it for people:
+    /// `billing entity`.
     pub const fn name(self) -> &'static str {
         match self {
             Noun::BillingEntity => "billing_entity",
@@ -134,7 +135,7 @@ impl Noun {
 
 impl fmt::Display for Noun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(&self.name().replace('_', " "))
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) async fn delete(ask: &Ask<'_>) -> Result<Value, HostError> {
         }
         Some(noun @ (Noun::Disk | Noun::BillingEntity | Noun::Job)) => {
             let why = if noun == Noun::Disk { " (a disk goes with its server)" } else { "" };
-            Err(HostError::Unsupported(format!("deleteResource of a {}{why}", noun.name().replace('_', " "))))
+            Err(HostError::Unsupported(format!("deleteResource of a {noun}{why}")))
         }
         _ => server(ask, ServerId(id), when).await,
     }

@@ -63,7 +63,7 @@ impl std::str::FromStr for FaultError {
             "no_space" => Self::NoSpace,
             "deadline" => Self::Deadline,
             "disconnected" => Self::Disconnected,
-            _ => return Err("must be transient, permanent, no_space, deadline or disconnected".into()),
+            _ => return Err("must be `transient`, `permanent`, `no_space`, `deadline` or `disconnected`".into()),
         })
     }
 }
