@@ -181,3 +181,53 @@ async fn what_scripts_add_is_found_by_name_and_charged_for_in_the_open_from_the_
     }
     assert_eq!(it.ok(&["report", "make", "support", "contracts"]), "1 servers\n");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_resource_that_is_gone_by_the_closing_is_on_the_invoice_and_opens_to_when_it_was_there() {
+    let it = crate::cli::Installation::with_customer().await;
+    let load = |name: &str, source: &str| {
+        let file = it.home.path().join(format!("{name}.lua"));
+        std::fs::write(&file, source).unwrap();
+        it.ok(&["trigger", "load", file.to_str().unwrap()]);
+        it.json(&["trigger", "show", name])["id"].as_str().unwrap().to_owned()
+    };
+    load("support", SUPPORT);
+    let script = load(
+        "keeping",
+        r#"
+        function register() return { "keeping" } end
+        function keeping(p)
+            if p == nil then return { ref = "keeping", api = "BILLING", version = 1 } end
+            return { { charge = 2.5, description = "a " .. p.resource:getProviderType() .. " kept" } }
+        end
+        "#,
+    );
+    let charge = json!([{ "component": "TICKETS", "resource_type": "PLUGGABLE_RESOURCE", "script_id": script }]);
+    it.ok(&["plan", "update", "Standard", "--charges", &charge.to_string()]);
+    let make = ["pluggable-resource", "create", "help", "--type", "TICKET", "--customer", "Ada"];
+    it.ok(&[&make[..], &["--value", "subject=disk"]].concat());
+    it.ok(&["pluggable-resource", "delete", "help"]);
+
+    let to = it.json(&["invoice", "preview", "Ada"])["to"].as_str().unwrap().to_owned();
+    let closed = crate::support::eventually("the period may be closed", async || {
+        let said = it.say(&["invoice", "close", "Ada", "--to", &to, "-o", "json"]);
+        (said.code == 0).then(|| serde_json::from_str::<serde_json::Value>(&said.out).unwrap())
+    })
+    .await;
+    let shown = it.ok(&["invoice", "show", closed["id"].as_str().unwrap(), "--explain"]);
+    for part in [
+        "help      TICKETS    -      -           2.50 EUR  a TICKET kept",
+        "total     2.50 EUR",
+        "  a TICKET kept: 2.50 EUR\n  charged by run ",
+        "  1 resource  seen\n",
+    ] {
+        assert!(shown.contains(part), "{part} is missing in:\n{shown}");
+    }
+    let opened = it.json(&["invoice", "show", closed["id"].as_str().unwrap(), "--explain"]);
+    let stretches = opened["charges"][0]["opened"]["intervals"].as_array().unwrap().clone();
+    assert_eq!(stretches[0]["meter"], "pluggable_resource");
+    assert!(stretches.iter().all(|stretch| stretch["end"].is_string()), "{stretches:?}");
+    let from = closed["from"].as_str().unwrap();
+    let usage = it.json(&["usage", "Ada", "--from", from, "--to", &to, "--meter", "pluggable_resource"]);
+    assert_eq!(usage.as_array(), Some(&stretches));
+}

@@ -1,13 +1,15 @@
 //! A server with all that changes together with it: its disks, its open intervals of use, and the image that a job makes of it.
 //!
 //! This is the one way in which servers and disks are written, so the intervals are always committed with the state
-//! change that bounds them.
+//! change that bounds them. Those of pluggable resources are written where their providers' functions end
+//! (`ops/pluggable.rs`).
 
 use sutler_model::{
     Cause, Disk, DiskId, Evidence, Image, Interval, Job, JobInput, Server, ServerId, ServerState, Timestamp,
 };
 use sutler_rating::meters::{self, Turn};
 use sutler_store::{ChangeSet, Field, Filter, Snapshot};
+use uuid::Uuid;
 
 /// A server, its disks and its open intervals, as of one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,15 +31,11 @@ impl Family {
     /// Those of the store.
     pub fn load(snapshot: &Snapshot, id: ServerId) -> Result<Self, sutler_store::Error> {
         let server = snapshot.get::<Server>(id)?;
-        let of = |resource: uuid::Uuid| {
-            let filter = Filter::<Interval>::new().is(Field::Subject, resource.as_bytes()).is(Field::Pending, b"1");
-            snapshot.all(filter)
-        };
         let mut disks = snapshot.all(Filter::<Disk>::new().is(Field::Subject, id.0.as_bytes()))?;
         disks.sort_by_key(|disk| disk.index);
-        let mut open = of(id.into())?;
+        let mut open = open_intervals(snapshot, id.into())?;
         for disk in &disks {
-            open.extend(of(disk.id.into())?);
+            open.extend(open_intervals(snapshot, disk.id.into())?);
         }
         Ok(Self { server, disks, open, image: None })
     }
@@ -102,7 +100,8 @@ impl Family {
         }
     }
 
-    fn take(&mut self, turn: Turn, set: &mut ChangeSet) {
+    /// Adds to `set` what a turn closes and opens, and takes it in.
+    pub(crate) fn take(&mut self, turn: Turn, set: &mut ChangeSet) {
         for (old, pieces) in turn.closed {
             self.open.retain(|open| open.key != old.key);
             let mut pieces = pieces.into_iter();
@@ -119,6 +118,15 @@ impl Family {
             self.open.push(opened);
         }
     }
+}
+
+/// The open intervals of a resource.
+///
+/// # Errors
+/// Those of the store.
+pub(crate) fn open_intervals(snapshot: &Snapshot, resource: Uuid) -> Result<Vec<Interval>, sutler_store::Error> {
+    let filter = Filter::<Interval>::new().is(Field::Subject, resource.as_bytes()).is(Field::Pending, b"1");
+    snapshot.all(filter)
 }
 
 /// Adds what leads from `old` to `new`; nothing when they are equal.

@@ -109,6 +109,10 @@ pub struct InvoiceChargeView {
     run_id: RunId,
     /// What was measured of the resource in the period.
     measurements_url: String,
+    /// What tells by its intervals when the resource was there, or was used; null for a customer.
+    meter: Option<Meter>,
+    /// Where these intervals are.
+    intervals_url: Option<String>,
 }
 
 /// Tax on an invoice.
@@ -171,12 +175,12 @@ impl InvoiceView {
             None => InvoiceStatus::Unpaid,
         };
         let (customer, from, to) = (invoice.customer_id, invoice.from, invoice.to);
+        let intervals = |resource: Uuid, meter: Meter| {
+            let meter = meter.name();
+            format!("/api/v1/customers/{customer}/usage?from={from}&to={to}&resource={resource}&meter={meter}")
+        };
         let line = |line: InvoiceLine| InvoiceLineView {
-            intervals_url: format!(
-                "/api/v1/customers/{customer}/usage?from={from}&to={to}&resource={}&meter={}",
-                line.resource_id,
-                line.meter.name()
-            ),
+            intervals_url: intervals(line.resource_id, line.meter),
             resource_id: line.resource_id,
             resource_name: line.resource_name,
             meter: line.meter,
@@ -189,6 +193,8 @@ impl InvoiceView {
         };
         let charge = |charge: InvoiceCharge| InvoiceChargeView {
             measurements_url: format!("/api/v1/resources/{}/measurements?from={from}&to={to}", charge.resource_id),
+            intervals_url: charge.meter.map(|meter| intervals(charge.resource_id, meter)),
+            meter: charge.meter,
             resource_id: charge.resource_id,
             resource_name: charge.resource_name,
             component: charge.component,
@@ -249,7 +255,7 @@ pub struct UsageFilter {
     from: Timestamp,
     /// First moment no longer covered.
     to: Timestamp,
-    /// The server or disk.
+    /// The server, disk or pluggable resource.
     resource: Uuid,
     /// What is counted.
     meter: Meter,
@@ -263,7 +269,7 @@ pub struct UsageFilter {
 /// A stretch of use at a constant quantity.
 #[derive(Clone, Serialize, ToSchema)]
 pub struct IntervalView {
-    /// The server or disk.
+    /// The server, disk or pluggable resource.
     resource_id: Uuid,
     /// Its name when the interval began.
     resource_name: String,
@@ -363,7 +369,7 @@ async fn create_invoice(
     create(&api, &caller, key, "invoices", work, |invoice| InvoiceView::of(invoice, None)).await
 }
 
-/// List the intervals behind an invoice line.
+/// List the intervals behind a line or charge of an invoice.
 #[utoipa::path(get, path = "/customers/{id}/usage", tag = "billing", params(("id" = CustomerId, Path), UsageFilter),
     responses((status = 200, description = "A page of intervals, oldest first.", body = Listed<IntervalView>)))]
 async fn list_usage(

@@ -79,11 +79,11 @@ pub struct Usage {
     /// Up to here; default: now
     #[arg(long, value_parser = field::time, value_name = "TIME")]
     to: Option<Timestamp>,
-    /// Only of this server or disk (name or id)
+    /// Only of this server, disk or pluggable resource (name or id)
     #[arg(long, value_name = "RESOURCE")]
     resource: Option<String>,
     /// Only what this meter counts
-    #[arg(long, value_parser = ["cpu", "memory", "disk"])]
+    #[arg(long, value_parser = ["cpu", "memory", "disk", "pluggable_resource"])]
     meter: Option<String>,
 }
 
@@ -125,7 +125,7 @@ pub async fn run(session: &Session, command: Invoice) -> Result<(), Error> {
     }
 }
 
-/// Prints the intervals of a customer's use: those behind the lines of a preview of the same period.
+/// Prints the intervals of a customer's use: those behind the lines and charges of a preview of the same period.
 ///
 /// # Errors
 /// Those of the request.
@@ -135,7 +135,13 @@ pub async fn usage(session: &Session, asked: Usage) -> Result<(), Error> {
     let query = period(asked.from, asked.to);
     let preview = session.client.send(session.client.request(Method::GET, &path, &query)).await?.body;
     let mut found = Vec::new();
-    for line in preview["lines"].as_array().map(Vec::as_slice).unwrap_or_default() {
+    // What has no price is on no line: scripts alone charge for it.
+    let parts = |name: &str| preview[name].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut charged: Vec<&Value> =
+        parts("charges").iter().filter(|charge| charge["meter"] == "pluggable_resource").collect();
+    charged.sort_by_key(|charge| charge["resource_id"].as_str());
+    charged.dedup_by_key(|charge| charge["resource_id"].as_str());
+    for line in parts("lines").iter().chain(charged) {
         let named = |r: &String| line["resource_id"] == r.as_str() || line["resource_name"] == r.as_str();
         let wanted = asked.resource.as_ref().is_none_or(named);
         if wanted && asked.meter.as_ref().is_none_or(|m| line["meter"] == m.as_str()) {
@@ -176,7 +182,12 @@ async fn print(session: &Session, mut invoice: Value, explain: bool) -> Result<(
     let mut measured = Vec::new();
     if explain {
         for charge in invoice["charges"].as_array().map(Vec::as_slice).unwrap_or_default() {
-            measured.push(json!({"measurements": measurements(session, &invoice, charge).await?}));
+            let measurements = measurements(session, &invoice, charge).await?;
+            let intervals = match charge["meter"].is_null() {
+                true => Vec::new(),
+                false => intervals(session, &invoice, charge).await?,
+            };
+            measured.push(json!({"measurements": measurements, "intervals": intervals}));
         }
     }
     if session.format != Format::Table {
@@ -205,7 +216,7 @@ async fn measurements(session: &Session, invoice: &Value, charge: &Value) -> Res
     }
 }
 
-/// The intervals behind a line: those of its resource and meter in the period.
+/// The intervals behind a line or charge: those of its resource and meter in the period.
 async fn intervals(session: &Session, invoice: &Value, line: &Value) -> Result<Vec<Value>, Error> {
     let part = |name: &str, value: &Value| (name.to_owned(), value.as_str().unwrap_or_default().to_owned());
     let query = vec![
@@ -271,10 +282,7 @@ fn text(invoice: &Value, opened: &[Value], measured: &[Value]) -> String {
     for (line, more) in all.iter().zip(opened) {
         let title = format!("{} {} {}", cell(&line["resource_name"]), cell(&line["meter"]), cell(&line["resource_id"]));
         text.push_str(&format!("\n{title}\n  {}\n", more["explanation"].as_str().unwrap_or_default()));
-        for interval in more["intervals"].as_array().map(Vec::as_slice).unwrap_or_default() {
-            let (start, end) = (exact(&interval["start"]), exact(&interval["end"]));
-            text.push_str(&format!("    {start} – {end}  {}  {}\n", quantity(interval), cell(&interval["evidence"])));
-        }
+        text.push_str(&stretches(more));
     }
     for (charge, more) in charges.iter().zip(measured) {
         let part = |name: &str| cell(&charge[name]);
@@ -293,8 +301,19 @@ fn text(invoice: &Value, opened: &[Value], measured: &[Value]) -> String {
         for one in more["measurements"].as_array().map(Vec::as_slice).unwrap_or_default() {
             text.push_str(&format!("    {}  {}\n", exact(&one["at"]), provider::measured(&one["values"])));
         }
+        text.push_str(&stretches(more));
     }
     text
+}
+
+/// The intervals to which a line or charge was opened, one a line.
+fn stretches(opened: &Value) -> String {
+    let all = opened["intervals"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let told = all.iter().map(|interval| {
+        let (start, end) = (exact(&interval["start"]), exact(&interval["end"]));
+        format!("    {start} – {end}  {}  {}\n", quantity(interval), cell(&interval["evidence"]))
+    });
+    told.collect()
 }
 
 /// How a charge comes to its amount: by units, by an amount that its method said, or by both.
@@ -391,7 +410,10 @@ mod tests {
         let invoice = json!({"id": "i", "number": 7, "customer_id": "c", "from": "2026-11-01T00:00:00.000Z",
             "to": "2026-12-01T00:00:00.000Z", "currency": "EUR", "total": "11.49", "lines": [], "charges": [charge, fee]});
         let value = json!({"providers.VAULT.stored": {"value": "2.5", "unit": "GB"}});
-        let measured = [json!({"measurements": [{"at": "2026-11-02T00:00:00.000Z", "values": value}]})];
+        let interval = json!({"meter": "pluggable_resource", "start": "2026-11-02T00:00:00.000Z",
+            "quantity": 1, "end": "2026-11-02T03:12:05.000Z", "evidence": "seen"});
+        let measured = [json!({"measurements": [{"at": "2026-11-02T00:00:00.000Z", "values": value}],
+            "intervals": [interval]})];
         let text = text(&invoice, &[], &measured);
         for part in [
             "RESOURCE  COMPONENT       UNITS  PRICE/UNIT  AMOUNT    FOR",
@@ -401,6 +423,7 @@ mod tests {
             "2.5 GB kept: 0.75 units × 2 EUR = 1.50 EUR",
             "charged by run 0198c5e8-a4d2-7c3e-9f0b-6a1d2c3e4f51",
             "    2026-11-02T00:00:00.000Z  providers.VAULT.stored 2.5 GB",
+            "    2026-11-02T00:00:00.000Z – 2026-11-02T03:12:05.000Z  1 resource  seen",
         ] {
             assert!(text.contains(part), "{part} is missing in:\n{text}");
         }

@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 use sutler_lua::{Bean, Charge, Exit, Member};
 use sutler_model::{
     BillingEntityId, Cause, Customer, CustomerId, CustomerStatus, Disk, FieldError, InvoiceCharge, Meter, Nanos, Plan,
-    PlanCharge, PointKind, ScriptId, Server, Timestamp, money::ONE, point::fill, time::month_ms,
+    PlanCharge, PluggableResource, PointKind, ScriptId, Server, Timestamp, money::ONE, pluggable::PluggableState,
+    point::fill, time::month_ms,
 };
 use sutler_rating::Period;
 use sutler_store::{Field, Filter, Record, Snapshot};
@@ -25,12 +26,14 @@ const RUNS_AT_ONCE: usize = 8;
 /// Most components of a plan.
 const CHARGES_MAX: usize = 100;
 /// Types of resource that a plan can charge for.
-const TYPES: [&str; 3] = ["SERVER", "DISK", "CUSTOMER"];
+const TYPES: [&str; 4] = ["SERVER", "DISK", "PLUGGABLE_RESOURCE", "CUSTOMER"];
 
 /// Something to charge for: a resource, there or gone.
 struct Billed {
     id: Uuid,
     name: String,
+    /// The kind of a pluggable resource.
+    provider_type: Option<String>,
     /// Whether its record is gone.
     gone: bool,
     /// Whether this is its last charge.
@@ -160,24 +163,33 @@ impl System {
         let read = self.store().read(move |s| {
             let there = match resource_type.as_str() {
                 "SERVER" => {
-                    named::<Server>(s, id, |server| (server.id.into(), server.name.clone(), server.created_at))?
+                    named::<Server>(s, id, |server| Some((server.id.into(), server.name.clone(), server.created_at)))?
                 }
-                "DISK" => named::<Disk>(s, id, |disk| (disk.id.into(), disk.name.clone(), disk.created_at))?,
+                "DISK" => named::<Disk>(s, id, |disk| Some((disk.id.into(), disk.name.clone(), disk.created_at)))?,
+                "PLUGGABLE_RESOURCE" => named::<PluggableResource>(s, id, |resource| {
+                    // One that is being made may be refused yet.
+                    let made = resource.state != PluggableState::Creating;
+                    made.then(|| (resource.id.into(), resource.name.clone(), resource.created_at))
+                })?,
                 _ => vec![(id.into(), name.clone(), created_at)],
             };
             let there_since = |created_at: Timestamp| Period { from: created_at.max(period.from), to: period.to };
+            let is_there = |id, name, at| Billed {
+                id,
+                name,
+                provider_type: None,
+                gone: false,
+                last: false,
+                part: there_since(at),
+            };
             let mut billed: BTreeMap<Uuid, Billed> = there
                 .into_iter()
                 .filter(|(_, _, created_at)| *created_at < period.to)
-                .map(|(id, name, at)| (id, Billed { id, name, gone: false, last: false, part: there_since(at) }))
+                .map(|(id, name, at)| (id, is_there(id, name, at)))
                 .collect();
-            let meter = match resource_type.as_str() {
-                "SERVER" => Meter::Cpu,
-                "DISK" => Meter::Disk,
-                _ => {
-                    let last = |billed| Billed { last: closed, ..billed };
-                    return Ok(billed.into_values().map(last).collect());
-                }
+            let Some(meter) = meter_of(&resource_type) else {
+                let last = |billed| Billed { last: closed, ..billed };
+                return Ok(billed.into_values().map(last).collect());
             };
             for interval in intervals(s, id, period)?.into_iter().filter(|interval| interval.key.meter == meter) {
                 let id = interval.key.resource_id;
@@ -185,9 +197,12 @@ impl System {
                     from: interval.key.start.max(period.from),
                     to: interval.end.unwrap_or(period.to).min(period.to),
                 };
-                let name = interval.resource_name;
-                let gone = billed.entry(id).or_insert(Billed { id, name, gone: true, last: true, part: used });
+                let (name, provider_type) = (interval.resource_name, interval.provider_type);
+                let is_gone = Billed { id, name: name.clone(), provider_type, gone: true, last: true, part: used };
+                let gone = billed.entry(id).or_insert(is_gone);
                 if gone.gone {
+                    // They come in the order of time: its last name is the one by which it is known.
+                    gone.name = name;
                     gone.part = Period { from: gone.part.from.min(used.from), to: gone.part.to.max(used.to) };
                 }
             }
@@ -277,6 +292,7 @@ fn priced(
         unit_price: plan.unit_price,
         amount: of_units.add(direct)?,
         run_id,
+        meter: meter_of(&charge.resource_type),
     })
 }
 
@@ -285,13 +301,31 @@ fn number(at: Timestamp) -> Member {
 }
 
 fn gone(resource_type: &str, billed: &Billed, customer: CustomerId, seller: BillingEntityId) -> Bean {
-    let kind = if resource_type == "DISK" { "Disk" } else { "Server" };
-    Bean::new(kind)
+    let kind = match resource_type {
+        "DISK" => "Disk",
+        "PLUGGABLE_RESOURCE" => "PluggableResource",
+        _ => "Server",
+    };
+    let bean = Bean::new(kind)
         .with("resourceUUID", billed.id.to_string())
         .with("resourceName", billed.name.as_str())
         .with("resourceState", "DELETED")
         .with("customerUUID", customer.to_string())
-        .with("billingEntityUUID", seller.to_string())
+        .with("billingEntityUUID", seller.to_string());
+    match &billed.provider_type {
+        Some(provider_type) => bean.with("providerType", provider_type.as_str()),
+        None => bean,
+    }
+}
+
+/// What tells by its intervals when a resource of a type was there, or was used; none for a customer.
+fn meter_of(resource_type: &str) -> Option<Meter> {
+    match resource_type {
+        "SERVER" => Some(Meter::Cpu),
+        "DISK" => Some(Meter::Disk),
+        "PLUGGABLE_RESOURCE" => Some(Meter::PluggableResource),
+        _ => None,
+    }
 }
 
 type Named = Vec<(Uuid, String, Timestamp)>;
@@ -299,8 +333,8 @@ type Named = Vec<(Uuid, String, Timestamp)>;
 fn named<R: Record>(
     s: &Snapshot,
     customer: CustomerId,
-    read: fn(&R) -> (Uuid, String, Timestamp),
+    read: fn(&R) -> Option<(Uuid, String, Timestamp)>,
 ) -> Result<Named, sutler_store::Error> {
     let filter = Filter::<R>::new().is(Field::Customer, customer.0.as_bytes());
-    s.records(filter).map(|record| Ok(read(&record?))).collect()
+    s.records(filter).filter_map(|record| record.map(|record| read(&record)).transpose()).collect()
 }

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     Caller, Error, System,
+    family::{Family, open_intervals},
     ops::ActionAnswer,
     scripts::{
         Invocation, Pointed, Subject, Wording,
@@ -27,6 +28,7 @@ use sutler_model::{
     point::{Action, Execution, PluggablePoint, fill},
     validate,
 };
+use sutler_rating::meters;
 use sutler_store::{ChangeSet, Error as StoreError, Field, Filter, Snapshot};
 use uuid::Uuid;
 
@@ -421,7 +423,8 @@ impl System {
         }
     }
 
-    /// Commits how a provider's function ended. `resource` has the name and values that were to be.
+    /// Commits how a provider's function ended, with the intervals that this bounds. `resource` has the name and values that were
+    /// to be.
     async fn settle(
         &self,
         resource: PluggableResource,
@@ -436,7 +439,9 @@ impl System {
         let refused = ended.is_err();
         let mut lost = 0;
         loop {
-            let Some(old) = self.store().get::<PluggableResource>(resource.id).await? else { return Ok(None) };
+            let id = resource.id;
+            let read = self.store().read(move |s| Ok((s.get(id)?, open_intervals(s, id.into())?)));
+            let (Some(old), open): (Option<PluggableResource>, _) = read.await? else { return Ok(None) };
             if old.turns != resource.turns || old.state != resource.state {
                 // Somebody else has settled it.
                 return Ok(Some(old));
@@ -458,6 +463,9 @@ impl System {
                     old.state == PluggableState::Creating
                 }
             };
+            let now = self.inner.core.now();
+            let turn = meters::on_pluggable_change(&old, (!gone).then_some(&new), now, &open, &cause);
+            Family { open, ..Family::default() }.take(turn, &mut set);
             if gone {
                 set.delete(&old);
             } else {

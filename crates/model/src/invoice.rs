@@ -37,7 +37,8 @@ pub struct Invoice {
     pub issued_at: Timestamp,
 }
 
-/// What a billing method charged for a component of the plan and a resource. Opens to its run, and to what was measured.
+/// What a billing method charged for a component of the plan and a resource. Opens to its run, to what was measured, and to
+/// the intervals of the resource in the period.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InvoiceCharge {
     /// For which resource.
@@ -56,6 +57,9 @@ pub struct InvoiceCharge {
     pub amount: Nanos,
     /// The run that charged.
     pub run_id: RunId,
+    /// What tells by its intervals when the resource was there, or was used; none for a customer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meter: Option<Meter>,
 }
 
 /// Tax on an invoice.

@@ -16,17 +16,24 @@ pub enum Meter {
     Memory = 2,
     /// Size of an existing disk, GiB.
     Disk = 3,
+    /// A pluggable resource that is there: 1. It has no price an hour; billing methods of scripts charge for it.
+    PluggableResource = 4,
 }
 
 impl Meter {
     /// Every meter.
-    pub const ALL: [Meter; 3] = [Meter::Cpu, Meter::Memory, Meter::Disk];
+    pub const ALL: [Meter; 4] = [Meter::Cpu, Meter::Memory, Meter::Disk, Meter::PluggableResource];
+
+    /// Whether plans have a price for it, so that it makes lines on invoices.
+    pub const fn is_priced(self) -> bool {
+        !matches!(self, Meter::PluggableResource)
+    }
 
     /// How many counted units make one priced unit: 1024 for memory (MiB counted, GiB priced).
     pub const fn units_per_priced(self) -> u64 {
         match self {
             Meter::Memory => 1024,
-            Meter::Cpu | Meter::Disk => 1,
+            Meter::Cpu | Meter::Disk | Meter::PluggableResource => 1,
         }
     }
 
@@ -35,6 +42,7 @@ impl Meter {
         match self {
             Meter::Cpu => "vCPU-hour",
             Meter::Memory | Meter::Disk => "GiB-hour",
+            Meter::PluggableResource => "hour",
         }
     }
 
@@ -44,6 +52,7 @@ impl Meter {
             Meter::Cpu => "cpu",
             Meter::Memory => "memory",
             Meter::Disk => "disk",
+            Meter::PluggableResource => "pluggable_resource",
         }
     }
 }
@@ -55,7 +64,7 @@ pub struct IntervalKey {
     pub customer_id: CustomerId,
     /// First moment counted.
     pub start: Timestamp,
-    /// The server or disk counted.
+    /// The server, disk or pluggable resource counted.
     pub resource_id: Uuid,
     /// What is counted.
     pub meter: Meter,
@@ -85,6 +94,9 @@ pub struct Interval {
     pub billing_entity_id: BillingEntityId,
     /// The name of the resource when the interval began.
     pub resource_name: String,
+    /// The kind of a pluggable resource: its provider's type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_type: Option<String>,
     /// Counted units, see [`Meter`].
     pub quantity: u64,
     /// First moment no longer counted; none while the use goes on.

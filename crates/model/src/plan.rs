@@ -46,7 +46,7 @@ fn one() -> Nanos {
 pub struct PlanCharge {
     /// The component: `TYPE_REFERENCE` of a provider's, or a word of the seller's own.
     pub component: String,
-    /// The type of resource charged for, in the language's words: `SERVER`, `DISK`, `CUSTOMER`.
+    /// The type of resource charged for, in the language's words: `SERVER`, `DISK`, `PLUGGABLE_RESOURCE`, `CUSTOMER`.
     pub resource_type: String,
     /// The block with the billing method; none: the component only makes its provider's settings available.
     #[serde(default)]
@@ -60,12 +60,13 @@ pub struct PlanCharge {
 }
 
 impl Plan {
-    /// The price of one unit of `meter` for an hour; see [`Meter`] for the units.
+    /// The price of one unit of `meter` for an hour; see [`Meter`] for the units. Zero for what has none.
     pub fn hourly(&self, meter: Meter) -> Nanos {
         match meter {
             Meter::Cpu => self.cpu_hour,
             Meter::Memory => self.memory_gib_hour,
             Meter::Disk => self.disk_gib_hour,
+            Meter::PluggableResource => Nanos::ZERO,
         }
     }
 }

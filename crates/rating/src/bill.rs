@@ -53,13 +53,13 @@ impl<'a> Bill<'a> {
         Ok(Self { period, plan, sums: BTreeMap::new() })
     }
 
-    /// Adds what of `interval` lies in the period; nothing when none of it does.
+    /// Adds what of `interval` lies in the period; nothing when none of it does, or when it counts what has no price.
     ///
     /// # Errors
     /// [`Error::TooLarge`]; the bill is unchanged.
     pub fn add(&mut self, interval: &Interval) -> Result<&mut Self, Error> {
         let overlap_ms = self.period.overlap_ms(interval);
-        if overlap_ms == 0 {
+        if overlap_ms == 0 || !interval.key.meter.is_priced() {
             return Ok(self);
         }
         let (resource_id, meter, start) = (interval.key.resource_id, interval.key.meter, interval.key.start);

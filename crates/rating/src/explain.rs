@@ -42,6 +42,7 @@ pub fn quantity(meter: Meter, units: i128) -> String {
     let unit = match meter {
         Meter::Cpu => "vCPU",
         Meter::Memory | Meter::Disk => "GiB",
+        Meter::PluggableResource => "resource",
     };
     format!("{text} {unit}")
 }

@@ -2,14 +2,15 @@
 //!
 //! What is metered: CPU and memory of a server while [`ServerState::is_metered`](sutler_model::ServerState::is_metered);
 //! a disk while it is [`DiskState::Ready`], so neither its making nor the grace period after its deletion was asked for
-//! costs anything.
+//! costs anything; a pluggable resource from the end of its making until it is gone.
 //!
 //! (resource, meter, start) stays unique, and no two intervals of a resource and meter overlap, as long as the changes
 //! of one server get times that strictly increase: take them from [`moment`]. A clock that goes back then shortens use,
 //! never counts it twice.
 
 use sutler_model::{
-    BillingEntityId, Cause, CustomerId, Disk, DiskState, Evidence, Interval, IntervalKey, Meter, Server, Timestamp,
+    BillingEntityId, Cause, CustomerId, Disk, DiskState, Evidence, Interval, IntervalKey, Meter, PluggableResource,
+    Server, Timestamp, pluggable::PluggableState,
 };
 use uuid::Uuid;
 
@@ -29,6 +30,8 @@ struct Change<'a> {
     billing_entity_id: BillingEntityId,
     resource_id: Uuid,
     resource_name: &'a str,
+    /// The kind of a pluggable resource.
+    provider_type: Option<&'a str>,
     /// When what is no longer used ends.
     end: Timestamp,
     /// When what is now used begins.
@@ -89,6 +92,7 @@ pub fn on_server_change(
         billing_entity_id: known.billing_entity_id,
         resource_id: known.id.into(),
         resource_name: &known.name,
+        provider_type: None,
         end: at,
         begin: moment(old, at),
         evidence,
@@ -117,6 +121,7 @@ pub fn on_disk_change(
         billing_entity_id: known.billing_entity_id,
         resource_id: known.id.into(),
         resource_name: &known.name,
+        provider_type: None,
         end: at,
         begin: at,
         evidence,
@@ -127,29 +132,52 @@ pub fn on_disk_change(
     turn
 }
 
+/// The intervals that a change of a pluggable resource closes and opens; none of a seller's own. `new` is none once it is gone.
+///
+/// One that was there before it was metered counts from when it came to be.
+pub fn on_pluggable_change(
+    old: &PluggableResource,
+    new: Option<&PluggableResource>,
+    at: Timestamp,
+    open: &[Interval],
+    cause: &Cause,
+) -> Turn {
+    let mut turn = Turn::default();
+    let Some(customer_id) = old.customer_id else { return turn };
+    let meter = Meter::PluggableResource;
+    let is_there = |resource: &PluggableResource| resource.state != PluggableState::Creating;
+    let unmetered = is_there(old) && !open.iter().any(|i| i.key.resource_id == old.id.0 && i.key.meter == meter);
+    let change = Change {
+        customer_id,
+        billing_entity_id: old.billing_entity_id,
+        resource_id: old.id.into(),
+        resource_name: &new.unwrap_or(old).name,
+        provider_type: Some(&old.provider_type),
+        end: at,
+        begin: if unmetered { old.created_at } else { at },
+        evidence: Evidence::Seen,
+        open,
+        cause,
+    };
+    change.set(meter, new.is_some_and(is_there).then_some(1), &mut turn);
+    if unmetered && new.is_none() {
+        let whole = change.interval(meter, 1, old.created_at);
+        turn.opened = close(&whole, at, Evidence::Seen, cause);
+    }
+    turn
+}
+
 impl Change<'_> {
     /// Brings one meter to `quantity`; none: not in use.
     fn set(&self, meter: Meter, quantity: Option<u64>, turn: &mut Turn) {
         let running = self.open.iter().find(|i| i.key.resource_id == self.resource_id && i.key.meter == meter);
-        if running.map(|i| i.quantity) == quantity {
+        // By its last interval a pluggable resource that is gone is known; its name may have changed.
+        let renamed = |i: &Interval| self.provider_type.is_some() && i.resource_name != self.resource_name;
+        if running.map(|i| i.quantity) == quantity && !running.is_some_and(renamed) {
             return;
         }
-        let next = quantity.map(|quantity| Interval {
-            key: IntervalKey {
-                customer_id: self.customer_id,
-                start: running.map_or(self.begin, |i| self.begin.max(i.key.start)),
-                resource_id: self.resource_id,
-                meter,
-            },
-            version: 1,
-            billing_entity_id: self.billing_entity_id,
-            resource_name: self.resource_name.to_owned(),
-            quantity,
-            end: None,
-            evidence: None,
-            began_by: self.cause.clone(),
-            ended_by: None,
-        });
+        let start = running.map_or(self.begin, |i| self.begin.max(i.key.start));
+        let next = quantity.map(|quantity| self.interval(meter, quantity, start));
         match (running, next) {
             // Nothing was counted yet: the new quantity takes the old one's place under the same key.
             (Some(old), Some(next)) if next.key == old.key => {
@@ -162,6 +190,22 @@ impl Change<'_> {
                 turn.opened.extend(next);
             }
             (None, next) => turn.opened.extend(next),
+        }
+    }
+
+    /// An open interval that begins with the change.
+    fn interval(&self, meter: Meter, quantity: u64, start: Timestamp) -> Interval {
+        Interval {
+            key: IntervalKey { customer_id: self.customer_id, start, resource_id: self.resource_id, meter },
+            version: 1,
+            billing_entity_id: self.billing_entity_id,
+            resource_name: self.resource_name.to_owned(),
+            provider_type: self.provider_type.map(str::to_owned),
+            quantity,
+            end: None,
+            evidence: None,
+            began_by: self.cause.clone(),
+            ended_by: None,
         }
     }
 }

@@ -71,8 +71,8 @@ fn allows(ask: &Ask<'_>, kind: &str, capability: &str) -> Result<bool, HostError
 pub(super) fn resource_types() -> Value {
     let listed = Noun::ALL.into_iter().filter_map(|noun| Some((resource_type(noun)?, noun)));
     let types = listed.map(|(kind, noun)| {
-        let billable = matches!(noun, Noun::Server | Noun::Disk);
-        let description = noun.name().replace('_', " ");
+        let billable = matches!(noun, Noun::Server | Noun::Disk | Noun::PluggableResource);
+        let description = noun.to_string();
         let definition = json!({
             "@bean": "ResourceTypeDefinition", "resourceType": kind, "billable": billable, "description": description,
         });

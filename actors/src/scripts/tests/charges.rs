@@ -1,8 +1,10 @@
 //! Of which time billing methods charge.
 
 use super::*;
-use crate::{PlanPatch, ServerAction};
-use sutler_model::{PlanCharge, time::month_ms};
+use crate::{PlanPatch, PluggablePatch, ServerAction};
+use sutler_model::{
+    Cause, Evidence, Interval, Invoice, InvoiceCharge, Measurement, Meter, Nanos, PlanCharge, time::month_ms,
+};
 
 const PARTS: &str = r#"
     function register() return { "parts" } end
@@ -64,5 +66,126 @@ async fn a_billing_method_is_told_of_the_time_in_which_its_resource_was_there() 
     let (_, of_server, _) = charged().await;
     assert!(of_server.3 && of_server.0 >= server.created_at.0 && of_server.1 <= gone.0, "{of_server:?}");
     assert!(is_share(of_server.2, of_server.0, of_server.1), "{of_server:?}");
+    bench.stop().await;
+}
+
+/// Measures notes, and charges one of the currency for each millisecond in which one was there.
+const KEEPING: &str = r#"
+    function register() return { "weight", "keeping" } end
+    function weight(p)
+        if p == nil then
+            return { ref = "weight", name = "Weight", api = "MEASURE", version = 1, associatedType = "PLUGGABLE_RESOURCE",
+                measureValues = { { key = "weight", name = "Weight" } } }
+        end
+        return { { key = "weight", value = 7 } }
+    end
+    function keeping(p)
+        if p == nil then return { ref = "keeping", api = "BILLING", version = 1 } end
+        local time = p.currentBillingTime - p.lastBillingTime
+        local weight = p.measureComp:getMAXMeasureBetween(p.lastBillingTime, p.currentBillingTime, "weight")
+        weight = weight and weight:get("weight") and weight:get("weight"):getMeasurement() or "unknown"
+        local told = { p.lastBillingTime, p.currentBillingTime, p.billingFactor, tostring(p.lastBillingRun),
+            p.resource:getProviderType(), tostring(weight) }
+        return { { charge = time, description = table.concat(told, " ") } }
+    end
+"#;
+
+/// What one charge was for and how it opens: the bounds of its part of the period, whether it was the last, what else was told,
+/// and the intervals behind it.
+struct Opened {
+    part: (i64, i64),
+    last: bool,
+    more: Vec<String>,
+    intervals: Vec<Interval>,
+}
+
+impl Bench {
+    async fn opened(&self, invoice: &Invoice, charge: &InvoiceCharge) -> Opened {
+        let words: Vec<&str> = charge.description.split(' ').collect();
+        let (from, to, _, last) = told(&words[..4].join(" "));
+        assert_eq!(charge.amount, Nanos(i128::from(to - from) * sutler_model::money::ONE), "{charge:?}");
+        let (resource, meter) = (charge.resource_id, charge.meter.expect("a meter"));
+        let intervals = self
+            .system
+            .line_intervals(&self.caller, invoice.customer_id, invoice.from, invoice.to, resource, meter)
+            .await
+            .expect("the intervals behind it");
+        // To the millisecond, and with nothing between them.
+        let mut at = from;
+        for interval in &intervals {
+            assert_eq!(
+                (interval.key.start.0, interval.quantity, interval.key.meter),
+                (at, 1, Meter::PluggableResource)
+            );
+            at = interval.end.expect("closed with the invoice").0;
+        }
+        assert_eq!(at, to, "{intervals:?}");
+        let run = self.system.store().get::<ScriptRun>(charge.run_id).await.unwrap().expect("its run");
+        assert_eq!((run.option.as_str(), run.resource_id), ("BILLING", Some(resource)));
+        Opened { part: (from, to), last, more: words[4..].iter().map(|word| (*word).to_owned()).collect(), intervals }
+    }
+
+    /// Closes the period up to now.
+    async fn close(&self) -> Invoice {
+        let end = self.system.core().now();
+        self.until(async || self.system.core().now() > end.plus_ms(6_000)).await;
+        self.system.close_invoice(&self.caller, self.customer, end).await.expect("closed")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pluggable_resource_that_is_gone_is_charged_for_the_time_in_which_it_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = Bench::start_with(folder.path(), Settings { measure_every_ms: 1_000, ..settings() }).await;
+    let (system, caller) = (&bench.system, &bench.caller);
+    bench.script("notes", Scope::Provider, super::pluggables::NOTES.to_owned()).await;
+    let script = bench.script("keeping", Scope::Provider, KEEPING.to_owned()).await;
+    let plan = all::<Plan>(system).await.remove(0);
+    let charge = PlanCharge {
+        component: "KEEPING".into(),
+        resource_type: "pluggable_resource".into(),
+        script_id: Some(script.id),
+        function: None,
+        values: Default::default(),
+    };
+    let patch = PlanPatch { charges: Some(vec![charge]), ..PlanPatch::default() };
+    system.update_plan(caller, plan.id, None, patch).await.unwrap();
+
+    let asked_at = system.core().now();
+    let short = system.create_pluggable(caller, bench.note("short", "hello")).await.unwrap();
+    let made_at = system.core().now();
+    let long = system.create_pluggable(caller, bench.note("long", "hello")).await.unwrap();
+    // What its provider refuses was never there.
+    system.create_pluggable(caller, bench.note("never", "forbidden")).await.unwrap_err();
+    let measured = async || all::<Measurement>(system).await.iter().any(|found| found.resource_id == short.id.0);
+    bench.until(measured).await;
+    let patch = PluggablePatch { name: Some("shorter".into()), ..PluggablePatch::default() };
+    system.update_pluggable(caller, short.id, None, patch).await.unwrap();
+    let deleting_at = system.core().now();
+    system.delete_pluggable(caller, short.id, None).await.unwrap();
+    let gone_at = system.core().now();
+
+    let first = bench.close().await;
+    assert_eq!(first.lines, [], "it has no price an hour");
+    let [of_short, of_long] = &first.charges[..] else { panic!("{:?}", first.charges) };
+    assert_eq!((of_short.resource_name.as_str(), of_long.resource_name.as_str()), ("shorter", "long"));
+    assert_eq!(first.total, of_short.amount.add(of_long.amount).unwrap());
+    let opened = bench.opened(&first, of_short).await;
+    assert!((asked_at.0..=made_at.0).contains(&opened.part.0), "from when it was made: {:?}", opened.part);
+    assert!((deleting_at.0..=gone_at.0).contains(&opened.part.1), "to when it was gone: {:?}", opened.part);
+    assert!(opened.last);
+    assert_eq!(opened.more, ["NOTE", "7"], "its kind and what was measured are known yet");
+    let names: Vec<&str> = opened.intervals.iter().map(|interval| interval.resource_name.as_str()).collect();
+    assert_eq!((names[0], names[names.len() - 1]), ("short", "shorter"));
+    assert!(opened.intervals.iter().all(|i| i.ended_by == Some(Cause::system("test"))), "who asked, and nothing else");
+    assert_eq!(opened.intervals.last().unwrap().evidence, Some(Evidence::Seen));
+
+    // The other goes in the next period, and is charged for in both without a gap.
+    system.delete_pluggable(caller, long.id, None).await.unwrap();
+    let second = bench.close().await;
+    let [again] = &second.charges[..] else { panic!("{:?}", second.charges) };
+    let opened = bench.opened(&second, again).await;
+    assert_eq!((again.resource_id, opened.part.0, opened.last), (long.id.0, first.to.0, true));
+    assert!(opened.part.1 < second.to.0);
     bench.stop().await;
 }

@@ -64,6 +64,7 @@ fn charge(run_id: RunId) -> InvoiceCharge {
         unit_price: Nanos(1),
         amount: Nanos(10),
         run_id,
+        meter: None,
     }
 }
 
@@ -147,6 +148,7 @@ async fn only_runs_on_which_nothing_stands_go_when_they_are_old() {
             meter: Meter::Cpu,
         },
         version: 0,
+        provider_type: None,
         billing_entity_id: bench.caller.billing_entity_id,
         resource_name: "web".to_owned(),
         quantity: 2,

@@ -38,6 +38,7 @@ fn used(resource: u8, meter: Meter, quantity: u64, start: Timestamp, end: Option
         version: 1,
         billing_entity_id: BillingEntityId::new(1, [2; 10]),
         resource_name: format!("r{resource}"),
+        provider_type: None,
         quantity,
         end,
         evidence: end.map(|_| Evidence::Seen),
@@ -184,7 +185,7 @@ proptest! {
         let mut expected = BTreeMap::new();
         for u in &all {
             let ticks = (0..1000).filter(|ms| *ms >= u.start_ms && u.length_ms.is_none_or(|l| *ms < u.start_ms + l)).count();
-            if ticks > 0 {
+            if ticks > 0 && u.meter.is_priced() {
                 *expected.entry((Uuid::from_bytes([u.resource; 16]), u.meter)).or_insert(0_i128) += ticks as i128 * i128::from(u.quantity);
             }
         }

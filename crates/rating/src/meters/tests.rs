@@ -205,3 +205,56 @@ proptest! {
         prop_assert_eq!(counted, expected_unit_ms);
     }
 }
+
+fn note(name: &str, state: PluggableState) -> PluggableResource {
+    PluggableResource {
+        id: sutler_model::PluggableResourceId::new(1, [6; 10]),
+        version: 1,
+        name: name.to_owned(),
+        provider_type: "NOTE".to_owned(),
+        script_id: sutler_model::ScriptId::new(1, [7; 10]),
+        customer_id: Some(CustomerId::new(1, [2; 10])),
+        billing_entity_id: BillingEntityId::new(1, [3; 10]),
+        values: BTreeMap::new(),
+        pending: None,
+        state,
+        turns: 1,
+        state_reason: None,
+        keys: Vec::new(),
+        created_at: Timestamp(1_000),
+    }
+}
+
+#[test]
+fn a_pluggable_resource_is_metered_from_the_end_of_its_making_until_it_is_gone() {
+    let t = Timestamp(2_000);
+    let (making, there) = (note("one", PluggableState::Creating), note("one", PluggableState::Active));
+    let begun = on_pluggable_change(&making, Some(&there), t, &[], &cause());
+    let [open] = &begun.opened[..] else { panic!("{begun:?}") };
+    assert_eq!((open.key.start, open.key.meter, open.quantity), (t, Meter::PluggableResource, 1));
+    assert_eq!((open.provider_type.as_deref(), open.end), (Some("NOTE"), None));
+    assert_eq!(on_pluggable_change(&making, None, t, &[], &cause()), Turn::default(), "refused");
+    let at = t.plus_ms(10);
+    assert_eq!(on_pluggable_change(&there, Some(&there), at, &begun.opened, &cause()), Turn::default());
+
+    let renamed = on_pluggable_change(&there, Some(&note("two", PluggableState::Active)), at, &begun.opened, &cause());
+    assert_eq!((renamed.closed[0].1[0].end, renamed.opened[0].key.start), (Some(at), at), "without a gap");
+    assert_eq!(renamed.opened[0].resource_name, "two");
+    let ended = on_pluggable_change(&there, None, at, &begun.opened, &cause());
+    assert_eq!((ended.closed[0].1[0].end, ended.opened.len()), (Some(at), 0));
+    let sellers = PluggableResource { customer_id: None, ..making };
+    assert_eq!(on_pluggable_change(&sellers, Some(&there), t, &[], &cause()), Turn::default(), "nobody pays for it");
+}
+
+#[test]
+fn a_pluggable_resource_that_was_there_before_it_was_metered_counts_from_when_it_came_to_be() {
+    let there = note("one", PluggableState::Deleting);
+    let begun =
+        on_pluggable_change(&there, Some(&note("one", PluggableState::Active)), Timestamp(9_000), &[], &cause());
+    assert_eq!(begun.opened[0].key.start, there.created_at);
+    let at = there.created_at.plus_ms(DAY_MS);
+    let ended = on_pluggable_change(&there, None, at, &[], &cause());
+    let stretches: Vec<_> = ended.opened.iter().map(|i| (i.key.start, i.end)).collect();
+    let midnight = there.created_at.next_midnight();
+    assert_eq!(stretches, [(there.created_at, Some(midnight)), (midnight, Some(at))], "at most a day each");
+}

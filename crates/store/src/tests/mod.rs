@@ -130,6 +130,7 @@ fn interval(customer: u128, start: i64, resource: u128, end: Option<i64>) -> Int
         billing_entity_id: BillingEntityId(Uuid::from_u128(1)),
         resource_name: "web".to_owned(),
         quantity: 2,
+        provider_type: None,
         end: end.map(Timestamp),
         evidence: None,
         began_by: Cause::system("test"),

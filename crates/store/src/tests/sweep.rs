@@ -45,6 +45,7 @@ fn charged(run_id: u128) -> InvoiceCharge {
         unit_price: Nanos(1),
         amount: Nanos(10),
         run_id: RunId(Uuid::from_u128(run_id)),
+        meter: None,
     }
 }
 
