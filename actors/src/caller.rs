@@ -59,6 +59,15 @@ impl Caller {
         }
     }
 
+    /// Whose runs they may be told about in the answer; none: nobody's, as what fills in a job, which others see.
+    pub(crate) fn sees_runs_of(&self) -> Option<Scope> {
+        let by_job = match &self.cause {
+            Cause::Job { .. } => true,
+            cause => cause.call().is_some_and(|(_, call)| call.job_id.is_some()),
+        };
+        (!by_job && self.must(Permission::ScriptsRead).is_ok()).then_some(self.scope)
+    }
+
     /// How many trigger runs stand behind this call.
     pub fn depth(&self) -> u8 {
         match self.cause {

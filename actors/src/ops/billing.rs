@@ -117,7 +117,7 @@ impl System {
         let customer = self.customer(caller, customer).await?;
         let now = self.inner.core.now();
         let period = Period { from: from.unwrap_or(customer.invoiced_until), to: to.unwrap_or(now).min(now) };
-        let adjustments = self.charges(&customer, period, true).await?;
+        let adjustments = self.charges(caller.sees_runs_of(), &customer, period, true).await?;
         let mut drawn = self.drawn(customer.id, period, adjustments).await?;
         if self.taxed(period) {
             drawn.tax = self.inner.scripts.tax(&caller.into(), &drawn, true).await?;
@@ -127,7 +127,7 @@ impl System {
 
     /// What scripts add to a period that is to be closed: charges, and the tax of what they and the use come to.
     async fn adjustments(&self, caller: &Caller, customer: &Customer, period: Period) -> Result<Adjustments, Error> {
-        let mut adjustments = self.charges(customer, period, false).await?;
+        let mut adjustments = self.charges(caller.sees_runs_of(), customer, period, false).await?;
         if self.taxed(period) {
             let drawn = self.drawn(customer.id, period, adjustments.clone()).await?;
             let tax = self.inner.scripts.tax(&caller.into(), &drawn, false).await?;

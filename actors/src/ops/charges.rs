@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use sutler_lua::{Bean, Charge, Exit, Member};
 use sutler_model::{
     BillingEntityId, Cause, Customer, CustomerId, CustomerStatus, Disk, FieldError, InvoiceCharge, Meter, Nanos, Plan,
-    PlanCharge, PluggableResource, PointKind, ScriptId, Server, Timestamp, money::ONE, pluggable::PluggableState,
-    point::fill, time::month_ms,
+    PlanCharge, PluggableResource, PointKind, Scope, ScriptId, Server, Timestamp, money::ONE,
+    pluggable::PluggableState, point::fill, time::month_ms,
 };
 use sutler_rating::Period;
 use sutler_store::{Field, Filter, Record, Snapshot};
@@ -121,12 +121,13 @@ impl System {
         if function.is_none() && found.next().is_some() { None } else { one }
     }
 
-    /// Runs the billing methods of a customer's plan over a period.
+    /// Runs the billing methods of a customer's plan over a period. Who asks may see the runs of `asked_by`.
     ///
     /// # Errors
     /// [`Error::Refused`] when one of them fails: a bill is complete or it is not made.
     pub(crate) async fn charges(
         &self,
+        asked_by: Option<Scope>,
         customer: &Customer,
         period: Period,
         rehearsal: bool,
@@ -149,7 +150,7 @@ impl System {
                 due.push(Due { charge: charge.clone(), pointed: pointed.clone(), billed });
             }
         }
-        let runs = due.into_iter().map(|due| self.charge(customer, &plan, period, due, rehearsal));
+        let runs = due.into_iter().map(|due| self.charge(asked_by, customer, &plan, period, due, rehearsal));
         let charged: Vec<Vec<InvoiceCharge>> = stream::iter(runs).buffered(RUNS_AT_ONCE).try_collect().await?;
         adjustments.charges = charged.into_iter().flatten().collect();
         Ok(adjustments)
@@ -214,6 +215,7 @@ impl System {
     /// Runs one billing method about one resource.
     async fn charge(
         &self,
+        asked_by: Option<Scope>,
         customer: &Customer,
         plan: &Plan,
         period: Period,
@@ -259,9 +261,9 @@ impl System {
             Exit::Success | Exit::Continue => {}
             Exit::Refused(reason) => return Err(refused(reason.clone())),
             Exit::Failed(_) | Exit::Stopped(_) => {
-                return Err(refused(format!(
-                    "its billing method failed; its owner finds the reason in its run {run_id}"
-                )));
+                let (seller, run) = (customer.billing_entity_id, (!rehearsal).then_some(run_id));
+                let told = self.inner.scripts.told_failure(&script, seller, run, &outcome, asked_by).await?;
+                return Err(refused(format!("about {} {}: {told}", charge.component, billed.name)));
             }
         }
         let charges = Charge::read(&outcome.returned).map_err(|what| refused(format!("its billing method {what}")))?;

@@ -352,10 +352,11 @@ impl System {
         resource: PluggableResource,
         caller: &Caller,
     ) -> Result<Option<PluggableResource>, Error> {
-        let (system, cause, depth, scope) = (self.clone(), caller.cause.clone(), caller.depth(), caller.scope);
+        let (system, cause, depth) = (self.clone(), caller.cause.clone(), caller.depth());
+        let scope = caller.sees_runs_of();
         let turn = self.inner.core.runtime.spawn(async move {
             system.store().commit(set).await?;
-            system.turn(resource, &cause, depth, Some(scope)).await
+            system.turn(resource, &cause, depth, scope).await
         });
         match turn.await {
             Ok(ended) => ended,

@@ -296,7 +296,7 @@ impl System {
             return Ok(ActionAnswer { run_id, answer: None, dialogue: None });
         }
         let outcome = self.inner.scripts.invoke(ask).await?;
-        let mut answer = read(&pointed.script, run_id, Some(caller.scope), &outcome)?;
+        let mut answer = read(&pointed.script, run_id, caller.sees_runs_of(), &outcome)?;
         // One that does not say what it answers with answers as its definition says.
         if answer.return_type.is_empty() {
             answer.return_type.clone_from(&action.return_type);

@@ -87,7 +87,7 @@ impl System {
             ..Invocation::by(caller, pointed.script.clone(), &pointed.point().function, run_id, "REPORT")
         };
         let outcome = self.inner.scripts.invoke(ask).await?;
-        let answer = read(&pointed.script, run_id, Some(caller.scope), &outcome)?;
+        let answer = read(&pointed.script, run_id, caller.sees_runs_of(), &outcome)?;
         Ok(ActionAnswer { run_id, dialogue: None, answer: Some(answer) })
     }
 

@@ -118,7 +118,8 @@ impl Scripts {
         }
         let cause = job.cause.clone();
         let (depth, _) = self.env.core.store.read(move |snapshot| chain(snapshot, &cause)).await?;
-        let asking = Asking { user_id: job.user_id, cause: job_cause(job.id), depth };
+        // Why it fails stands on the job, which others see.
+        let asking = Asking { user_id: job.user_id, cause: job_cause(job.id), depth, sees_runs_of: None };
         let first = document(server, job.metadata.as_deref());
         let server = Server { runtime_metadata: job.metadata.clone(), ..server.clone() };
         let mut boot = Boot { server: server.clone(), additions: Vec::new(), document: first.clone() };

@@ -17,6 +17,7 @@ mod counters;
 mod dispatch;
 mod drafts;
 mod events;
+mod failure;
 mod host;
 mod invoke;
 mod measure;

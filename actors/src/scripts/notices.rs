@@ -197,7 +197,7 @@ impl Scripts {
             seller: user.billing_entity_id,
             input: Input::Text(login(user)),
         };
-        let asking = Asking { user_id: Some(user.id), cause, depth: 0 };
+        let asking = Asking { user_id: Some(user.id), cause, depth: 0, sees_runs_of: None };
         self.before_as(&asking, TriggerType::PreAuth, "ANY", &mut deed).await?;
         Ok(())
     }

@@ -10,6 +10,7 @@ use super::{
     attempt::{DEPTH_MAX, draft, execute, note, result},
     beans::{Beans, FEW},
     drafts::Draft,
+    failure::Failure,
     occasion::{Occasion, sees_user},
     reaching::{InProgress, close},
     table::Hook,
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::{Caller, Error};
 use sutler_lua::{Exit, Input, Params};
-use sutler_model::{Cause, Disk, FieldError, RunState, ScriptRun, Server, TriggerType, User, UserId};
+use sutler_model::{Cause, Disk, FieldError, RunState, Scope, ScriptRun, Server, TriggerType, User, UserId};
 use sutler_store::{ChangeSet, Error as StoreError};
 
 /// Who asks, as far as PRE triggers are told.
@@ -29,11 +30,18 @@ pub(crate) struct Asking {
     pub cause: Cause,
     /// How many runs stand behind it.
     pub depth: u8,
+    /// Whose runs they are told about when one fails; see [`Caller::sees_runs_of`].
+    pub sees_runs_of: Option<Scope>,
 }
 
 impl From<&Caller> for Asking {
     fn from(caller: &Caller) -> Self {
-        Self { user_id: caller.user_id, cause: caller.cause.clone(), depth: caller.depth() }
+        Self {
+            user_id: caller.user_id,
+            cause: caller.cause.clone(),
+            depth: caller.depth(),
+            sees_runs_of: caller.sees_runs_of(),
+        }
     }
 }
 
@@ -153,9 +161,14 @@ impl Scripts {
                 Decision::Fail(reason) => {
                     tracing::warn!(script = %hook.script.name, run = %run.id, reason, "a PRE trigger failed");
                     // What it said is for its owner, who may not be the one who asks.
-                    let told = format!("it failed; who runs it finds the reason in its run {}", run.id);
+                    let failure =
+                        Failure { script: &hook.script, seller: record.seller(), run: Some(run.id), reason: &reason };
+                    let told = match hook.script.fail_open {
+                        true => None,
+                        false => Some(failure.told(&self.env, asking.sees_runs_of).await?),
+                    };
                     run.result = reason;
-                    (RunState::Dead, (!hook.script.fail_open).then_some(told))
+                    (RunState::Dead, told)
                 }
             };
             run.state = state;

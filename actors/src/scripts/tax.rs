@@ -6,6 +6,7 @@
 use super::{
     Scripts, Subject,
     beans::{Beans, FEW},
+    failure::Failure,
     invoke::Invocation,
     pre::Asking,
 };
@@ -37,11 +38,12 @@ impl Scripts {
             let (drawn, owner) = (taxed.clone(), script.owner);
             let bean = self.env.core.store.read(move |snapshot| Beans::new(snapshot, owner, FEW).bean(drawn)).await?;
             let text = format!("tax:{}:{}:{}:{function}", invoice.customer_id, invoice.from, invoice.total);
+            let run_id = derived(script.id, invoice.to, &text);
             let outcome = self
                 .invoke(Invocation {
                     script: script.clone(),
                     function,
-                    id: derived(script.id, invoice.to, &text),
+                    id: run_id,
                     option: OPTION,
                     subject: Some(Subject {
                         id: invoice.customer_id.into(),
@@ -60,6 +62,12 @@ impl Scripts {
             let refused = |reason: String| Error::Refused { script: script.name.clone(), reason };
             let answer = match &outcome.exit {
                 Exit::Refused(reason) => return Err(refused(reason.clone())),
+                // What it raised is for its owner, who may not be the one who asks.
+                Exit::Failed(error) if !script.fail_open => {
+                    let run = (!rehearsal).then_some(run_id);
+                    let failure = Failure { script: &script, seller, run, reason: &error.to_string() };
+                    Err(failure.told(&self.env, asking.sees_runs_of).await?)
+                }
                 Exit::Failed(error) => Err(error.to_string()),
                 Exit::Stopped(limit) => Err(limit.to_string()),
                 Exit::Success | Exit::Continue => answer(&taxed, &bean, &outcome),

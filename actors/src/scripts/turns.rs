@@ -53,7 +53,8 @@ impl Scripts {
         }
         let cause = job.cause.clone();
         let (depth, _) = self.core().store.read(move |snapshot| chain(snapshot, &cause)).await?;
-        let asking = Asking { user_id: job.user_id, cause: job_cause(job.id), depth };
+        // Why it fails stands on the job, which others see.
+        let asking = Asking { user_id: job.user_id, cause: job_cause(job.id), depth, sees_runs_of: None };
         self.before_turn_by(&asking, job, state).await
     }
 

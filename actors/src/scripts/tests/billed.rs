@@ -132,6 +132,13 @@ async fn a_tax_trigger_sets_what_comes_on_top_of_an_invoice() {
     assert!(matches!(&refused, Err(Error::Refused { reason, .. }) if reason.contains("no idea")), "{refused:?}");
     let customer: Customer = bench.system.store().get(bench.customer).await.unwrap().unwrap();
     assert_eq!(customer.invoiced_until, end);
+    // Why it fails is its owner's business.
+    let debtor = bench.as_customer(Role::CustomerAdmin).await;
+    let refused = bench.system.preview_invoice(&debtor, bench.customer, None, None).await;
+    assert!(
+        matches!(&refused, Err(Error::Refused { reason, .. }) if reason.contains("it failed; who runs it is told why")),
+        "{refused:?}"
+    );
     bench.stop().await;
 }
 

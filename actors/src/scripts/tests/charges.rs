@@ -189,3 +189,28 @@ async fn a_pluggable_resource_that_is_gone_is_charged_for_the_time_in_which_it_w
     assert!(opened.part.1 < second.to.0);
     bench.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_a_billing_method_failed_is_told_to_its_owner_and_not_to_who_is_charged() {
+    let bench = Bench::start().await;
+    let source = PARTS.replace("local told", "error('the price list is gone') local told");
+    let script = bench.script("parts", Scope::Provider, source).await;
+    let plan = all::<Plan>(&bench.system).await.remove(0);
+    let charge = PlanCharge {
+        component: "FEE".into(),
+        resource_type: "CUSTOMER".into(),
+        script_id: Some(script.id),
+        function: None,
+        values: Default::default(),
+    };
+    let patch = PlanPatch { charges: Some(vec![charge]), ..PlanPatch::default() };
+    bench.system.update_plan(&bench.caller, plan.id, None, patch).await.unwrap();
+    let refused = async |caller: &Caller| {
+        bench.system.preview_invoice(caller, bench.customer, None, None).await.unwrap_err().to_string()
+    };
+    let own = refused(&bench.caller).await;
+    assert!(own.contains("about FEE Customer: it failed: line ") && own.contains("the price list is gone"), "{own}");
+    let told = refused(&bench.as_customer(Role::CustomerAdmin).await).await;
+    assert!(told.contains("it failed") && !told.contains("price list"), "{told}");
+    bench.stop().await;
+}
