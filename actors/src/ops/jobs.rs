@@ -3,8 +3,8 @@
 use super::errands::called_off;
 use crate::{Caller, Error, Idempotency, System, server::JobAccepted};
 use sutler_model::{
-    Answered, Customer, CustomerId, FieldError, Job, JobId, JobInput, JobState, Noun, Permission, Scope, ServerId,
-    Timestamp, UserId,
+    Answered, Customer, CustomerId, FieldError, Interval, Job, JobId, JobInput, JobState, Noun, Permission, Scope,
+    ServerId, Timestamp, UserId,
 };
 use sutler_store::{ChangeSet, Field, Filter, Order};
 use uuid::Uuid;
@@ -102,31 +102,32 @@ impl System {
     }
 
     /// The job of an earlier request under the same key about a server or disk that is gone by now: who lost the answer asks for it
-    /// again. Whose it was is the customer who asks, or else what is told by the server's jobs and by those that the user asked
-    /// for.
+    /// again. Whose it was is the customer who asks, or else who is named by the server's jobs or the disk's use.
     pub(super) async fn earlier_job_on_what_is_gone(
         &self,
         caller: &Caller,
         (noun, id): (Noun, Uuid),
         key: Option<&Idempotency>,
     ) -> Result<Option<Job>, Error> {
-        let Some(asked) = key else { return Ok(None) };
+        if key.is_none() {
+            return Ok(None);
+        }
         if let Scope::Customer(own) = caller.scope {
             return self.earlier_job_of(Some(own), caller.user_id, key).await;
         }
-        let of_it = match (noun, caller.user_id) {
-            (Noun::Server, _) => Filter::<Job>::new().is(Field::Subject, id.as_bytes()),
-            // Jobs are not found by their disks.
-            (_, user) => {
-                let key = asked.key.clone();
-                let of_user = user.map(|user| Filter::new().is(Field::User, user.0.as_bytes()));
-                let of_user = of_user.unwrap_or_default();
-                of_user.when(move |job: &Job| job.answers().any(|(who, asked, _)| (who, asked) == (user, &key)))
+        let read = self.store().read(move |s| {
+            if noun == Noun::Server {
+                let of_it = Filter::<Job>::new().is(Field::Subject, id.as_bytes());
+                return Ok(s.first(of_it, Order::Descending)?.map(|job| (job.billing_entity_id, job.customer_id)));
             }
-        };
-        let Some(job) = self.store().read(move |s| s.first(of_it, Order::Descending)).await? else { return Ok(None) };
-        self.reach(caller, job.billing_entity_id, job.customer_id, (noun, id)).await?;
-        self.earlier_job_of(job.customer_id, caller.user_id, key).await
+            // Jobs are not found by their disks; and none was ever accepted on a disk that had not been there.
+            let of_it = Filter::<Interval>::new().is(Field::Subject, id.as_bytes());
+            let used = s.first(of_it, Order::Descending)?;
+            Ok(used.map(|interval| (interval.billing_entity_id, Some(interval.key.customer_id))))
+        });
+        let Some((seller, customer)) = read.await? else { return Ok(None) };
+        self.reach(caller, seller, customer, (noun, id)).await?;
+        self.earlier_job_of(customer, caller.user_id, key).await
     }
 
     /// Has a job answer a request for what it does already: its key stands for the job from now on.
