@@ -2,7 +2,8 @@
 //!
 //! Asked by the operations; mailbox of 1024. It counts what the customer holds, so that two requests at the same time
 //! cannot both take the last place of a quota. A restart loses only the count, which is made again from the store.
-//! What is deleted is not told to it: before it refuses, it counts anew.
+//! What is deleted is not told to it: before it refuses, it counts anew. It refuses for nothing that is not durable: what is on its
+//! way may come to nothing, or be the same request under the same key.
 
 use crate::{
     Core, Error,
@@ -12,11 +13,10 @@ use crate::{
 use std::collections::HashMap;
 use sutler_model::{Customer, CustomerId, CustomerStatus, Disk, DiskState, Evidence, Image, Job, Noun, Server};
 use sutler_store::{ChangeSet, Committed, Field, Filter, Snapshot};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
-/// Something to admit. Refused with [`Error::Quota`] and [`Error::Suspended`]. The answer comes through a channel once the commit is durable or refused, so that the next
-/// admission need not wait for it.
+/// Something to admit. Refused with [`Error::Quota`] and [`Error::Suspended`].
 pub(crate) struct Admit {
     /// The server or image that takes the place.
     pub id: Uuid,
@@ -24,6 +24,16 @@ pub(crate) struct Admit {
     pub more: Holdings,
     /// What stores it.
     pub set: ChangeSet,
+    /// Whether it was judged before, and what was on its way then has come to rest: a refusal is for good.
+    pub again: bool,
+}
+
+/// What becomes of something to admit.
+pub(crate) enum Verdict {
+    /// Admitted. The answer comes once the commit is durable or refused, so that the next admission need not wait for it.
+    Admitted(oneshot::Receiver<Result<Committed, sutler_store::Error>>),
+    /// There would be no room if all came to be that is on its way: to be judged again when these have closed.
+    After(Box<Admit>, Vec<watch::Receiver<()>>),
 }
 
 impl Admit {
@@ -35,17 +45,18 @@ impl Admit {
         let mut family = Family { server: Some(server), disks: vec![disk], ..Family::default() };
         Family::default().turn_into(&mut family, at, Evidence::Seen, &cause, &mut set);
         set.create(&mut job);
-        Self { id, more, set }
+        Self { id, more, set, again: false }
     }
 
     /// An image, stored by `set`.
     pub fn image(image: &Image, set: ChangeSet) -> Self {
-        Self { id: image.id.into(), more: Holdings { disk_gib: image.size_gib, ..Holdings::default() }, set }
+        let more = Holdings { disk_gib: image.size_gib, ..Holdings::default() };
+        Self { id: image.id.into(), more, set, again: false }
     }
 }
 
 impl actix::Message for Admit {
-    type Result = Result<oneshot::Receiver<Result<Committed, sutler_store::Error>>, Error>;
+    type Result = Result<Verdict, Error>;
 }
 
 /// What a customer holds. Its images take disk space like its disks.
@@ -144,7 +155,14 @@ pub(crate) struct CustomerActor {
     customer: Customer,
     held: Holdings,
     /// Admitted, and not known yet to be durable: the store may or may not count them.
-    under_way: HashMap<Uuid, Holdings>,
+    under_way: HashMap<Uuid, UnderWay>,
+}
+
+/// What is admitted and not known yet to be durable.
+struct UnderWay {
+    more: Holdings,
+    /// Closes when it is known.
+    known: watch::Sender<()>,
 }
 
 impl Entity for CustomerActor {
@@ -182,22 +200,28 @@ impl CustomerActor {
         let found = read(&self.core, id, self.under_way.keys().copied().collect()).await?;
         let (customer, counted) = found.ok_or_else(|| Error::NotFound { noun: Noun::Customer, id: id.to_string() })?;
         self.customer = customer;
-        self.held = self.under_way.values().fold(counted, |sum, more| sum.plus(*more));
+        self.held = self.under_way.values().fold(counted, |sum, one| sum.plus(one.more));
         Ok(())
     }
 }
 
 impl Handles<Admit> for CustomerActor {
-    async fn handle(&mut self, ask: Admit, ctx: &Ctx<Self>) -> <Admit as actix::Message>::Result {
-        let Admit { id, more, mut set } = ask;
+    async fn handle(&mut self, ask: Admit, ctx: &Ctx<Self>) -> Result<Verdict, Error> {
         let stored = self.core.store.index().version(Noun::Customer, self.customer.id.into());
-        if stored != Some(self.customer.version) || fits(&self.customer, self.held, more).is_err() {
+        if stored != Some(self.customer.version) || fits(&self.customer, self.held, ask.more).is_err() {
             self.refresh().await?;
         }
-        fits(&self.customer, self.held, more)?;
+        match fits(&self.customer, self.held, ask.more) {
+            Err(Error::Quota { .. }) if !ask.again && !self.under_way.is_empty() => {
+                let all = self.under_way.values().map(|one| one.known.subscribe()).collect();
+                return Ok(Verdict::After(Box::new(ask), all));
+            }
+            judged => judged?,
+        }
+        let Admit { id, more, mut set, .. } = ask;
         set.require(&self.customer);
         self.held = self.held.plus(more);
-        self.under_way.insert(id, more);
+        self.under_way.insert(id, UnderWay { more, known: watch::Sender::new(()) });
         let (answer, answered) = oneshot::channel();
         ctx.spawn(self.core.store.submit(set), move |actor: &mut Self, committed, _: &Ctx<Self>| {
             actor.under_way.remove(&id);
@@ -207,14 +231,20 @@ impl Handles<Admit> for CustomerActor {
             // The caller may have gone; what it asked for is admitted all the same.
             let _ = answer.send(committed);
         });
-        Ok(answered)
+        Ok(Verdict::Admitted(answered))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sutler_model::{BillingEntityId, PlanId, Quota, Timestamp};
+    use crate::testing::Bench;
+    use std::{
+        sync::{Condvar, Mutex},
+        time::SystemTime,
+    };
+    use sutler_model::{BillingEntityId, Cause, ImageBase, PlanId, Quota, Timestamp};
+    use sutler_store::Options;
 
     fn customer(status: CustomerStatus) -> Customer {
         Customer {
@@ -256,5 +286,72 @@ mod tests {
         let suspended = customer(CustomerStatus::Suspended);
         let one = Holdings { servers: 1, ..Holdings::default() };
         assert!(matches!(fits(&suspended, Holdings::default(), one), Err(Error::Suspended)));
+    }
+
+    /// Whether the store's writer is held before each commit.
+    static HELD: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
+
+    fn hold(held: bool) {
+        *HELD.0.lock().expect("no panic") = held;
+        HELD.1.notify_all();
+    }
+
+    /// The machine's clock. The store's writer looks at it once for each commit, and waits there while it is held.
+    fn clock() -> Timestamp {
+        if std::thread::current().name() == Some("store-write") {
+            let held = HELD.0.lock().expect("no panic");
+            drop(HELD.1.wait_while(held, |held| *held).expect("no panic"));
+        }
+        let since = SystemTime::UNIX_EPOCH.elapsed().expect("after 1970");
+        Timestamp(i64::try_from(since.as_millis()).expect("not so far"))
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn nothing_is_refused_for_what_may_come_to_nothing_or_be_the_same() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bench = Bench::start_by(folder.path(), Bench::settings(), Options { clock, ..Options::default() }).await;
+        let quota = Quota { servers: 1, cpus: 1, memory_mib: 1, disk_gib: 1 };
+        let patch = crate::CustomerPatch { quota: Some(quota), ..crate::CustomerPatch::default() };
+        bench.system.update_customer(&bench.caller, bench.customer, None, patch).await.expect("the quota is set");
+        let ask =
+            async |admit: Admit| bench.system.inner.customers.ask(bench.customer.into(), admit).await.expect("there");
+        let offered: Image = bench.system.store().get(bench.image).await.expect("read").expect("the image");
+        let base = ImageBase { noun: Noun::Server, id: Uuid::from_u128(1), name: "web".into() };
+        let copy = || Image {
+            id: bench.system.core().new_id(),
+            name: bench.system.store().new_uuid().to_string(),
+            customer_id: Some(bench.customer),
+            base: Some(base.clone()),
+            ..offered.clone()
+        };
+        let admit = |mut image: Image| {
+            let mut set = ChangeSet::new(Cause::system("test"));
+            set.create(&mut image);
+            Admit::image(&image, set)
+        };
+        for comes_to_nothing in [true, false] {
+            // One that is there already cannot be made.
+            let image = if comes_to_nothing { offered.clone() } else { copy() };
+            hold(true);
+            let Ok(Verdict::Admitted(first)) = ask(admit(image)).await else { panic!("there is room") };
+            let Ok(Verdict::After(second, others)) = ask(admit(copy())).await else { panic!("it waits for the first") };
+            hold(false);
+            assert_eq!(first.await.expect("an answer").is_err(), comes_to_nothing);
+            for mut other in others {
+                assert!(other.changed().await.is_err(), "it closes");
+            }
+            let judged = ask(Admit { again: true, ..*second }).await;
+            match comes_to_nothing {
+                true => {
+                    let Ok(Verdict::Admitted(second)) = judged else { panic!("there is room again") };
+                    second.await.expect("an answer").expect("stored");
+                }
+                false => assert!(matches!(judged, Err(Error::Quota { what: "GiB of disk", .. }))),
+            }
+            let room = Quota { disk_gib: 2, ..quota };
+            let patch = crate::CustomerPatch { quota: Some(room), ..crate::CustomerPatch::default() };
+            bench.system.update_customer(&bench.caller, bench.customer, None, patch).await.expect("room for one more");
+        }
+        bench.stop().await;
     }
 }

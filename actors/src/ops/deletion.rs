@@ -6,7 +6,7 @@
 
 use super::{
     errands::{called_off, end, failure},
-    jobs::take_key,
+    jobs::{or_earlier, take_key},
     reach::unchanged,
 };
 use crate::{ActionAsked, Caller, Error, Idempotency, ServerAction, System, caller::job_cause, server::job_on};
@@ -48,6 +48,19 @@ impl System {
             return Ok(job);
         }
         unchanged(&customer, if_match)?;
+        let accepted = self.accept_deletion(caller, &customer, cascade, start_at, key.as_ref()).await;
+        or_earlier(accepted, self.earlier_job(&customer, caller.user_id, key.as_ref())).await
+    }
+
+    async fn accept_deletion(
+        &self,
+        caller: &Caller,
+        customer: &Customer,
+        cascade: bool,
+        start_at: Option<Timestamp>,
+        key: Option<&Idempotency>,
+    ) -> Result<Job, Error> {
+        let id = customer.id;
         let refuse = |detail: String| Error::State { noun: Noun::Customer, id: id.into(), detail };
         if customer.status == CustomerStatus::Closed {
             return Err(refuse("the customer is closed already".to_owned()));
@@ -55,7 +68,7 @@ impl System {
         if start_at.is_none()
             && let Some(job) = self.deletion_of(id).await?
         {
-            return self.answer_by(caller, job, key.as_ref()).await;
+            return self.answer_by(caller, job, key).await;
         }
         let servers = self.servers_of(id).len();
         if servers > 0 && !cascade && start_at.is_none() {
@@ -70,14 +83,12 @@ impl System {
         let whose = (Some(id), customer.billing_entity_id);
         let input = JobInput::DeleteCustomer { customer_id: id, cascade };
         let mut job = job_on(&self.inner.core, item, whose, input, caller.cause.clone(), caller.user_id);
-        take_key(&mut job, key.as_ref());
+        take_key(&mut job, key);
         self.put_off(&mut job, start_at);
         let _accepted = scripts.before_acceptance(&caller.into(), &job).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
-        set.require(&customer).create(&mut job);
-        if let Err(error) = self.store().commit(set).await {
-            return self.lost_to_the_same_key(&customer, caller.user_id, key.as_ref(), error).await;
-        }
+        set.require(customer).create(&mut job);
+        self.store().commit(set).await?;
         match job.start_at {
             Some(at) if job.scheduled => self.inner.core.later.note(at, job.id),
             _ => self.carry_on(job.id),

@@ -2,7 +2,7 @@
 
 use super::{
     ImagePatch, ImageSource, NewImage, NewImageOf,
-    jobs::take_key,
+    jobs::{or_earlier, take_key},
     race::LOST_RACES_MAX,
     reach::{missing, unchanged, valid},
 };
@@ -13,6 +13,7 @@ use sutler_model::{
     JobInput, Noun, Permission, Server, ServerState, Timestamp, TriggerType, Wanted, server, validate,
 };
 use sutler_store::{ChangeSet, Error as StoreError};
+use uuid::Uuid;
 
 impl System {
     /// Takes an image file of the controller's host in: checks it, copies it to each storage, and offers it.
@@ -114,9 +115,25 @@ impl System {
         let start_at = self.later(start_at)?;
         caller.must(Permission::ImagesWrite)?;
         valid(validate::name("name", &new.name).err())?;
+        let about = match new.source {
+            ImageSource::Server(id) => (Noun::Server, id.into()),
+            ImageSource::Disk(id) => (Noun::Disk, id.into()),
+        };
+        let accepted = self.accept_image(caller, &new, about, start_at, key.as_ref()).await;
+        or_earlier(accepted, self.earlier_job_about(caller, about, key.as_ref())).await
+    }
+
+    async fn accept_image(
+        &self,
+        caller: &Caller,
+        new: &NewImageOf,
+        about: (Noun, Uuid),
+        start_at: Option<Timestamp>,
+        key: Option<&Idempotency>,
+    ) -> Result<Job, Error> {
         let mut lost = 0;
         loop {
-            if let Some(job) = self.earlier_image_job(caller, new.source, key.as_ref()).await? {
+            if let Some(job) = self.earlier_job_about(caller, about, key).await? {
                 return Ok(job);
             }
             let (family, disk, base) = self.source(caller, new.source).await?;
@@ -128,7 +145,7 @@ impl System {
                 copyable(&server)?;
             }
             self.room_for_a_job()?;
-            let mut image = self.draft_image(&new, &server, &disk, base).await?;
+            let mut image = self.draft_image(new, &server, &disk, base).await?;
             let _decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut image).await?;
 
             let core = &self.inner.core;
@@ -136,7 +153,7 @@ impl System {
             let item = (Noun::Image, image.id.into(), image.name.as_str());
             let whose = (Some(disk.customer_id), disk.billing_entity_id);
             let mut job = job_on(core, item, whose, input, caller.cause.clone(), caller.user_id);
-            take_key(&mut job, key.as_ref());
+            take_key(&mut job, key);
             self.put_off(&mut job, start_at);
             let _accepted = self.inner.scripts.before_acceptance(&caller.into(), &job).await?;
 
@@ -154,36 +171,9 @@ impl System {
                     return Ok(job);
                 }
                 Err(StoreError::Conflict { .. }) if lost < LOST_RACES_MAX => lost += 1,
-                Err(error) => return self.lost_to_the_same_key(&customer, caller.user_id, key.as_ref(), error).await,
+                Err(error) => return Err(error.into()),
             }
         }
-    }
-
-    /// The job of an earlier request under the same key, whatever has become of what the image is made of.
-    async fn earlier_image_job(
-        &self,
-        caller: &Caller,
-        source: ImageSource,
-        key: Option<&Idempotency>,
-    ) -> Result<Option<Job>, Error> {
-        if key.is_none() {
-            return Ok(None);
-        }
-        let (place, whose) = match source {
-            ImageSource::Server(id) => {
-                let there = self.store().get::<Server>(id).await?;
-                ((Noun::Server, id.into()), there.map(|server| (server.billing_entity_id, server.customer_id)))
-            }
-            ImageSource::Disk(id) => {
-                let there = self.store().get::<Disk>(id).await?;
-                ((Noun::Disk, id.into()), there.map(|disk| (disk.billing_entity_id, disk.customer_id)))
-            }
-        };
-        let Some((seller, customer)) = whose else {
-            return self.earlier_job_on_what_is_gone(caller, place, key).await;
-        };
-        self.reach(caller, seller, Some(customer), place).await?;
-        self.earlier_job_of(Some(customer), caller.user_id, key).await
     }
 
     /// The disk that is to be copied, with its server, within the caller's reach.

@@ -3,8 +3,8 @@
 use super::errands::called_off;
 use crate::{Caller, Error, Idempotency, System, server::JobAccepted};
 use sutler_model::{
-    Answered, Customer, CustomerId, FieldError, Interval, Job, JobId, JobInput, JobState, Noun, Permission, Scope,
-    ServerId, Timestamp, UserId,
+    Answered, Customer, CustomerId, Disk, FieldError, Interval, Job, JobId, JobInput, JobState, Noun, Permission,
+    Scope, Server, ServerId, Timestamp, UserId,
 };
 use sutler_store::{ChangeSet, Field, Filter, Order};
 use uuid::Uuid;
@@ -101,6 +101,31 @@ impl System {
         }
     }
 
+    /// The job of an earlier request under the same key about a server or disk, whatever has become of it.
+    pub(super) async fn earlier_job_about(
+        &self,
+        caller: &Caller,
+        about: (Noun, Uuid),
+        key: Option<&Idempotency>,
+    ) -> Result<Option<Job>, Error> {
+        if key.is_none() {
+            return Ok(None);
+        }
+        let (noun, id) = about;
+        let whose = match noun {
+            Noun::Server => {
+                let there = self.store().get::<Server>(id).await?;
+                there.map(|server| (server.billing_entity_id, server.customer_id))
+            }
+            _ => self.store().get::<Disk>(id).await?.map(|disk| (disk.billing_entity_id, disk.customer_id)),
+        };
+        let Some((seller, customer)) = whose else {
+            return self.earlier_job_on_what_is_gone(caller, about, key).await;
+        };
+        self.reach(caller, seller, Some(customer), about).await?;
+        self.earlier_job_of(Some(customer), caller.user_id, key).await
+    }
+
     /// The job of an earlier request under the same key about a server or disk that is gone by now: who lost the answer asks for it
     /// again. Whose it was is the customer who asks, or else who is named by the server's jobs or the disk's use.
     pub(super) async fn earlier_job_on_what_is_gone(
@@ -151,37 +176,10 @@ impl System {
                 Ok(_) => return Ok(new),
                 // It goes on meanwhile.
                 Err(sutler_store::Error::Conflict { .. }) => job = self.find(job.id).await?,
-                Err(error) => return self.job_of_the_same_key(job.customer_id, caller.user_id, key, error).await,
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(job)
-    }
-
-    /// Two requests with one key at the same time: the second gets the job of the first.
-    pub(super) async fn lost_to_the_same_key(
-        &self,
-        customer: &Customer,
-        user: Option<UserId>,
-        key: Option<&Idempotency>,
-        error: sutler_store::Error,
-    ) -> Result<Job, Error> {
-        self.job_of_the_same_key(Some(customer.id), user, key, error).await
-    }
-
-    /// The same for a customer, or a seller's own.
-    pub(super) async fn job_of_the_same_key(
-        &self,
-        customer: Option<CustomerId>,
-        user: Option<UserId>,
-        key: Option<&Idempotency>,
-        error: sutler_store::Error,
-    ) -> Result<Job, Error> {
-        if matches!(error, sutler_store::Error::Taken { .. })
-            && let Some(job) = self.earlier_job_of(customer, user, key).await?
-        {
-            return Ok(job);
-        }
-        Err(error.into())
     }
 
     pub(super) fn room_for_a_job(&self) -> Result<(), Error> {
@@ -231,6 +229,21 @@ impl System {
                 tracing::warn!(%job, "the server's actor was not told of its job yet: {error}");
             }
         });
+    }
+}
+
+/// What was not accepted because another request under the same key came first, at the same time, gets that one's job: it may
+/// have taken the last place of a quota, the name, or the state that the second was judged by.
+///
+/// # Errors
+/// Why it was not accepted; [`Error::KeyReused`].
+pub(super) async fn or_earlier(
+    accepted: Result<Job, Error>,
+    earlier: impl Future<Output = Result<Option<Job>, Error>>,
+) -> Result<Job, Error> {
+    match accepted {
+        Err(error) => earlier.await?.ok_or(error),
+        accepted => accepted,
     }
 }
 

@@ -1,13 +1,16 @@
 //! Servers: create, act, change, console.
 
 use super::{
-    jobs::take_key,
+    jobs::{or_earlier, take_key},
     race::LOST_RACES_MAX,
     reach::{merged_keys, missing, unchanged, valid},
 };
 use crate::{
-    ActionAsked, Caller, Error, Idempotency, ServerAction, ServerPatch, System, customer::Admit, family::Family,
-    scripts::Decided, server::new_job,
+    ActionAsked, Caller, Error, Idempotency, ServerAction, ServerPatch, System,
+    customer::{Admit, Verdict},
+    family::Family,
+    scripts::Decided,
+    server::new_job,
 };
 use sutler_drivers::compute::Console;
 use sutler_model::{
@@ -58,8 +61,20 @@ impl System {
             return Ok(job);
         }
         valid(problems)?;
+        let accepted = self.accept_server(caller, &customer, &new, start_at, key.as_ref()).await;
+        or_earlier(accepted, self.earlier_job(&customer, caller.user_id, key.as_ref())).await
+    }
+
+    async fn accept_server(
+        &self,
+        caller: &Caller,
+        customer: &Customer,
+        new: &NewServer,
+        start_at: Option<Timestamp>,
+        key: Option<&Idempotency>,
+    ) -> Result<Job, Error> {
         self.room_for_a_job()?;
-        let image = self.image_for(&customer, new.image_id).await?;
+        let image = self.image_for(customer, new.image_id).await?;
         let may = image.permission_of(customer.id);
         let without = |what| Error::ImagePermission { image: image.name.clone(), what };
         if caller.role.is_customer() && !may.can_create_server {
@@ -68,9 +83,9 @@ impl System {
         if caller.role.is_customer() && new.start && !may.can_start {
             return Err(without("start servers made from it"));
         }
-        fits_image(&new, &image)?;
+        fits_image(new, &image)?;
 
-        let (mut server, mut disk) = self.draft(caller, &customer, &new);
+        let (mut server, mut disk) = self.draft(caller, customer, new);
         server.provider_values = self.first_values(caller, &server, &new.provider_values).await?;
         let _decided = self.inner.scripts.before_server(caller, &mut server, &mut disk).await?;
         if server.name != new.name && disk.name == boot_disk_name(&new.name) {
@@ -91,15 +106,12 @@ impl System {
 
         let input = JobInput::CreateServer { server_id: server.id, disk_id: disk.id, start: new.start };
         let mut job = new_job(&self.inner.core, &server, input, caller.cause.clone(), caller.user_id);
-        take_key(&mut job, key.as_ref());
+        take_key(&mut job, key);
         self.put_off(&mut job, start_at);
         let _accepted = self.inner.scripts.before_acceptance(&caller.into(), &job).await?;
         server.job_id = Some(job.id);
         let server_id = server.id;
-        let committed = self.admit(customer.id, Admit::server(server, disk, job.clone())).await?;
-        if let Err(error) = committed {
-            return self.lost_to_the_same_key(&customer, caller.user_id, key.as_ref(), error).await;
-        }
+        self.admit(customer.id, Admit::server(server, disk, job.clone())).await??;
         job.version = 1;
         self.begin(server_id, &job);
         Ok(job)
@@ -112,6 +124,18 @@ impl System {
     /// [`Error::KeyReused`], [`Error::Busy`], [`Error::Invalid`] for a time too far away and for metadata that is too long or no
     /// XML. A repeat under the key of a job gets that job, also when the server is gone by then.
     pub async fn act_on_server(
+        &self,
+        caller: &Caller,
+        id: ServerId,
+        action: ServerAction,
+        asked: ActionAsked,
+    ) -> Result<Job, Error> {
+        let key = asked.key.clone();
+        let accepted = self.accept_action(caller, id, action, asked).await;
+        or_earlier(accepted, self.earlier_job_about(caller, (Noun::Server, id.into()), key.as_ref())).await
+    }
+
+    async fn accept_action(
         &self,
         caller: &Caller,
         id: ServerId,
@@ -176,7 +200,7 @@ impl System {
                     return Ok(job);
                 }
                 Err(sutler_store::Error::Conflict { .. }) if if_match.is_none() && lost < LOST_RACES_MAX => lost += 1,
-                Err(error) => return self.lost_to_the_same_key(&customer, caller.user_id, key.as_ref(), error).await,
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -284,11 +308,22 @@ impl System {
     pub(super) async fn admit(
         &self,
         customer: CustomerId,
-        admit: Admit,
+        mut admit: Admit,
     ) -> Result<Result<sutler_store::Committed, sutler_store::Error>, Error> {
         let id = customer.into();
-        let answer = self.inner.customers.ask(id, admit).await.map_err(|e| asked(e, id))??.await;
-        answer.map_err(|_| Error::Busy {
+        let answer = loop {
+            match self.inner.customers.ask(id, admit).await.map_err(|e| asked(e, id))?? {
+                Verdict::Admitted(answer) => break answer,
+                Verdict::After(refused, others) => {
+                    for mut other in others {
+                        // Nothing is ever sent: it closes.
+                        let _ = other.changed().await;
+                    }
+                    admit = Admit { again: true, ..*refused };
+                }
+            }
+        };
+        answer.await.map_err(|_| Error::Busy {
             detail: "this customer's actor restarted; ask again, best with the same Idempotency-Key".to_owned(),
             retry_after_s: 1,
         })

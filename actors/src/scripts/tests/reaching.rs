@@ -74,3 +74,38 @@ async fn a_pre_run_that_reaches_nowhere_is_recorded_once_its_request_is_over() {
     let runs = bench.runs_until(|runs| states(runs) == [RunState::Succeeded]).await;
     assert_eq!(runs[0].version, 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_another_under_its_key_overtakes_gets_that_ones_job_though_it_took_the_last_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = asking(folder.path()).await;
+    let quota = sutler_model::Quota { servers: 1, cpus: 1000, memory_mib: 1 << 20, disk_gib: 1000 };
+    let patch = crate::CustomerPatch { quota: Some(quota), ..crate::CustomerPatch::default() };
+    bench.system.update_customer(&bench.caller, bench.customer, None, patch).await.unwrap();
+    let (url, mut asked) = peer().await;
+    bench.script("ask", Scope::Provider, block("PRE_CREATE", "'SERVER'", &format!("http.get('{url}')"))).await;
+    let request = |key: &str| {
+        let key = crate::Idempotency { key: key.into(), request_hash: "same".into() };
+        bench.system.create_server(&bench.caller, bench.customer, bench.new_server("web", false), Some(key))
+    };
+    // Both have looked for what their key did before; the later one is done before the other is judged.
+    let mut overtaken = std::pin::pin!(request("key"));
+    let held = tokio::select! {
+        _ = &mut overtaken => panic!("the peer does not answer"),
+        socket = asked.recv() => socket.unwrap(),
+    };
+    let mut first = std::pin::pin!(request("key"));
+    let socket = tokio::select! {
+        _ = &mut first => panic!("the peer does not answer"),
+        socket = asked.recv() => socket.unwrap(),
+    };
+    answer(socket).await;
+    let first = first.await.expect("accepted");
+    answer(held).await;
+    assert_eq!(overtaken.await.expect("the same job").id, first.id);
+    assert_eq!(bench.jobs().await.len(), 1);
+    // It is no way around the quota.
+    let (other, ()) = tokio::join!(request("other"), async { answer(asked.recv().await.unwrap()).await });
+    assert!(matches!(other, Err(Error::Quota { what: "servers", limit: 1, .. })), "{other:?}");
+    bench.stop().await;
+}
