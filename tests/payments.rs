@@ -252,3 +252,56 @@ async fn an_invoice_is_paid_once_from_the_command_line() {
     let again = it.say(&["invoice", "pay", id]);
     assert!(again.code != 0 && again.err.contains(paid["id"].as_str().unwrap()), "{}", again.err);
 }
+
+/// A provider that takes accounts but those called `closed`, asks somebody to come by for `careful` cards, and raises for what it
+/// does not know.
+const BANK: &str = r#"
+function register() return { "bank" } end
+function bank(p)
+  return {
+    ref = "bank", name = "Bank", description = "Books", api = "PAYMENT_PROVIDER", version = 1,
+    pmConfigurableList = { { key = "account", required = true } }, pmiConfigurableList = { { key = "card", required = true } },
+    paymentFunctions = { MAKE_PAYMENT = "none", REGISTER_PAYMENT_METHOD = "take", UPDATE_PAYMENT_METHOD = "take",
+      REGISTER_PAYMENT_INSTANCE = "meet" },
+  }
+end
+function none(p) end
+function take(p)
+  if p.methodValues.account == "closed" then return { returnCode = "FAILED", errorString = "no such account" } end
+end
+function meet(p)
+  if not p.resumed then return { state = "AWAITINGINTERACTIVEINPUT", interactiveURL = "https://bank.example/meet" } end
+end
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_changes_how_they_are_paid_is_told_what_its_provider_says() {
+    let it = crate::cli::Installation::with_customer().await;
+    let provider = it.home.path().join("bank.lua");
+    std::fs::write(&provider, BANK).unwrap();
+    it.ok(&["trigger", "load", provider.to_str().unwrap(), "--name", "bank"]);
+    let made = it.json(&["payment-method", "create", "Bank", "--trigger", "bank", "--value", "account=one"]);
+    assert_eq!((&made["state"], &made["values"]["account"]), (&json!("ready"), &json!("one")));
+    let changed = it.json(&["payment-method", "update", "Bank", "--value", "account=two"]);
+    assert_eq!(changed["values"]["account"], "two", "its provider was waited for");
+    let refused = it.say(&["payment-method", "update", "Bank", "--value", "account=closed"]);
+    assert_ne!(refused.code, 0, "{}", refused.out);
+    for part in ["`Bank` keeps its old values", "no such account"] {
+        assert!(refused.err.contains(part), "{part} is missing in: {}", refused.err);
+    }
+    assert_eq!(it.json(&["payment-method", "show", "Bank"])["values"]["account"], "two");
+    let renamed = it.json(&["payment-method", "update", "Bank", "--new-name", "Till"]);
+    assert_eq!(renamed["name"], "Till", "nobody is asked about a name");
+
+    let card = ["payment-instance", "create", "Visa", "--customer", "Ada", "--method", "Till", "--value", "card=1"];
+    let met = it.say(&[&card[..], &["--interactive", "-o", "json"]].concat());
+    assert_eq!(met.code, 0, "{}", met.err);
+    let transaction: Value = serde_json::from_str(&met.out).unwrap();
+    let resume = ["transaction", "resume", transaction["id"].as_str().unwrap()];
+    assert_eq!(transaction["state"], "awaiting_input");
+    for part in ["https://bank.example/meet", &format!("sutler {}", resume.join(" "))] {
+        assert!(met.err.contains(part), "{part} is missing in: {}", met.err);
+    }
+    assert_eq!(it.json(&resume)["state"], "success");
+    assert_eq!(it.json(&["payment-instance", "show", "Visa"])["state"], "ready");
+}

@@ -4,7 +4,7 @@ use super::{
     Api, Shared,
     common::{Answer, find, folded},
     extract::{Id, IfMatch, Input, Key, Params, Who},
-    once::{create, once_for, once_or, there},
+    once::{once_for, once_or, there},
     page::{Listed, Listing, Paging, Shown, list, show_record},
     problem::Problem,
     reach::{Reach, key},
@@ -28,6 +28,7 @@ use sutler_model::{
 use sutler_store::{Field, Filter, Order, Store};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
 
 /// The routes of these nouns.
 pub fn routes() -> OpenApiRouter<Shared> {
@@ -115,6 +116,9 @@ pub struct PaymentMethodView {
     reason: Option<String>,
     /// When it came to be.
     created_at: Timestamp,
+    /// The transaction by which its provider takes it or its new values; in the answer to its creation or change alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transaction: Option<TransactionView>,
 }
 
 impl PaymentMethodView {
@@ -132,6 +136,7 @@ impl PaymentMethodView {
             state: method.state,
             reason: method.reason.filter(|_| staff),
             created_at: method.created_at,
+            transaction: None,
         }
     }
 }
@@ -162,7 +167,7 @@ pub struct CreatePaymentMethod {
 pub struct ChangePaymentMethod {
     /// New name.
     name: Option<String>,
-    /// New values; those left out stay. They hold once the provider has taken them, which a transaction tells.
+    /// New values; those left out stay. They hold once the provider has taken them, which the answer's transaction tells.
     values: Option<BTreeMap<String, String>>,
 }
 
@@ -319,8 +324,18 @@ async fn create_payment_method(
         provider: asked.provider,
         values: asked.values,
     };
-    let work = api.system.create_payment_method(&caller, new);
-    create(&api, &caller, key, "payment-methods", work, |method| PaymentMethodView::of(method, &caller)).await
+    let show = async |method: PaymentMethod| {
+        let (place, version) = (format!("/api/v1/payment-methods/{}", method.id), method.version);
+        let registered = registration(&api, method.id, PaymentFunction::RegisterPaymentMethod).await?;
+        let transaction = registered.map(|transaction| TransactionView::of(transaction, &caller));
+        let view = PaymentMethodView { transaction, ..PaymentMethodView::of(method, &caller) };
+        reply::created(&place, version, &view)
+    };
+    let again = async |id| show(there(&api, id).await?).await;
+    once_or(&api, &caller, key, (Noun::PaymentMethod, again), async {
+        show(api.system.create_payment_method(&caller, new).await?).await
+    })
+    .await
 }
 
 /// Show a payment method.
@@ -358,8 +373,12 @@ async fn update_payment_method(
     Input { value: asked, .. }: Input<ChangePaymentMethod>,
 ) -> Answer {
     let patch = PaymentMethodPatch { name: asked.name, values: asked.values };
-    let work = async |demand| api.system.update_payment_method(&caller, id, demand, patch).await;
-    if_match.change(&api, id, work, |method| PaymentMethodView::of(method, &caller)).await
+    let demand = if_match.demand(api.store().index().version(Noun::PaymentMethod, id.0));
+    let changed = api.system.update_payment_method(&caller, id, demand, patch).await;
+    let (method, asked) = changed.map_err(|error| if_match.problem(error))?;
+    let transaction = asked.map(|asked| TransactionView::of(asked, &caller));
+    let (version, view) = (method.version, PaymentMethodView::of(method, &caller));
+    reply::versioned(version, &PaymentMethodView { transaction, ..view })
 }
 
 /// Delete a payment method that nobody pays by.
@@ -438,7 +457,7 @@ async fn create_payment_instance(
     };
     let again = async |id| {
         let instance: PaymentInstance = there(&api, id).await?;
-        let registered = registration(&api, instance.id).await?;
+        let registered = registration(&api, instance.id, PaymentFunction::RegisterPaymentInstance).await?;
         show((instance, registered))
     };
     once_or(&api, &caller, key, (Noun::PaymentInstance, again), async {
@@ -448,11 +467,15 @@ async fn create_payment_instance(
     .await
 }
 
-/// The transaction by which something to pay with was taken in.
-async fn registration(api: &Api, id: PaymentInstanceId) -> Result<Option<Transaction>, Problem> {
+/// The transaction by which a method, or something to pay with, was taken in.
+async fn registration(
+    api: &Api,
+    id: impl Into<Uuid>,
+    function: PaymentFunction,
+) -> Result<Option<Transaction>, Problem> {
     let filter = Filter::<Transaction>::new()
         .is(Field::Subject, key(id))
-        .when(|transaction| transaction.function == PaymentFunction::RegisterPaymentInstance);
+        .when(move |transaction| transaction.function == function);
     Ok(api.store().read(move |snapshot| snapshot.first(filter, Order::Ascending)).await?)
 }
 

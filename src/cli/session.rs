@@ -99,6 +99,9 @@ impl Session {
         if answer.body["state"] == "registering" && !write.no_wait {
             return self.format.record(&transaction::set_up(&self.client, &answer.body).await?);
         }
+        if answer.body["transaction"]["id"].is_string() && answer.status == 200 && !write.no_wait {
+            return self.format.record(&transaction::taken(&self.client, &answer.body).await?);
+        }
         self.format.record(&answer.body)
     }
 

@@ -1,6 +1,11 @@
 //! Waiting for payment providers, and telling which there are.
 
-use super::{client::Client, error::Error, output::Column, session::Session};
+use super::{
+    client::Client,
+    error::Error,
+    output::{Column, note},
+    session::Session,
+};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -17,7 +22,11 @@ pub async fn watch(client: &Client, id: &str) -> Result<Value, Error> {
         let transaction = client.get(&format!("transactions/{id}")).await?;
         let reason = || transaction["error_reason"].as_str().unwrap_or("its provider gave no reason").to_owned();
         match transaction["state"].as_str().unwrap_or_default() {
-            "success" | "awaiting_input" => return Ok(transaction),
+            "success" => return Ok(transaction),
+            "awaiting_input" => {
+                note(&next(&transaction));
+                return Ok(transaction);
+            }
             state @ ("failure" | "cancelled") => {
                 return Err(Error::Job(format!("the transaction {id} ended as {state}: {}", reason())));
             }
@@ -31,6 +40,31 @@ pub async fn watch(client: &Client, id: &str) -> Result<Value, Error> {
     }
 }
 
+/// What somebody is to do for a transaction that waits for its customer.
+fn next(transaction: &Value) -> String {
+    let place = [&transaction["interactive_url"], &transaction["redirect_url"]].into_iter().find_map(Value::as_str);
+    let there = place.map_or_else(String::new, |url| format!(" at {url}"));
+    format!(
+        "its customer has to do something at the provider's first{there}; when that is done, go on with `sutler transaction \
+         resume {}`",
+        transaction["id"].as_str().unwrap_or_default()
+    )
+}
+
+/// Waits until a payment method's provider has taken or refused its new values, and answers the method as it is then.
+///
+/// # Errors
+/// [`Error::Job`] for values that its provider did not take: the old ones hold; those of the requests.
+pub async fn taken(client: &Client, changed: &Value) -> Result<Value, Error> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let told = watch(client, &text(&changed["transaction"]["id"])).await;
+    told.map_err(|error| match error {
+        Error::Job(why) => Error::Job(format!("`{}` keeps its old values: {why}", text(&changed["name"]))),
+        other => other,
+    })?;
+    client.get(&format!("payment-methods/{}", text(&changed["id"]))).await
+}
+
 /// Waits until the provider of a new payment method or instance has taken or refused it, and answers it as it is then; where
 /// its customer is to be asked something first, the transaction that says where.
 ///
@@ -39,6 +73,7 @@ pub async fn watch(client: &Client, id: &str) -> Result<Value, Error> {
 pub async fn set_up(client: &Client, made: &Value) -> Result<Value, Error> {
     let text = |name: &str| made[name].as_str().unwrap_or_default();
     let nouns = if made["payment_method_id"].is_string() { "payment-instances" } else { "payment-methods" };
+    // One that is unclear, or waits for its customer, leaves the record as it is.
     let mut pause = PAUSE;
     loop {
         if let Some(id) = made["transaction"]["id"].as_str() {

@@ -276,7 +276,7 @@ impl System {
         Ok(method)
     }
 
-    /// Changes a payment method. New values go to its provider first.
+    /// Changes a payment method. New values go to its provider first; the transaction tells what becomes of them.
     ///
     /// # Errors
     /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`], [`Error::Stale`], [`Error::Refused`],
@@ -287,7 +287,7 @@ impl System {
         id: PaymentMethodId,
         if_match: Option<u64>,
         patch: PaymentMethodPatch,
-    ) -> Result<PaymentMethod, Error> {
+    ) -> Result<(PaymentMethod, Option<Transaction>), Error> {
         caller.must(Permission::BillingWrite)?;
         let old = self.payment_method(caller, id).await?;
         unchanged(&old, if_match)?;
@@ -306,15 +306,15 @@ impl System {
             let draft = Draft { values, ..Draft::of(PaymentFunction::UpdatePaymentMethod, currency) };
             let mut transaction = draft.by(self, &caller.cause, caller.user_id, &old);
             set.create(&mut transaction);
-            asked = Some(transaction.id);
+            asked = Some(transaction);
         }
         let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
         set.update(&old, &mut new);
         self.store().commit(set).await?;
-        if let Some(id) = asked {
-            self.drive(id);
+        if let Some(asked) = &asked {
+            self.drive(asked.id);
         }
-        Ok(new)
+        Ok((new, asked))
     }
 
     /// Asks a method's provider whether it works; the transaction says so in the end.
