@@ -1,7 +1,10 @@
 //! Killed before each commit of what providers do for others: it is done to its end, changes nothing twice and leaves nothing
-//! behind, also in a store that is made from its copy.
+//! behind, also in a store that is made from its copy. And killed while old runs go.
 
-use super::*;
+use super::{
+    sweeping::{charge, ended},
+    *,
+};
 use crate::{NewPluggable, PluggablePatch, jobs};
 use std::{
     collections::BTreeMap,
@@ -10,7 +13,10 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 use sutler_lua::Egress;
-use sutler_model::{Blob, PluggableResource, PluggableResourceId, RunId, Timestamp, pluggable::PluggableState};
+use sutler_model::{
+    Blob, Cause, Image, Invoice, PluggableResource, PluggableResourceId, RunCall, RunId, Timestamp,
+    pluggable::PluggableState, time::DAY_MS,
+};
 use sutler_store::{Follower, Options};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -368,5 +374,128 @@ async fn the_child_of_the_crash_test() {
     jobs::die_as_told();
     bench.carry_out(&kind).await;
     bench.is_at_rest(&kind).await;
+    bench.stop().await;
+}
+
+/// Runs that are to go, by age: more than two steps of the sweep take.
+const OLD: usize = 600;
+/// How many of them are gone after each step, which looks at 256: first at one that stays, and later at another.
+const STEPS: [usize; 4] = [0, 255, 510, OLD];
+/// Which of them have made a call.
+const CALLERS: [usize; 4] = [0, 255, 256, OLD - 1];
+
+/// What is known of old runs: those that go, oldest first, and those that stay, which is one that an invoice names and a dead
+/// letter.
+struct OldRuns {
+    go: Vec<RunId>,
+    stay: [RunId; 2],
+}
+
+impl Bench {
+    /// Stores old runs; some have made a call.
+    async fn grow_old(&self) -> OldRuns {
+        let now = self.system.store().now();
+        let old = |n: usize| {
+            let at = now.plus_ms(-100 * DAY_MS + i64::try_from(n).expect("a small number"));
+            ScriptRun { id: RunId::new(at.0.unsigned_abs(), [1; 10]), ..ended(now, 1) }
+        };
+        let mut runs: Vec<ScriptRun> = (0..OLD).map(old).collect();
+        // Among the others by their age.
+        let mut billed = ScriptRun { id: RunId::new(runs[300].id.event_at().0.unsigned_abs(), [2; 10]), ..old(0) };
+        let mut dead = ScriptRun { id: RunId::new(1, [3; 10]), state: RunState::Dead, ..old(0) };
+        let mut invoice = Invoice {
+            id: self.system.core().new_id(),
+            billing_entity_id: self.caller.billing_entity_id,
+            customer_id: self.customer,
+            charges: vec![charge(billed.id)],
+            ..crate::testing::drawn_up("10")
+        };
+        let mut set = ChangeSet::new(Cause::system("test"));
+        for run in &mut runs {
+            set.create(run);
+        }
+        set.create(&mut billed).create(&mut dead).create(&mut invoice);
+        self.system.store().commit(set).await.expect("committed");
+        let known = OldRuns { go: runs.into_iter().map(|run| run.id).collect(), stay: [billed.id, dead.id] };
+        let offered = self.system.store().get::<Image>(self.image).await.expect("read").expect("the image");
+        for run_id in CALLERS.map(|n| known.go[n]).into_iter().chain(known.stay) {
+            let call = RunCall { number: 1, operation: "createImage".to_owned(), about: None, job_id: None };
+            let by_call = Cause::Run { run_id, depth: 0, by_call: Some(Box::new(call)) };
+            let mut set = ChangeSet::new(by_call);
+            let id = self.system.core().new_id();
+            set.create(&mut Image { id, name: run_id.to_string(), ..offered.clone() });
+            self.system.store().commit(set).await.expect("a call");
+        }
+        known
+    }
+}
+
+/// What a store has of old runs: those that are there yet, and of whose calls something is noted.
+async fn left(store: &Store, known: &OldRuns) -> (Vec<RunId>, Vec<RunId>) {
+    let ids: Vec<RunId> = known.go.iter().chain(&known.stay).copied().collect();
+    let read = store.read(move |snapshot| {
+        let (mut there, mut called) = (Vec::new(), Vec::new());
+        for id in ids {
+            there.extend(snapshot.get::<ScriptRun>(id)?.map(|run| run.id));
+            called.extend(snapshot.call(id.0, 1)?.map(|_| id));
+        }
+        Ok((there, called))
+    });
+    read.await.expect("read")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_runs_go_a_whole_step_at_a_time_when_the_program_is_killed_before_any_commit() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut crashes, mut between) = (0, 0);
+    for before in 0.. {
+        let root = folder.path().join(before.to_string());
+        let for_good = Settings { runs_keep_ms: 0, ..settings() };
+        let bench = Bench::start_with(&root, for_good).await;
+        let copy = root.join("copy");
+        copied(bench.system.store(), &copy).await;
+        let known = bench.grow_old().await;
+        bench.stop().await;
+        drop(bench);
+        let child = "scripts::tests::killed::the_child_that_sweeps";
+        let killed = !jobs::run_child(child, &root, "sweep", before).success();
+
+        sutler_store::verify(&root.join("store.redb")).expect("the store is whole");
+        for root in [&rebuilt(&root, &copy).await, &root] {
+            let told = format!("killed before commit {before}, in {}", root.display());
+            let store = Store::open(&root.join("store.redb"), Options::default()).expect("the store opens");
+            let (there, called) = left(&store, &known).await;
+            store.close().await;
+            drop(store);
+            // The oldest go first, a step as a whole, and none without its calls.
+            let gone = known.go.len() + known.stay.len() - there.len();
+            assert_eq!(there[..there.len() - 2], known.go[gone..], "{told}");
+            assert_eq!(there[there.len() - 2..], known.stay, "{told}");
+            assert!(STEPS.contains(&gone), "{told}: {gone} are gone");
+            let callers = CALLERS.into_iter().filter(|n| *n >= gone).map(|n| known.go[n]);
+            assert_eq!(called, callers.chain(known.stay).collect::<Vec<_>>(), "{told}: {gone} are gone");
+            assert!(killed || gone == OLD, "{told}: {gone} are gone");
+            between += usize::from(gone > 0 && gone < OLD);
+
+            let bench = started(root).await;
+            bench.until(async || left(bench.system.store(), &known).await.0 == known.stay).await;
+            assert_eq!(left(bench.system.store(), &known).await.1, known.stay, "{told}");
+            bench.stop().await;
+        }
+        if !killed {
+            break;
+        }
+        crashes += 1;
+    }
+    eprintln!("killed {crashes} times; {between} stores were left in between two steps");
+    assert!(crashes >= 3 && between >= 4, "{crashes} {between}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "run by the crash test as a child process"]
+async fn the_child_that_sweeps() {
+    jobs::die_as_told();
+    let bench = started(&PathBuf::from(jobs::var("SUTLER_TEST_ROOT"))).await;
+    bench.runs_until(|runs| runs.len() == 2).await;
     bench.stop().await;
 }

@@ -30,7 +30,7 @@ impl Bench {
 }
 
 /// A run of no block that ended well 91 days ago, at a time of its own.
-fn ended(now: Timestamp, number: u8) -> ScriptRun {
+pub(super) fn ended(now: Timestamp, number: u8) -> ScriptRun {
     let at = now.plus_ms(-91 * DAY_MS - i64::from(number));
     ScriptRun {
         id: RunId::new(at.0.unsigned_abs(), [number; 10]),
@@ -54,7 +54,7 @@ fn ended(now: Timestamp, number: u8) -> ScriptRun {
     }
 }
 
-fn charge(run_id: RunId) -> InvoiceCharge {
+pub(super) fn charge(run_id: RunId) -> InvoiceCharge {
     InvoiceCharge {
         resource_id: Uuid::from_u128(4),
         resource_name: "web".to_owned(),
