@@ -56,8 +56,8 @@ pub struct Change {
 /// What a change tells of its record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
-    /// The whole record, encoded: of a creation or a deletion. Empty for what was swept. Most readers want it decoded or not at all, so its fields are
-    /// taken apart only when they are asked for.
+    /// The whole record, encoded: of a creation or a deletion. Empty for what was swept. Most readers want it decoded or not at
+    /// all, so its fields are taken apart only when they are asked for.
     Record(Vec<u8>),
     /// Top-level fields.
     Fields(Vec<FieldChange>),
