@@ -11,7 +11,10 @@ use super::{
 };
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use sutler_model::{MeasuredValue, Measurement, Noun, Permission, RunId, ScriptId, Timestamp};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -48,14 +51,16 @@ pub struct MeasurementView {
     function: String,
     /// The run that measured.
     run_id: RunId,
+    /// Whether that run is gone, being older than runs are kept; what it measured is not.
+    run_swept: bool,
     /// By key.
     values: BTreeMap<String, MeasuredValue>,
 }
 
-impl From<Measurement> for MeasurementView {
-    fn from(found: Measurement) -> Self {
+impl MeasurementView {
+    fn of(found: Measurement, swept: &BTreeSet<RunId>) -> Self {
         let Measurement { at, script_id, function, run_id, values, .. } = found;
-        Self { at, script_id, function, run_id, values }
+        Self { at, script_id, function, run_id, run_swept: swept.contains(&run_id), values }
     }
 }
 
@@ -89,5 +94,6 @@ async fn list_measurements(
         return Err(Problem::not_found(Noun::Server, id));
     }
     let next = found.next.filter(|_| !found.items.is_empty()).map(|at| at.to_string());
-    reply::ok(&Listed { items: found.items.into_iter().map(MeasurementView::from).collect(), next })
+    let items = found.items.into_iter().map(|one| MeasurementView::of(one, &found.swept)).collect();
+    reply::ok(&Listed { items, next })
 }

@@ -1,7 +1,8 @@
 //! What was measured of a resource.
 
 use crate::{Caller, Error, System};
-use sutler_model::{Measurement, Timestamp};
+use std::collections::BTreeSet;
+use sutler_model::{Measurement, RunId, ScriptRun, Timestamp};
 use sutler_store::measurement_prefix;
 use uuid::Uuid;
 
@@ -10,6 +11,8 @@ use uuid::Uuid;
 pub struct Measurements {
     /// Oldest first.
     pub items: Vec<Measurement>,
+    /// The runs of them that are gone, being older than runs are kept.
+    pub swept: BTreeSet<RunId>,
     /// The time of the first one left out.
     pub next: Option<Timestamp>,
 }
@@ -46,6 +49,12 @@ impl System {
                 page.items.push(found);
                 true
             })?;
+            // What the platform measures itself has no run.
+            for run in page.items.iter().map(|one| one.run_id).filter(|run| !run.0.is_nil()) {
+                if s.get::<ScriptRun>(run)?.is_none() {
+                    page.swept.insert(run);
+                }
+            }
             Ok(page)
         });
         Ok(read.await?)

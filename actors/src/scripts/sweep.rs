@@ -11,12 +11,9 @@
 use super::{Env, schedule, tax};
 use std::time::{Duration, Instant};
 use sutler_model::{
-    Cause, Interval, Invoice, Job, Measurement, PluggableResource, RunId, ScriptRun, Timestamp, Transaction,
-    time::DAY_MS,
+    Cause, Interval, Invoice, Job, PluggableResource, RunId, ScriptRun, Timestamp, Transaction, time::DAY_MS,
 };
-use sutler_store::{
-    ChangeSet, Error as StoreError, Field, Filter, Order, Record, Snapshot, TRIGGERS, measurement_prefix,
-};
+use sutler_store::{ChangeSet, Error as StoreError, Field, Filter, Order, Record, Snapshot, TRIGGERS};
 use tokio::sync::watch;
 
 /// Runs looked at in one step: some milliseconds of a reader, and of the writer when all of them go.
@@ -140,7 +137,8 @@ fn look(snapshot: &Snapshot, env: &Env, after: Option<RunId>, before: Timestamp)
 /// - its event is one that triggers are not past (`seen` is the next that they read), for by the run it is known to be done;
 /// - it is the last error that its block shows;
 /// - it is the newest of a schedule, by which is known up to where the schedule has run;
-/// - it measured, charged, taxed or paid: every figure of an invoice opens to it;
+/// - it charged, taxed or paid: every figure of an invoice opens to it (what was measured is kept by itself, with its time and
+///   function; the run behind it adds only what it printed);
 /// - it is named by what it set off: a job, an interval of use, a payment, another run;
 /// - a call of another run made it that may be repeated (of a dead letter, or of a job that is not over), and finds by it that it
 ///   was made;
@@ -166,15 +164,6 @@ fn is_newest(snapshot: &Snapshot, env: &Env, run: &ScriptRun) -> Result<bool, St
 fn is_evidence(snapshot: &Snapshot, run: &ScriptRun) -> Result<bool, StoreError> {
     let (None, Some(about)) = (run.seq, run.resource_id) else { return Ok(false) };
     let at = run.id.event_at();
-    let mut measured = false;
-    let (from, to) = (measurement_prefix(about, at), measurement_prefix(about, at.plus_ms(1)));
-    snapshot.scan::<Measurement>(&from, &to, |measurement| {
-        measured = measurement.run_id == run.id;
-        !measured
-    })?;
-    if measured {
-        return Ok(true);
-    }
     if run.option == tax::OPTION {
         let taxed = Filter::<Invoice>::new().is(Field::Customer, about.as_bytes());
         let taxed = taxed.when(move |invoice| invoice.to == at && invoice.tax.is_some());

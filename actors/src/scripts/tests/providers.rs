@@ -314,13 +314,18 @@ async fn what_a_provider_measures_is_charged_to_the_cent_and_opens_to_its_run() 
     let run = bench.system.store().get::<ScriptRun>(invoice.charges[0].run_id).await.unwrap().expect("its run");
     assert_eq!((run.state, run.option.as_str()), (RunState::Succeeded, "BILLING"));
     assert_eq!(json!(invoice.charges[0].component), "BACKUP_SETTINGS");
-    // It still does when runs on which nothing stands are gone, and what was measured opens to its run.
+    // It still does when runs on which nothing stands are gone. What was measured is there yet, and says that its run is not.
     bench.swept().await;
     let runs = bench.runs().await;
     assert!(!runs.iter().any(|run| run.option == "ACTION"), "{runs:#?}");
     assert!(runs.iter().any(|run| run.id == invoice.charges[0].run_id));
+    let kept = bench.system.measurements(id, Timestamp(0), Timestamp(i64::MAX), 10).await.unwrap();
+    assert_eq!(kept.items[..found.len()], found);
     for measured in found {
-        assert!(runs.iter().any(|run| run.id == measured.run_id), "{measured:?}");
+        assert!(
+            !runs.iter().any(|run| run.id == measured.run_id) && kept.swept.contains(&measured.run_id),
+            "{measured:?}"
+        );
     }
     bench.stop().await;
 }
