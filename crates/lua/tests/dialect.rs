@@ -162,6 +162,10 @@ async fn a_function_that_replaces_may_wait_and_fail() {
             return { f(), f('w'), f('x'), f('y'), f('z') }",
             json!(["a1", "a2", "b1", "b2", "wx yz"]),
         ),
+        (
+            "local f = coroutine.wrap(function() return { ('aab'):gsub('^a', coroutine.yield) } end) return { f(), f('x') }",
+            json!(["a", ["xab", 1]]),
+        ),
         ("return { ('x'):gsub('x', pcall) }", json!(["x", 1])),
         ("local n = 0 pcall(string.gsub, 'abc', '%w', function(c) n = n + 1 if c == 'b' then error('no') end end) return n", json!(2)),
         ("\n('ab'):gsub('%w', function(c) if c == 'b' then\n error('no') end end)", json!("error: line 3: no")),

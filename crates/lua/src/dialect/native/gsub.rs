@@ -139,7 +139,7 @@ unsafe fn replace(state: *mut ffi::lua_State, progress: *mut Progress, mut at: u
     // SAFETY: see above; `find` and the function find room for what they answer.
     unsafe {
         ffi::luaL_checkstack(state, ROOM, c"gsub".as_ptr());
-        while (*progress).count < (*progress).most && at <= length(state, TEXT) {
+        while more(progress) && at <= length(state, TEXT) {
             // Neither a search for a plain text nor a function that is none of Lua's looks at the run's limits.
             interrupt::safe_point(state);
             #[allow(clippy::cast_precision_loss)] // no text is that long
@@ -161,12 +161,19 @@ unsafe fn replace(state: *mut ffi::lua_State, progress: *mut Progress, mut at: u
                 return WAITS;
             }
             at = take(state, progress);
-            if (*progress).anchored {
-                break;
-            }
         }
         finish(state, progress)
     }
+}
+
+/// Whether one more may be replaced.
+///
+/// # Safety
+/// It is there.
+unsafe fn more(progress: *const Progress) -> bool {
+    // SAFETY: as promised.
+    let progress = unsafe { &*progress };
+    progress.count < progress.most && !(progress.anchored && progress.count > 0.0)
 }
 
 /// Takes in what the function answered, and answers where the search goes on.
