@@ -56,7 +56,7 @@ unsafe extern "C-unwind" fn look(state: *mut ffi::lua_State, gc: c_int) {
     // What is pushed is the one value that is yielded.
     unsafe {
         let may_yield = ffi::lua_isyieldable(state) != 0;
-        if may_yield && Meter::makes_way() {
+        if may_yield && Meter::makes_way(state.addr()) {
             ffi::lua_pushlightuserdata(state, Lua::poll_pending().0);
             ffi::lua_yield(state, 1);
         } else if may_yield || Meter::holds() {
@@ -75,6 +75,11 @@ unsafe fn raise(state: *mut ffi::lua_State) {
         unsafe { raising(state, -1) }
     }
 }
+
+#[cfg(test)]
+mod program;
+#[cfg(test)]
+mod same;
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,10 @@
 //! A stopped run can catch the error that stops it, but every later loop turn, call and host function raises it again, so
 //! that `pcall` only delays the end by the time it takes to unwind.
 
+mod pace;
+
+pub(crate) use pace::Pace;
+
 use crate::{Limit, Limits, Origin, OutboundCall, Texts, Who, Write, helper::Overlay};
 use rustix::time::{ClockId, clock_gettime};
 use std::{
@@ -20,17 +24,6 @@ const CUT: &str = "\n[log cut here]\n";
 
 /// Shorter passwords are not masked: they would be found in words that are no secret, which would give them away.
 const SECRET_BYTES_MIN: usize = 4;
-
-/// How long a run that does not wait keeps its thread to itself, at least; twice as long and a tick at most. In tests of this
-/// crate's own, runs count steps instead.
-const TURN: Duration = Duration::from_millis(if cfg!(test) { 0 } else { 3 });
-
-/// How long a run may go on, by its thread's own time, where it cannot make way: in a metamethod or a search by a pattern. Others
-/// of its thread wait so long.
-const HELD: Duration = Duration::from_millis(200);
-
-/// Looks in one turn before a run makes way, so that it goes on by a step in each.
-const LOOKS: u32 = if cfg!(test) { 37 } else { 1 };
 
 /// Most writes of a rehearsal that are noted.
 const WRITES_MAX: usize = 1_000;
@@ -71,6 +64,8 @@ pub(crate) struct Meter {
     held_since: Cell<Option<Duration>>,
     /// The turn is over: the run has yielded, or is about to, and is to be resumed when others had theirs.
     made_way: Cell<bool>,
+    /// The coroutine that made way last, by its address, until it has gone on.
+    paused: Cell<Option<usize>>,
     stopped: Cell<Option<Limit>>,
     log: RefCell<String>,
     log_bytes: usize,
@@ -107,6 +102,7 @@ impl Meter {
             overdue: Cell::default(),
             held_since: Cell::default(),
             made_way: Cell::default(),
+            paused: Cell::default(),
             stopped: Cell::default(),
             log: RefCell::default(),
             log_bytes: limits.log_bytes,
@@ -184,18 +180,26 @@ impl Meter {
     /// Has the next exact look when the turn is over or a limit is passed.
     fn look_later(&self, now: Instant, used: Duration) {
         let left = self.cpu.saturating_sub(used).min(self.deadline.saturating_duration_since(now));
-        self.look_at.set(coarse() + left.min(TURN));
+        self.look_at.set(coarse() + left.min(Pace::current().turn));
     }
 
     /// Whether the run in progress, of which [`Meter::may_go_on`] says no, has only had its turn: then it is to yield, and is
-    /// resumed in its next one. Does not panic.
-    pub fn makes_way() -> bool {
+    /// resumed in its next one. `coroutine` is the one that would, by its address. Does not panic.
+    pub fn makes_way(coroutine: usize) -> bool {
         let over = |meter: &Meter| {
+            // What resumes the one that made way last takes steps, too, which bring the run no further.
+            if meter.paused.get().is_some_and(|resumes| resumes != coroutine) {
+                return false;
+            }
+            meter.paused.set(None);
             let looks = meter.looks.replace(meter.looks.get().saturating_add(1));
             // One of its coroutines may do so already; those that wait for it are on their way to yield.
-            let over = looks >= LOOKS || meter.overdue.get() && looks > 0;
+            let over = looks >= Pace::current().looks || meter.overdue.get() && looks > 0;
             let makes = !meter.made_way.get() && over && meter.check().is_ok();
-            meter.made_way.set(meter.made_way.get() || makes);
+            if makes {
+                meter.made_way.set(true);
+                meter.paused.set(Some(coroutine));
+            }
             makes
         };
         Self::of_current(over)
@@ -219,7 +223,7 @@ impl Meter {
         let now = thread_time();
         match self.held_since.get() {
             None => self.held_since.set(Some(now)),
-            Some(since) if now.saturating_sub(since) > HELD => self.stop(Limit::Cpu),
+            Some(since) if now.saturating_sub(since) > Pace::current().held => self.stop(Limit::Cpu),
             Some(_) => {}
         }
     }
@@ -430,7 +434,10 @@ impl<F: Future> Future for Metered<F> {
                 if self.resumes {
                     // Polled again not at once, but after the thread's other runs, its messages, sockets and timers.
                     let _ = pin!(tokio::task::yield_now()).poll(cx);
-                } else if resumed {
+                } else {
+                    self.meter.paused.set(None);
+                }
+                if resumed && !self.resumes {
                     // What it waits for was perhaps asked before it made way and came meanwhile; that woke it for this poll, in
                     // which it only went on to wait. So it asks again.
                     cx.waker().wake_by_ref();
