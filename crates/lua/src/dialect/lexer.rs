@@ -75,13 +75,22 @@ fn quoted(rest: &[u8]) -> usize {
     let mut at = 1;
     while at < rest.len() {
         match rest[at] {
-            b'\\' => at += 2,
-            b'\n' => return at,
+            b'\\' => at += escape(&rest[at..]),
+            b'\n' | b'\r' => return at,
             c if c == rest[0] => return at + 1,
             _ => at += 1,
         }
     }
     rest.len()
+}
+
+/// The length of an escape: both signs of a line end count as one, and `\z` passes over what is blank, line ends too.
+fn escape(rest: &[u8]) -> usize {
+    match rest.get(1) {
+        Some(b'\r') if rest.get(2) == Some(&b'\n') => 3,
+        Some(b'z') => 2 + rest[2..].iter().take_while(|c| c.is_ascii_whitespace() || **c == 0x0b).count(),
+        _ => 2,
+    }
 }
 
 fn number(rest: &[u8]) -> usize {
@@ -119,6 +128,8 @@ mod tests {
             ["f", "(", "...", ")", "x", "=", "1", "..", "2", "0x1Fp-3", "1e-5", "a", ".", "b", "::", "c"]
         );
         assert_eq!(texts("t[1] 'a\\\nb' é"), ["t", "[", "1", "]", "'a\\\nb'", "é"]);
+        assert_eq!(texts("'a\\\r\n;;' b"), ["'a\\\r\n;;'", "b"]);
+        assert_eq!(texts("'a\\z\n  goto x' b"), ["'a\\z\n  goto x'", "b"]);
     }
 
     #[test]

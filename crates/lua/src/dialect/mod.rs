@@ -7,6 +7,8 @@ mod lexer;
 mod native;
 mod number;
 mod prelude;
+#[cfg(test)]
+mod random;
 mod rewrite;
 mod statement;
 mod text;
