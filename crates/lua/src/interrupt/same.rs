@@ -97,6 +97,7 @@ impl Loaded {
         Pace::set(looks);
         let who = Who {
             owner: Scope::Provider,
+            script: None,
             run_id: RunId::new(0, [7; 10]),
             depth: 0,
             unrecorded: false,
