@@ -295,7 +295,7 @@ pub(crate) fn parse_any(text: &str) -> Option<(i64, i64)> {
             let ms = (number * 1000.0) as i64;
             (ms, ms + if number.fract() == 0.0 { 1000 } else { 1 })
         } else {
-            (number as i64, number as i64 + 1)
+            (number as i64, (number as i64).saturating_add(1))
         });
     }
     let mut t = Parts::EPOCH;
@@ -349,6 +349,7 @@ pub(crate) fn parse_any(text: &str) -> Option<(i64, i64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// 2026-11-22T22:24:05.007Z, a Sunday.
     const T: i64 = 1_795_386_245_007;
@@ -428,6 +429,38 @@ mod tests {
         assert_eq!(parse_any("1795386245.5"), Some((1_795_386_245_500, 1_795_386_245_501)));
         for text in ["", "yesterday", "2026-13-01", "2026-11-22x", "22-11-2026", "NaN", "2026-11-22T22:24:05+0100x"] {
             assert_eq!(parse_any(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_beyond_all_time_is_its_end() {
+        assert_eq!(parse_any("1e300"), Some((i64::MAX, i64::MAX)));
+        assert_eq!(parse_any("-1e300"), Some((i64::MIN, i64::MIN + 1)));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_text_is_too_strange_to_be_read_or_refused(
+            text in "([0-9]{1,14}|[-+.:/ TZ']|GMT|e9|PM|Sun|é|[A-Za-z]){0,14}",
+            pattern in "([yMdHhKkmsSDEaGzZXLu]{1,5}|[-+.:/ T'é]){0,12}",
+            ms in any::<i64>(),
+        ) {
+            let _ = (parse(&text, &pattern), format(ms, &pattern));
+            if let Some((from, to)) = parse_any(&text) {
+                prop_assert!(from < to || from == i64::MAX, "{} {}", from, to);
+            }
+        }
+
+        /// From 1600 to 9900.
+        #[test]
+        fn every_moment_that_is_printed_reads_back(ms in -11_676_096_000_000..250_246_000_000_000_i64) {
+            let iso = "yyyy-MM-dd'T'HH:mm:ss.SSSZ";
+            prop_assert_eq!(parse_any(&format(ms, iso)), Some((ms, ms + 1)));
+            for pattern in [iso, "EEEE, d MMMM yyyy K:mm:ss.SSS a", "yyyyMMddHHmmssSSS", "MMM d yyyy kk:mm:ss.SSS XXX"] {
+                prop_assert_eq!(parse(&format(ms, pattern), pattern), Some(ms), "{}", pattern);
+            }
         }
     }
 }

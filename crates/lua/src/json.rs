@@ -268,3 +268,44 @@ impl<'de> Visitor<'de> for Reader<'_> {
         Ok(Lv::Table(table))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::{collection, prelude::*};
+
+    /// Values that Lua has counterparts for: nothing is nil, and no object is empty, which a table could not tell from an array.
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            any::<i32>().prop_map(|n| number(f64::from(n) / 8.0)),
+            any::<String>().prop_map(Value::from),
+            "[0-9]{1,3}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 40, 6, |inner| {
+            let key = prop_oneof!["[0-9a-z]{0,4}", any::<String>()];
+            prop_oneof![
+                collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                collection::btree_map(key, inner, 1..6).prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_lua_reads_it_writes_as_it_was(value in value(), pretty in any::<bool>()) {
+            let lua = Lua::new();
+            let read = decode(&lua, text(&value, pretty).unwrap().as_bytes()).unwrap();
+            prop_assert_eq!(from_lua(&read).unwrap(), value);
+        }
+
+        #[test]
+        fn what_is_no_json_is_refused(text in "([\\[\\]{},:\"0-9eE.+\\-]|null|true|\\\\u[0-9a-fD]{4}| |é){0,20}") {
+            let known = serde_json::from_str::<Value>(&text).is_ok();
+            prop_assert_eq!(decode(&Lua::new(), text.as_bytes()).is_ok(), known, "{}", text);
+        }
+    }
+}

@@ -59,7 +59,19 @@ fn one(nodes: &[Data], id: usize, text: &mut String, open: &mut Vec<Todo>) {
         Kind::CData(content) => {
             text.push_str(&format!("<![CDATA[{}]]>", content.replace("]]>", "]]]]><![CDATA[>")));
         }
-        Kind::Comment(content) => text.push_str(&format!("<!--{}-->", content.replace("--", "- -"))),
+        Kind::Comment(content) => comment(content, text),
         Kind::Instruction(content) => text.push_str(&format!("<?{content}?>")),
     }
+}
+
+/// Two hyphens in a row would end it, and so would one more at its end.
+fn comment(content: &str, text: &mut String) {
+    text.push_str("<!--");
+    for c in content.chars() {
+        if c == '-' && text.ends_with('-') {
+            text.push(' ');
+        }
+        text.push(c);
+    }
+    text.push_str(if content.ends_with('-') { " -->" } else { "-->" });
 }
