@@ -83,7 +83,8 @@ async fn an_invoice_that_was_closed_is_a_row_in_mariadb() {
     let settings = [("mysql://sutler:change-me@db.example.com:3306/billing", url.as_str())];
     let script = load(&world, "invoices-to-mariadb", &settings).await;
     runs(&world, &script, "init", 1).await;
-    let prices = json!({ "cpu_hour": "3600.123456789", "memory_gib_hour": "7200" });
+    // So much that a millisecond of use comes to more than the smallest coin.
+    let prices = json!({ "cpu_hour": "3600000.123456789", "memory_gib_hour": "7200000" });
     world.admin.patch(&format!("/plans/{}", world.plan), prices).await.expect(200);
     world.running_server(&world.ada.client, "web-1").await;
     let invoice = crate::invoices::close(&world, &world.ada.id).await;

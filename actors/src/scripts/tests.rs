@@ -121,6 +121,7 @@ impl Bench {
             name: "open".into(),
             value: "yes".into(),
             kind: sutler_model::KeyKind::User,
+            ..sutler_model::ResourceKey::default()
         });
         let mut set = ChangeSet::new(self.caller.cause.clone());
         set.update(&old, &mut new);

@@ -194,7 +194,7 @@ async fn a_customer_neither_sets_nor_drops_its_sellers_keys() {
     let bench = Bench::start().await;
     let plan = plan(&bench).await;
     let own = caller(&plan, Role::CustomerAdmin, Scope::Customer(bench.customer), Some(bench.customer));
-    let key = |name: &str, kind| ResourceKey { name: name.into(), value: "1".into(), kind };
+    let key = |name: &str, kind| ResourceKey { name: name.into(), value: "1".into(), kind, ..ResourceKey::default() };
     let patch = |keys: &[ResourceKey]| CustomerPatch { keys: Some(keys.to_vec()), ..CustomerPatch::default() };
     let level = key("level", KeyKind::BillingEntity);
     let set = patch(&[level.clone(), key("old", KeyKind::User)]);

@@ -1,5 +1,6 @@
 //! Resource keys: small named values that people and scripts put on any record.
 
+use crate::Nanos;
 use serde::{Deserialize, Serialize};
 
 /// Who a key is for.
@@ -14,14 +15,14 @@ pub enum KeyKind {
     BillingEntity,
     /// Set by the system.
     System,
-    /// Steers placement.
+    /// Meant for placement: kept for staff and scripts.
     Placement,
     /// Set by the provider of a pluggable resource to make it known.
     Advertise,
 }
 
 /// A named value on a record. A name may occur more than once with different values.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ResourceKey {
     /// Name, 1–100 characters.
@@ -31,6 +32,16 @@ pub struct ResourceKey {
     /// Who it is for.
     #[serde(default)]
     pub kind: KeyKind,
+    /// How much what carries the key is drawn to others that carry it; 0: not at all. Kept for staff and scripts.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub weight: Nanos,
+    /// Whether what was placed by the key stays where it is. Kept for staff and scripts.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sticky: bool,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Longest value of a key, bytes.

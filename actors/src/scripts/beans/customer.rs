@@ -1,8 +1,8 @@
 //! Customers.
 
-use super::{Described, Property, Read, amount, contact, described, id, keys, set_keys, set_name, text, whole};
+use super::{Described, Property, Read, amount, contact, described, id, keys, nanos, set_keys, set_name, text, whole};
 use serde_json::{Value, json};
-use sutler_model::{Customer, CustomerStatus, Nanos, Plan, Scope, User};
+use sutler_model::{Customer, CustomerStatus, Plan, Scope, User};
 use sutler_store::Field;
 
 impl Described for Customer {
@@ -81,14 +81,6 @@ const fn status(status: CustomerStatus) -> &'static str {
         CustomerStatus::Suspended => "DISABLED",
         CustomerStatus::Closed => "CLOSED",
     }
-}
-
-fn nanos(value: &Value) -> Result<Nanos, String> {
-    let decimal = match value.as_f64() {
-        Some(number) => format!("{number:.9}"),
-        None => text(value),
-    };
-    decimal.parse().map_err(|e: sutler_model::money::Error| e.to_string())
 }
 
 fn limits(customer: &Customer) -> Value {

@@ -359,7 +359,10 @@ fn keys<R: Described>(record: &R, viewer: Scope) -> Value {
         .filter(|key| may_see(viewer, key.kind))
         .map(|key| {
             let kind = words::key_type(key.kind);
-            json!({"name": key.name, "value": key.value, "type": kind, "weight": 0, "resourceUUID": id})
+            json!({
+                "name": key.name, "value": key.value, "type": kind, "weight": amount(key.weight),
+                "extraFlag": u8::from(key.sticky), "resourceUUID": id,
+            })
         })
         .collect()
 }
@@ -431,7 +434,15 @@ pub(crate) fn key(value: &Value, viewer: Scope) -> Result<ResourceKey, String> {
     if !may_see(viewer, kind) {
         return Err("a customer's script may set only keys of the type USER_KEY".to_owned());
     }
-    Ok(ResourceKey { name, value: text(value.get("value").unwrap_or(&Value::Null)), kind })
+    let given = |name: &str| value.get(name).filter(|value| !value.is_null());
+    let weight = given("weight").map_or(Ok(Nanos::ZERO), nanos).map_err(|detail| format!("a key's weight {detail}"))?;
+    Ok(ResourceKey {
+        name,
+        value: text(value.get("value").unwrap_or(&Value::Null)),
+        kind,
+        weight,
+        sticky: given("extraFlag").is_some_and(|flag| flag.as_f64() != Some(0.0)),
+    })
 }
 
 /// Replaces the keys that the viewer sees, and keeps those it does not see.
@@ -449,6 +460,15 @@ fn text(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// A decimal number as a script gives it.
+fn nanos(value: &Value) -> Result<Nanos, String> {
+    let decimal = match value.as_f64() {
+        Some(number) => format!("{number:.9}"),
+        None => text(value),
+    };
+    decimal.parse().map_err(|e: sutler_model::money::Error| e.to_string())
 }
 
 fn set_name(name: &mut String, value: &Value) -> Result<(), String> {

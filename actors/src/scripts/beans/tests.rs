@@ -23,7 +23,12 @@ fn server() -> Server {
         job_id: None,
         user_data: None,
         ssh_keys: Vec::new(),
-        keys: vec![ResourceKey { name: "plan".into(), value: "gold".into(), kind: KeyKind::BillingEntity }],
+        keys: vec![ResourceKey {
+            name: "plan".into(),
+            value: "gold".into(),
+            kind: KeyKind::BillingEntity,
+            ..ResourceKey::default()
+        }],
         provider_values: Default::default(),
         metadata: None,
         runtime_metadata: None,

@@ -148,7 +148,7 @@ async fn apply<R: Keyed>(
         let keys = new.keys_mut();
         match change {
             Change::Set(key) => match keys.iter_mut().find(|known| known.name == key.name && known.kind == key.kind) {
-                Some(known) => known.value.clone_from(&key.value),
+                Some(known) => known.clone_from(key),
                 None => keys.push(key.clone()),
             },
             Change::Remove(name) => keys.retain(|key| key.name != *name || !may_see(scope, key.kind)),

@@ -179,7 +179,7 @@ async fn settings_of_a_deleted_provider_stay_and_are_shown_again_once_it_is_back
     system.set_provider_values(caller, id.0, "COLOUR", &blue).await.expect("set");
     system.delete_script(caller, script.id, None).await.expect("deleted");
     assert_eq!(system.provider_forms(caller, id.0).await.expect("forms"), []);
-    let key = ResourceKey { name: "tier".into(), value: "gold".into(), kind: KeyKind::User };
+    let key = ResourceKey { name: "tier".into(), value: "gold".into(), kind: KeyKind::User, ..ResourceKey::default() };
     let patch = ServerPatch { keys: Some(vec![key]), ..ServerPatch::default() };
     let changed = system.update_server(caller, id, None, patch).await.expect("it is changed as before");
     assert_eq!(changed.provider_values["COLOUR"], blue);

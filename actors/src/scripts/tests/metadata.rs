@@ -102,6 +102,7 @@ async fn what_scripts_add_reaches_the_seed_beside_the_customers_own() {
         name: "stage".into(),
         value: "live".into(),
         kind: sutler_model::KeyKind::User,
+        ..sutler_model::ResourceKey::default()
     });
     let job = bench.system.create_server(&bench.caller, bench.customer, new, None).await.expect("accepted");
     let ended = bench.ended(job.id).await;
@@ -307,6 +308,7 @@ async fn the_agent_of_those_who_pay_for_it_comes_with_their_servers() {
         name: "MONITORING".into(),
         value: "gold".into(),
         kind: sutler_model::KeyKind::BillingEntity,
+        ..sutler_model::ResourceKey::default()
     }];
     let patch = crate::CustomerPatch { keys: Some(keys), ..crate::CustomerPatch::default() };
     bench.system.update_customer(&bench.caller, bench.customer, None, patch).await.unwrap();

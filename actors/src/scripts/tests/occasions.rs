@@ -10,7 +10,7 @@ use sutler_model::{
 };
 
 fn key(name: &str) -> ResourceKey {
-    ResourceKey { name: name.into(), value: "yes".into(), kind: KeyKind::User }
+    ResourceKey { name: name.into(), value: "yes".into(), kind: KeyKind::User, ..ResourceKey::default() }
 }
 
 impl Bench {

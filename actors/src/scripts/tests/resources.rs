@@ -242,6 +242,37 @@ async fn questions_about_keys_types_and_permissions_are_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_keeps_its_weight_and_whether_it_is_sticky() {
+    let (_folder, bench) = bench().await;
+    let job = bench.create("web", false).await;
+    let server = bench.ended(job.id).await.item_id;
+    let body = format!(
+        r#"
+        local key = new("ResourceKey")
+        key:setName("rack")
+        key:setValue("b")
+        key:setType(new("ResourceKeyType", "PLACEMENT_KEY"))
+        key:setWeight(-2.5)
+        adminAPI:addKey("{server}", key)
+        local function shown()
+            local key = adminAPI:getResource("{server}", true):getResourceKey():get(0)
+            return key:getWeight(), key:getExtraFlag()
+        end
+        print(shown())
+        key:setExtraFlag(1)
+        key:setWeight(3)
+        adminAPI:modifyKey("{server}", key)
+        print(shown())
+        "#
+    );
+    let run = once(&bench, Scope::Provider, &body).await;
+    assert_eq!(run.log.lines().collect::<Vec<_>>(), ["-2.5\t0", "3\t1"], "{run:#?}");
+    let keys = bench.server("web").await.expect("the server").keys;
+    assert_eq!((keys[0].weight, keys[0].sticky), (sutler_model::Nanos(3 * sutler_model::money::ONE), true));
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_belongs_to_another_customer_is_not_found() {
     let (_folder, bench) = bench().await;
     let (stranger, _) = bench.stranger().await;

@@ -49,7 +49,12 @@ async fn a_pre_entry_with_tags_asks_about_those_who_carry_one_newcomers_too() {
 
     let plan = all::<Plan>(&bench.system).await.remove(0);
     let newcomer = |name: &str, key: &str| NewCustomer {
-        keys: vec![ResourceKey { name: key.into(), value: "x".into(), kind: KeyKind::BillingEntity }],
+        keys: vec![ResourceKey {
+            name: key.into(),
+            value: "x".into(),
+            kind: KeyKind::BillingEntity,
+            ..ResourceKey::default()
+        }],
         ..crate::testing::new_customer(name, &plan)
     };
     bench.system.create_customer(&bench.caller, newcomer("Plain", "level")).await.expect("taken");

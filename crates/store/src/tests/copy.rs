@@ -56,7 +56,12 @@ fn work(store: &Store, round: u128) {
     run(store.commit(changes)).unwrap();
     let mut running = web.clone();
     running.state = ServerState::Running;
-    running.keys = vec![ResourceKey { name: "tier".to_owned(), value: "gold".to_owned(), kind: KeyKind::User }];
+    running.keys = vec![ResourceKey {
+        name: "tier".to_owned(),
+        value: "gold".to_owned(),
+        kind: KeyKind::User,
+        ..ResourceKey::default()
+    }];
     let mut done = job.clone();
     done.state = JobState::Successful;
     let mut open = interval(round, 5, 6, None);

@@ -120,7 +120,7 @@ fn settings() -> Settings {
 }
 
 fn key(name: &str) -> ResourceKey {
-    ResourceKey { name: name.into(), value: "yes".into(), kind: KeyKind::User }
+    ResourceKey { name: name.into(), value: "yes".into(), kind: KeyKind::User, ..ResourceKey::default() }
 }
 
 /// Makes everything happen, under the eyes of a block with this source.

@@ -153,6 +153,7 @@ pub(super) fn resource_keys(keys: &[(&str, &str)]) -> Vec<ResourceKey> {
         name: (*name).into(),
         value: (*value).into(),
         kind: KeyKind::BillingEntity,
+        ..ResourceKey::default()
     };
     keys.iter().map(key).collect()
 }
