@@ -221,9 +221,14 @@ async fn files_may_hold_what_ends_no_statement() {
     expect(&[
         (";;; local x = 1; ; if x then; x = 2; end; return x;", json!(2)),
         ("do ::here:: end return 1", json!(1)),
+        ("local n = 2;; return `a;; {n} goto b {n + 1}`;", json!("a;; 2 goto b 3")),
+        ("local function f(...) return `{#arg};; arg {arg.n}` end return f(1, 2)", json!("2;; arg 2")),
     ])
     .await;
     let fixture = Fixture::new();
+    // Which would hide all behind it.
+    let error = fixture.eval("return 1\n\0 and what follows").await;
+    assert!(error.to_string().contains("NUL"), "{error}");
     for head in ["\u{feff}", "#!/usr/bin/lua\n", "\u{feff}-- a comment\r\n"] {
         let source = format!("{head}function f(p)\r\n return 7;\r\nend\r\n");
         assert_eq!(fixture.run(&block(&source), "f", Params::default()).await.result, "7", "{head:?}");

@@ -9,7 +9,8 @@ pub(super) enum Kind {
     Number,
     /// A quoted or bracketed text.
     Text,
-    /// Anything else, one character at a time but for `...`, `..` and `::`.
+    /// Anything else, one character at a time but for `...`, `..` and `::`, and for what stands before an expression within a
+    /// text in backticks: to those who ask what may follow it is like an operator.
     Symbol,
 }
 
@@ -25,6 +26,8 @@ pub(super) struct Token<'a> {
 pub(super) fn tokens(source: &str) -> Vec<Token<'_>> {
     let bytes = source.as_bytes();
     let mut tokens = Vec::new();
+    // For each text in backticks around: how many braces are open within its expression.
+    let mut within: Vec<usize> = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
         let rest = &bytes[at..];
@@ -33,6 +36,17 @@ pub(super) fn tokens(source: &str) -> Vec<Token<'_>> {
             b'-' if rest.starts_with(b"--") => (comment(rest), None),
             b'[' if long_bracket(rest).is_some() => (long_bracket(rest).unwrap_or(1), Some(Kind::Text)),
             b'"' | b'\'' => (quoted(rest), Some(Kind::Text)),
+            b'`' => interpolated(rest, &mut within),
+            b'}' if within.last() == Some(&0) => {
+                within.pop();
+                interpolated(rest, &mut within)
+            }
+            b'{' | b'}' if !within.is_empty() => {
+                if let Some(open) = within.last_mut() {
+                    *open = if rest[0] == b'{' { *open + 1 } else { *open - 1 };
+                }
+                (1, Some(Kind::Symbol))
+            }
             b'.' if rest.starts_with(b"...") => (3, Some(Kind::Symbol)),
             b'0'..=b'9' => (number(rest), Some(Kind::Number)),
             b'.' if rest.get(1).is_some_and(u8::is_ascii_digit) => (number(rest), Some(Kind::Number)),
@@ -84,6 +98,24 @@ fn quoted(rest: &[u8]) -> usize {
     rest.len()
 }
 
+/// The length of a piece of a text in backticks, and what it is: it goes on to the brace of an expression or to its end.
+fn interpolated(rest: &[u8], within: &mut Vec<usize>) -> (usize, Option<Kind>) {
+    let mut at = 1;
+    while at < rest.len() {
+        match rest[at] {
+            b'\\' => at += escape(&rest[at..]),
+            b'\n' | b'\r' => return (at, Some(Kind::Text)),
+            b'`' => return (at + 1, Some(Kind::Text)),
+            b'{' => {
+                within.push(0);
+                return (at + 1, Some(Kind::Symbol));
+            }
+            _ => at += 1,
+        }
+    }
+    (rest.len(), Some(Kind::Text))
+}
+
 /// The length of an escape: both signs of a line end count as one, and `\z` passes over what is blank, line ends too.
 fn escape(rest: &[u8]) -> usize {
     match rest.get(1) {
@@ -133,8 +165,18 @@ mod tests {
     }
 
     #[test]
+    fn texts_in_backticks_stay_whole_around_their_expressions() {
+        assert_eq!(texts("f`;; arg` x"), ["f", "`;; arg`", "x"]);
+        assert_eq!(
+            texts("`a {x} ;; {{y = `{z}`}} b\\{`;"),
+            ["`a {", "x", "} ;; {", "{", "y", "=", "`{", "z", "}`", "}", "} b\\{`", ";"]
+        );
+        assert_eq!(texts("`a\n} `"), ["`a", "}", "`"]);
+    }
+
+    #[test]
     fn broken_sources_end() {
-        for source in ["\"open", "[[open", "--[[open", "'\\", "\\", "[=", "\"a\nb"] {
+        for source in ["\"open", "[[open", "--[[open", "'\\", "\\", "[=", "\"a\nb", "`", "`{", "`{}", "`\\"] {
             tokens(source);
         }
     }

@@ -26,6 +26,11 @@ use std::borrow::Cow;
 /// # Errors
 /// What the compiler has no words for, with its line.
 fn rewrite(source: &str) -> std::result::Result<Cow<'_, str>, ScriptError> {
+    // The compiler would take it for the end.
+    if let Some(at) = memchr::memchr(0, source.as_bytes()) {
+        let line = u32::try_from(source[..at].matches('\n').count() + 1).ok();
+        return Err(ScriptError { line, message: "a NUL character; a text says `\\0` for it".to_owned() });
+    }
     let refused = |refused: jump::Refused| ScriptError { line: Some(refused.line), message: refused.message };
     let plain = statement::rewrite(source);
     let jumped = match plain {
