@@ -1,5 +1,6 @@
 //! The one filter engine: conditions, order and pages over the properties of beans (`fdl.md` part 5).
 
+pub(crate) mod related;
 mod row;
 
 use crate::{
@@ -108,6 +109,11 @@ impl Filter {
                 (names.join("."), condition.values.clone())
             })
             .collect()
+    }
+
+    /// The names of its fields.
+    pub fn paths(&self) -> impl Iterator<Item = Vec<String>> {
+        self.0.iter().map(|condition| condition.path.iter().map(|segment| segment.name.clone()).collect())
     }
 
     /// Whether a bean passes.
@@ -292,7 +298,7 @@ fn row_passes(open: &[Open<'_>], object: Object<'_>) -> bool {
             continue;
         }
         let (value, kind) = object.property(&first.name);
-        if !group_passes(&group, value.as_deref(), &kind) {
+        if !group_passes(&group, value.as_deref(), &related::kind(&first.name, kind)) {
             return false;
         }
     }

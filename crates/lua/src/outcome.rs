@@ -4,7 +4,7 @@ use crate::{Exit, Outcome, ScriptError, meter::Meter, subject::Left};
 use serde_json::Value;
 
 /// Words by which a PRE trigger refuses, in `exitState` or `returnCode`.
-const REFUSALS: [&str; 12] = [
+const REFUSALS: [&str; 20] = [
     "FAILURE",
     "FAIL",
     "FAILED",
@@ -17,11 +17,30 @@ const REFUSALS: [&str; 12] = [
     "DENIED",
     "ABORT",
     "ERROR",
+    "REJECT",
+    "REJECTED",
+    "VETO",
+    "VETOED",
+    "BLOCK",
+    "BLOCKED",
+    "TERMINATE",
+    "EXCEPTION",
 ];
 /// Longest result kept.
 const RESULT_BYTES: usize = 64 << 10;
 /// Where its reason may stand.
-const REASONS: [&str; 6] = ["errorString", "reason", "message", "exitMessage", "errorMessage", "error"];
+const REASONS: [&str; 10] = [
+    "errorString",
+    "reason",
+    "message",
+    "exitMessage",
+    "errorMessage",
+    "error",
+    "exitReason",
+    "exitString",
+    "description",
+    "returnContent",
+];
 
 /// Puts an outcome together from how the run ended.
 pub(crate) fn read(meter: &Meter, ended: Result<Value, ScriptError>, left: Left) -> Outcome {
@@ -70,15 +89,29 @@ pub(crate) fn failed(meter: &Meter, error: ScriptError) -> Outcome {
 }
 
 fn exit(returned: &Value) -> Exit {
-    let word = |name: &str| returned.get(name).and_then(Value::as_str).map(|word| word.trim().to_uppercase());
-    let Some(word) = word("exitState").or_else(|| word("returnCode")) else {
+    let word = ["exitState", "returnCode"].iter().find_map(|name| member(returned, name)?.as_str());
+    // An error table of other functions carries it.
+    let failed = member(returned, "success").is_some_and(|success| matches!(success, Value::Bool(false)));
+    let Some(word) = word.map(|word| word.trim().to_uppercase()).or_else(|| failed.then(|| "FAILURE".to_owned()))
+    else {
         return if returned.is_null() { Exit::Success } else { Exit::Continue };
     };
     if REFUSALS.contains(&word.as_str()) {
-        let reason = REASONS.iter().find_map(|name| returned.get(name)?.as_str()).filter(|reason| !reason.is_empty());
-        return Exit::Refused(reason.unwrap_or("refused by a trigger").to_owned());
+        let text = |value: &Value| value.as_str().filter(|reason| !reason.is_empty()).map(str::to_owned);
+        // An error may be a table with its text inside.
+        let reason = |name: &&str| {
+            let value = member(returned, name)?;
+            text(value).or_else(|| REASONS.iter().find_map(|name| text(member(value, name)?)))
+        };
+        return Exit::Refused(REASONS.iter().find_map(reason).unwrap_or_else(|| "refused by a trigger".to_owned()));
     }
     if word.starts_with("SUCCESS") { Exit::Success } else { Exit::Continue }
+}
+
+/// A member by its name in any letter case.
+fn member<'a>(table: &'a Value, name: &str) -> Option<&'a Value> {
+    let table = table.as_object()?;
+    table.get(name).or_else(|| table.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
 }
 
 #[cfg(test)]
@@ -107,5 +140,9 @@ mod tests {
             }
         }
         assert_eq!(exit(&json!({"exitState": "DENY"})), Exit::Refused("refused by a trigger".to_owned()));
+        let refused = Exit::Refused("too large".to_owned());
+        assert_eq!(exit(&json!({"exitstate": "FAILURE", "errorstring": "too large"})), refused);
+        assert_eq!(exit(&json!({"exitState": "FAILURE", "error": {"code": 4, "message": "too large"}})), refused);
+        assert_eq!(exit(&json!({"success": false, "errorString": "too large"})), refused);
     }
 }

@@ -55,6 +55,9 @@ impl Column {
     /// When the run is stopped meanwhile.
     fn of(&self, beans: &[&Bean]) -> Result<Option<Value>> {
         Meter::check_current()?;
+        if self.function == "COUNT" && self.field.trim() == "*" {
+            return Ok(Some(json!(beans.len())));
+        }
         let values: Vec<Cow<'_, Value>> = beans.iter().flat_map(|bean| filter::values(bean, &self.field)).collect();
         Ok(self.over(&values))
     }
@@ -126,6 +129,18 @@ impl Query {
             columns: list("aggregationfields").into_iter().map(Column::read).collect::<Result<_>>()?,
             having,
         })
+    }
+
+    /// The fields it asks for beside those of the filter.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        let columns = self.columns.iter().chain(self.having.iter().map(|(column, ..)| column));
+        let order = self.limit.order.iter().map(|(field, _)| field.as_str());
+        self.group_by
+            .iter()
+            .chain(&self.output)
+            .map(String::as_str)
+            .chain(columns.map(|c| c.field.as_str()))
+            .chain(order)
     }
 
     /// The rows of beans that passed the filter, each an object from column name to text.

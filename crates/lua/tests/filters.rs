@@ -28,7 +28,18 @@ fn fixture() -> Fixture {
             .with("resourceKey", keys);
         ("SERVER", if n == 8 { Bean { properties: { let mut p = bean.properties; p.remove("customerUUID"); p }, ..bean } } else { bean })
     });
-    Fixture::on(Platform::with(servers.collect()))
+    let customer = |uuid: &str, status: &str, tier: &str| {
+        let bean = Bean::new("Customer")
+            .with("resourceUUID", uuid)
+            .with("status", status)
+            .with("warningLevel", 5)
+            .with("billingEntityUUID", "b-1")
+            .with("resourceKey", json!([{"name": "TIER", "value": tier, "type": "BILLING_ENTITY_KEY"}]));
+        ("CUSTOMER", bean)
+    };
+    let seller = Bean::new("BillingEntity").with("resourceUUID", "b-1").with("vatNumber", "GB1");
+    let others = [customer("c-1", "ACTIVE", "gold"), customer("c-2", "DISABLED", "tin"), ("BILLING_ENTITY", seller)];
+    Fixture::on(Platform::with(servers.chain(others).collect()))
 }
 
 /// The numbers of the servers that pass conditions of the form `field CONDITION value,value`.
@@ -135,6 +146,40 @@ async fn names_and_uuids_of_relations_are_what_the_resource_says_of_them() {
         local row = adminAPI:doQuery(q):getResultRow():get(0):getColumnMap()
         return row:get('resourceUUID') .. ' ' .. row:get('vdc.resourceName') .. ' ' .. row:get('customer.resourceUUID')";
     assert_eq!(fixture().eval(body).await, json!("s-9 vdc 9 c-2"));
+}
+
+#[tokio::test]
+async fn paths_lead_to_what_the_related_resource_says() {
+    for (field, condition, values, expected) in [
+        ("customer.status", "IS_EQUAL_TO", "disabled", json!([7, 9])),
+        ("Customer.Status", "IS_NOT_EQUAL_TO", "DISABLED", json!([0, 1, 2, 3, 4, 5, 6, 8])),
+        ("customer.resourcekey.value", "IS_EQUAL_TO", "gold", json!([0, 1, 2, 3, 4, 5, 6])),
+        ("customer.warningLevel", "IS_GREATER_THAN", "4.5", json!([0, 1, 2, 3, 4, 5, 6, 7, 9])),
+        ("customer.billingEntity.vatNumber", "STARTS_WITH", "GB", json!([0, 1, 2, 3, 4, 5, 6, 7, 9])),
+        ("customer.billingEntity.vatNumber", "STARTS_WITH", "DE", json!([])),
+        // What stands within the resource says so itself, and what is nobody's has nothing.
+        ("image.size", "IS_GREATER_THAN", "0", json!([])),
+        ("server.status", "IS_EQUAL_TO", "RUNNING", json!([])),
+    ] {
+        assert_eq!(pass(&[(field, condition, values)]).await, expected, "{field} {condition} {values}");
+    }
+    // Both on one customer.
+    let both = [("customer.status", "IS_EQUAL_TO", "DISABLED"), ("customer.resourcekey.name", "IS_EQUAL_TO", "TIER")];
+    assert_eq!(pass(&both).await, json!([7, 9]));
+    // In orders, groups and columns too; and the bean that a script gets is as it was.
+    let body = "local q, o, l, t = new('Query'), new('OrderedField'), new('QueryLimit'), {}
+        local a, f = new('AggregationField'), new('SearchFilter')
+        o:setFieldName('customer.status') o:setSortOrder(new('ResultOrder', 'DESC')) l:getOrderBy():add(o)
+        a:setAggregationFunction(new('Aggregation', 'COUNT')) a:setFieldName('*')
+        q:setResourceType(new('ResourceType', 'SERVER')) q:setLimit(l) q:setAggregationFields({ a })
+        q:setGroupByFields({ 'customer.status' }) q:setOutputFields({ 'customer.status' })
+        local rows = adminAPI:runAggregationQuery(q)
+        while rows:hasNext() do local row = rows:next():getColumnMap()
+            t[#t + 1] = tostring(row:get('customer.status')) .. ' ' .. row:get('COUNT(*)') end
+        local first = adminAPI:listResources(f, l, 'SERVER'):getList():get(0)
+        t[#t + 1] = tostring(first:getCustomer()) .. ' ' .. first:getCustomerUUID()
+        return t";
+    assert_eq!(fixture().eval(body).await, json!(["DISABLED 2", "ACTIVE 7", "nil 1", "nil c-2"]));
 }
 
 #[tokio::test]

@@ -72,7 +72,8 @@ async fn documents_are_read_searched_changed_and_written() {
             same = second == xml:findNodes(doc, "a/b"):get(1), parent = second:getParentNode():getNodeName(),
             before = second:getPreviousSibling():getNodeName(), none = tostring(second:getNextSibling()),
             below = doc:getElementsByTagName("c"):size(), type = doc:getNodeName(), all = xml:toString(doc),
-            made = made:toString(),
+            made = made:toString(), length = b:getLength(), second = b:item(1) == second, past = tostring(b:item(2)),
+            kinds = doc:getNodeType() .. second:getNodeType() .. second:getFirstChild():getNodeType(),
         }"#,
         )
         .await;
@@ -80,7 +81,7 @@ async fn documents_are_read_searched_changed_and_written() {
         found,
         json!({
             "size": 2, "text": "onenew", "first": "b", "same": true, "parent": "a", "before": "x:b", "none": "nil",
-            "below": 1, "type": "#document", "made": "<root><n>7</n></root>",
+            "below": 1, "length": 2, "second": true, "past": "nil", "kinds": "913", "type": "#document", "made": "<root><n>7</n></root>",
             "all": "<a><x:b>one<c/></x:b><b n=\"a&quot;&lt;&#10;\">new</b></a>",
         })
     );

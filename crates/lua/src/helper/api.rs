@@ -3,7 +3,7 @@
 use super::{acting, email, module::drop_self, platform, text_of};
 use crate::{
     Api, Bean, HostError,
-    filter::{Filter, Limit},
+    filter::{Filter, Limit, related},
     object::{self, BeanRef, JSON_BYTES, ListRef, OBJECT_BYTES, Object, Val},
     query::Query,
     room::Room,
@@ -58,8 +58,7 @@ async fn call(lua: &Lua, shard: &Shard, user: bool, operation: &str, args: Vec<L
             };
             let filter = Filter::read(bean(&arg(0), "SearchFilter")?.as_ref())?;
             let limit = Limit::read(bean(&arg(1), "QueryLimit")?.as_ref())?;
-            let mut beans = fetch(shard, &api, &resource_type, &filter).await?;
-            limit.sort(&mut beans)?;
+            let beans = sorted(shard, &api, &resource_type, &filter, &limit).await?;
             let total = beans.len();
             let page: Vec<Bean> = beans.into_iter().skip(limit.from).take(limit.most.unwrap_or(usize::MAX)).collect();
             let to = limit.from + page.len();
@@ -70,8 +69,8 @@ async fn call(lua: &Lua, shard: &Shard, user: bool, operation: &str, args: Vec<L
         "runListQuery" => {
             let filter = Filter::read(bean(&arg(0), "SearchFilter")?.as_ref())?;
             let limit = Limit::read(bean(&arg(1), "QueryLimit")?.as_ref())?;
-            let mut beans = fetch(shard, &api, &text_of(&arg(2)).unwrap_or_else(|| "ANY".to_owned()), &filter).await?;
-            limit.sort(&mut beans)?;
+            let resource_type = text_of(&arg(2)).unwrap_or_else(|| "ANY".to_owned());
+            let beans = sorted(shard, &api, &resource_type, &filter, &limit).await?;
             // All pages: the largest number of records is a page's size.
             Object::Iter(beans_list(lua, beans.into_iter().skip(limit.from).collect())?.iterator()).into_lua(lua)
         }
@@ -120,7 +119,7 @@ fn counted(lua: &Lua, kind: &'static str, total: usize, from: usize, to: usize) 
 async fn rows(lua: &Lua, shard: &Shard, api: &Api, query: &Lv) -> Result<ListRef> {
     let query = bean(query, "Query")?.ok_or_else(|| Error::runtime("INVALID_INPUT: a Query expected"))?;
     let query = Query::read(&query)?;
-    let beans = fetch(shard, api, &query.resource_type, &query.filter).await?;
+    let (beans, _) = fetch(shard, api, &query.resource_type, &query.filter, query.fields()).await?;
     let row = |columns| {
         let row = json!({"@bean": "ResultRow", "columnMap": columns});
         Val::answered(lua, row, &Type::Any)
@@ -128,11 +127,28 @@ async fn rows(lua: &Lua, shard: &Shard, api: &Api, query: &Lv) -> Result<ListRef
     ListRef::made(lua, Type::Any, query.rows(&beans)?.into_iter().map(row))
 }
 
-/// The beans of a type that pass a filter.
-async fn fetch(shard: &Shard, api: &Api, resource_type: &str, filter: &Filter) -> Result<Vec<Bean>> {
+/// The beans of a type that pass a filter, with what the filter and further fields ask of their relations, and which these are.
+async fn fetch(
+    shard: &Shard,
+    api: &Api,
+    resource_type: &str,
+    filter: &Filter,
+    further: impl Iterator<Item = &str>,
+) -> Result<(Vec<Bean>, Vec<&'static str>)> {
     let (_, who) = acting()?;
     let mut beans = shard.host.list(&who, api, &resource_type.to_uppercase(), &filter.equal()).await.map_err(raise)?;
+    let paths: Vec<_> = filter.paths().chain(further.map(related::steps)).filter(|path| path.len() > 1).collect();
+    let joined = related::join(&*shard.host, &who, api, &mut beans, paths).await.map_err(raise)?;
     filter.keep(&mut beans)?;
+    Ok((beans, joined))
+}
+
+/// The beans of a type that pass a filter, in order and as they are.
+async fn sorted(shard: &Shard, api: &Api, resource_type: &str, filter: &Filter, limit: &Limit) -> Result<Vec<Bean>> {
+    let order = limit.order.iter().map(|(field, _)| field.as_str());
+    let (mut beans, joined) = fetch(shard, api, resource_type, filter, order).await?;
+    limit.sort(&mut beans)?;
+    related::part(&mut beans, &joined);
     Ok(beans)
 }
 

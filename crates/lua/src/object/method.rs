@@ -116,9 +116,26 @@ pub(super) fn exists(object: &Object, name: &str) -> bool {
     }
 }
 
-const LIST: [&str; 17] = [
-    "size", "get", "iterator", "add", "addAll", "set", "remove", "contains", "indexOf", "isEmpty", "clear", "toString",
-    "equals", "getFirst", "getLast", "toArray", "subList",
+const LIST: [&str; 19] = [
+    "size",
+    "get",
+    "iterator",
+    "add",
+    "addAll",
+    "set",
+    "remove",
+    "contains",
+    "indexOf",
+    "isEmpty",
+    "clear",
+    "toString",
+    "equals",
+    "getFirst",
+    "getLast",
+    "toArray",
+    "subList",
+    "getLength",
+    "item",
 ];
 const MAP: [&str; 16] = [
     "get",
@@ -230,7 +247,9 @@ fn flag(bean: &BeanRef, key: &str) -> Val {
 
 fn list(lua: &Lua, list: &ListRef, name: &str, a: &Lv, b: &Lv) -> Result<Option<Val>> {
     Ok(Some(match name {
-        "size" => number(list.len()),
+        // What the DOM calls it for lists of nodes, whose end is nil and no error.
+        "size" | "getLength" => number(list.len()),
+        "item" => list.get(a).unwrap_or(Val::Nil),
         "isEmpty" => Val::Bool(list.len() == 0),
         "get" => list.get(a)?,
         "getFirst" => list.get(&Lv::Number(0.0))?,

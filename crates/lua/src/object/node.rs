@@ -4,8 +4,9 @@ use super::{ListRef, Val};
 use crate::{schema::Type, xml::Node};
 use mlua::{Error, Lua, Result, Value as Lv};
 
-pub(super) const METHODS: [&str; 24] = [
+pub(super) const METHODS: [&str; 25] = [
     "getNodeName",
+    "getNodeType",
     "getTagName",
     "getLocalName",
     "getNodeValue",
@@ -48,6 +49,7 @@ pub(super) fn call(lua: &Lua, node: &Node, name: &str, a: &Lv, b: &Lv) -> Result
     };
     Ok(Some(match name {
         "getNodeName" | "getTagName" => Val::text(&node.name()),
+        "getNodeType" => Val::Num(f64::from(node.kind_number())),
         "getLocalName" => {
             let name = node.name();
             Val::text(name.split_once(':').map_or(name.as_str(), |(_, local)| local))

@@ -177,6 +177,18 @@ impl Node {
         })
     }
 
+    /// The DOM's number of its kind.
+    pub fn kind_number(&self) -> u8 {
+        self.with(|kind| match kind {
+            Kind::Element(..) => 1,
+            Kind::Text(_) => 3,
+            Kind::CData(_) => 4,
+            Kind::Instruction(_) => 7,
+            Kind::Comment(_) => 8,
+            Kind::Document => 9,
+        })
+    }
+
     /// The text of a node that is one; none for elements and documents.
     pub fn value(&self) -> Option<String> {
         self.with(|kind| match kind {
