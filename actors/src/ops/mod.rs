@@ -33,6 +33,7 @@ pub(crate) use deferred::{CARRY_OUT, DeferredItem};
 pub(crate) use deletion::DELETE_SERVERS;
 pub use measurements::Measurements;
 pub use metadata::MetadataPatch;
+pub(crate) use metadata::problems as metadata_problems;
 pub use payments::{
     Interaction, NewPaymentInstance, NewPaymentMethod, PaymentInstancePatch, PaymentMethodPatch, PaymentProvider,
 };

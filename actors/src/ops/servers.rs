@@ -15,8 +15,8 @@ use crate::{
 use sutler_drivers::compute::Console;
 use sutler_model::{
     Customer, CustomerId, CustomerStatus, Disk, DiskState, Evidence, FieldError, Image, ImagePermission, ImageState,
-    Job, JobInput, NewServer, Nic, Noun, Permission, Server, ServerId, ServerState, Timestamp, TriggerType, Wanted,
-    validate,
+    Job, JobInput, NewServer, Nic, Noun, Permission, ResourceMetadata, Server, ServerId, ServerState, Timestamp,
+    TriggerType, Wanted, validate,
 };
 use sutler_store::ChangeSet;
 
@@ -48,9 +48,26 @@ impl System {
         start_at: Option<Timestamp>,
         key: Option<Idempotency>,
     ) -> Result<Job, Error> {
+        self.create_server_with(caller, customer, new, ResourceMetadata::default(), start_at, key).await
+    }
+
+    /// The same with metadata on it from the start.
+    ///
+    /// # Errors
+    /// As [`System::create_server_at`]; [`Error::Invalid`] for metadata that is too long or no XML.
+    pub(crate) async fn create_server_with(
+        &self,
+        caller: &Caller,
+        customer: CustomerId,
+        new: NewServer,
+        metadata: ResourceMetadata,
+        start_at: Option<Timestamp>,
+        key: Option<Idempotency>,
+    ) -> Result<Job, Error> {
         let start_at = self.later(start_at)?;
         caller.must(Permission::ServersWrite)?;
         let mut problems = new.problems();
+        problems.extend(super::metadata_problems(&metadata));
         // A name that is none of a host may be mended by a trigger; it is judged when they have all had their say.
         if self.inner.scripts.awaits(TriggerType::PreCreate, "SERVER") && validate::name("name", &new.name).is_ok() {
             problems.retain(|problem| problem.field != "name");
@@ -61,7 +78,7 @@ impl System {
             return Ok(job);
         }
         valid(problems)?;
-        let accepted = self.accept_server(caller, &customer, &new, start_at, key.as_ref()).await;
+        let accepted = self.accept_server(caller, &customer, &new, metadata, start_at, key.as_ref()).await;
         or_earlier(accepted, self.earlier_job(&customer, caller.user_id, key.as_ref())).await
     }
 
@@ -70,6 +87,7 @@ impl System {
         caller: &Caller,
         customer: &Customer,
         new: &NewServer,
+        metadata: ResourceMetadata,
         start_at: Option<Timestamp>,
         key: Option<&Idempotency>,
     ) -> Result<Job, Error> {
@@ -86,6 +104,7 @@ impl System {
         fits_image(new, &image)?;
 
         let (mut server, mut disk) = self.draft(caller, customer, new);
+        server.metadata = (!metadata.is_empty()).then(|| Box::new(metadata));
         server.provider_values = self.first_values(caller, &server, &new.provider_values).await?;
         let _decided = self.inner.scripts.before_server(caller, &mut server, &mut disk).await?;
         if server.name != new.name && disk.name == boot_disk_name(&new.name) {

@@ -162,7 +162,9 @@ impl Draft for (Server, Disk) {
             keys: server.keys.clone(),
             provider_values: Default::default(),
         };
-        new.problems()
+        let mut problems = new.problems();
+        problems.extend(key::problems("disks.0.keys", &disk.keys));
+        problems
     }
 }
 
@@ -291,7 +293,10 @@ drafts! {
             told.chain(b.contact.problems("contact")).collect()
         };
     Disk, "DISK", |d| Some(d.customer_id), |d| d.billing_entity_id,
-        |d| validate::within("size", d.size_gib, server::DISK_GIB, "GiB").err().into_iter().collect();
+        |d| {
+            let size = validate::within("size", d.size_gib, server::DISK_GIB, "GiB").err();
+            size.into_iter().chain(key::problems("keys", &d.keys)).collect()
+        };
     Blob, "BLOB", |b| b.customer_id, |b| b.billing_entity_id,
         |b| b.problems();
     Plan, "PRODUCTOFFER", |_| None, |p| p.billing_entity_id,

@@ -44,7 +44,7 @@ pub(crate) fn occasion(beans: &Beans<'_>, entry: &FeedEntry, event: &Event) -> R
     let (mut input, resource, about) = subject(snapshot, entry, event, beans, owner)?;
     let by = match by {
         Some(by) => Some(by),
-        None => payer(snapshot, entry)?,
+        None => asker(snapshot, entry)?,
     };
     let user = about.or(by).map(|id| snapshot.get::<User>(id)).transpose()?.flatten();
     if let (Input::Bean(job), Some(user)) = (&mut input, &user)
@@ -76,9 +76,14 @@ pub(crate) fn occasion(beans: &Beans<'_>, entry: &FeedEntry, event: &Event) -> R
     Ok(Occasion { params, resource, depth })
 }
 
-/// Who asked for the transaction that a change is a part of, which its provider ends in its own time.
-fn payer(snapshot: &Snapshot, entry: &FeedEntry) -> Result<Option<UserId>, Error> {
-    let Some(change) = entry.changes.iter().find(|change| change.noun == Noun::Transaction) else { return Ok(None) };
+/// Who asked for the job that a change sets going, or for the transaction that it is a part of and that its provider ends in its
+/// own time. So what a script does for its session user is that user's, too.
+fn asker(snapshot: &Snapshot, entry: &FeedEntry) -> Result<Option<UserId>, Error> {
+    let among = |noun: Noun| entry.changes.iter().find(|change| change.noun == noun);
+    if let Some(job) = among(Noun::Job).map(|change| snapshot.get::<Job>(change.id)).transpose()?.flatten() {
+        return Ok(job.user_id);
+    }
+    let Some(change) = among(Noun::Transaction) else { return Ok(None) };
     Ok(snapshot.get::<Transaction>(change.id)?.and_then(|transaction| transaction.user_id))
 }
 

@@ -107,5 +107,6 @@ impl Described for BillingEntity {
         billing_entity: |b| b.id;
         keys: |b| &b.keys;
         metadata: |b| b.metadata.as_deref();
+        metadata_mut: |b| &mut b.metadata;
     }
 }

@@ -21,7 +21,11 @@ impl Described for Customer {
         const PROPERTIES: &[P] = &[
             P::new("resourceName", |c, _| c.name.as_str().into()).or_set(|c, v, _| set_name(&mut c.name, v)),
             P::new("resourceKey", keys).or_set(|c, v, viewer| set_keys(&mut c.keys, v, viewer)),
-            P::new("organisationName", |c, _| c.name.as_str().into()),
+            P::new("organisationName", |c, _| match c.contact.organisation.as_str() {
+                "" => c.name.as_str().into(),
+                organisation => organisation.into(),
+            })
+            .or_set(|c, v, _| contact::set(&mut c.contact, |c| &mut c.organisation, v)),
             P::new("productOfferUUID", |c, _| id(Some(c.plan_id))),
             P::new("status", |c, _| status(c.status).into()).or_set(|c, v, viewer| {
                 if matches!(viewer, Scope::Customer(_)) {
@@ -72,6 +76,7 @@ impl Described for Customer {
         billing_entity: |c| c.billing_entity_id;
         keys: |c| &c.keys;
         metadata: |c| c.metadata.as_deref();
+        metadata_mut: |c| &mut c.metadata;
     }
 }
 

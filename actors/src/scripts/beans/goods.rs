@@ -18,6 +18,7 @@ impl Described for Disk {
     fn properties() -> &'static [Property<Self>] {
         type P = Property<Disk>;
         const PROPERTIES: &[P] = &[
+            P::new("resourceKey", keys).or_set(|d, v, viewer| set_keys(&mut d.keys, v, viewer)),
             P::new("size", |d, _| d.size_gib.into()).or_set(|d, v, _| {
                 d.size_gib = whole(v)?;
                 Ok(())
@@ -90,6 +91,7 @@ impl Described for Image {
         billing_entity: |i| i.billing_entity_id;
         keys: |i| &i.keys;
         metadata: |i| i.metadata.as_deref();
+        metadata_mut: |i| &mut i.metadata;
     }
 }
 

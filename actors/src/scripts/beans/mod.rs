@@ -133,6 +133,10 @@ pub(crate) trait Described: Record {
     fn metadata(&self) -> Option<&ResourceMetadata> {
         None
     }
+    /// The same, to be set; none where nothing is kept.
+    fn metadata_mut(&mut self) -> Option<&mut Option<Box<ResourceMetadata>>> {
+        None
+    }
     /// What is kept for one run of it.
     fn runtime_metadata(&self) -> Option<&ResourceMetadata> {
         None
@@ -156,6 +160,12 @@ macro_rules! described {
     (@keys $record:tt $value:expr) => {described!(@as (keys: &[sutler_model::ResourceKey]) $record $value);};
     (@metadata $record:tt $value:expr) => {
         described!(@as (metadata: Option<&sutler_model::ResourceMetadata>) $record $value);
+    };
+    (@metadata_mut $record:tt $value:expr) => {
+        fn metadata_mut(&mut self) -> Option<&mut Option<Box<sutler_model::ResourceMetadata>>> {
+            let $record = self;
+            Some($value)
+        }
     };
     (@runtime_metadata $record:tt $value:expr) => {
         described!(@as (runtime_metadata: Option<&sutler_model::ResourceMetadata>) $record $value);
@@ -387,6 +397,12 @@ pub(crate) fn apply<R: Described>(
         if same(before.get(name).unwrap_or(&Value::Null), value) {
             continue;
         }
+        if name == "resourceMetadata"
+            && let Some(kept) = record.metadata_mut()
+        {
+            problems.extend(set_metadata(kept, value));
+            continue;
+        }
         match R::properties().iter().find(|property| property.name == *name).and_then(|property| property.set) {
             Some(set) => problems.extend(set(record, value, viewer).err().map(|detail| FieldError::new(name, detail))),
             None => ignored.push(name.clone()),
@@ -395,6 +411,31 @@ pub(crate) fn apply<R: Described>(
     ignored.sort();
     problems.sort_by(|a, b| a.field.cmp(&b.field));
     if problems.is_empty() { Ok(ignored) } else { Err(problems) }
+}
+
+/// Takes the parts of a ResourceMetadata; one that is not set stays, an empty one goes. Answers what is wrong with them.
+fn set_metadata(kept: &mut Option<Box<ResourceMetadata>>, value: &Value) -> Vec<FieldError> {
+    let wrong = |name: &str, detail: &str| FieldError::new(format!("resourceMetadata.{name}"), detail);
+    let mut metadata = kept.take().map(|kept| *kept).unwrap_or_default();
+    let mut problems = Vec::new();
+    for (name, part) in [
+        ("publicMetadata", &mut metadata.public),
+        ("restrictedMetadata", &mut metadata.restricted),
+        ("privateMetadata", &mut metadata.private),
+    ] {
+        match value.get(name) {
+            None | Some(Value::Null) => {}
+            Some(Value::String(text)) => part.clone_from(text),
+            Some(_) => problems.push(wrong(name, "must be a text")),
+        }
+    }
+    if value.get("systemMetadata").is_some_and(|part| !part.is_null()) {
+        problems.push(wrong("systemMetadata", "is the platform's own and cannot be set"));
+    }
+    let unfit = |problem: FieldError| wrong(&format!("{}Metadata", problem.field), &problem.detail);
+    problems.extend(crate::ops::metadata_problems(&metadata).into_iter().map(unfit));
+    *kept = (!metadata.is_empty()).then(|| Box::new(metadata));
+    problems
 }
 
 /// Whether two values are the same to a script: 2 and 2.0 are, and so are nothing and an empty list or map.

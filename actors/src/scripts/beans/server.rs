@@ -62,6 +62,7 @@ impl Described for Server {
         billing_entity: |s| s.billing_entity_id;
         keys: |s| &s.keys;
         metadata: |s| s.metadata.as_deref();
+        metadata_mut: |s| &mut s.metadata;
         runtime_metadata: |s| s.runtime_metadata.as_deref();
     }
 }

@@ -59,6 +59,9 @@ impl Ask<'_> {
     }
 }
 
+/// Numbers below are seconds since 1970 (until the year 5138), above milliseconds (from 1973 on).
+const SECONDS_BELOW: f64 = 1e11;
+
 /// The arguments of a call.
 pub(super) struct Args<'a> {
     pub operation: &'a str,
@@ -138,6 +141,10 @@ impl Args<'_> {
             // Whole milliseconds up to 2^53 are exact.
             #[allow(clippy::cast_possible_truncation)]
             Value::Number(number) => match number.as_f64() {
+                // Seconds, as in filters: nobody means the first years after 1970, and a deletion would begin at once.
+                Some(seconds) if (0.0..SECONDS_BELOW).contains(&seconds) => {
+                    Ok(Some(Timestamp((seconds * 1000.0) as i64)))
+                }
                 Some(ms) if (0.0..9_007_199_254_740_992.0).contains(&ms) => Ok(Some(Timestamp(ms as i64))),
                 _ => Err(wrong()),
             },

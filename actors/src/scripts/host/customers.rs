@@ -68,6 +68,7 @@ pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
     // In one commit: what a crash leaves is the whole.
     let all = |customer: &mut Customer| {
         (customer.status, customer.warning_level) = (draft.status, draft.warning_level);
+        customer.metadata.clone_from(&draft.metadata);
     };
     let customer = system.create_customer_as(ask.caller, id, new, all).await.map_err(refusal)?;
     ask.done(&Done { noun: Noun::Customer, id: id.into(), name: &customer.name, customer: Some(id) })

@@ -61,8 +61,12 @@ pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
             None => BTreeMap::new(),
         },
     };
-    let job = ask.platform.system()?.create_server_at(ask.caller, customer, new, start_at, None).await;
-    ask.answer(job.map_err(refusal)?).await
+    let metadata = match skeleton.0.get("resourceMetadata").and_then(Value::as_object) {
+        Some(metadata) => super::metadata::parts(ResourceMetadata::default(), metadata)?,
+        None => ResourceMetadata::default(),
+    };
+    let job = ask.platform.system()?.create_server_with(ask.caller, customer, new, metadata, start_at, None).await;
+    ask.answer(job.map_err(super::metadata::refusal)?).await
 }
 
 /// The size of an image that the caller is offered; of any other nothing is known.

@@ -10,6 +10,7 @@ mod notices;
 mod policies;
 mod rules;
 mod services;
+mod shapes;
 mod stage;
 mod vaults;
 
