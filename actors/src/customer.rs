@@ -244,7 +244,7 @@ mod tests {
         time::SystemTime,
     };
     use sutler_model::{BillingEntityId, Cause, ImageBase, PlanId, Quota, Timestamp};
-    use sutler_store::Options;
+    use sutler_store::{Options, Store};
 
     fn customer(status: CustomerStatus) -> Customer {
         Customer {
@@ -288,19 +288,32 @@ mod tests {
         assert!(matches!(fits(&suspended, Holdings::default(), one), Err(Error::Suspended)));
     }
 
-    /// Whether the store's writer is held before each commit.
-    static HELD: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
+    /// Whether the store's writer is to be held before its next commit, and whether it is.
+    static HELD: (Mutex<(bool, bool)>, Condvar) = (Mutex::new((false, false)), Condvar::new());
 
-    fn hold(held: bool) {
-        *HELD.0.lock().expect("no panic") = held;
+    /// Holds the writer in the middle of a commit, so that nothing handed over after this is decided.
+    fn hold(store: &Store, mut something: Image) {
+        HELD.0.lock().expect("no panic").0 = true;
+        let mut set = ChangeSet::new(Cause::system("test"));
+        set.create(&mut something);
+        drop(store.submit_all([set]));
+        let held = HELD.0.lock().expect("no panic");
+        drop(HELD.1.wait_while(held, |(_, is)| !*is).expect("no panic"));
+    }
+
+    fn let_go() {
+        HELD.0.lock().expect("no panic").0 = false;
         HELD.1.notify_all();
     }
 
     /// The machine's clock. The store's writer looks at it once for each commit, and waits there while it is held.
     fn clock() -> Timestamp {
         if std::thread::current().name() == Some("store-write") {
-            let held = HELD.0.lock().expect("no panic");
-            drop(HELD.1.wait_while(held, |held| *held).expect("no panic"));
+            let mut held = HELD.0.lock().expect("no panic");
+            held.1 = held.0;
+            HELD.1.notify_all();
+            held = HELD.1.wait_while(held, |(to_be, _)| *to_be).expect("no panic");
+            held.1 = false;
         }
         let since = SystemTime::UNIX_EPOCH.elapsed().expect("after 1970");
         Timestamp(i64::try_from(since.as_millis()).expect("not so far"))
@@ -332,10 +345,10 @@ mod tests {
         for comes_to_nothing in [true, false] {
             // One that is there already cannot be made.
             let image = if comes_to_nothing { offered.clone() } else { copy() };
-            hold(true);
+            hold(bench.system.store(), Image { customer_id: None, ..copy() });
             let Ok(Verdict::Admitted(first)) = ask(admit(image)).await else { panic!("there is room") };
             let Ok(Verdict::After(second, others)) = ask(admit(copy())).await else { panic!("it waits for the first") };
-            hold(false);
+            let_go();
             assert_eq!(first.await.expect("an answer").is_err(), comes_to_nothing);
             for mut other in others {
                 assert!(other.changed().await.is_err(), "it closes");
