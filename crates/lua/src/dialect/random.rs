@@ -97,12 +97,6 @@ fn mutated(script: &str, changes: &[(u8, prop::sample::Index, prop::sample::Inde
     parts.concat()
 }
 
-fn config(cases: u32) -> ProptestConfig {
-    let asked = std::env::var_os("PROPTEST_CASES").is_some();
-    let usual = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    if asked { usual } else { ProptestConfig { cases, ..usual } }
-}
-
 /// A text or comment in any form that holds words which rewrites look for, and what it is as an expression or statement.
 fn quoted() -> impl Strategy<Value = String> {
     let words = select(
@@ -156,7 +150,7 @@ fn quoted() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(config(1_000))]
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_text_at_all_is_too_much_for_the_rewrites(source in any::<String>()) {

@@ -14,7 +14,7 @@ use crate::{
 use async_trait::async_trait;
 use proptest::{
     prelude::*,
-    test_runner::{TestCaseError, TestRunner},
+    test_runner::{TestCaseError, TestRunner, contextualize_config},
 };
 use serde_json::Value;
 use std::{cell::OnceCell, future::poll_fn, pin::pin, rc::Rc, sync::Arc, task::Poll};
@@ -161,10 +161,8 @@ async fn check(body: &str, end: (usize, End)) -> Result<(), TestCaseError> {
 
 #[test]
 fn programs_that_make_way_answer_and_log_as_those_that_never_do() {
-    let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = 60;
-    }
+    let config = ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() };
+    let config = contextualize_config(config);
     let end = prop_oneof![Just(End::Stop), Just(End::Drop)];
     let choices = (proptest::collection::vec(any::<u16>(), 0..500), 0..300_usize, end);
     // Lua threads are as large.
