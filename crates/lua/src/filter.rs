@@ -35,7 +35,7 @@ struct Condition {
 
 /// One name of a dotted field, in lower case. Names with different indexes mean different rows of the same relation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Segment {
+pub(crate) struct Segment {
     name: String,
     row: Option<String>,
 }
@@ -111,9 +111,9 @@ impl Filter {
             .collect()
     }
 
-    /// The names of its fields.
-    pub fn paths(&self) -> impl Iterator<Item = Vec<String>> {
-        self.0.iter().map(|condition| condition.path.iter().map(|segment| segment.name.clone()).collect())
+    /// Its fields.
+    pub fn paths(&self) -> impl Iterator<Item = &[Segment]> {
+        self.0.iter().map(|condition| condition.path.as_slice())
     }
 
     /// Whether a bean passes.

@@ -183,6 +183,20 @@ async fn paths_lead_to_what_the_related_resource_says() {
 }
 
 #[tokio::test]
+async fn what_paths_ask_counts_as_often_as_it_is_there() {
+    let large =
+        Bean::new("Customer").with("resourceUUID", "c").with("resourceKey", json!([{"value": "x".repeat(400_000)}]));
+    let servers =
+        (0..50).map(|n| ("SERVER", Bean::new("Server").with("resourceUUID", n.to_string()).with("customerUUID", "c")));
+    let fixture = Fixture::on(Platform::with(servers.chain([("CUSTOMER", large)]).collect()));
+    let body = "local q = new('Query') q:setResourceType(new('ResourceType', 'SERVER'))
+        q:setOutputFields({ 'resourceUUID', 'customer.resourceKey.value' })
+        return adminAPI:doQuery(q):getResultRow():size()";
+    let refused = fixture.eval(body).await;
+    assert!(refused.to_string().contains("what is asked of related resources has more than"), "{refused}");
+}
+
+#[tokio::test]
 async fn all_conditions_must_hold_and_equalities_reach_the_host_as_hints() {
     assert_eq!(
         pass(&[("status", "IS_EQUAL_TO", "RUNNING"), ("ram", "IS_GREATER_THAN", "5000")]).await,

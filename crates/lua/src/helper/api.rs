@@ -3,7 +3,10 @@
 use super::{acting, email, module::drop_self, platform, text_of};
 use crate::{
     Api, Bean, HostError,
-    filter::{Filter, Limit, related},
+    filter::{
+        Filter, Limit,
+        related::{self, Joined},
+    },
     object::{self, BeanRef, JSON_BYTES, ListRef, OBJECT_BYTES, Object, Val},
     query::Query,
     room::Room,
@@ -119,7 +122,7 @@ fn counted(lua: &Lua, kind: &'static str, total: usize, from: usize, to: usize) 
 async fn rows(lua: &Lua, shard: &Shard, api: &Api, query: &Lv) -> Result<ListRef> {
     let query = bean(query, "Query")?.ok_or_else(|| Error::runtime("INVALID_INPUT: a Query expected"))?;
     let query = Query::read(&query)?;
-    let (beans, _) = fetch(shard, api, &query.resource_type, &query.filter, query.fields()).await?;
+    let (beans, _joined) = fetch(shard, api, &query.resource_type, &query.filter, query.fields()).await?;
     let row = |columns| {
         let row = json!({"@bean": "ResultRow", "columnMap": columns});
         Val::answered(lua, row, &Type::Any)
@@ -127,18 +130,19 @@ async fn rows(lua: &Lua, shard: &Shard, api: &Api, query: &Lv) -> Result<ListRef
     ListRef::made(lua, Type::Any, query.rows(&beans)?.into_iter().map(row))
 }
 
-/// The beans of a type that pass a filter, with what the filter and further fields ask of their relations, and which these are.
+/// The beans of a type that pass a filter, with what the filter and further fields ask of their relations, which is in the second.
 async fn fetch(
     shard: &Shard,
     api: &Api,
     resource_type: &str,
     filter: &Filter,
     further: impl Iterator<Item = &str>,
-) -> Result<(Vec<Bean>, Vec<&'static str>)> {
+) -> Result<(Vec<Bean>, Joined)> {
     let (_, who) = acting()?;
     let mut beans = shard.host.list(&who, api, &resource_type.to_uppercase(), &filter.equal()).await.map_err(raise)?;
-    let paths: Vec<_> = filter.paths().chain(further.map(related::steps)).filter(|path| path.len() > 1).collect();
-    let joined = related::join(&*shard.host, &who, api, &mut beans, paths).await.map_err(raise)?;
+    let further: Vec<_> = further.map(related::steps).collect();
+    let paths = filter.paths().chain(further.iter().map(Vec::as_slice)).collect();
+    let joined = related::join(&*shard.host, &who, api, &mut beans, paths).await?;
     filter.keep(&mut beans)?;
     Ok((beans, joined))
 }
@@ -148,7 +152,7 @@ async fn sorted(shard: &Shard, api: &Api, resource_type: &str, filter: &Filter, 
     let order = limit.order.iter().map(|(field, _)| field.as_str());
     let (mut beans, joined) = fetch(shard, api, resource_type, filter, order).await?;
     limit.sort(&mut beans)?;
-    related::part(&mut beans, &joined);
+    joined.part(&mut beans);
     Ok(beans)
 }
 
