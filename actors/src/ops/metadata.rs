@@ -26,6 +26,21 @@ pub struct MetadataPatch {
     pub private: Option<String>,
 }
 
+impl MetadataPatch {
+    /// Sets its parts.
+    pub(crate) fn onto(&self, kept: &mut ResourceMetadata) {
+        for (part, text) in [
+            (&mut kept.public, &self.public),
+            (&mut kept.restricted, &self.restricted),
+            (&mut kept.private, &self.private),
+        ] {
+            if let Some(text) = text {
+                part.clone_from(text);
+            }
+        }
+    }
+}
+
 /// A record that keeps metadata.
 trait Keeper: Kept + PartialEq {
     /// What one must be allowed to, to read it and to change it.
@@ -135,15 +150,7 @@ impl System {
             unchanged(&old, if_match)?;
             let mut new = old.clone();
             let mut kept = new.kept().take().map(|kept| *kept).unwrap_or_default();
-            for (part, text) in [
-                (&mut kept.public, &patch.public),
-                (&mut kept.restricted, &patch.restricted),
-                (&mut kept.private, &patch.private),
-            ] {
-                if let Some(text) = text {
-                    part.clone_from(text);
-                }
-            }
+            patch.onto(&mut kept);
             valid(problems(&kept))?;
             *new.kept() = (!kept.is_empty()).then(|| Box::new(kept.clone()));
             if new == old {

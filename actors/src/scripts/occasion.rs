@@ -1,7 +1,7 @@
 //! All that a run is told about its event, read from the store when an entry has matched.
 
 use super::{
-    beans::{Beans, Described, Posting, operator_id, purchase, remains},
+    beans::{Beans, Described, Posting, operator_id, purchase, remains, unrecorded_job},
     events::{Event, state},
     host::{block_told, transaction_job},
     schedule::root,
@@ -111,21 +111,10 @@ fn deed(entry: &FeedEntry, event: &Event, item: &Bean) -> Bean {
     // Derived, so that a repeated run is told of the same job.
     let id = Uuid::new_v5(&event.id, format!("job:{}", entry.seq).as_bytes());
     let name = item.text("resourceName");
-    Bean::new("Job")
-        .with("resourceUUID", id.to_string())
-        .with("resourceName", kind.as_str())
-        .with("resourceType", "JOB")
-        .with("resourceState", "ACTIVE")
-        .with("resourceCreateDate", entry.at.0)
-        .with("jobType", kind)
-        .with("status", event.option.as_ref())
-        .with("itemType", resource_type(event.noun))
-        .with("itemUUID", event.id.to_string())
+    unrecorded_job(id, &kind, &event.option, entry.at, (event.noun, event.id))
         .with("itemName", name.clone())
         .with("itemDescription", name)
-        .with("startTime", entry.at.0)
         .with("endTime", entry.at.0)
-        .with("scheduled", false)
 }
 
 /// The display name of what a payment provider was asked about.

@@ -261,13 +261,8 @@ fn charged(invoice: &Invoice, charge: &InvoiceCharge) -> Value {
     })
 }
 
-/// Of what a plan is the offer: all there is to be had.
-const PLAN_TYPES: [&str; 2] = ["SERVER", "DISK"];
-
-/// Of what each plan is an offer.
-pub(crate) fn plan_types() -> impl Iterator<Item = &'static str> {
-    PLAN_TYPES.into_iter()
-}
+/// Of what each plan is an offer: all there is to be had.
+pub(crate) const PLAN_TYPES: [&str; 2] = ["SERVER", "DISK"];
 
 /// What a plan is made of, as a product: the filters of scripts look into it.
 pub(super) fn product(plan: &Plan) -> Value {

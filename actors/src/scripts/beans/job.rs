@@ -3,7 +3,9 @@
 use super::{Described, Property, date, described, id};
 use crate::scripts::words::{job_status, job_type, resource_type};
 use serde_json::Value;
-use sutler_model::{Job, User};
+use sutler_lua::Bean;
+use sutler_model::{Job, Noun, Timestamp, User};
+use uuid::Uuid;
 
 impl Described for Job {
     const KIND: &'static str = "Job";
@@ -38,5 +40,24 @@ impl Described for Job {
         customer: |j| j.customer_id;
         billing_entity: |j| j.billing_entity_id;
         runtime_metadata: |j| j.metadata.as_deref();
+    }
+}
+
+/// A job that the language has for what has no record of one here: of which type, how it stands, since when, and on what.
+pub(crate) fn unrecorded_job(id: Uuid, kind: &str, status: &str, began: Timestamp, (noun, item): (Noun, Uuid)) -> Bean {
+    let bean = Bean::new("Job")
+        .with("resourceUUID", id.to_string())
+        .with("resourceName", kind)
+        .with("resourceType", "JOB")
+        .with("resourceState", "ACTIVE")
+        .with("resourceCreateDate", began.0)
+        .with("jobType", kind)
+        .with("status", status)
+        .with("itemUUID", item.to_string())
+        .with("startTime", began.0)
+        .with("scheduled", false);
+    match resource_type(noun) {
+        Some(kind) => bean.with("itemType", kind),
+        None => bean,
     }
 }

@@ -12,6 +12,7 @@ mod definitions;
 mod goods;
 mod job;
 mod ledger;
+mod metadata;
 mod operator;
 mod payments;
 mod place;
@@ -21,8 +22,10 @@ mod told;
 
 pub(crate) use contact::take as take_contact;
 pub(crate) use definitions::{actions, components, forms, levels, provider_data};
-pub(crate) use goods::{permission_of, plan_types};
+pub(crate) use goods::{PLAN_TYPES, permission_of};
+pub(crate) use job::unrecorded_job;
 pub(crate) use ledger::Posting;
+pub(crate) use metadata::{SYSTEM_METADATA, metadata_part, metadata_patch};
 pub(crate) use operator::{customer_of, operator_id, seller_of_operator};
 pub(crate) use payments::{payment_of, provider_id, purchase};
 pub(crate) use place::{derived, origin_of};
@@ -400,7 +403,7 @@ pub(crate) fn apply<R: Described>(
         if name == "resourceMetadata"
             && let Some(kept) = record.metadata_mut()
         {
-            problems.extend(set_metadata(kept, value));
+            problems.extend(metadata::set(kept, value));
             continue;
         }
         match R::properties().iter().find(|property| property.name == *name).and_then(|property| property.set) {
@@ -411,31 +414,6 @@ pub(crate) fn apply<R: Described>(
     ignored.sort();
     problems.sort_by(|a, b| a.field.cmp(&b.field));
     if problems.is_empty() { Ok(ignored) } else { Err(problems) }
-}
-
-/// Takes the parts of a ResourceMetadata; one that is not set stays, an empty one goes. Answers what is wrong with them.
-fn set_metadata(kept: &mut Option<Box<ResourceMetadata>>, value: &Value) -> Vec<FieldError> {
-    let wrong = |name: &str, detail: &str| FieldError::new(format!("resourceMetadata.{name}"), detail);
-    let mut metadata = kept.take().map(|kept| *kept).unwrap_or_default();
-    let mut problems = Vec::new();
-    for (name, part) in [
-        ("publicMetadata", &mut metadata.public),
-        ("restrictedMetadata", &mut metadata.restricted),
-        ("privateMetadata", &mut metadata.private),
-    ] {
-        match value.get(name) {
-            None | Some(Value::Null) => {}
-            Some(Value::String(text)) => part.clone_from(text),
-            Some(_) => problems.push(wrong(name, "must be a text")),
-        }
-    }
-    if value.get("systemMetadata").is_some_and(|part| !part.is_null()) {
-        problems.push(wrong("systemMetadata", "is the platform's own and cannot be set"));
-    }
-    let unfit = |problem: FieldError| wrong(&format!("{}Metadata", problem.field), &problem.detail);
-    problems.extend(crate::ops::metadata_problems(&metadata).into_iter().map(unfit));
-    *kept = (!metadata.is_empty()).then(|| Box::new(metadata));
-    problems
 }
 
 /// Whether two values are the same to a script: 2 and 2.0 are, and so are nothing and an empty list or map.

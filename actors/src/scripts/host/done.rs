@@ -6,8 +6,8 @@
 
 use super::{ask::Ask, keys::tagged};
 use crate::scripts::{
-    beans::operator_id,
-    words::{deed_type, resource_type},
+    beans::{operator_id, unrecorded_job},
+    words::deed_type,
 };
 use serde_json::Value;
 use std::{
@@ -63,29 +63,16 @@ impl Ask<'_> {
     /// The job of what this call has done.
     pub fn done(&self, done: &Done<'_>) -> Result<Value, HostError> {
         let id = Uuid::new_v5(&self.who.run_id.0, format!("job:{}", self.call_no).as_bytes());
-        let now = self.platform.store.now().0;
+        let now = self.platform.store.now();
         let kind = job_type(self.args.operation, done.noun);
         let seller = self.caller.billing_entity_id;
         let customer = done.customer.or(self.caller.customer_id).map_or_else(|| operator_id(seller), Uuid::from);
-        let mut bean = Bean::new("Job")
-            .with("resourceUUID", id.to_string())
-            .with("resourceName", kind.as_str())
-            .with("resourceType", "JOB")
-            .with("resourceState", "ACTIVE")
-            .with("resourceCreateDate", now)
-            .with("jobType", kind)
-            .with("status", "SUCCESSFUL")
-            .with("itemUUID", done.id.to_string())
+        let mut bean = unrecorded_job(id, &kind, "SUCCESSFUL", now, (done.noun, done.id))
             .with("itemName", done.name)
             .with("itemDescription", done.name)
-            .with("startTime", now)
-            .with("endTime", now)
-            .with("scheduled", false)
+            .with("endTime", now.0)
             .with("billingEntityUUID", seller.to_string())
             .with("customerUUID", customer.to_string());
-        if let Some(kind) = resource_type(done.noun) {
-            bean = bean.with("itemType", kind);
-        }
         if let Some(user) = self.caller.user_id {
             bean = bean.with("userUUID", user.to_string());
         }

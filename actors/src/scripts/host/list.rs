@@ -2,7 +2,7 @@
 
 use super::{Platform, Sight, absent, failed, views};
 use crate::scripts::{
-    beans::{ALL, Beans, Described, plan_types},
+    beans::{ALL, Beans, Described, PLAN_TYPES},
     occasion::{Tree, within},
     words,
 };
@@ -119,9 +119,8 @@ async fn within_sight(
                     search.collect::<Plan>(&mut beans)?;
                     // Each is the offer of all there is, and so of what was asked for.
                     let asked = search.values("productassociatedtype").unwrap_or_default();
-                    let meant =
-                        plan_types().find(|kind| asked.iter().any(|word| word.trim().eq_ignore_ascii_case(kind)));
-                    if let Some(kind) = meant {
+                    let meant = |kind: &&str| asked.iter().any(|word| word.trim().eq_ignore_ascii_case(kind));
+                    if let Some(kind) = PLAN_TYPES.into_iter().find(meant) {
                         beans.iter_mut().for_each(|bean| bean.properties.insert("productAssociatedType", kind));
                     }
                 }

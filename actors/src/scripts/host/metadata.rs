@@ -4,10 +4,13 @@ use super::{
     ask::Ask,
     skeleton::{Skeleton, invalid},
 };
-use crate::{Error, MetadataPatch};
+use crate::{
+    Error, MetadataPatch,
+    scripts::beans::{SYSTEM_METADATA, metadata_part, metadata_patch},
+};
 use serde_json::{Map, Value};
 use sutler_lua::HostError;
-use sutler_model::{FieldError, Noun, ResourceMetadata};
+use sutler_model::{Noun, ResourceMetadata};
 
 /// `updateMetadata(resource UUID, ResourceMetadata)`: yes. A part that is not set stays, an empty one removes it.
 pub(super) async fn update(ask: &Ask<'_>) -> Result<Value, HostError> {
@@ -23,42 +26,27 @@ pub(super) async fn update(ask: &Ask<'_>) -> Result<Value, HostError> {
     }
 }
 
-/// Metadata with the parts that a bean sets.
-pub(super) fn parts(mut metadata: ResourceMetadata, bean: &Map<String, Value>) -> Result<ResourceMetadata, HostError> {
-    let patch = patch(bean)?;
-    metadata.public = patch.public.unwrap_or(metadata.public);
-    metadata.restricted = patch.restricted.unwrap_or(metadata.restricted);
-    metadata.private = patch.private.unwrap_or(metadata.private);
+/// Metadata of the parts that a bean sets.
+pub(super) fn parts(bean: &Map<String, Value>) -> Result<ResourceMetadata, HostError> {
+    let mut metadata = ResourceMetadata::default();
+    patch(bean)?.onto(&mut metadata);
     Ok(metadata)
 }
 
 fn patch(bean: &Map<String, Value>) -> Result<MetadataPatch, HostError> {
     if Skeleton(bean).text("systemMetadata").is_some() {
-        return Err(invalid("systemMetadata", "is the platform's own and cannot be set"));
+        return Err(invalid("systemMetadata", SYSTEM_METADATA));
     }
-    let part = |name: &str| match bean.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(invalid(name, "must be a text")),
-    };
-    Ok(MetadataPatch {
-        public: part("publicMetadata")?,
-        restricted: part("restrictedMetadata")?,
-        private: part("privateMetadata")?,
-    })
+    match metadata_patch(|name| bean.get(name)) {
+        (_, problems) if !problems.is_empty() => Err(invalid(&problems[0].field, &problems[0].detail)),
+        (patch, _) => Ok(patch),
+    }
 }
 
 /// A refusal that names parts as the language does.
 pub(super) fn refusal(error: Error) -> HostError {
     super::refusal(match error {
-        Error::Invalid(problems) => Error::Invalid(problems.into_iter().map(renamed).collect()),
+        Error::Invalid(problems) => Error::Invalid(problems.into_iter().map(metadata_part).collect()),
         error => error,
     })
-}
-
-fn renamed(problem: FieldError) -> FieldError {
-    match problem.field.as_str() {
-        "public" | "restricted" | "private" => FieldError::new(format!("{}Metadata", problem.field), problem.detail),
-        _ => problem,
-    }
 }

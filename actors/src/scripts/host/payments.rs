@@ -17,9 +17,9 @@ use super::{
 use crate::{
     Error, Interaction, NewPaymentInstance, Payment, PaymentInstancePatch,
     scripts::{
-        beans::{forms, provider_id},
+        beans::{forms, provider_id, unrecorded_job},
         occasion::Tree,
-        words::{resource_type, transaction_status},
+        words::transaction_status,
     },
 };
 use serde_json::Value;
@@ -187,21 +187,10 @@ pub(in crate::scripts) fn job(transaction: &Transaction) -> Bean {
             ("REFUND_TRANSACTION", Noun::Transaction, transaction.linked_id.map(Uuid::from))
         }
     };
-    let mut bean = Bean::new("Job")
-        .with("resourceUUID", transaction.id.to_string())
-        .with("resourceName", kind)
-        .with("resourceType", "JOB")
-        .with("resourceState", "ACTIVE")
-        .with("resourceCreateDate", transaction.created_at.0)
-        .with("jobType", kind)
-        .with("status", transaction_status(transaction.state))
-        .with("itemUUID", item.unwrap_or(transaction.id.into()).to_string())
-        .with("startTime", transaction.created_at.0)
-        .with("scheduled", false)
+    let id = transaction.id.into();
+    let status = transaction_status(transaction.state);
+    let mut bean = unrecorded_job(id, kind, status, transaction.created_at, (noun, item.unwrap_or(id)))
         .with("billingEntityUUID", transaction.billing_entity_id.to_string());
-    if let Some(kind) = resource_type(noun) {
-        bean = bean.with("itemType", kind);
-    }
     if let Some(at) = transaction.ended_at {
         bean = bean.with("endTime", at.0);
     }

@@ -62,7 +62,7 @@ pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
         },
     };
     let metadata = match skeleton.0.get("resourceMetadata").and_then(Value::as_object) {
-        Some(metadata) => super::metadata::parts(ResourceMetadata::default(), metadata)?,
+        Some(metadata) => super::metadata::parts(metadata)?,
         None => ResourceMetadata::default(),
     };
     let job = ask.platform.system()?.create_server_with(ask.caller, customer, new, metadata, start_at, None).await;
@@ -154,7 +154,7 @@ pub(super) async fn change_status(ask: &Ask<'_>) -> Result<Value, HostError> {
     };
     let metadata = match ask.args.get(3) {
         Value::Null => None,
-        _ => Some(metadata::parts(ResourceMetadata::default(), ask.args.bean(3, "a ResourceMetadata or nil")?)?),
+        _ => Some(metadata::parts(ask.args.bean(3, "a ResourceMetadata or nil")?)?),
     };
     act(ask, action, 4, metadata).await
 }
