@@ -130,6 +130,25 @@ mod tests {
         assert_eq!(exit(&json!(false)), Exit::Continue);
     }
 
+    /// The words in backticks between two parts of the reference.
+    fn documented(from: &str, to: &str) -> Vec<String> {
+        let reference = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/triggers.md");
+        let reference = std::fs::read_to_string(reference).unwrap();
+        let (_, part) = reference.split_once(from).unwrap();
+        let (part, _) = part.split_once(to).unwrap();
+        part.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_reference_names_the_words_and_where_reasons_stand() {
+        let mut words = documented("an `exitState` or `returnCode` of", "; without either");
+        words.sort();
+        let mut known = REFUSALS;
+        known.sort_unstable();
+        assert_eq!(words, known);
+        assert_eq!(documented("The reason that the caller sees is the first of", "in the table"), REASONS);
+    }
+
     #[test]
     fn every_plausible_refusal_carries_its_reason() {
         for word in REFUSALS {
