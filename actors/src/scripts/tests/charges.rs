@@ -214,3 +214,62 @@ async fn why_a_billing_method_failed_is_told_to_its_owner_and_not_to_who_is_char
     assert!(told.contains("it failed") && !told.contains("price list"), "{told}");
     bench.stop().await;
 }
+
+/// Measures the same of every server.
+const LEVEL: &str = r#"
+    function register() return { "level" } end
+    function level(p)
+        if p == nil then
+            return { ref = "level", name = "Level", api = "MEASURE", version = 1, associatedType = "SERVER",
+                measuredValues = { { key = "level", name = "Level", measureType = "GB" } } }
+        end
+        return { { key = "level", value = 7 } }
+    end
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_librarys_standard_charges_charge_for_time_and_for_what_was_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = Bench::start_with(folder.path(), Settings { measure_every_ms: 1_000, ..settings() }).await;
+    let source = include_str!("../../../../scripts/standard-charges/trigger.lua");
+    let script = bench.script("standard", Scope::Provider, source.to_owned()).await;
+    bench.script("level", Scope::Provider, LEVEL.to_owned()).await;
+    let plan = all::<Plan>(&bench.system).await.remove(0);
+    let charge = |component: &str, function: &str, values: &[(&str, &str)]| PlanCharge {
+        component: component.into(),
+        resource_type: "SERVER".into(),
+        script_id: Some(script.id),
+        function: Some(function.into()),
+        values: values.iter().map(|&(key, value)| (key.into(), value.into())).collect(),
+    };
+    let time = charge("BACKUP", "charge_by_time", &[("units", "1000000")]);
+    // What is left out has its default.
+    let level = [("measure", "level"), ("counts", "HIGHEST"), ("units", "0.5"), ("unit_of_measure", "MB")];
+    let level = charge("STORE", "charge_by_use", &level);
+    let wrong = charge("STORE", "charge_by_use", &[("measure", "level"), ("counts", "ALL"), ("units", "-1")]);
+    let update = async |charges: Vec<PlanCharge>| {
+        let patch = PlanPatch { charges: Some(charges), ..PlanPatch::default() };
+        bench.system.update_plan(&bench.caller, plan.id, None, patch).await
+    };
+    let refused = update(vec![wrong]).await.unwrap_err().to_string();
+    assert!(refused.contains("counts") && refused.contains("a number from 0"), "{refused}");
+    update(vec![time, level]).await.unwrap();
+    let job = bench.create("web", true).await;
+    bench.ended(job.id).await;
+    let server = bench.server("web").await.unwrap();
+    bench.until(async || all::<Measurement>(&bench.system).await.iter().any(|m| m.resource_id == server.id.0)).await;
+
+    let drawn = bench.close().await;
+    let [time, level] = &drawn.charges[..] else { panic!("{:?}", drawn.charges) };
+    let month = month_ms(server.created_at);
+    let share = (drawn.to.0 - server.created_at.0) as f64 / month as f64;
+    let is = |charge: &InvoiceCharge, units: f64| {
+        let charged = charge.units.expect("units").0 as f64 / 1e9;
+        assert!((charged - units).abs() <= units * 1e-6, "{charged} for {units}: {charge:?}");
+    };
+    is(time, 1e6 * share);
+    is(level, 7.0 * 1024.0 * 0.5 * share);
+    assert!(time.description.starts_with("web ("), "{}", time.description);
+    assert!(level.description.starts_with("web: 7168 MB of level ("), "{}", level.description);
+    bench.stop().await;
+}
