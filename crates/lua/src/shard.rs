@@ -7,7 +7,7 @@ use crate::{
     egress::{Clients, tls},
     entry,
     meter::{Event, Meter, Metered},
-    outcome,
+    outcome::{self, Returned},
     runtime::{Counters, STACK_BYTES},
     subject::{Left, Subject},
     vm::Vm,
@@ -143,6 +143,7 @@ impl Blocks {
             Ok(block) => block,
             Err(error) => return outcome::failed(&meter, error),
         };
+        let asks = outcome::asks(call.params.origin.trigger);
         meter.event.replace(Event {
             function: call.function.clone(),
             option: call.params.option.clone(),
@@ -161,10 +162,12 @@ impl Blocks {
                 let env = vm.take(&meter).await?;
                 let function = vm.function(&env, &call.function)?;
                 let p = vm.params(&shard, call.params, &input)?;
-                let returned: Value = entry::call(&function, p).await.map_err(|e| vm.error(&e))?;
-                let result = vm.to_json(&returned);
+                let (value, reason): (Value, Value) = entry::call(&function, p).await.map_err(|e| vm.error(&e))?;
+                let returned = vm.to_json(&value).and_then(|value| {
+                    Ok(Returned { value, reason: if asks { Some(vm.to_json(&reason)?) } else { None } })
+                });
                 vm.give_back(env);
-                result
+                returned
             }
         };
         let ended = drive(&meter, work).await;

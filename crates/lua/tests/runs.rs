@@ -3,6 +3,7 @@
 use crate::support::{Fixture, Platform, block};
 use serde_json::json;
 use sutler_lua::*;
+use sutler_model::TriggerType;
 
 #[tokio::test]
 async fn outcomes_follow_the_returned_table() {
@@ -44,6 +45,31 @@ async fn outcomes_follow_the_returned_table() {
     );
     let broken = fixture.run(&block("x ="), "f", Params::default()).await;
     assert!(matches!(broken.exit, Exit::Failed(ScriptError { line: Some(1), .. })), "{:?}", broken.exit);
+}
+
+#[tokio::test]
+async fn a_bare_false_or_word_refuses_where_something_is_asked_and_nowhere_else() {
+    let refused = |reason: &str| Exit::Refused(reason.to_owned());
+    let fixture = Fixture::new();
+    for (body, exit) in [
+        ("return false", refused("refused by a trigger")),
+        ("return false, 'too many servers'", refused("too many servers")),
+        ("return 'FAILURE'", refused("refused by a trigger")),
+        ("return 'VETO', 'too many servers', 7", refused("too many servers")),
+        ("return true, 'too many servers'", Exit::Continue),
+        ("return nil, 'too many servers'", Exit::Success),
+        ("return 'SUCCESS'", Exit::Continue),
+        ("return 'no failure'", Exit::Continue),
+    ] {
+        for trigger in
+            [None, Some(TriggerType::PreCreate), Some(TriggerType::PostCreate), Some(TriggerType::TaxCalculation)]
+        {
+            let params = Params { origin: Origin { trigger, ..Origin::default() }, ..Params::default() };
+            let asked = trigger == Some(TriggerType::PreCreate) || exit == Exit::Success;
+            let expected = if asked { exit.clone() } else { Exit::Continue };
+            assert_eq!(fixture.body(body, params).await.exit, expected, "{body} of {trigger:?}");
+        }
+    }
 }
 
 #[tokio::test]
