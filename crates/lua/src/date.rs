@@ -1,6 +1,10 @@
 //! Dates in the patterns of Java's `SimpleDateFormat`, always UTC, and the date texts that filters understand.
 
+mod zone;
+
+use std::time::{SystemTime, UNIX_EPOCH};
 use sutler_model::time::DAY_MS;
+use zone::offset;
 
 const MONTHS: [&str; 12] = [
     "January",
@@ -178,6 +182,7 @@ pub(crate) fn format(ms: i64, pattern: &str) -> String {
                     'E' => name(&DAYS, ms.div_euclid(DAY_MS).rem_euclid(7)),
                     'a' => (if t.hour < 12 { "AM" } else { "PM" }).to_owned(),
                     'G' => "AD".to_owned(),
+                    'z' if width > 3 => "Coordinated Universal Time".to_owned(),
                     'z' => "UTC".to_owned(),
                     'Z' => "+0000".to_owned(),
                     'X' => "Z".to_owned(),
@@ -191,10 +196,24 @@ pub(crate) fn format(ms: i64, pattern: &str) -> String {
     out
 }
 
-/// Text read by a pattern, as milliseconds.
-pub(crate) fn parse(text: &str, pattern: &str) -> Option<i64> {
+/// The present.
+pub(crate) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Whether a field of a pattern is a number of digits.
+fn is_number(letter: char, width: usize) -> bool {
+    match letter {
+        'M' | 'L' => width < 3,
+        letter => "yYwWFudHkKhmsSD".contains(letter),
+    }
+}
+
+/// Text read by a pattern, as milliseconds. A year of two digits is one from 80 years before `now` to 20 years after it.
+pub(crate) fn parse(text: &str, pattern: &str, now: i64) -> Option<i64> {
     let mut t = Parts::EPOCH;
-    let mut afternoon = None;
+    let (mut afternoon, mut short_year, mut week, mut day_of_week) = (None, false, None, 1);
     let mut rest = text.trim();
     let pieces = pieces(pattern);
     for (at, piece) in pieces.iter().enumerate() {
@@ -205,41 +224,49 @@ pub(crate) fn parse(text: &str, pattern: &str) -> Option<i64> {
             }
             Piece::Field(letter, width) => (*letter, *width),
         };
-        let is_text = matches!(letter, 'E' | 'a' | 'G' | 'z' | 'Z' | 'X') || (matches!(letter, 'M' | 'L') && width > 2);
-        if is_text {
-            match letter {
+        // As in `Nov  2`.
+        rest = rest.trim_start_matches([' ', '\t']);
+        if !is_number(letter, width) {
+            let length = match letter {
                 'M' | 'L' => {
                     let (index, length) =
                         MONTHS.iter().enumerate().find_map(|(i, name)| Some((i, named(rest, name)?)))?;
                     t.month = i64::try_from(index).ok()? + 1;
-                    rest = &rest[length..];
+                    length
                 }
-                'E' => rest = &rest[DAYS.iter().find_map(|name| named(rest, name))?..],
+                'E' => DAYS.iter().find_map(|name| named(rest, name))?,
                 'a' => {
                     let mark = rest.get(..2)?;
                     afternoon = Some(mark.eq_ignore_ascii_case("PM"));
-                    rest = &rest[2..];
+                    (afternoon == Some(true) || mark.eq_ignore_ascii_case("AM")).then_some(2)?
                 }
-                'G' => rest = rest.get(2..)?,
-                _ => {
+                'G' => 2,
+                'z' | 'Z' | 'X' => {
                     let (minutes, length) = offset(rest)?;
                     t.offset_minutes = minutes;
-                    rest = &rest[length..];
+                    length
                 }
-            }
+                _ => return None,
+            };
+            rest = rest.get(length..)?;
             continue;
         }
         // Fields that touch have the width of the pattern; others take all digits.
-        let touches = matches!(pieces.get(at + 1), Some(Piece::Field(c, w)) if c.is_ascii_lowercase() || (*c == 'M' && *w < 3) || *c == 'H' || *c == 'S');
+        let touches = matches!(pieces.get(at + 1), Some(Piece::Field(c, w)) if is_number(*c, *w));
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let length = if touches { digits.min(width) } else { digits };
         let value: i64 = rest.get(..length).filter(|d| !d.is_empty() && d.len() <= 12)?.parse().ok()?;
         rest = &rest[length..];
         match letter {
-            'y' if width == 2 && length <= 2 => t.year = if value < 70 { 2000 + value } else { 1900 + value },
-            'y' => t.year = value,
+            'y' | 'Y' => {
+                t.year = value;
+                short_year = width <= 2 && length == 2;
+            }
             'M' | 'L' => t.month = value,
             'd' => t.day = value,
+            'D' => (t.month, t.day) = (1, value),
+            'w' => week = Some(value),
+            'u' => day_of_week = value,
             'H' => t.hour = value,
             'k' => t.hour = value % 24,
             // Without a mark for the afternoon this is the plain hour, so that 24-hour texts read by `hh` keep theirs.
@@ -253,6 +280,18 @@ pub(crate) fn parse(text: &str, pattern: &str) -> Option<i64> {
     if let Some(afternoon) = afternoon {
         t.hour = t.hour % 12 + if afternoon { 12 } else { 0 };
     }
+    if short_year {
+        let from = Parts { year: Parts::of(now).year - 80, ..Parts::of(now) };
+        t.year += from.year.div_euclid(100) * 100;
+        if t.to_ms()? < from.to_ms()? {
+            t.year += 100;
+        }
+    }
+    if let Some(week) = week {
+        // The first week is the one that the 4th of January is in.
+        t = Parts { month: 1, day: 4, ..t };
+        t.day += (week - 1) * 7 + day_of_week - weekday(t.to_ms()?);
+    }
     t.to_ms()
 }
 
@@ -260,25 +299,6 @@ pub(crate) fn parse(text: &str, pattern: &str) -> Option<i64> {
 fn named(text: &str, name: &str) -> Option<usize> {
     let starts = |word: &str| text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
     if starts(name) { Some(name.len()) } else { starts(&name[..3]).then_some(3) }
-}
-
-/// `Z`, `UTC`, `GMT`, `+0100`, `+01:00`, `GMT+01:00` as minutes, and its length.
-fn offset(text: &str) -> Option<(i64, usize)> {
-    let word = ["UTC", "GMT", "Z"].into_iter().find(|word| text.starts_with(word)).map_or(0, str::len);
-    let bytes = &text.as_bytes()[word..];
-    let sign = match bytes.first() {
-        Some(b'+') => 1,
-        Some(b'-') => -1,
-        _ if word > 0 => return Some((0, word)),
-        _ => return None,
-    };
-    let two = |at: usize| -> Option<i64> { std::str::from_utf8(bytes.get(at..at + 2)?).ok()?.parse().ok() };
-    let hours = two(1)?;
-    let colon = usize::from(bytes.get(3) == Some(&b':'));
-    match two(3 + colon) {
-        Some(minutes) => Some((sign * (hours * 60 + minutes), word + 5 + colon)),
-        None => Some((sign * hours * 60, word + 3)),
-    }
 }
 
 /// A date text of any form that filters use, as the span it names: from, and the first moment after it, in milliseconds.
@@ -377,7 +397,7 @@ mod tests {
 
     #[test]
     fn weeks_begin_on_monday_and_belong_where_their_thursday_is() {
-        let at = |text: &str| parse(text, "yyyy-MM-dd").unwrap();
+        let at = |text: &str| parse(text, "yyyy-MM-dd", T).unwrap();
         for (day, told) in [
             ("2014-12-29", "2015-01 1"),
             ("2014-12-28", "2014-52 7"),
@@ -401,13 +421,62 @@ mod tests {
             "yyyyMMddHHmmssSSS",
             "d.M.yyyy h:mm:ss.SSS a",
         ] {
-            assert_eq!(parse(&format(T, pattern), pattern), Some(T), "{pattern}");
+            assert_eq!(parse(&format(T, pattern), pattern, T), Some(T), "{pattern}");
         }
-        assert_eq!(parse("2026-11-22T23:24:05+0100", "yyyy-MM-dd'T'HH:mm:ssZ"), Some(T - 7));
-        assert_eq!(parse("2000-02-29", "yyyy-MM-dd"), Some(951_782_400_000));
+        assert_eq!(parse("2026-11-22T23:24:05+0100", "yyyy-MM-dd'T'HH:mm:ssZ", T), Some(T - 7));
+        assert_eq!(parse("2000-02-29", "yyyy-MM-dd", T), Some(951_782_400_000));
         for text in ["", "soon", "2026", "2026-xx-22", "99999999999999999999-01-01"] {
-            assert_eq!(parse(text, "yyyy-MM-dd"), None, "{text}");
+            assert_eq!(parse(text, "yyyy-MM-dd", T), None, "{text}");
         }
+    }
+
+    /// What Java reads, in UTC and English, at the moment `T`.
+    #[test]
+    fn texts_are_read_as_leniently_as_java_does() {
+        for (text, pattern, read) in [
+            ("1/2/26", "dd/MM/yy", "2026-02-01T00:00:00"),
+            ("01/02/50", "dd/MM/yy", "1950-02-01T00:00:00"),
+            ("01/02/46", "dd/MM/yy", "2046-02-01T00:00:00"),
+            ("31/12/46", "dd/MM/yy", "1946-12-31T00:00:00"),
+            ("01/02/1926", "dd/MM/yy", "1926-02-01T00:00:00"),
+            ("01/02/99", "d/M/y", "1999-02-01T00:00:00"),
+            ("01/02/5", "dd/MM/yy", "5-02-01T00:00:00"),
+            ("01/02/26", "dd/MM/yyyy", "26-02-01T00:00:00"),
+            ("261122", "yyMMdd", "2026-11-22T00:00:00"),
+            ("Sun, 22 Nov 2026 22:24:05 GMT", "EEE, dd MMM yyyy HH:mm:ss z", "2026-11-22T22:24:05"),
+            ("Sun, 22 Nov 2026 22:24:05 EST", "EEE, dd MMM yyyy HH:mm:ss z", "2026-11-23T03:24:05"),
+            ("sun, 22 NOV 2026 22:24:05 GMT+1:30", "EEE, dd MMM yyyy HH:mm:ss z", "2026-11-22T20:54:05"),
+            ("Sun, 22 Nov 2026 22:24:05 cest", "EEE, dd MMM yyyy HH:mm:ss Z", "2026-11-22T20:24:05"),
+            ("2026-11-22 22:24:05 PST", "yyyy-MM-dd HH:mm:ss zzz", "2026-11-23T06:24:05"),
+            ("2026-11-22 22:24:05+01", "yyyy-MM-dd HH:mm:ssX", "2026-11-22T21:24:05"),
+            ("2026-11-22 22:24:05-01:30", "yyyy-MM-dd HH:mm:ssXXX", "2026-11-22T23:54:05"),
+            ("Nov  2 2026", "MMM d yyyy", "2026-11-02T00:00:00"),
+            ("november 2   2026", "MMM d yyyy", "2026-11-02T00:00:00"),
+            ("2026-326", "yyyy-DDD", "2026-11-22T00:00:00"),
+            ("2026326", "yyyyDDD", "2026-11-22T00:00:00"),
+            ("2026-02-30", "yyyy-MM-dd", "2026-03-02T00:00:00"),
+            ("26.11.2026 foo", "dd.MM.yyyy", "2026-11-26T00:00:00"),
+            ("o'clock 5", "'o''clock' H", "1970-01-01T05:00:00"),
+            ("10PM", "ha", "1970-01-01T22:00:00"),
+            ("1030PM", "hhmma", "1970-01-01T22:30:00"),
+            ("12:00 AM", "h:mm a", "1970-01-01T00:00:00"),
+            ("24:30", "kk:mm", "1970-01-01T00:30:00"),
+        ] {
+            let ms = parse(text, pattern, T).unwrap_or_else(|| panic!("{text} is not of the form {pattern}"));
+            assert_eq!(format(ms, "y-MM-dd'T'HH:mm:ss"), read, "{text} by {pattern}");
+        }
+        for (text, pattern) in [("Nov 2 2026", "MMM dd, yyyy"), ("22:24 XYZ", "HH:mm z"), ("PM 10", "ha"), ("", "n")] {
+            assert_eq!(parse(text, pattern, T), None, "{text} by {pattern}");
+        }
+    }
+
+    #[test]
+    fn a_week_reads_back_as_one_of_its_days() {
+        for day in ["2014-12-29", "2016-01-03", "2026-11-22"] {
+            let at = parse(day, "yyyy-MM-dd", T).unwrap();
+            assert_eq!(parse(&format(at, "YYYY-'W'ww-u"), "YYYY-'W'ww-u", T), Some(at), "{day}");
+        }
+        assert_eq!(parse("2026-W47", "YYYY-'W'ww", T), parse("2026-11-16", "yyyy-MM-dd", T));
     }
 
     #[test]
@@ -447,7 +516,7 @@ mod tests {
             pattern in "([yMdHhKkmsSDEaGzZXLu]{1,5}|[-+.:/ T'é]){0,12}",
             ms in any::<i64>(),
         ) {
-            let _ = (parse(&text, &pattern), format(ms, &pattern));
+            let _ = (parse(&text, &pattern, ms), format(ms, &pattern));
             if let Some((from, to)) = parse_any(&text) {
                 prop_assert!(from < to || from == i64::MAX, "{} {}", from, to);
             }
@@ -459,7 +528,7 @@ mod tests {
             let iso = "yyyy-MM-dd'T'HH:mm:ss.SSSZ";
             prop_assert_eq!(parse_any(&format(ms, iso)), Some((ms, ms + 1)));
             for pattern in [iso, "EEEE, d MMMM yyyy K:mm:ss.SSS a", "yyyyMMddHHmmssSSS", "MMM d yyyy kk:mm:ss.SSS XXX"] {
-                prop_assert_eq!(parse(&format(ms, pattern), pattern), Some(ms), "{}", pattern);
+                prop_assert_eq!(parse(&format(ms, pattern), pattern, T), Some(ms), "{}", pattern);
             }
         }
     }

@@ -6,18 +6,17 @@ use crate::{
     object::{self, Object, ms_number},
 };
 use mlua::{Error, Lua, Result, Table, Value as Lv};
-use std::time::{SystemTime, UNIX_EPOCH};
 use sutler_model::time::DAY_MS;
 
 pub(super) fn create(lua: &Lua) -> Result<Table> {
     let module = Module::new(lua)?;
     module.function("getTimestamp", |_, (value, pattern): (Lv, Lv)| {
         if value.is_nil() {
-            return Ok(now());
+            return Ok(ms_number(date::now()));
         }
         if let (Lv::String(text), Some(pattern)) = (&value, pattern_of(&pattern)?) {
             let text = text.to_string_lossy();
-            let ms = date::parse(&text, &pattern).ok_or_else(|| {
+            let ms = date::parse(&text, &pattern, date::now()).ok_or_else(|| {
                 Error::runtime(format!("INVALID_DATE_FORMAT: `{}` is not of the form {pattern}", error::shown(&text)))
             })?;
             return Ok(ms_number(ms));
@@ -61,9 +60,4 @@ fn ms(value: &Lv) -> Result<i64> {
             .flatten()
             .ok_or_else(|| Error::runtime(format!("INVALID_DATE_FORMAT: a date expected, got {}", value.type_name()))),
     }
-}
-
-fn now() -> f64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    ms_number(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -2,7 +2,6 @@
 
 use crate::{date, error, helper::Module, object::ms_number};
 use mlua::{Error, Lua, Result, Table};
-use std::time::{SystemTime, UNIX_EPOCH};
 use time::OffsetDateTime;
 
 /// How times are written unless a pattern says otherwise.
@@ -12,16 +11,13 @@ const PATTERN_BYTES: usize = 256;
 
 pub(super) fn create(lua: &Lua) -> Result<Table> {
     let module = Module::new(lua)?;
-    module.function("now", |_, ()| {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok(ms_number(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
-    })?;
+    module.function("now", |_, ()| Ok(ms_number(date::now())))?;
     module.function("format", |_, (at, pattern): (f64, Option<String>)| {
         Ok(date::format(ms(at)?, &pattern_of(pattern)?.unwrap_or_else(|| ISO.to_owned())))
     })?;
     module.function("parse", |_, (text, pattern): (String, Option<String>)| {
         let found = match pattern_of(pattern)? {
-            Some(pattern) => date::parse(&text, &pattern),
+            Some(pattern) => date::parse(&text, &pattern, date::now()),
             None => date::parse_any(&text).map(|(from, _)| from),
         };
         let wrong = || Error::runtime(format!("time.parse: `{}` is not such a time", error::shown(&text)));
