@@ -126,3 +126,164 @@ async fn a_document_that_grows_without_end_is_stopped_by_the_memory_limit() {
         while true do xml:addTextNode(doc, doc:getDocumentElement(), 'b', text) end";
     assert_eq!(Fixture::new().body(body, Params::default()).await.exit, Exit::Stopped(Limit::Memory));
 }
+
+#[tokio::test]
+async fn documents_are_built_by_the_methods_of_the_dom() {
+    let found = Fixture::new()
+        .eval(
+            r#"
+        local xml = new("FDLXMLHelper")
+        local doc = xml:newDocument("order")
+        local root = doc:getDocumentElement()
+        local item = doc:createElement("item")
+        item:setAttribute("n", 1)
+        item:appendChild(doc:createTextNode("a < b"))
+        local last = root:appendChild(item)
+        local first = root:insertBefore(doc:createElementNS("urn:x", "x:head"), item)
+        first:appendChild(doc:createCDATASection("c ]]> d"))
+        root:insertBefore(doc:createComment("note"), nil)
+        local copy = item:cloneNode(true)
+        copy:setAttribute("n", 2)
+        root:appendChild(copy)
+        root:appendChild(item:cloneNode(false))
+        local whole = root:toString()
+        -- What is put elsewhere leaves its place.
+        root:appendChild(first)
+        root:insertBefore(root:getLastElementChild(), root:getFirstChild())
+        local old = root:replaceChild(doc:createElement("only"), copy)
+        local other = xml:parse("<a><b x='1'>deep<c/></b></a>")
+        local b = other:getDocumentElement():getFirstChild()
+        local imported = root:appendChild(doc:importNode(b, true))
+        local adopted = root:appendChild(doc:adoptNode(b))
+        return {
+            whole = whole, now = root:toString(), same = last == item, old = old:toString(), parent = tostring(old:getParentNode()),
+            head = first:getNamespaceURI() .. " " .. first:getPrefix() .. " " .. first:getLocalName(),
+            ns = root:getElementsByTagNameNS("urn:x", "head"):getLength() .. root:getElementsByTagNameNS("urn:y", "head"):getLength(),
+            other = other:toString(), copy = doc:cloneNode(true):toString() == doc:toString(), adopted = adopted:getOwnerDocument() == doc,
+            beside = imported:getPreviousElementSibling():getNodeName() .. tostring(adopted:getNextElementSibling()),
+        }"#,
+        )
+        .await;
+    assert_eq!(
+        found,
+        json!({
+            "whole": "<order><x:head xmlns:x=\"urn:x\"><![CDATA[c ]]]]><![CDATA[> d]]></x:head><item n=\"1\">a &lt; b</item><!--note-->\
+                      <item n=\"2\">a &lt; b</item><item n=\"1\"/></order>",
+            "now": "<order><x:head xmlns:x=\"urn:x\"><![CDATA[c ]]]]><![CDATA[> d]]></x:head><item n=\"1\">a &lt; b</item><!--note-->\
+                    <only/><item n=\"1\"/><b x=\"1\">deep<c/></b><b x=\"1\">deep<c/></b></order>",
+            "same": true, "old": "<item n=\"2\">a &lt; b</item>", "parent": "nil", "head": "urn:x x head", "ns": "10",
+            "other": "<a/>", "copy": true, "adopted": true, "beside": "itemnil",
+        })
+    );
+}
+
+#[tokio::test]
+async fn attributes_are_listed_read_and_set_as_nodes() {
+    let found = Fixture::new()
+        .eval(
+            r#"
+        local root = new("FDLXMLHelper"):parse("<a x:one='1' two='2'><b/></a>"):getDocumentElement()
+        local all, told = root:getAttributes(), {}
+        for i = 0, all:getLength() - 1 do
+            local each = all:item(i)
+            told[#told + 1] = each:getName() .. "=" .. each:getNodeValue() .. each:getNodeType() .. each:getLocalName()
+        end
+        local two = all:getNamedItem("two")
+        two:setValue("zwei")
+        root:removeAttribute("x:one")
+        return {
+            told = table.concat(told, " "), two = root:getAttribute("two"), live = two:getValue(), gone = all:item(0):getValue(),
+            none = tostring(all:getNamedItem("three")) .. tostring(root:getAttributeNode("x:one")) .. tostring(all:item(2)),
+            same = two == root:getAttributeNode("two"), owner = two:getOwnerElement() == root, has = root:hasAttributes(),
+            text = tostring(two) .. "!", child = root:getFirstChild():getAttributes():size(),
+            document = tostring(root:getOwnerDocument():getAttributes()),
+        }"#,
+        )
+        .await;
+    assert_eq!(
+        found,
+        json!({
+            "told": "x:one=12one two=22two", "two": "zwei", "live": "zwei", "gone": "", "none": "nilnilnil", "same": true,
+            "owner": true, "has": true, "text": "zwei!", "child": 0, "document": "nil",
+        })
+    );
+}
+
+#[tokio::test]
+async fn texts_that_follow_each_other_become_one_by_normalizing() {
+    let found = Fixture::new()
+        .eval(
+            r#"
+        local doc = new("FDLXMLHelper"):parse("<a>one<b>x</b>two</a>")
+        local root = doc:getDocumentElement()
+        local b = root:getFirstChild():getNextSibling()
+        b:appendChild(doc:createTextNode(""))
+        b:appendChild(doc:createTextNode("y"))
+        root:appendChild(doc:createTextNode("three"))
+        root:appendChild(doc:createCDATASection("four"))
+        local before = root:getChildNodes():size() .. b:getChildNodes():size()
+        doc:normalize()
+        return {before, root:getChildNodes():size() .. b:getChildNodes():size(), root:toString(), b:getNextSibling():getData()}"#,
+        )
+        .await;
+    assert_eq!(found, json!(["53", "41", "<a>one<b>xy</b>twothree<![CDATA[four]]></a>", "twothree"]));
+}
+
+#[tokio::test]
+async fn what_would_be_no_document_is_refused_and_nothing_changes() {
+    for (expression, reason) in [
+        ("root:appendChild(root)", "a node cannot stand in itself"),
+        ("root:getFirstChild():appendChild(root)", "a node cannot stand in itself"),
+        ("root:replaceChild(root, root:getFirstChild())", "a node cannot stand in itself"),
+        ("doc:appendChild(doc:createElement('second'))", "one root element"),
+        ("doc:insertBefore(root:getFirstChild(), root)", "one root element"),
+        ("doc:appendChild(doc:createTextNode('x'))", "only an element holds other nodes"),
+        ("root:getLastChild():appendChild(doc:createElement('in'))", "only an element holds other nodes"),
+        ("root:appendChild(doc)", "a document stands in no node"),
+        ("root:appendChild(doc:importNode(doc, true))", "a document stands in no node"),
+        ("root:appendChild(xml:newDocument('o'):getDocumentElement())", "is of another document"),
+        ("root:insertBefore(doc:createElement('x'), xml:newDocument('o'):getDocumentElement())", "is not a child"),
+        ("root:insertBefore(doc:createElement('x'), root)", "is not a child"),
+        ("root:replaceChild(doc:createElement('x'), doc:createElement('y'))", "is not a child"),
+        ("root:removeChild(doc:createElement('y'))", "is not a child"),
+        ("root:appendChild('x')", "a node expected"),
+        ("root:appendChild(root:getAttributeNode('n'))", "a node expected"),
+        ("doc:createElement('a b')", "no name"),
+        ("doc:createElement()", "no name"),
+        ("doc:createTextNode('\\1')", "U+0001"),
+        (
+            "local chain = doc:createElement('c') for i = 1, 200 do local around = doc:createElement('c') around:appendChild(chain) chain = around end",
+            "100 levels",
+        ),
+        (
+            "local chain = doc:createElement('c') for i = 1, 98 do local around = doc:createElement('c') around:appendChild(chain) chain = around end root:getFirstChild():appendChild(chain)",
+            "100 levels",
+        ),
+        ("local part = root:cloneNode(true) while true do part:appendChild(part:cloneNode(false)) end", "50000 nodes"),
+        ("while true do root:appendChild(root:cloneNode(true)) end", "50000 nodes"),
+    ] {
+        let body = format!(
+            "local xml = new('FDLXMLHelper') local doc = xml:parse('<r n=\"1\"><b/>t</r>')
+            local root = doc:getDocumentElement()
+            local done, why = pcall(function() {expression} end)
+            return {{ tostring(why), root:getFirstChild():toString(), root:getNodeName() }}"
+        );
+        let found = Fixture::new().eval(&body).await;
+        assert!(found[0].as_str().is_some_and(|why| why.contains(reason)), "{expression}: {found}");
+        assert_eq!((&found[1], &found[2]), (&json!("<b/>"), &json!("r")), "{expression}");
+    }
+}
+
+#[tokio::test]
+async fn the_root_element_can_be_replaced_and_copies_count_on_the_blocks_account() {
+    let body = "local doc = new('FDLXMLHelper'):parse('<old><keep/></old>')
+        local new, old = doc:createElement('new'), doc:getDocumentElement()
+        new:appendChild(old:getFirstChild())
+        doc:replaceChild(new, old)
+        return doc:toString()";
+    assert_eq!(Fixture::new().eval(body).await, json!("<new><keep/></new>"));
+    let body = "local doc = new('FDLXMLHelper'):newDocument('r')
+        local text = doc:createTextNode(string.rep('x', 1000000))
+        while true do text:cloneNode(true) end";
+    assert_eq!(Fixture::new().body(body, Params::default()).await.exit, Exit::Stopped(Limit::Memory));
+}

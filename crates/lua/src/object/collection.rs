@@ -136,6 +136,13 @@ impl ListRef {
         Ok(data.items[index].clone())
     }
 
+    /// The attribute of that name among its items.
+    pub fn attribute(&self, name: &Lv) -> Option<Val> {
+        let name = name.as_string()?.to_string_lossy();
+        let named = |item: &&Val| matches!(item, Val::Attribute(attribute) if *attribute.name == *name);
+        self.0.borrow().items.iter().find(named).cloned()
+    }
+
     pub fn push(&self, lua: &Lua, value: &Lv) -> Result<()> {
         let value = self.read(value)?;
         let mut data = self.0.borrow_mut();
@@ -462,6 +469,7 @@ fn equal(item: &Val, what: &Val) -> bool {
         (Val::List(a), Val::List(b)) => a.same(b),
         (Val::Map(a), Val::Map(b)) => a.same(b),
         (Val::Node(a), Val::Node(b)) => a.same(b),
+        (Val::Attribute(a), Val::Attribute(b)) => a.same(b),
         (Val::Lua(a), Val::Lua(b)) => a == b,
         _ => false,
     }

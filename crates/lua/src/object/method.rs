@@ -1,6 +1,6 @@
 //! What each kind of object answers to.
 
-use super::{BeanRef, JSON_BYTES, ListRef, Object, Val, ms_number};
+use super::{BeanRef, JSON_BYTES, ListRef, Object, Val, ms_number, node};
 use crate::{error, json, meter::Meter, room::Room, schema::Type};
 use mlua::{IntoLua, Lua, Result, Value as Lv};
 
@@ -55,7 +55,8 @@ pub(super) fn call(lua: &Lua, object: &Object, name: &str, a: &Lv, b: &Lv) -> Re
             "iterator" => return object.clone().into_lua(lua),
             _ => None,
         },
-        (None, Object::Node(node)) => super::node::call(lua, node, name, a, b)?,
+        (None, Object::Node(node)) => node::call(lua, node, name, a, b)?,
+        (None, Object::Attribute(attribute)) => node::call_attribute(lua, attribute, name, a, b)?,
     };
     match value {
         Some(value) => value.into_lua(lua),
@@ -112,11 +113,12 @@ pub(super) fn exists(object: &Object, name: &str) -> bool {
         Object::List(_) => LIST.contains(&name),
         Object::Map(_) => MAP.contains(&name),
         Object::Iter(_) => ["hasNext", "next", "iterator"].contains(&name),
-        Object::Node(_) => super::node::METHODS.contains(&name),
+        Object::Node(_) => node::exists(name),
+        Object::Attribute(_) => node::exists_on_attribute(name),
     }
 }
 
-const LIST: [&str; 19] = [
+const LIST: [&str; 20] = [
     "size",
     "get",
     "iterator",
@@ -136,6 +138,7 @@ const LIST: [&str; 19] = [
     "subList",
     "getLength",
     "item",
+    "getNamedItem",
 ];
 const MAP: [&str; 16] = [
     "get",
@@ -250,6 +253,8 @@ fn list(lua: &Lua, list: &ListRef, name: &str, a: &Lv, b: &Lv) -> Result<Option<
         // What the DOM calls it for lists of nodes, whose end is nil and no error.
         "size" | "getLength" => number(list.len()),
         "item" => list.get(a).unwrap_or(Val::Nil),
+        // And for those of attributes.
+        "getNamedItem" => list.attribute(a).unwrap_or(Val::Nil),
         "isEmpty" => Val::Bool(list.len() == 0),
         "get" => list.get(a)?,
         "getFirst" => list.get(&Lv::Number(0.0))?,

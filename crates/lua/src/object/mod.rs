@@ -18,7 +18,7 @@ pub(crate) use graph::{JSON_BYTES, Writer};
 pub(crate) use held::with;
 pub(crate) use value::{EnumConst, Val, ms_number};
 
-use crate::xml::Node;
+use crate::xml::{Attribute, Node};
 use charge::Tally;
 use mlua::{IntoLua, Lua, LuaString, MultiValue, Result, Value as Lv};
 use serde_json::Value;
@@ -34,6 +34,8 @@ pub(crate) enum Object {
     Iter(IterRef),
     /// A node of an XML document, the document itself among them.
     Node(Node),
+    /// An attribute in one.
+    Attribute(Attribute),
 }
 
 impl Object {
@@ -47,6 +49,7 @@ impl Object {
             Self::Map(_) => "Map".into(),
             Self::Iter(_) => "Iterator".into(),
             Self::Node(node) => if node.is_document() { "Document" } else { "Node" }.into(),
+            Self::Attribute(_) => "Attribute".into(),
         }
     }
 
@@ -58,6 +61,7 @@ impl Object {
             Self::List(list) => Val::List(list),
             Self::Map(map) => Val::Map(map),
             Self::Node(node) => Val::Node(node),
+            Self::Attribute(attribute) => Val::Attribute(attribute),
             // An iterator is a place, not a value.
             Self::Iter(_) => Val::Nil,
         }
@@ -72,6 +76,7 @@ impl Object {
             (Self::Map(a), Self::Map(b)) => a.same(b),
             (Self::Iter(a), Self::Iter(b)) => a.same(b),
             (Self::Node(a), Self::Node(b)) => a.same(b),
+            (Self::Attribute(a), Self::Attribute(b)) => a.same(b),
             _ => false,
         }
     }
@@ -82,6 +87,7 @@ impl Object {
             Self::Date(ms) => crate::date::format(*ms, "EEE MMM dd HH:mm:ss z yyyy"),
             Self::Iter(_) => "Iterator".to_owned(),
             Self::Node(node) => node.to_xml().unwrap_or_else(|_| node.name()),
+            Self::Attribute(attribute) => attribute.value(),
             other => {
                 let json = other.clone().into_val().to_json(false);
                 json.and_then(|json| crate::json::text(&json, false)).unwrap_or_else(|_| other.kind().to_string())

@@ -83,6 +83,7 @@ fn ask(object: &Object, name: &CStr) -> Option<Answer> {
         Val::List(list) => Wait::Object(Object::List(list)),
         Val::Map(map) => Wait::Object(Object::Map(map)),
         Val::Node(node) => Wait::Object(Object::Node(node)),
+        Val::Attribute(attribute) => Wait::Object(Object::Attribute(attribute)),
     };
     WAITS.with_borrow_mut(|waits| {
         Some(match waits.insert(wait) {

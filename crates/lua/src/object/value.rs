@@ -10,7 +10,7 @@ use crate::{
     json,
     room::Room,
     schema::{self, Type},
-    xml::Node,
+    xml::{Attribute, Node},
 };
 use mlua::{IntoLua, Lua, Result, Value as Lv};
 use serde_json::Value;
@@ -53,6 +53,7 @@ pub(crate) enum Val {
     List(ListRef),
     Map(MapRef),
     Node(Node),
+    Attribute(Attribute),
     /// A table or function that a script keeps in a list or map.
     Lua(Lv),
 }
@@ -115,6 +116,7 @@ impl Val {
             Self::Text(text) => Value::String(text.to_string()),
             Self::Enum(constant) => Value::String(constant.name.to_string()),
             Self::Date(ms) => Value::from(*ms),
+            Self::Attribute(attribute) => Value::String(attribute.value()),
             Self::Bean(bean) => writer.nested(|writer| bean.write(writer))?,
             Self::List(list) => writer.nested(|writer| list.write(writer))?,
             Self::Map(map) => writer.nested(|writer| map.write(writer))?,
@@ -272,6 +274,7 @@ impl Val {
             + match self {
                 Self::Text(text) => TEXT + text.len(),
                 Self::Enum(constant) => TEXT + constant.name.len(),
+                Self::Attribute(attribute) => TEXT + attribute.name.len(),
                 Self::Lua(_) => 128,
                 _ => 0,
             }
@@ -304,6 +307,7 @@ impl IntoLua for Val {
             Self::List(list) => Object::List(list).into_lua(lua),
             Self::Map(map) => Object::Map(map).into_lua(lua),
             Self::Node(node) => Object::Node(node).into_lua(lua),
+            Self::Attribute(attribute) => Object::Attribute(attribute).into_lua(lua),
             Self::Lua(value) => Ok(value),
         }
     }

@@ -2,8 +2,12 @@
 //!
 //! Nothing of a document type is known: no entities but XML's own five are there to expand, so no text grows on reading.
 
+mod attribute;
+mod edit;
 mod read;
 mod write;
+
+pub(crate) use attribute::Attribute;
 
 use crate::{error, object::Charge};
 use mlua::{Error, Lua, Result};
@@ -156,11 +160,6 @@ impl Node {
         look(&self.tree.nodes.borrow()[self.id].kind)
     }
 
-    fn edit<T>(&self, change: impl FnOnce(&mut Kind) -> T) -> T {
-        self.tree.changed.set(true);
-        change(&mut self.tree.nodes.borrow_mut()[self.id].kind)
-    }
-
     pub fn is_element(&self) -> bool {
         self.with(|kind| matches!(kind, Kind::Element(..)))
     }
@@ -218,6 +217,16 @@ impl Node {
         siblings.get(place).map(|id| self.at(*id))
     }
 
+    /// The next element before or after it.
+    pub fn element_beside(&self, after: bool) -> Option<Self> {
+        let nodes = self.tree.nodes.borrow();
+        let siblings = &nodes[nodes[self.id].parent?].children;
+        let (before, behind) = siblings.split_at(siblings.iter().position(|id| *id == self.id)?);
+        let is_element = |id: &&usize| matches!(nodes[**id].kind, Kind::Element(..));
+        let beside = if after { behind[1..].iter().find(is_element) } else { before.iter().rfind(is_element) };
+        beside.map(|id| self.at(*id))
+    }
+
     /// All text below it.
     pub fn text(&self) -> String {
         let nodes = self.tree.nodes.borrow();
@@ -233,26 +242,6 @@ impl Node {
         text
     }
 
-    /// Puts one text in place of all that is in it.
-    ///
-    /// # Errors
-    /// Characters that XML cannot hold, or too large a document.
-    pub fn set_text(&self, lua: &Lua, text: &str) -> Result<()> {
-        let content = checked_text(text)?.to_owned();
-        self.charge(lua, LEAST + content.len())?;
-        if self.with(|kind| matches!(kind, Kind::Element(..))) {
-            self.clear();
-            return if content.is_empty() { Ok(()) } else { self.append(lua, Kind::Text(content)).map(|_| ()) };
-        }
-        self.edit(|kind| match kind {
-            Kind::Text(text) | Kind::CData(text) | Kind::Comment(text) => {
-                *text = content;
-                Ok(())
-            }
-            _ => Err(Error::runtime("INVALID_INPUT: the text of an element expected")),
-        })
-    }
-
     pub fn attribute(&self, name: &str) -> Option<String> {
         self.with(|kind| match kind {
             Kind::Element(_, attributes) => {
@@ -262,100 +251,23 @@ impl Node {
         })
     }
 
-    /// Sets an attribute, or takes it away.
-    ///
-    /// # Errors
-    /// When the node is no element, or XML cannot hold the name or value.
-    pub fn set_attribute(&self, lua: &Lua, name: &str, value: Option<&str>) -> Result<()> {
-        checked_name(name)?;
-        let value = value.map(checked_text).transpose()?;
-        self.charge(lua, value.map_or(0, |value| attribute_weight(name, value)))?;
-        self.edit(|kind| {
-            let Kind::Element(_, attributes) = kind else {
-                return Err(Error::runtime("INVALID_INPUT: only an element has attributes"));
-            };
-            match (attributes.iter().position(|(known, _)| known == name), value) {
-                (Some(place), Some(value)) => attributes[place].1 = value.to_owned(),
-                (Some(place), None) => drop(attributes.remove(place)),
-                (None, Some(_)) if attributes.len() >= ATTRIBUTES => {
-                    return Err(Error::runtime(format!(
-                        "INVALID_INPUT: an element has at most {ATTRIBUTES} attributes"
-                    )));
-                }
-                (None, Some(value)) => attributes.push((name.to_owned(), value.to_owned())),
-                (None, None) => {}
-            }
-            Ok(())
+    /// The names of its attributes; none: it is no element.
+    pub fn attributes(&self) -> Option<Vec<String>> {
+        self.with(|kind| match kind {
+            Kind::Element(_, attributes) => Some(attributes.iter().map(|(name, _)| name.clone()).collect()),
+            _ => None,
         })
     }
 
-    /// Makes a node and puts it last in this one.
-    ///
-    /// # Errors
-    /// `INVALID_INPUT` where there can be none, and when the document grows too large or deep.
-    pub fn append(&self, lua: &Lua, kind: Kind) -> Result<Self> {
-        let weight = kind.weight();
-        self.charge(lua, weight)?;
-        self.insert(kind).map_err(|reason| Error::runtime(format!("INVALID_INPUT: {reason}")))
-    }
-
-    fn insert(&self, kind: Kind) -> std::result::Result<Self, String> {
-        let mut nodes = self.tree.nodes.borrow_mut();
-        let element = matches!(kind, Kind::Element(..));
-        match &nodes[self.id].kind {
-            Kind::Element(..) => {}
-            Kind::Document if element => {
-                if nodes[ROOT].children.iter().any(|id| matches!(nodes[*id].kind, Kind::Element(..))) {
-                    return Err("a document has one root element; give the element that is to hold the new one".into());
-                }
-            }
-            Kind::Document if matches!(kind, Kind::Comment(_) | Kind::Instruction(_)) => {}
-            _ => return Err("only an element holds other nodes".into()),
-        }
-        if nodes.len() >= NODES {
-            return Err(format!("a document holds at most {NODES} nodes"));
-        }
-        let (mut depth, mut above) = (0, Some(self.id));
-        while let Some(id) = above {
-            (depth, above) = (depth + 1, nodes[id].parent);
-        }
-        if depth > DEPTH {
-            return Err(format!("a document is at most {DEPTH} levels deep"));
-        }
-        let id = nodes.len();
-        nodes.push(Data { kind, parent: Some(self.id), children: Vec::new() });
-        nodes[self.id].children.push(id);
-        self.tree.changed.set(true);
-        drop(nodes);
-        Ok(self.at(id))
-    }
-
-    /// Takes a node out of this one.
-    ///
-    /// # Errors
-    /// `INVALID_INPUT` when it is not in it.
-    pub fn remove(&self, child: &Self) -> Result<()> {
-        if child.parent().is_none_or(|parent| !parent.same(self)) {
-            return Err(Error::runtime("INVALID_INPUT: the node to remove is not a child of the node given"));
-        }
-        child.detach();
-        Ok(())
-    }
-
-    fn clear(&self) {
-        let mut nodes = self.tree.nodes.borrow_mut();
-        for child in std::mem::take(&mut nodes[self.id].children) {
-            nodes[child].parent = None;
-        }
-        self.tree.changed.set(true);
-    }
-
-    fn detach(&self) {
-        let mut nodes = self.tree.nodes.borrow_mut();
-        if let Some(parent) = nodes[self.id].parent.take() {
-            nodes[parent].children.retain(|id| *id != self.id);
-            self.tree.changed.set(true);
-        }
+    /// The namespace that its name is in where it stands.
+    pub fn namespace(&self) -> Option<String> {
+        let name = self.name();
+        let declared = match name.split_once(':') {
+            Some((prefix, _)) => format!("xmlns:{prefix}"),
+            None => "xmlns".to_owned(),
+        };
+        let around = std::iter::successors(Some(self.clone()), Self::parent);
+        around.filter_map(|node| node.attribute(&declared)).next().filter(|namespace| !namespace.is_empty())
     }
 
     /// All nodes on a path of element names. From a document it begins with the root element's name.
@@ -457,63 +369,4 @@ pub(crate) fn checked_text(text: &str) -> Result<&str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn content_closes_what_it_opens_and_nothing_else() {
-        for (text, content) in [
-            ("", ""),
-            ("just text &amp; more", "just text &amp; more"),
-            ("<a x=\"1\"/><b>2</b>", "<a x=\"1\"/><b>2</b>"),
-            ("<?xml version=\"1.0\"?>\n<a/>", "\n<a/>"),
-        ] {
-            assert_eq!(xml_content(text), Ok(content), "{text}");
-        }
-        let deep = format!("{}{}", "<a>".repeat(DEPTH), "</a>".repeat(DEPTH));
-        for text in
-            ["<a>", "</m><m>", "</m><evil/><m>", "a & b", "&nbsp;", "<!DOCTYPE a>", "<?xml ", "<![CDATA[", &deep]
-        {
-            assert!(xml_content(text).is_err(), "{text}");
-        }
-    }
-
-    /// A document whose root has an attribute and holds one node.
-    fn written(attribute: &str, kind: Kind) -> Node {
-        let document = Node::parse("<r a=''>x</r>").unwrap();
-        let root = document.elements().next().unwrap();
-        root.edit(|root| *root = Kind::Element("r".to_owned(), vec![("a".to_owned(), attribute.to_owned())]));
-        root.children()[0].edit(|child| *child = kind);
-        let text = document.to_xml().unwrap();
-        let read = Node::parse(&text).unwrap_or_else(|reason| panic!("{reason}: {text}"));
-        let root = read.elements().next().unwrap();
-        assert_eq!(root.attribute("a").as_deref(), Some(attribute), "{text}");
-        root
-    }
-
-    #[test]
-    fn a_comment_ends_where_it_is_closed() {
-        for content in ["--->x", "---><e/><!--", "-", "--", "a-"] {
-            let root = written("", Kind::Comment(content.to_owned()));
-            assert_eq!(root.children().len(), 1, "{content}");
-            assert!(root.children()[0].with(|kind| matches!(kind, Kind::Comment(_))), "{content}");
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
-
-        #[test]
-        fn what_is_written_reads_back(content in "(--|-|]]>|]|<|>|&|\"|'|\r|\n|\t|é|\\?>|a| |&lt;|<!--){1,8}") {
-            prop_assert_eq!(written(&content, Kind::Text(content.clone())).text(), content.as_str());
-            // What ends a line cannot be escaped there.
-            let lines = content.replace('\r', "");
-            prop_assert_eq!(written(&content, Kind::CData(lines.clone())).text(), lines.as_str());
-            let root = written(&content, Kind::Comment(lines.clone()));
-            prop_assert_eq!(root.children().len(), 1);
-            let blank = |text: &str| text.replace(' ', "");
-            prop_assert_eq!(blank(&root.children()[0].value().unwrap()), blank(&lines));
-        }
-    }
-}
+mod tests;
