@@ -6,6 +6,7 @@ mod databases;
 mod described;
 mod dialect;
 mod escapes;
+mod exchanges;
 mod filters;
 mod flagships;
 mod hostile;

@@ -2,10 +2,12 @@
 
 mod api;
 mod connection;
+mod cookies;
 mod data;
 mod data_store;
 mod dates;
 mod email;
+mod exchange;
 mod hashes;
 mod http;
 mod json;
@@ -19,7 +21,7 @@ mod utils;
 mod widget;
 mod xml;
 
-pub(crate) use connection::URL_BYTES;
+pub(crate) use exchange::URL_BYTES;
 
 use crate::{
     dialect::{self, number_text},

@@ -3,7 +3,7 @@
 use crate::{
     helper::{
         Module,
-        connection::{HEADER_BYTES, Request, URL_BYTES, credentials, send},
+        exchange::{HEADER_BYTES, Request, URL_BYTES, credentials, send},
     },
     json,
     object::Copies,
@@ -91,8 +91,8 @@ async fn perform(lua: Lua, shard: Rc<Shard>, method: Method, url: String, option
     module.table.raw_set("status", answer.status)?;
     module.table.raw_set("ok", (200..300).contains(&answer.status))?;
     let headers = lua.create_table()?;
-    for (name, value) in &answer.headers {
-        headers.raw_set(name.as_str(), lua.create_string(value.as_bytes())?)?;
+    for (name, value) in answer.fields() {
+        headers.raw_set(name, lua.create_string(value)?)?;
     }
     module.table.raw_set("headers", headers)?;
     let body = lua.create_string(&answer.body)?;
