@@ -498,6 +498,35 @@ async fn what_comes_when_it_is_first_named_is_there_as_if_it_always_was() {
 }
 
 #[tokio::test]
+async fn what_luau_adds_stands_beside_what_lua_had() {
+    expect(&[
+        (
+            "local function f(...) local x = if arg.n > 1 then arg[1] else 0 if x then return x end end return { f(7, 8), f(9) }",
+            json!([7, 0]),
+        ),
+        (
+            "local function f(a: number?, ...: string): (string, ...any) return arg[1] .. arg.n end return (f(1, 'x', 'y'))",
+            json!("x2"),
+        ),
+        (
+            "local t = {} for i = 1, 4 do local odd = if i % 2 == 1 then true elseif i == 4 then false else nil
+                if not odd then goto continue end t[#t + 1] = i ::continue:: end return t",
+            json!([1, 3]),
+        ),
+        (
+            "local e: { [string]: any } = { a = 1, b = 2 } do local _ENV = e c = if a == 1 then b else a :: number d = a end
+                return { e.c, e.d, c == nil }",
+            json!([2, 1, true]),
+        ),
+        ("local r = {} for i = 1, 3 do local _ENV = { r = r, i = i } if i == 2 then goto continue end r[#r + 1] = i ::continue:: end return r", json!([1, 3])),
+        ("local _ENV = { arg = 7 } local function f(...) return arg end return f(1, 2)", json!(7)),
+        ("type Pair<T> = { a: T, b: (T) -> T } local _ENV = { v = 3 } local p: Pair<number> = { a = v, b = nil } return p.a", json!(3)),
+        ("local _ENV = { n = 2, f = function(s) return s end } return f(`{if n == 2 then `two {n}` else n}`)", json!("two 2")),
+    ])
+    .await;
+}
+
+#[tokio::test]
 async fn long_tables_are_joined_as_short_ones_are() {
     let whole = "local t = {} for i = 1, 50001 do t[i] = i end local s = table.concat(t, ',')
         return { #s, s:sub(1, 4), s:sub(-6), s:find(',20000,20001,', 1, true) ~= nil, s:find(',40000,40001,', 1, true) ~= nil }";

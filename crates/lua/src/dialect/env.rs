@@ -1,7 +1,10 @@
 //! `local _ENV` and parameters of that name, as Lua 5.2 has them: where one is in sight, a name that is no local means a
 //! field of it.
 
-use super::lexer::{Kind, Token, tokens};
+use super::{
+    lexer::{Kind, Token},
+    syntax::{expects, tokens},
+};
 use std::{borrow::Cow, collections::HashMap};
 
 const ENV: &str = "_ENV";
@@ -77,6 +80,10 @@ impl<'a> Scan<'_, 'a> {
         self.tokens.get(at).is_some_and(|token| token.kind == Kind::Name && !is_keyword(token.text))
     }
 
+    fn is_type(&self, at: usize) -> bool {
+        self.tokens.get(at).is_some_and(|token| token.kind == Kind::Type)
+    }
+
     /// Takes one token, or several that belong together, and answers where the next one is.
     fn step(&mut self, at: usize) -> usize {
         self.settle(at);
@@ -125,6 +132,7 @@ impl<'a> Scan<'_, 'a> {
             }
             "end" if self.scopes.len() > 1 => self.close(),
             "until" => self.pending.push((self.brackets.len(), self.scopes.len(), After::Close)),
+            "continue" if self.is_statement(at) => {}
             _ if self.is_name(at) && !self.is_key(at, before) => self.reference(at),
             _ => {}
         }
@@ -138,7 +146,7 @@ impl<'a> Scan<'_, 'a> {
             token.kind == Kind::Name && !matches!(token.text, "and" | "or") || matches!(token.text, ";" | "::");
         let ended = at.checked_sub(1).map(|before| self.tokens[before]).is_some_and(|before| match before.kind {
             Kind::Name => !is_keyword(before.text) || matches!(before.text, "nil" | "true" | "false" | "end"),
-            Kind::Number | Kind::Text => true,
+            Kind::Number | Kind::Text | Kind::Type => true,
             Kind::Symbol => matches!(before.text, ")" | "]" | "}" | "..."),
         });
         if !(begins && ended) {
@@ -193,7 +201,7 @@ impl<'a> Scan<'_, 'a> {
         let mut names = Vec::new();
         while self.is_name(at) {
             names.push(self.text(at));
-            at += 1;
+            at += 1 + usize::from(self.is_type(at + 1));
             if self.text(at) != "," {
                 break;
             }
@@ -219,6 +227,15 @@ impl<'a> Scan<'_, 'a> {
         }
         self.open(parameters);
         at + 1
+    }
+
+    /// Whether a name that Luau has a statement for is that statement.
+    fn is_statement(&self, at: usize) -> bool {
+        let begins = at.checked_sub(1).is_none_or(|before| !expects(self.tokens[before]));
+        let goes_on = self.tokens.get(at + 1).is_some_and(|next| {
+            next.kind == Kind::Text || next.kind == Kind::Symbol && !matches!(next.text, ";" | "::" | "}" | ")")
+        });
+        begins && !goes_on
     }
 
     /// Whether it is the name of a field in a table that is being written.

@@ -1,6 +1,9 @@
 //! `goto` of Lua 5.2 as far as the compiler has words for it: to the end of a loop's body, or behind the end of a loop.
 
-use super::lexer::{Kind, Token, tokens};
+use super::{
+    lexer::{Kind, Token},
+    syntax::tokens,
+};
 use std::{borrow::Cow, collections::HashMap};
 
 /// Most jumps of a source, and most loops that one leaves: this works outside every limit.

@@ -12,6 +12,8 @@ pub(super) enum Kind {
     /// Anything else, one character at a time but for `...`, `..` and `::`, and for what stands before an expression within a
     /// text in backticks: to those who ask what may follow it is like an operator.
     Symbol,
+    /// A type with what announces it, which only [`super::syntax`] knows.
+    Type,
 }
 
 /// A token and where it stands.

@@ -11,6 +11,7 @@ mod prelude;
 mod random;
 mod rewrite;
 mod statement;
+mod syntax;
 mod text;
 
 pub(crate) use compile::{compile, is_short};
@@ -37,8 +38,9 @@ fn rewrite(source: &str) -> std::result::Result<Cow<'_, str>, ScriptError> {
         Cow::Borrowed(source) => jump::rewrite(source).map_err(refused)?,
         Cow::Owned(source) => Cow::Owned(jump::rewrite(&source).map_err(refused)?.into_owned()),
     };
-    let packed = then(jumped, rewrite::rewrite);
-    Ok(then(packed, env::rewrite))
+    // First where names lead: what takes the place of `arg` names a global.
+    let led = then(jumped, env::rewrite);
+    Ok(then(led, rewrite::rewrite))
 }
 
 /// One change after another, without a copy where there is none.

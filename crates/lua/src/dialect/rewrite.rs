@@ -1,6 +1,9 @@
 //! Load-time changes to a source; none of them moves a line.
 
-use super::lexer::{Kind, Token, tokens};
+use super::{
+    lexer::{Kind, Token},
+    syntax::tokens,
+};
 use std::borrow::Cow;
 
 /// What stands for the implicit table of Lua 5.1.
@@ -44,8 +47,10 @@ pub(crate) fn rewrite(source: &str) -> Cow<'_, str> {
             "function" => {
                 let (parameters, next) = parameters(&tokens, at);
                 at = next;
-                let body = tokens.get(at.wrapping_sub(1)).map_or(source.len(), |close| close.start + close.text.len());
-                let varargs = parameters.last().is_some_and(|last| last.text == "...");
+                let typed = tokens.get(at).is_some_and(|next| next.kind == Kind::Type);
+                let head = if typed { at } else { at.wrapping_sub(1) };
+                let body = tokens.get(head).map_or(source.len(), |last| last.start + last.text.len());
+                let varargs = parameters.iter().any(|parameter| parameter.text == "...");
                 let named = parameters.iter().any(|parameter| parameter.text == "arg");
                 open.push(Open::new(token.text, Some((varargs, named, body)), &open));
             }

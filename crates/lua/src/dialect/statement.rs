@@ -1,7 +1,10 @@
 //! What files may hold beside Lua's statements: a mark of the byte order, a first line for a shell, and semicolons that end
 //! nothing, which Lua 5.2 takes for empty statements.
 
-use super::lexer::{Kind, Token, tokens};
+use super::{
+    lexer::{Kind, Token},
+    syntax::tokens,
+};
 use std::borrow::Cow;
 
 /// Blanks out what the compiler would refuse; no line moves.
@@ -47,6 +50,7 @@ fn empty(tokens: &[Token<'_>]) -> Vec<usize> {
             (_, "function") if token.kind == Kind::Name => Head::Name,
             (Head::Name, "(") if symbol => Head::Parameters,
             (Head::Parameters, ")") if symbol => Head::Closed,
+            (Head::Closed, _) if token.kind == Kind::Type => Head::Closed,
             (Head::Closed, _) => Head::None,
             (head, _) => head,
         };
