@@ -64,6 +64,8 @@ async fn no_block_reaches_another_by_what_all_are_given() {
         "pcall(setmetatable, _G, nil) pcall(setmetatable, getfenv(pcall), nil) return true",
         "pcall(rawset, adminAPI, 'echo', 1) adminAPI, new, json = 1, 2, 3 return true",
         "pcall(function() getmetatable(new('Server')).__index = nil end) return true",
+        "pcall(rawset, getmetatable(new('Server')), '__index', {}) return true",
+        "pcall(function() getmetatable(new('Server')).__index.getResourceName = print end) return true",
         "pcall(function() new('Utils').stringStartsWith = 1 end) pcall(function() JSON = nil end) return true",
     ] {
         assert_eq!(fixture.eval(tampering).await, json!(true), "{tampering}");
@@ -74,7 +76,7 @@ async fn no_block_reaches_another_by_what_all_are_given() {
                   s:getResourceName(), type(adminAPI), type(getmetatable(s)), json.encode({ 1 }), pcall(function() return 'a' + 'b' end) == false }",
             )
             .await;
-        assert_eq!(intact, json!(["a", "3", "12", 1, "n", "table", "boolean", "[1]", true]), "{tampering}");
+        assert_eq!(intact, json!(["a", "3", "12", 1, "n", "table", "table", "[1]", true]), "{tampering}");
     }
 }
 

@@ -307,6 +307,11 @@ async fn dates_and_constants_compare_and_maps_have_defaults_as_in_java() {
             json!([true, false, -1, 1, true]),
         ),
         ("local m = new('Map') m:put('a', 1) return { m:getOrDefault('a', 2), m:getOrDefault('b', 2) }", json!([1, 2])),
+        // Scripts that print what an object can do.
+        (
+            "local seen = {} for name, value in pairs(getmetatable(new('Job'))) do seen[name] = type(value) end return seen",
+            json!({ "__index": "table" }),
+        ),
         (
             "local ok, why = pcall(function() return new('JobStatus', 'FAILED'):compareTo('FAILED') end) return why",
             json!("script:1: INVALID_INPUT: compareTo expects a JobStatus"),

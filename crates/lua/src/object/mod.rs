@@ -115,7 +115,12 @@ pub(crate) fn register(lua: &Lua, limit: usize) -> Result<()> {
         method::call(lua, &taken(&object)?, &name.to_str()?, &a, &b)
     })?;
     let meta = lua.create_table_with_capacity(0, 10)?;
-    meta.raw_set("__metatable", false)?;
+    // A table to look at for scripts that print what an object can do, and nothing in it to tamper with.
+    let (shown, none) = (lua.create_table()?, lua.create_table()?);
+    none.set_readonly(true);
+    shown.raw_set("__index", none)?;
+    shown.set_readonly(true);
+    meta.raw_set("__metatable", shown)?;
     meta.raw_set("__type", "userdata")?;
     meta.raw_set("__namecall", namecall::handler(lua, dispatch)?)?;
     meta.raw_set(
