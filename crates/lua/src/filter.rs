@@ -1,5 +1,6 @@
 //! The one filter engine: conditions, order and pages over the properties of beans (`fdl.md` part 5).
 
+pub(crate) mod doubt;
 pub(crate) mod related;
 mod row;
 
@@ -365,14 +366,7 @@ fn compare(value: &Value, kind: &Type, wanted: &str) -> Option<Ordering> {
                 }
             }
         }
-        Value::Bool(b) => {
-            let wanted = match wanted.trim().to_ascii_lowercase().as_str() {
-                "true" | "1" => true,
-                "false" | "0" => false,
-                _ => return None,
-            };
-            Some(b.cmp(&wanted))
-        }
+        Value::Bool(b) => truth(wanted).map(|wanted| b.cmp(&wanted)),
         Value::String(text) if matches!(kind, Type::Enum(_)) && text.eq_ignore_ascii_case(wanted.trim()) => {
             Some(Ordering::Equal)
         }
@@ -384,6 +378,14 @@ fn compare(value: &Value, kind: &Type, wanted: &str) -> Option<Ordering> {
             _ => Some(text.as_str().cmp(wanted)),
         },
         Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+fn truth(word: &str) -> Option<bool> {
+    match word.trim().to_ascii_lowercase().as_str() {
+        "true" | "1" => Some(true),
+        "false" | "0" => Some(false),
+        _ => None,
     }
 }
 

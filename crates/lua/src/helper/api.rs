@@ -4,7 +4,7 @@ use super::{acting, email, module::drop_self, platform, text_of};
 use crate::{
     Api, Bean, HostError,
     filter::{
-        Filter, Limit,
+        Filter, Limit, doubt,
         related::{self, Joined},
     },
     object::{self, BeanRef, JSON_BYTES, ListRef, OBJECT_BYTES, Object, Val},
@@ -143,6 +143,7 @@ async fn fetch(
     let further: Vec<_> = further.map(related::steps).collect();
     let paths = filter.paths().chain(further.iter().map(Vec::as_slice)).collect();
     let joined = related::join(&*shard.host, &who, api, &mut beans, paths).await?;
+    doubt::tell(filter, &further, &beans);
     filter.keep(&mut beans)?;
     Ok((beans, joined))
 }
