@@ -23,15 +23,15 @@ pub fn command(noun: &'static Noun) -> Command {
             Verb::List => sub.about(format!("List every {word} you may see")).args(list_args(noun)),
             Verb::Show => sub.about(format!("Show one {word}")).arg(which(noun)),
             Verb::Create => {
-                let sub = sub.about(format!("Create a {word}")).args(noun.create.iter().map(Field::arg));
+                let sub = sub.about(format!("Create {}", a(&word))).args(noun.create.iter().map(Field::arg));
                 sub.args(secret_args(noun, true)).args(write_args(noun))
             }
             Verb::Update => {
-                let sub = sub.about(format!("Change a {word}; what is left out stays")).arg(which(noun));
+                let sub = sub.about(format!("Change {}; what is left out stays", a(&word))).arg(which(noun));
                 sub.args(noun.update.iter().map(Field::arg)).args(secret_args(noun, false))
             }
             Verb::Delete(_) => {
-                let sub = sub.about(format!("Remove a {word} for good")).arg(which(noun)).args(cascade_arg(noun));
+                let sub = sub.about(format!("Remove {} for good", a(&word))).arg(which(noun)).args(cascade_arg(noun));
                 let job = deletes_by_job(noun);
                 sub.args(job.then(|| AT.arg())).args(wait_args(job)).arg(key_arg())
             }
@@ -42,6 +42,11 @@ pub fn command(noun: &'static Noun) -> Command {
         command = command.subcommand(sub.args(action.fields.iter().map(Field::arg)).args(write_args(noun)));
     }
     command
+}
+
+/// A noun with its article.
+pub fn a(word: &str) -> String {
+    format!("{} {word}", if word.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" })
 }
 
 /// Runs a command of [`command`]; false when it is not one of these.

@@ -3,7 +3,7 @@
 use super::{
     client::{Answer, Client, Query},
     error::Error,
-    job,
+    job, noun,
     nouns::{self, Noun},
     output::{Format, cell, note},
     transaction,
@@ -42,7 +42,8 @@ impl Session {
         let word = noun.name.replace('-', " ");
         let Some(field) = noun.named_by else {
             return Err(Error::Usage(format!(
-                "`{text}` is not the id of a {word}; `sutler {} list` shows ids",
+                "`{text}` is not the id of {}; `sutler {} list` shows ids",
+                noun::a(&word),
                 noun.name
             )));
         };
