@@ -274,6 +274,9 @@ impl Host for Platform {
         if let Some(nouns) = absent::nouns(operation) {
             return Err(HostError::Absent { nouns: nouns.to_owned(), operation: operation.to_owned() });
         }
+        if !operations::offers(operation) {
+            return Err(HostError::Unsupported(operation.to_owned()));
+        }
         let cause = args.cause(who, call_no, None);
         let made = if who.repeated { again::made(self, &cause).await? } else { None };
         let caller = match (self.caller(who, &api, cause.clone()).await, &made) {

@@ -143,3 +143,26 @@ async fn a_script_of_a_customer_changes_nothing_of_another() {
     assert!(bench.server("web").await.expect("untouched").keys.is_empty());
     bench.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operation_that_does_not_exist_is_told_as_such_before_there_is_a_session_user() {
+    let bench = Bench::start().await;
+    let body = r#"
+        for _, name in ipairs { "makeCoffee", "createSnapshot", "createBlob" } do
+            print(select(2, pcall(function() return userAPI[name](userAPI, p.input:getResourceUUID()) end)))
+        end
+    "#;
+    bench.script("calls", Scope::Provider, block("POST_CREATE", r#""USER""#, body)).await;
+    bench.user("ada").await;
+    let log = only_run(&bench).await.log;
+    let lines: Vec<&str> = log.lines().collect();
+    for (line, words) in lines.iter().zip([
+        "makeCoffee is not offered here",
+        "snapshots are not offered here: createSnapshot",
+        "UNAUTHORISED_ACCESS: call setSessionUser",
+    ]) {
+        assert!(line.contains(words), "{log}");
+    }
+    assert_eq!(lines.len(), 3);
+    bench.stop().await;
+}
