@@ -75,6 +75,7 @@ impl System {
         let values = fill(&definitions, &BTreeMap::new(), given, "values").map_err(Error::Invalid)?;
         self.resources_there(caller, &definitions, given, "values").await?;
         let run_id = caller.run_of(&self.inner.core, pointed.script.id);
+        let function = report.execution_function.as_ref().unwrap_or(&pointed.point().function);
         let customer = caller.customer_id.map(|id| id.to_string());
         let ask = Invocation {
             more: vec![
@@ -84,7 +85,7 @@ impl System {
                 ("billingEntityUUID", Member::Value(Value::from(caller.billing_entity_id.to_string()))),
             ],
             deadline_ms: self.inner.core.settings.post_deadline_ms,
-            ..Invocation::by(caller, pointed.script.clone(), &pointed.point().function, run_id, "REPORT")
+            ..Invocation::by(caller, pointed.script.clone(), function, run_id, "REPORT")
         };
         let outcome = self.inner.scripts.invoke(ask).await?;
         let answer = read(&pointed.script, run_id, caller.sees_runs_of(), &outcome)?;

@@ -67,7 +67,11 @@ impl Point {
     /// The global functions that it names, each with what for.
     pub fn functions(&self) -> Vec<(String, &str)> {
         match &self.kind {
-            PointKind::Billing(_) | PointKind::Measure(_) | PointKind::Report(_) => Vec::new(),
+            PointKind::Billing(_) | PointKind::Measure(_) => Vec::new(),
+            PointKind::Report(report) => {
+                let own = report.execution_function.as_deref();
+                own.map(|function| ("as `executionFunction`".to_owned(), function)).into_iter().collect()
+            }
             PointKind::ConfigProvider(provider) => {
                 let parts = provider.resources.iter().flat_map(|resource| &resource.components);
                 parts.flat_map(|part| &part.actions).map(Action::named).collect()
@@ -273,6 +277,9 @@ pub struct PaymentPoint {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReportPoint {
+    /// The function that makes it; none: the one that describes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution_function: Option<String>,
     /// What it asks for first.
     pub values: Vec<ValueDef>,
     /// Who may have it made; empty: whoever reads billing.

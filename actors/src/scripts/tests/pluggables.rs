@@ -219,6 +219,41 @@ async fn a_report_is_made_for_those_it_is_for_and_sees_what_its_owner_may() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_is_made_by_the_function_that_its_descriptor_names() {
+    let bench = Bench::start().await;
+    let source = |execution: &str| {
+        format!(
+            r#"
+            function register() return {{ "describe" }} end
+            function describe(p)
+                if p ~= nil then error("not this one") end
+                return {{ ref = "sum", name = "Sum", api = "REPORT", version = 1, executionFunction = {execution} }}
+            end
+            function make(p) return "made" end
+            "#
+        )
+    };
+    let (_, stranger) = bench.stranger().await;
+    let plain = bench.script("plain", Scope::Provider, source(r#""make""#)).await;
+    let table = r#"{ executionFunction = "make", invocationLevel = { "CUSTOMER" } }"#;
+    let table = bench.script("table", Scope::Provider, source(table)).await;
+    let none = texts(&[]);
+    for (script, caller, made) in [(&plain, &bench.caller, true), (&plain, &stranger, false), (&table, &stranger, true)]
+    {
+        let report = bench.system.make_report(caller, script.id, "sum", &none).await;
+        let content = report.ok().and_then(|report| report.answer).map(|answer| answer.content);
+        assert_eq!(content, made.then(|| "made".into()), "{}", script.name);
+    }
+    let body = r#"print(adminAPI:invokeReportMethod(adminAPI:listResources(nil, nil,
+        new("ResourceType", "REPORT_METHOD")):getList():get(0):getResourceUUID(), nil))"#;
+    bench.script("asks", Scope::Provider, block("POST_CREATE", r#""USER""#, body)).await;
+    bench.user("ada").await;
+    let runs = bench.runs_until(|runs| runs.iter().any(|run| run.function == "on_event")).await;
+    assert_eq!(runs.iter().find(|run| run.function == "on_event").unwrap().log, "made\n");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_script_that_answers_each_change_of_a_resource_with_another_comes_to_an_end() {
     let bench = Bench::start().await;
     bench.script("notes", Scope::Provider, NOTES.to_owned()).await;

@@ -76,9 +76,15 @@ pub(crate) fn read(function: &str, api: &str, fields: &Fields) -> Result<(Point,
     } else if api.starts_with("PAYMENT") {
         PointKind::PaymentProvider(payment(fields)?)
     } else {
+        let own = execution(fields, "executionFunction")?;
+        let levels = match get(fields, "invocationLevel") {
+            None | Some(Value::Null) => own.iter().flat_map(|own| own.levels.iter().copied()).collect(),
+            said => levels(said)?,
+        };
         PointKind::Report(ReportPoint {
+            execution_function: own.map(|own| own.function),
             values: values(fields, "inputValues")?,
-            levels: levels(get(fields, "invocationLevel"))?,
+            levels,
             charts: words(fields, "supportedReportChartTypes")?,
         })
     };
