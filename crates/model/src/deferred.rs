@@ -1,6 +1,6 @@
 //! Operations of scripts that are carried out at a later time.
 
-use crate::{RunId, Scope};
+use crate::{RunId, Scope, ScriptId};
 use serde::{Deserialize, Serialize};
 
 /// An operation of a script as it was asked for: all it takes to carry it out when its time has come.
@@ -14,6 +14,9 @@ pub struct Deferred {
     pub arguments: String,
     /// Whose script asked.
     pub owner: Scope,
+    /// Which script asked, for a provider's own may do more with what it provides.
+    #[serde(default)]
+    pub script_id: Option<ScriptId>,
     /// For which session user (`email/customerUUID`); none: with the owner's rights.
     pub session: Option<String>,
     /// The run that asked.

@@ -40,6 +40,7 @@ pub(super) async fn defer(ask: &Ask<'_>, api: &Api, (index, at): (usize, Timesta
         job_type: job_type(ask.args.operation, item.noun),
         arguments,
         owner: ask.who.owner,
+        script_id: ask.who.script,
         session: match api {
             Api::User(session) => session.clone(),
             Api::Admin => None,
@@ -60,7 +61,7 @@ pub(in crate::scripts) async fn carry_out(
 ) -> Result<(), (String, String)> {
     let who = Who {
         owner: request.owner,
-        script: None,
+        script: request.script_id,
         run_id: request.run_id,
         depth: request.depth,
         unrecorded: false,

@@ -1,6 +1,6 @@
 //! Operations that scripts ask for at a later time, by a clock that the test sets.
 
-use super::*;
+use super::{pluggables::NOTES, *};
 use std::sync::atomic::{AtomicI64, Ordering};
 use sutler_model::{
     Blob, Cause, JobState, Permission, PluggableResource, RunCall, Timestamp, pluggable::PluggableState,
@@ -365,5 +365,41 @@ async fn what_is_a_sellers_own_is_changed_in_its_time_as_its_own_customers() {
     assert_eq!(bench.ended(job.id).await.state, JobState::Successful);
     let image: sutler_model::Image = bench.system.store().get(bench.image).await.unwrap().unwrap();
     assert_eq!(image.name, "renamed again");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_providers_own_block_sets_in_its_time_what_its_form_leaves_to_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (now, start) = clocked!();
+    let bench = start(folder.path()).await;
+    let body = r#"
+        local later, note = p.timeStamp + 3600000, new("PluggableResource")
+        note:setResourceName(NAME)
+        note:setProviderType("NOTE")
+        note:setCustomerUUID(p.input:getCustomerUUID())
+        note:getResourceValues():put("text", "hello")
+        note:getResourceValues():put("made", "by hand")
+        adminAPI:createPluggableResource(note, later)
+        print("asked")
+    "#;
+    let own = NOTES.replace(r#"{ "note_provider", "note_report" }"#, r#"{ "note_provider", "on_event" }"#)
+        + &block("POST_CREATE", r#""USER""#, body).replace("function register()", "local function unused()");
+    let own = bench.script("notes", Scope::Provider, own.replace("NAME", r#""own""#)).await;
+    let other = block("POST_CREATE", r#""USER""#, &body.replace("NAME", r#""other""#));
+    bench.script("other", Scope::Provider, other).await;
+    bench.user("ada").await;
+    let asked = |run: &&ScriptRun| run.log == "asked\n";
+    bench.runs_until(|runs| runs.iter().filter(asked).count() == 2).await;
+    now.fetch_add(HOUR_MS + 1, Ordering::SeqCst);
+    let waiting = operations(&bench).await;
+    for job in &waiting {
+        let ended = bench.ended(job.id).await;
+        let expected = if job.item_name == "own" { JobState::Successful } else { JobState::Failed };
+        assert_eq!(ended.state, expected, "{ended:#?}");
+    }
+    let notes = all::<PluggableResource>(&bench.system).await;
+    assert_eq!(notes.iter().map(|note| note.name.as_str()).collect::<Vec<_>>(), ["own"]);
+    assert_eq!((waiting.len(), notes[0].script_id), (2, own.id));
     bench.stop().await;
 }
