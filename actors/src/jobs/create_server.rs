@@ -2,7 +2,7 @@
 
 use super::{
     Apply, StepCtx, StepError, Work,
-    guest::{Guest, force_off},
+    guest::{Guest, force_off, note_addresses},
     nothing,
     step::steps,
 };
@@ -17,9 +17,9 @@ steps! {
         ReserveCapacity => "reserve_capacity",
         /// Clones the boot disk.
         EnsureDisks => "ensure_disks",
-        /// Makes interfaces and seed.
+        /// Makes interfaces and sets their addresses aside.
         EnsureNics => "ensure_nics",
-        /// Defines the domain.
+        /// Makes the seed and defines the domain.
         DefineDomain => "define_domain",
         /// Starts it.
         StartDomain => "start_domain",
@@ -86,9 +86,10 @@ impl Work for CreateServer {
                 Ok(nothing())
             }
             CreateStep::EnsureNics => {
-                self.guest.nics(ctx).await?;
-                self.guest.seed(ctx).await?;
-                Ok(nothing())
+                let made = self.guest.nics(ctx).await?;
+                let addresses: Vec<_> = made.iter().map(|made| made.nic.addresses.clone()).collect();
+                // Triggers that say what the guest is told look for them.
+                Ok(Box::new(move |family: &mut Family, _| note_addresses(family, &addresses)))
             }
             CreateStep::DefineDomain => {
                 self.guest.define(ctx).await?;
@@ -103,11 +104,7 @@ impl Work for CreateServer {
                 let addresses = self.guest.addresses(ctx).await?;
                 // With the state: what is told that it runs looks for its addresses.
                 Ok(Box::new(move |family: &mut Family, at| {
-                    if let Some(server) = &mut family.server {
-                        for (nic, addresses) in server.nics.iter_mut().zip(&addresses) {
-                            nic.addresses.clone_from(addresses);
-                        }
-                    }
+                    note_addresses(family, &addresses);
                     family.enter(ServerState::Running, at, None);
                 }))
             }
@@ -145,12 +142,14 @@ impl Work for CreateServer {
             CreateStep::EnsureNics => {
                 if let Some(drivers) = ctx.drivers_if_placed()? {
                     drivers.network.remove_nics(ctx.server()?.id).await?;
-                    drivers.storage.delete_seed(ctx.server()?.id).await?;
                 }
+                let none = vec![Vec::new(); ctx.server()?.nics.len()];
+                return Ok(Box::new(move |family: &mut Family, _| note_addresses(family, &none)));
             }
             CreateStep::DefineDomain => {
                 if let Some(drivers) = ctx.drivers_if_placed()? {
                     drivers.compute.undefine(ctx.server()?.id).await?;
+                    drivers.storage.delete_seed(ctx.server()?.id).await?;
                 }
             }
             CreateStep::StartDomain => {

@@ -1,7 +1,7 @@
 //! A server's guest outside: its disks, seed, interfaces and domain, made or found made.
 
 use super::{StepCtx, StepError};
-use crate::scripts::Metadata;
+use crate::{family::Family, scripts::Metadata};
 use std::path::PathBuf;
 use sutler_drivers::{
     compute::{DiskSource, GuestSpec, GuestState, KernelBoot, NicAttachment, Stop},
@@ -121,6 +121,15 @@ impl Guest {
             })
         });
         read.await
+    }
+}
+
+/// Notes the addresses of a server's interfaces.
+pub(crate) fn note_addresses(family: &mut Family, addresses: &[Vec<String>]) {
+    if let Some(server) = &mut family.server {
+        for (nic, addresses) in server.nics.iter_mut().zip(addresses) {
+            nic.addresses.clone_from(addresses);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Apply, StepCtx, StepError, Work,
-    guest::{Guest, force_off, state_of},
+    guest::{Guest, force_off, note_addresses, state_of},
     nothing,
     step::steps,
 };
@@ -163,11 +163,7 @@ async fn run(guest: &Guest, step: PowerStep, ctx: &StepCtx<'_>, force: bool) -> 
             compute.start(id).await?;
             let addresses = guest.addresses(ctx).await?;
             Ok(Box::new(move |family: &mut Family, at| {
-                if let Some(server) = &mut family.server {
-                    for (nic, addresses) in server.nics.iter_mut().zip(&addresses) {
-                        nic.addresses.clone_from(addresses);
-                    }
-                }
+                note_addresses(family, &addresses);
                 family.enter(ServerState::Running, at, None);
             }))
         }

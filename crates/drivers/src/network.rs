@@ -10,7 +10,8 @@ use sutler_model::{Nic, ServerId};
 /// Connects the guests of one node. Every call is idempotent.
 #[async_trait]
 pub trait Network: Send + Sync {
-    /// Makes what the interface needs, or finds it made.
+    /// Makes what the interface needs, or finds it made. The interface is answered with the addresses that it will have once
+    /// its guest runs, as far as they are known beforehand.
     async fn ensure_nic(&self, server: ServerId, nic: &Nic) -> Result<NicAttachment>;
     /// Takes away what the interface needed; no error when it is absent.
     async fn remove_nics(&self, server: ServerId) -> Result<()>;
@@ -30,6 +31,12 @@ pub(crate) fn user_mode_addresses(nic: &Nic, runs: bool) -> Vec<String> {
     if runs && nic.index == 0 { vec![USER_MODE_ADDRESS.into()] } else { vec![] }
 }
 
+/// An interface on that network.
+pub(crate) fn user_mode_nic(server: ServerId, nic: &Nic) -> NicAttachment {
+    let nic = Nic { mac: mac(server, nic.index), addresses: user_mode_addresses(nic, true), ..nic.clone() };
+    NicAttachment { nic, link: Link::User }
+}
+
 /// QEMU's user-mode network: nothing to set up, outbound only.
 pub struct UserMode {
     /// Says whether the guest runs: an address is only there with it.
@@ -46,7 +53,7 @@ impl UserMode {
 #[async_trait]
 impl Network for UserMode {
     async fn ensure_nic(&self, server: ServerId, nic: &Nic) -> Result<NicAttachment> {
-        Ok(NicAttachment { nic: Nic { mac: mac(server, nic.index), ..nic.clone() }, link: Link::User })
+        Ok(user_mode_nic(server, nic))
     }
 
     async fn remove_nics(&self, _server: ServerId) -> Result<()> {

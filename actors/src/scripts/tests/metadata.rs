@@ -177,6 +177,30 @@ async fn a_script_may_write_the_user_data_and_one_that_refuses_keeps_the_server_
     bench.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_server_is_told_before_its_first_start_may_name_its_address() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path();
+    let bench = bench(root).await;
+    let body = r#"
+        local server = p.input[1]
+        local address = server:getNics():get(0):getIpAddresses():get(0):getIpAddress()
+        server:addCloudInitData("address " .. address)
+        -- It is in the record by then.
+        local stored = adminAPI:getResource(server:getResourceUUID(), true)
+        print(stored:getNics():get(0):getIpAddresses():get(0):getIpAddress() == address)
+    "#;
+    bench.script("address", Scope::Provider, block("PRE_SERVER_METADATA_UPDATE", "", body)).await;
+    let job = bench.create("web", true).await;
+    let ended = bench.ended(job.id).await;
+    assert_eq!(ended.state, JobState::Successful, "{:?}", ended.error);
+    let address = bench.server("web").await.expect("there").nics[0].addresses[0].clone();
+    assert!(holds(&seed(root), &STANDARD.encode(format!("address {address}"))));
+    let runs = bench.runs_until(|runs| !runs.is_empty()).await;
+    assert_eq!(runs.iter().map(|run| run.log.trim()).collect::<Vec<_>>(), ["true"]);
+    bench.stop().await;
+}
+
 /// Sets metadata of a resource, and prints what came of it and what is kept then.
 fn updating(target: &str, parts: &str) -> String {
     format!(

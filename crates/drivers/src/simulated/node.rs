@@ -4,8 +4,7 @@ use super::Shared;
 use crate::{
     Compute, Error, Network, Result, Storage,
     compute::{
-        Capacity, Console, DiskSource, GuestSpec, GuestState, GuestStats, Link, NicAttachment, NodeEvent, SeenGuest,
-        Stop,
+        Capacity, Console, DiskSource, GuestSpec, GuestState, GuestStats, NicAttachment, NodeEvent, SeenGuest, Stop,
     },
     image, network,
     storage::{DiskSpec, SeedSpec, StoredImage},
@@ -296,11 +295,7 @@ impl Storage for View {
 impl Network for View {
     async fn ensure_nic(&self, server: ServerId, nic: &Nic) -> Result<NicAttachment> {
         let attempted = || format!("connecting interface {} of server `{server}`", nic.index);
-        self.call("ensure_nic", attempted, |_| {
-            let nic = Nic { mac: network::mac(server, nic.index), ..nic.clone() };
-            Ok(NicAttachment { nic, link: Link::User })
-        })
-        .await
+        self.call("ensure_nic", attempted, |_| Ok(network::user_mode_nic(server, nic))).await
     }
 
     async fn remove_nics(&self, server: ServerId) -> Result<()> {
