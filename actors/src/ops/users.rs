@@ -178,14 +178,16 @@ impl System {
         Ok(session)
     }
 
-    /// Ends a session; no error when it has ended.
+    /// Ends a session; no error when it has ended. It stays until its user signs in again, for it tells when they last did.
     ///
     /// # Errors
     /// [`Error::Store`].
     pub async fn close_session(&self, id: SessionId, cause: Cause) -> Result<(), Error> {
-        let Some(session) = self.store().get::<Session>(id).await? else { return Ok(()) };
+        let now = self.inner.core.now();
+        let session = self.store().get::<Session>(id).await?.filter(|session| session.expires_at > now);
+        let Some(session) = session else { return Ok(()) };
         let mut set = ChangeSet::new(cause);
-        set.delete(&session);
+        set.update(&session, &mut Session { expires_at: now, ..session.clone() });
         match self.store().commit(set).await {
             Ok(_) | Err(sutler_store::Error::Conflict { .. }) => Ok(()),
             Err(error) => Err(error.into()),
@@ -203,8 +205,9 @@ impl System {
     /// A lock or a new password ends all sessions; a lock also all keys.
     async fn end_credentials(&self, old: &User, new: &User, set: &mut ChangeSet) -> Result<(), Error> {
         if new.locked || new.password_hash != old.password_hash {
-            for session in self.of_user::<Session>(old.id).await? {
-                set.delete(&session);
+            let now = self.inner.core.now();
+            for session in self.of_user::<Session>(old.id).await?.iter().filter(|session| session.expires_at > now) {
+                set.update(session, &mut Session { expires_at: now, ..session.clone() });
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! All that a run is told about its event, read from the store when an entry has matched.
 
 use super::{
-    beans::{Beans, Described, Posting, operator_id, purchase, remains, unrecorded_job},
+    beans::{Beans, Described, Posting, WHOSE, operator_id, purchase, remains, unrecorded_job},
     events::{Event, state},
     host::{block_told, transaction_job},
     schedule::root,
@@ -138,14 +138,14 @@ fn asked_about(snapshot: &Snapshot, transaction: &Transaction) -> Result<String,
     Ok(name.unwrap_or_else(|| transaction.label()))
 }
 
-/// A job with whose its item is; of what is a seller's own that is its own customer.
+/// A job with whose its item is, and where it stands; of what is a seller's own that is its own customer.
 fn of_item(mut job: Bean, item: &Bean) -> Bean {
     let seller = item.text("billingEntityUUID").and_then(|seller| seller.parse().ok()).map(BillingEntityId);
     if let (None, Some(seller)) = (item.text("customerUUID"), seller) {
         job.properties.insert("customerUUID", operator_id(seller).to_string());
         job.properties.insert("customerName", item.text("billingEntityName"));
     }
-    for name in ["customerUUID", "customerName", "billingEntityUUID", "billingEntityName"] {
+    for name in WHOSE {
         if let Some(text) = item.text(name) {
             job.properties.insert(name, text);
         }

@@ -13,6 +13,7 @@ mod failures;
 mod forms;
 mod in_use;
 mod killed;
+mod known;
 mod mail;
 mod metadata;
 mod model;

@@ -92,14 +92,17 @@ pub struct Nic {
     pub addresses: Vec<String>,
 }
 
+/// What all hardware addresses begin with: QEMU's prefix.
+pub const MAC_PREFIX: &str = "52:54:00";
+
 impl Nic {
-    /// The interface at `index` of a server, with its derived hardware address: QEMU's prefix and three bytes of
+    /// The interface at `index` of a server, with its derived hardware address: [`MAC_PREFIX`] and three bytes of
     /// the server's id, which are random.
     pub fn derived(server: ServerId, index: u32) -> Self {
         let [.., a, b, c] = *server.0.as_bytes();
         // XOR keeps the addresses of one server apart.
         let c = c ^ index.to_be_bytes()[3];
-        Self { index, mac: format!("52:54:00:{a:02x}:{b:02x}:{c:02x}"), addresses: Vec::new() }
+        Self { index, mac: format!("{MAC_PREFIX}:{a:02x}:{b:02x}:{c:02x}"), addresses: Vec::new() }
     }
 }
 

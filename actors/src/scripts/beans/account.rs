@@ -1,9 +1,9 @@
 //! Users and billing entities.
 
-use super::{Beans, Described, Property, contact, described, id, keys, set_keys, set_name};
+use super::{ALL, Beans, Described, PLAN_TYPES, Property, contact, date, described, id, keys, set_keys, set_name};
 use serde_json::{Value, json};
-use sutler_model::{BillingEntity, Role, User};
-use sutler_store::Error;
+use sutler_model::{BillingEntity, Role, Scope, Session, User};
+use sutler_store::{Error, Field, Filter, Order};
 
 impl Described for User {
     const KIND: &'static str = "User";
@@ -25,6 +25,7 @@ impl Described for User {
             P::new("lastName", |u, _| u.last_name.as_str().into()).or_set(|u, v, _| set_name(&mut u.last_name, v)),
             P::new("userId", |u, _| id(Some(u.id))),
             P::new("userType", |_, _| "USER".into()),
+            P::read("lastLoginTime", last_login),
             P::new("admin", |u, _| {
                 matches!(u.role, Role::ProviderAdmin | Role::ResellerAdmin | Role::CustomerAdmin).into()
             }),
@@ -52,6 +53,23 @@ impl Described for User {
         billing_entity: |u| u.billing_entity_id;
         keys: |u| &u.keys;
     }
+}
+
+/// When a user last signed in: their newest session is kept until they sign in again.
+fn last_login(user: &User, beans: &Beans<'_>) -> Result<Value, Error> {
+    let sessions = Filter::<Session>::new().is(Field::User, user.id.0.as_bytes());
+    let newest = beans.snapshot.first(sessions, Order::Descending)?;
+    Ok(date(newest.map(|session| session.created_at)))
+}
+
+/// The sellers below one, with a record that a script asks for.
+fn descendants(entity: &BillingEntity, beans: &Beans<'_>) -> Result<Value, Error> {
+    if beans.children < ALL || matches!(beans.viewer, Scope::Customer(_)) {
+        return Ok(Value::Null);
+    }
+    let own = entity.id;
+    let below = Filter::<BillingEntity>::new().is(Field::BillingEntity, own.0.as_bytes()).when(move |e| e.id != own);
+    beans.snapshot.records(below).map(|entity| Ok(Value::from(entity?.id.to_string()))).collect()
 }
 
 /// Where a seller's control panel is: its own, or that of the nearest seller above that has one.
@@ -89,6 +107,8 @@ impl Described for BillingEntity {
                 .or_set(|e, v, _| contact::set_address(&mut e.contact, v)),
             P::new("vatNumber", |e, _| contact::known(&e.contact.vat_number))
                 .or_set(|e, v, _| contact::set(&mut e.contact, |c| &mut c.vat_number, v)),
+            P::read("descendants", descendants),
+            P::new("permittedPOResourceTypes", |_, _| PLAN_TYPES.into_iter().collect()),
             P::read("controlPanelURL", control_panel),
             P::read("adminControlPanelURL", control_panel),
             P::new("billingType", |e, _| if e.parent_id.is_none() { "MASTERBILL" } else { "REGULARBILL" }.into()),

@@ -63,6 +63,10 @@ impl Described for Customer {
             P::new("vatExempt", |_, _| false.into()),
             P::new("timeZone", |_, _| "UTC".into()),
             P::new("warningSent", |_, _| false.into()),
+            // Nobody's card is asked for beforehand, and there is no limit of credit.
+            P::new("customerCardCheck", |_, _| false.into()),
+            P::new("exceedCreditLimit", |_, _| false.into()),
+            P::new("exceedCutoffLimit", |_, _| false.into()),
             P::held("users", |c, b| b.within::<User>(Field::Customer, c.id.into())),
         ];
         PROPERTIES

@@ -1,15 +1,17 @@
 //! Disks, images and invoices.
 
 use super::{
-    Beans, Described, Property, amount, contact, derived, described, id, keys, payments::payment_of, set_keys,
-    set_name, whole,
+    Beans, Described, Property, amount, contact, derived, described, id, keys,
+    payments::{filled, payment_of},
+    point_id, set_keys, set_name, whole,
 };
 use serde_json::{Value, json};
 use sutler_model::{
     BillingEntity, Blob, Customer, Disk, DiskState, Image, ImageBase, ImagePermission, ImageState, Invoice,
-    InvoiceCharge, InvoiceLine, Nanos, Noun, PaymentInstance, Plan, Scope, Server, TransactionState,
+    InvoiceCharge, InvoiceLine, Nanos, Noun, PaymentInstance, Plan, PlanCharge, Point, PointKind, Scope, Script,
+    Server, TransactionState,
 };
-use sutler_store::Error;
+use sutler_store::{Error, Field, Filter, Order};
 
 impl Described for Disk {
     const KIND: &'static str = "Disk";
@@ -72,6 +74,8 @@ impl Described for Image {
                 .or_set(|i, v, viewer| set_permission(&mut i.owner_permission, v, viewer)),
             P::new("userPermission", |i, _| permission(i.user_permission))
                 .or_set(|i, v, viewer| set_permission(&mut i.user_permission, v, viewer)),
+            P::read("publishedTo", published_to),
+            P::new("genPassword", |_, _| false.into()),
             P::new("vmSupport", |_, _| true.into()),
             P::new("ctSupport", |_, _| false.into()),
         ];
@@ -101,6 +105,18 @@ fn base<'i>(image: &'i Image, beans: &Beans<'_>) -> Result<Option<&'i ImageBase>
         Some(base) if beans.owns(image)? => Ok(Some(base)),
         _ => Ok(None),
     }
+}
+
+/// To whom an image is offered: all of its publisher's, or none but its customer.
+fn published_to(image: &Image, beans: &Beans<'_>) -> Result<Value, Error> {
+    if image.customer_id.is_some() || image.state != ImageState::Ready {
+        return Ok(json!([]));
+    }
+    let seller = image.billing_entity_id;
+    let name = beans.name_of::<BillingEntity>(seller.into())?;
+    Ok(json!([{
+        "resourceUUID": seller.to_string(), "resourceName": name, "resourceType": "BILLING_ENTITY", "exclude": false,
+    }]))
 }
 
 /// ImagePermission.
@@ -275,6 +291,20 @@ pub(super) fn product(plan: &Plan) -> Value {
     })
 }
 
+/// What a plan fills in for a component of it, and the billing method that charges for it.
+fn component_config(charge: &PlanCharge, beans: &Beans<'_>) -> Result<Value, Error> {
+    let script = charge.script_id.map(|id| beans.snapshot.get::<Script>(id)).transpose()?.flatten();
+    let is_it = |point: &&Point| {
+        matches!(point.kind, PointKind::Billing(_))
+            && charge.function.as_ref().is_none_or(|function| *function == point.function)
+    };
+    let method = script.and_then(|script| {
+        let point = script.points.iter().find(is_it)?;
+        Some(point_id(script.id, &point.function).to_string())
+    });
+    Ok(json!({"billingMethodUUID": method, "billingConfiguredValues": filled(&charge.values)}))
+}
+
 impl Described for Plan {
     const KIND: &'static str = "ProductOffer";
 
@@ -288,6 +318,14 @@ impl Described for Plan {
             P::new("productName", |p, _| p.name.as_str().into()),
             P::new("productUUID", |p, _| id(Some(derived(p.id.0)))),
             P::new("product", |p, _| product(p)),
+            P::new("isEditable", |_, _| true.into()),
+            P::read("inUse", |p, b| {
+                let (seller, id) = (p.billing_entity_id, p.id);
+                let on_it = Filter::<Customer>::new().is(Field::BillingEntity, seller.0.as_bytes());
+                let on_it = on_it.when(move |customer| customer.plan_id == id);
+                Ok(b.snapshot.first(on_it, Order::Ascending)?.is_some().into())
+            }),
+            P::read("componentConfig", |p, b| p.charges.iter().map(|charge| component_config(charge, b)).collect()),
             P::read("clusters", |_, b| Ok(b.cluster()?.iter().map(|(id, _)| id.to_string()).collect())),
             P::new("productComponentTypes", |p, _| {
                 let kinds = p.charges.iter().map(|charge| {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 impl Described for Job {
     const KIND: &'static str = "Job";
+    const PLACED: bool = true;
 
     fn properties() -> &'static [Property<Self>] {
         type P = Property<Job>;

@@ -28,7 +28,7 @@ pub(crate) use ledger::Posting;
 pub(crate) use metadata::{SYSTEM_METADATA, metadata_part, metadata_patch};
 pub(crate) use operator::{customer_of, operator_id, seller_of_operator};
 pub(crate) use payments::{payment_of, provider_id, purchase};
-pub(crate) use place::{derived, origin_of};
+pub(crate) use place::{WHOSE, derived, origin_of};
 
 use super::words;
 pub(crate) use pluggable::point_id;

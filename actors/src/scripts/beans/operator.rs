@@ -76,6 +76,9 @@ impl Beans<'_> {
             ("vatExempt", false.into()),
             ("timeZone", "UTC".into()),
             ("warningSent", false.into()),
+            ("customerCardCheck", false.into()),
+            ("exceedCreditLimit", false.into()),
+            ("exceedCutoffLimit", false.into()),
             ("users", people),
         ] {
             if !value.is_null() {

@@ -24,7 +24,8 @@ fn provider(snapshot: &Snapshot, method: &PaymentMethod) -> Result<Option<sutler
     Ok(points.find(|point| point.reference == method.provider && matches!(point.kind, PointKind::PaymentProvider(_))))
 }
 
-fn filled(values: &std::collections::BTreeMap<String, String>) -> Value {
+/// Values as they were filled in.
+pub(super) fn filled(values: &std::collections::BTreeMap<String, String>) -> Value {
     values.iter().map(|(key, value)| json!({"key": key, "name": key, "value": value})).collect()
 }
 
@@ -155,6 +156,7 @@ impl Described for Transaction {
 pub(crate) fn purchase(customer: &Customer, at: Timestamp) -> Bean {
     Bean::new("ProductPurchase")
         .with("active", true)
+        .with("donotRebill", false)
         .with("purchaseUUID", Uuid::new_v5(&customer.id.0, customer.plan_id.0.as_bytes()).to_string())
         .with("customerUUID", customer.id.to_string())
         .with("billingEntityUUID", customer.billing_entity_id.to_string())

@@ -9,6 +9,20 @@ use sutler_model::{BillingEntity, Customer, CustomerId, Plan};
 use sutler_store::Error;
 use uuid::Uuid;
 
+/// What the bean of a placed record says of whose it is and where it stands; also of what follows from that record.
+pub(crate) const WHOSE: [&str; 10] = [
+    "billingEntityUUID",
+    "billingEntityName",
+    "customerUUID",
+    "customerName",
+    "vdcUUID",
+    "vdcName",
+    "clusterUUID",
+    "clusterName",
+    "productOfferUUID",
+    "productOfferName",
+];
+
 /// The version number of ids that are made here (RFC 9562), and of ids that follow from them.
 const MADE: u8 = 0x70;
 const DERIVED: u8 = 0x80;

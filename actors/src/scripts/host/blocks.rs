@@ -17,8 +17,8 @@ use crate::{
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use sutler_lua::{Bean, HostError};
-use sutler_model::{BillingEntity, Customer, Entry, Noun, Scope, Script, ScriptId, Timestamp};
-use sutler_store::{Error as StoreError, Filter, Snapshot};
+use sutler_model::{BillingEntity, Customer, Entry, Noun, Scope, Script, ScriptId, ScriptRevision, Timestamp};
+use sutler_store::{Error as StoreError, Field, Filter, Order, Snapshot};
 use uuid::Uuid;
 
 /// `createFDLCodeBlock(FDLCodeBlock, when)`: a script of the caller's own, named as the bean or its header says.
@@ -71,7 +71,7 @@ pub(super) fn list(search: &Search<'_>, methods: bool) -> Result<Vec<Bean>, Stor
                 beans.push(owned(snapshot, script.owner, method(&script, entry, search.now))?);
             }
         } else {
-            beans.push(owned(snapshot, script.owner, bean(&script))?);
+            beans.push(owned(snapshot, script.owner, bean(snapshot, &script)?)?);
         }
     }
     Ok(beans)
@@ -81,12 +81,12 @@ pub(super) fn list(search: &Search<'_>, methods: bool) -> Result<Vec<Bean>, Stor
 pub(super) fn find(snapshot: &Snapshot, tree: &Tree, scope: Scope, id: Uuid) -> Result<Option<Bean>, StoreError> {
     let Some(script) = snapshot.get::<Script>(id)? else { return Ok(None) };
     let seen = owned_within(snapshot, tree, scope, script.owner)?;
-    seen.then(|| owned(snapshot, script.owner, bean(&script))).transpose()
+    seen.then(|| owned(snapshot, script.owner, bean(snapshot, &script)?)).transpose()
 }
 
 /// A code block as a trigger is told of it.
 pub(in crate::scripts) fn told(snapshot: &Snapshot, script: &Script) -> Result<Bean, StoreError> {
-    owned(snapshot, script.owner, bean(script))
+    owned(snapshot, script.owner, bean(snapshot, script)?)
 }
 
 /// Whether what an owner has lies within a scope.
@@ -120,8 +120,18 @@ pub(super) fn owned(snapshot: &Snapshot, owner: Scope, mut bean: Bean) -> Result
     })
 }
 
-fn bean(script: &Script) -> Bean {
-    Bean::new("FDLCodeBlock")
+/// The signed text of the language is the one in force, the unsigned one the newest.
+fn bean(snapshot: &Snapshot, script: &Script) -> Result<Bean, StoreError> {
+    let of_it = || Filter::<ScriptRevision>::new().is(Field::Script, script.id.0.as_bytes());
+    let newest = match script.latest_revision {
+        latest if latest == script.revision => None,
+        _ => snapshot.first(of_it(), Order::Descending)?.map(|newest| newest.source),
+    };
+    let number = script.revision;
+    let in_force = snapshot.first(of_it().when(move |revision| revision.number == number), Order::Descending)?;
+    let signature = in_force.and_then(|revision| revision.signature);
+    let signatory = signature.as_ref().and_then(|signature| signature.by);
+    Ok(Bean::new("FDLCodeBlock")
         .with("resourceUUID", script.id.to_string())
         .with("resourceName", script.name.as_str())
         .with("resourceType", "FDL")
@@ -129,8 +139,11 @@ fn bean(script: &Script) -> Bean {
         .with("resourceCreateDate", script.created_at.0)
         .with("lastModifiedTime", script.modified_at.0)
         .with("editable", true)
-        .with("unsignedCodeBlock", script.source.as_str())
-        .with("fdlProviderInfo", json!(script.info))
+        .with("unsignedCodeBlock", newest.unwrap_or_else(|| script.source.clone()))
+        .with("signedCodeBlock", Some(script.source.as_str()).filter(|_| number > 0))
+        .with("signatoryUUID", signatory.map(|by| by.to_string()))
+        .with("signingTimestamp", signature.map(|signature| signature.at.0))
+        .with("fdlProviderInfo", json!(script.info)))
 }
 
 fn method(script: &Script, entry: &Entry, now: Timestamp) -> Bean {

@@ -2,11 +2,11 @@
 
 use super::super::{Sight, list::Search};
 use crate::scripts::{
-    beans::{Beans, derived, nics as nics_of},
+    beans::{Beans, WHOSE, derived, nics as nics_of},
     schedule::root,
 };
 use sutler_lua::Bean;
-use sutler_model::{BillingEntity, Customer, Server};
+use sutler_model::{BillingEntity, Customer, Server, server::MAC_PREFIX};
 use sutler_store::{Error as StoreError, Snapshot};
 
 /// What a place takes from the bean of the customer whose it is.
@@ -22,18 +22,16 @@ const OF_THE_CUSTOMER: [&str; 9] = [
     "productOfferName",
 ];
 
-/// What an interface takes from the bean of its server.
-const OF_THE_SERVER: [&str; 10] = [
-    "billingEntityUUID",
-    "billingEntityName",
-    "customerUUID",
-    "customerName",
-    "vdcUUID",
-    "vdcName",
-    "clusterUUID",
-    "clusterName",
-    "productOfferUUID",
-    "productOfferName",
+/// What a cluster may do and this one does not.
+const NOT_OFFERED: [&str; 8] = [
+    "ctSupport",
+    "diskDetachSupport",
+    "fetchDiskSupport",
+    "fetchISOSupport",
+    "fetchServerSupport",
+    "isoDetachSupport",
+    "ucsIntegration",
+    "vlanQinQmode",
 ];
 
 /// A customer's one place, which is called after it.
@@ -47,6 +45,7 @@ pub(super) fn vdc(snapshot: &Snapshot, sight: Sight, customer: &Customer) -> Res
             bean = bean.with(name, value.into_owned());
         }
     }
+    bean = bean.with("vdcUUID", derived(customer.id.0).to_string()).with("vdcName", customer.name.as_str());
     if let Some((id, name)) = beans.cluster()? {
         bean = bean.with("clusterUUID", id.to_string()).with("clusterName", name);
     }
@@ -66,7 +65,7 @@ pub(super) fn vdcs(search: &Search<'_>) -> Result<Vec<Bean>, StoreError> {
 pub(super) fn cluster(snapshot: &Snapshot) -> Result<Option<Bean>, StoreError> {
     let provider = root(snapshot)?.map(|id| snapshot.get::<BillingEntity>(id)).transpose()?.flatten();
     Ok(provider.map(|provider| {
-        Bean::new("Cluster")
+        let cluster = Bean::new("Cluster")
             .with("resourceUUID", derived(provider.id.0).to_string())
             .with("resourceName", provider.name.as_str())
             .with("resourceType", "CLUSTER")
@@ -75,8 +74,11 @@ pub(super) fn cluster(snapshot: &Snapshot) -> Result<Option<Bean>, StoreError> {
             .with("billingEntityUUID", provider.id.to_string())
             .with("billingEntityName", provider.name.as_str())
             .with("hypervisor", "KVM")
+            .with("macAddressPrefix", MAC_PREFIX)
             .with("vmSupport", true)
-            .with("ctSupport", false)
+            // Each customer has its place.
+            .with("createDefaultVDC", true);
+        NOT_OFFERED.into_iter().fold(cluster, |cluster, name| cluster.with(name, false))
     }))
 }
 
@@ -88,7 +90,7 @@ pub(super) fn nics(search: &Search<'_>) -> Result<Vec<Bean>, StoreError> {
         let of = beans.bean(server.clone())?;
         for nic in nics_of(&server) {
             let mut bean = Bean { kind: "Nic".into(), properties: nic.into() };
-            for name in OF_THE_SERVER {
+            for name in WHOSE {
                 if let Some(value) = of.properties.get(name) {
                     bean = bean.with(name, value.into_owned());
                 }
