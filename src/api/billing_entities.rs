@@ -142,8 +142,13 @@ async fn update_billing_entity(
     if_match: IfMatch,
     Input { value: asked, .. }: Input<ChangeBillingEntity>,
 ) -> Answer {
-    let patch =
-        BillingEntityPatch { name: asked.name, language: asked.language, keys: asked.keys, contact: asked.contact };
+    let patch = BillingEntityPatch {
+        name: asked.name,
+        language: asked.language,
+        keys: asked.keys,
+        contact: asked.contact,
+        ..BillingEntityPatch::default()
+    };
     let work = async |demand| api.system.update_billing_entity(&caller, id, demand, patch).await;
     if_match.change(&api, id, work, view).await
 }

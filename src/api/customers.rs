@@ -215,6 +215,7 @@ async fn update_customer(
         warning_level: asked.warning_level,
         keys: asked.keys,
         contact: asked.contact,
+        ..CustomerPatch::default()
     };
     let work = async |demand| api.system.update_customer(&caller, id, demand, patch).await;
     if_match.change(&api, id, work, |customer| view(customer, &caller)).await

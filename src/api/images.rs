@@ -276,6 +276,7 @@ async fn update_image(
         published: asked.published,
         owner_permission: asked.owner_permission,
         user_permission: asked.user_permission,
+        ..ImagePatch::default()
     };
     let work = async |demand| api.system.update_image(&caller, id, demand, patch).await;
     if_match.change(&api, id, work, |image| view(image, &caller)).await

@@ -266,6 +266,7 @@ async fn update_server(
         user_data: asked.user_data,
         keys: asked.keys,
         provider_values: asked.provider_values,
+        ..ServerPatch::default()
     };
     let work = async |demand| api.system.update_server(&caller, id, demand, patch).await;
     if_match.change(&api, id, work, |server| view(server, &caller)).await

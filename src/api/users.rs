@@ -225,6 +225,7 @@ async fn update_user(
         locked: asked.locked,
         password_hash,
         contact: asked.contact,
+        keys: None,
     };
     let work = async |demand| api.system.update_user(&caller, id, demand, patch).await;
     if_match.change(&api, id, work, UserView::from).await

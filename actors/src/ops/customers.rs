@@ -87,6 +87,10 @@ impl System {
             valid(key::problems("keys", &keys))?;
             new.keys = keys;
         }
+        if let Some(values) = &patch.provider_values {
+            new.provider_values = self.checked_values(caller, &old, &old.provider_values, values).await?;
+        }
+        valid(patch.metadata.onto(&mut new.metadata))?;
         if new == old {
             return Ok(old);
         }
@@ -178,6 +182,10 @@ impl System {
             contact.apply(&mut new.contact);
             valid(new.contact.problems("contact"))?;
         }
+        if let Some(values) = &patch.provider_values {
+            new.provider_values = self.checked_values(caller, &old, &old.provider_values, values).await?;
+        }
+        valid(patch.metadata.onto(&mut new.metadata))?;
         if let Some(plan) = patch.plan_id {
             self.plan_of(old.billing_entity_id, plan).await?;
             new.plan_id = plan;

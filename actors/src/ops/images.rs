@@ -4,13 +4,13 @@ use super::{
     ImagePatch, ImageSource, NewImage, NewImageOf,
     jobs::{or_earlier, take_key},
     race::LOST_RACES_MAX,
-    reach::{missing, unchanged, valid},
+    reach::{merged_keys, missing, unchanged, valid},
 };
 use crate::{Caller, Error, Idempotency, System, customer::Admit, family::Family, server::job_on};
 use std::path::Path;
 use sutler_model::{
     Boot, Customer, Disk, DiskState, Evidence, FieldError, Image, ImageBase, ImageId, ImagePermission, ImageState, Job,
-    JobInput, Noun, Permission, Server, ServerState, Timestamp, TriggerType, Wanted, server, validate,
+    JobInput, Noun, Permission, Server, ServerState, Timestamp, TriggerType, Wanted, key, server, validate,
 };
 use sutler_store::{ChangeSet, Error as StoreError};
 use uuid::Uuid;
@@ -306,6 +306,11 @@ impl System {
             }
             new.customer_id = None;
         }
+        if let Some(keys) = &patch.keys {
+            valid(key::problems("keys", keys))?;
+            new.keys = merged_keys(caller, &old.keys, keys);
+        }
+        valid(patch.metadata.onto(&mut new.metadata))?;
         if new == old {
             return Ok(old);
         }

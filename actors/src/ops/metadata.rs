@@ -8,6 +8,7 @@ use crate::{
     Caller, Error, System,
     scripts::{Draft, Kept},
 };
+use serde::{Deserialize, Serialize};
 use sutler_lua::xml_content;
 use sutler_model::{
     BillingEntity, Customer, FieldError, Image, Noun, Permission, ResourceMetadata, Server, TriggerType,
@@ -16,7 +17,7 @@ use sutler_store::{ChangeSet, Error as StoreError};
 use uuid::Uuid;
 
 /// Parts of metadata to set; what is none stays, and an empty part goes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetadataPatch {
     /// For whoever sees the resource, and its guest.
     pub public: Option<String>,
@@ -27,17 +28,30 @@ pub struct MetadataPatch {
 }
 
 impl MetadataPatch {
-    /// Sets its parts.
-    pub(crate) fn onto(&self, kept: &mut ResourceMetadata) {
+    /// What makes `old` to `new`.
+    pub(crate) fn between(old: Option<&ResourceMetadata>, new: Option<&ResourceMetadata>) -> Self {
+        let part = |of: fn(&ResourceMetadata) -> &String| {
+            let text = |metadata: Option<&ResourceMetadata>| metadata.map(of).cloned().unwrap_or_default();
+            (text(old) != text(new)).then(|| text(new))
+        };
+        Self { public: part(|m| &m.public), restricted: part(|m| &m.restricted), private: part(|m| &m.private) }
+    }
+
+    /// Sets its parts; where all are empty, nothing is kept. Answers what is wrong with what is kept then, by part.
+    pub(crate) fn onto(&self, kept: &mut Option<Box<ResourceMetadata>>) -> Vec<FieldError> {
+        let mut metadata = kept.take().unwrap_or_default();
         for (part, text) in [
-            (&mut kept.public, &self.public),
-            (&mut kept.restricted, &self.restricted),
-            (&mut kept.private, &self.private),
+            (&mut metadata.public, &self.public),
+            (&mut metadata.restricted, &self.restricted),
+            (&mut metadata.private, &self.private),
         ] {
             if let Some(text) = text {
                 part.clone_from(text);
             }
         }
+        let problems = problems(&metadata);
+        *kept = (!metadata.is_empty()).then_some(metadata);
+        problems
     }
 }
 
@@ -45,17 +59,12 @@ impl MetadataPatch {
 trait Keeper: Kept + PartialEq {
     /// What one must be allowed to, to read it and to change it.
     const PERMISSIONS: [Permission; 2];
-    fn kept(&mut self) -> &mut Option<Box<ResourceMetadata>>;
 }
 
 macro_rules! keepers {
     ($($record:ty => $read:ident, $write:ident;)*) => {$(
         impl Keeper for $record {
             const PERMISSIONS: [Permission; 2] = [Permission::$read, Permission::$write];
-
-            fn kept(&mut self) -> &mut Option<Box<ResourceMetadata>> {
-                &mut self.metadata
-            }
         }
     )*};
 }
@@ -117,7 +126,7 @@ impl System {
     }
 
     async fn read_metadata<R: Keeper>(&self, caller: &Caller, id: Uuid) -> Result<(u64, ResourceMetadata), Error> {
-        let mut record: R = self.find(id).await?;
+        let record: R = self.find(id).await?;
         let owns = match self.owned(caller, &record).await {
             Ok(()) => true,
             Err(Error::NotFound { .. })
@@ -128,7 +137,7 @@ impl System {
             Err(error) => return Err(error),
         };
         caller.must(R::PERMISSIONS[0])?;
-        let mut kept = record.kept().take().map(|kept| *kept).unwrap_or_default();
+        let mut kept = record.metadata().cloned().unwrap_or_default();
         if !owns {
             kept = ResourceMetadata { public: kept.public, ..ResourceMetadata::default() };
         }
@@ -149,10 +158,10 @@ impl System {
             caller.must(R::PERMISSIONS[1])?;
             unchanged(&old, if_match)?;
             let mut new = old.clone();
-            let mut kept = new.kept().take().map(|kept| *kept).unwrap_or_default();
-            patch.onto(&mut kept);
-            valid(problems(&kept))?;
-            *new.kept() = (!kept.is_empty()).then(|| Box::new(kept.clone()));
+            if let Some(kept) = new.metadata_mut() {
+                valid(patch.onto(kept))?;
+            }
+            let kept = new.metadata().cloned().unwrap_or_default();
             if new == old {
                 return Ok((old.version(), kept));
             }

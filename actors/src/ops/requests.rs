@@ -1,6 +1,6 @@
 //! What callers ask for.
 
-use crate::Idempotency;
+use crate::{Idempotency, MetadataPatch};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
 use sutler_model::{
@@ -54,6 +54,9 @@ pub struct ServerPatch {
     pub keys: Option<Vec<ResourceKey>>,
     /// Settings of configuration providers to change, held to their forms.
     pub provider_values: Option<BTreeMap<String, BTreeMap<String, String>>>,
+    /// Parts of its metadata to set.
+    #[serde(default)]
+    pub metadata: MetadataPatch,
 }
 
 /// The provider to begin with.
@@ -91,6 +94,10 @@ pub struct BillingEntityPatch {
     pub keys: Option<Vec<ResourceKey>>,
     /// Changes to how it is reached.
     pub contact: Option<ContactPatch>,
+    /// Settings of configuration providers to change, held to their forms.
+    pub provider_values: Option<BTreeMap<String, BTreeMap<String, String>>>,
+    /// Parts of its metadata to set.
+    pub metadata: MetadataPatch,
 }
 
 /// A customer to create.
@@ -129,6 +136,12 @@ pub struct CustomerPatch {
     /// Changes to how it is reached.
     #[serde(default)]
     pub contact: Option<ContactPatch>,
+    /// Settings of configuration providers to change, held to their forms.
+    #[serde(default)]
+    pub provider_values: Option<BTreeMap<String, BTreeMap<String, String>>>,
+    /// Parts of its metadata to set.
+    #[serde(default)]
+    pub metadata: MetadataPatch,
 }
 
 /// A user to create.
@@ -167,6 +180,8 @@ pub struct UserPatch {
     pub password_hash: Option<String>,
     /// Changes to how they are reached.
     pub contact: Option<ContactPatch>,
+    /// New keys, replacing all.
+    pub keys: Option<Vec<ResourceKey>>,
 }
 
 /// An API key to create, for the caller.
@@ -332,6 +347,10 @@ pub struct ImagePatch {
     pub state: Option<ImageState>,
     /// True: a customer's image is offered to all of its publisher's from now on.
     pub published: Option<bool>,
+    /// New keys, replacing all.
+    pub keys: Option<Vec<ResourceKey>>,
+    /// Parts of its metadata to set.
+    pub metadata: MetadataPatch,
 }
 
 /// A file to keep.

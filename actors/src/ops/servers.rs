@@ -295,7 +295,7 @@ impl System {
                     keys: new.keys.clone(),
                     provider_values: Default::default(),
                 };
-                valid(as_new.problems())?;
+                valid(as_new.problems().into_iter().chain(patch.metadata.onto(&mut new.metadata)))?;
                 let decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
                 let mut set = ChangeSet::new(caller.cause.clone());
                 set.update(&old, &mut new);

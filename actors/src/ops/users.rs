@@ -2,11 +2,11 @@
 
 use super::{
     NewUser, UserPatch,
-    reach::{missing, unchanged, valid},
+    reach::{merged_keys, missing, unchanged, valid},
 };
 use crate::{Caller, Error, System};
 use sutler_model::{
-    Cause, FieldError, Noun, Permission, Role, Scope, Session, SessionId, TriggerType, User, UserId, validate,
+    Cause, FieldError, Noun, Permission, Role, Scope, Session, SessionId, TriggerType, User, UserId, key, validate,
 };
 use sutler_store::{ChangeSet, Field, Filter};
 
@@ -85,7 +85,7 @@ impl System {
     ) -> Result<User, Error> {
         let own = caller.user_id == Some(id);
         let old = self.user(caller, id).await?;
-        if !own || patch.role.is_some() || patch.locked.is_some() {
+        if !own || patch.role.is_some() || patch.locked.is_some() || patch.keys.is_some() {
             caller.must(Permission::CustomersWrite)?;
         }
         may_act_on(caller, &old)?;
@@ -111,6 +111,10 @@ impl System {
         new.password_hash = patch.password_hash.unwrap_or(new.password_hash);
         if let Some(contact) = patch.contact {
             contact.apply(&mut new.contact);
+        }
+        if let Some(keys) = &patch.keys {
+            valid(key::problems("keys", keys))?;
+            new.keys = merged_keys(caller, &old.keys, keys);
         }
         let names = [validate::name("first_name", &new.first_name), validate::name("last_name", &new.last_name)];
         valid(names.into_iter().filter_map(Result::err).chain(new.contact.problems("contact")))?;

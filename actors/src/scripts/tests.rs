@@ -1,6 +1,7 @@
 //! The triggers over a running system: the store, the Lua runtime and the jobs are the real ones.
 
 mod billed;
+mod changed;
 mod charges;
 mod children;
 mod counters;

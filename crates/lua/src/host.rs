@@ -89,7 +89,7 @@ pub trait Host: Send + Sync + 'static {
     }
 
     /// Any other operation by its name in the language, arguments in their order there. Beans, both ways, are objects with
-    /// their kind under `@bean`. `call_no` counts the calls of this run from 1: with the run's id it makes an
+    /// their kind under `@bean`; those that come name under `@set` what the script has set on them, if anything. `call_no` counts the calls of this run from 1: with the run's id it makes an
     /// idempotency key, because a repeated run makes the same calls in the same order.
     ///
     /// # Errors

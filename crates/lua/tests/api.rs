@@ -28,18 +28,41 @@ async fn operations_reach_the_host_with_their_arguments_in_order() {
     assert_eq!(fixture.eval(body).await, json!(["seen", "SHUTDOWN_SERVER", true, "s-1"]));
     let seen = fixture.platform.seen();
     let session = Api::User(Some("ops@example.com/c-1".to_owned()));
+    let key = json!({"@bean": "ResourceKey", "@set": ["name", "value"], "name": "seen", "value": "yes"});
+    let customer = json!({"@bean": "Customer", "@set": ["warningLevel"], "resourceUUID": "c-1", "warningLevel": 10});
     let expected = [
-        (session.clone(), "addKey", json!(["s-1", {"@bean": "ResourceKey", "name": "seen", "value": "yes"}])),
+        (session.clone(), "addKey", json!(["s-1", key])),
         (session.clone(), "changeServerStatus", json!(["s-1", "STOPPED", true, null, null])),
-        (Api::Admin, "updateCustomer", json!([{"@bean": "Customer", "resourceUUID": "c-1", "warningLevel": 10}])),
+        (Api::Admin, "updateCustomer", json!([customer])),
         (session, "deleteResource", json!(["s-1", true, null])),
-        (Api::Admin, "removeKey", json!(["s-1", {"@bean": "ResourceKey", "name": "seen", "value": "yes"}])),
+        (Api::Admin, "removeKey", json!(["s-1", key])),
     ];
     assert_eq!(seen.len(), expected.len());
     for (number, (seen, (api, operation, args))) in seen.iter().zip(expected).enumerate() {
         assert_eq!((&seen.api, seen.operation.as_str(), json!(seen.args)), (&api, operation, args));
         assert_eq!(seen.call_no as usize, number + 1);
     }
+}
+
+#[tokio::test]
+async fn an_operation_is_told_what_the_script_has_set_and_not_what_it_has_looked_at() {
+    let fixture = fixture();
+    let body = "
+        local function passed(change)
+            local server = new('Server')
+            change(server)
+            adminAPI:updateCustomer(server)
+        end
+        passed(function(s) s:getResourceKey() s:getDisks():size() end)
+        passed(function(s) s:setCpu(2) s:setCpu(nil) end)
+        passed(function(s) s:getResourceKey():add(new('ResourceKey')) end)
+        passed(function(s) s:addCloudInitData('a') end)
+        local server = adminAPI:getResource('s-1', true)
+        server:getStatus() server:getNics()
+        adminAPI:updateCustomer(server)";
+    fixture.eval(body).await;
+    let set: Vec<_> = fixture.platform.seen().iter().map(|seen| seen.args[0]["@set"].clone()).collect();
+    assert_eq!(set, [json!(null), json!(["cpu"]), json!(["resourceKey"]), json!(["cloudInitData"]), json!(null)]);
 }
 
 #[tokio::test]

@@ -1,20 +1,17 @@
 //! What a resource's owner keeps on it for programs, as scripts set it.
 
-use crate::{MetadataPatch, ops::metadata_problems};
+use crate::MetadataPatch;
 use serde_json::Value;
 use sutler_model::{FieldError, ResourceMetadata};
 
 /// Takes the parts of a ResourceMetadata; one that is not set stays, an empty one goes. Answers what is wrong with them.
 pub(super) fn set(kept: &mut Option<Box<ResourceMetadata>>, value: &Value) -> Vec<FieldError> {
     let within = |problem: FieldError| FieldError::new(format!("resourceMetadata.{}", problem.field), problem.detail);
-    let mut metadata = kept.take().map(|kept| *kept).unwrap_or_default();
     let (patch, mut problems) = metadata_patch(|name| value.get(name));
     if value.get("systemMetadata").is_some_and(|part| !part.is_null()) {
         problems.push(FieldError::new("systemMetadata", SYSTEM_METADATA));
     }
-    patch.onto(&mut metadata);
-    problems.extend(metadata_problems(&metadata).into_iter().map(metadata_part));
-    *kept = (!metadata.is_empty()).then(|| Box::new(metadata));
+    problems.extend(patch.onto(kept).into_iter().map(metadata_part));
     problems.into_iter().map(within).collect()
 }
 

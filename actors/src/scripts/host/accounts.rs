@@ -5,6 +5,7 @@ use super::{
     done::Done,
     refusal,
     skeleton::{Skeleton, invalid},
+    taken::taken,
 };
 use crate::{NewUser, UserPatch, password};
 use serde_json::Value;
@@ -91,7 +92,7 @@ pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
     ask.done(&Done { noun: Noun::User, id: user.id.into(), name: &user.email, customer: user.customer_id })
 }
 
-/// Names, whether they administer their customer, and the password.
+/// Names, keys, how they are reached, whether they administer their customer, and the password.
 async fn changed(ask: &Ask<'_>, password_hash: Option<String>) -> Result<User, HostError> {
     let skeleton = Skeleton(ask.args.bean(0, "a User")?);
     let id = UserId(skeleton.own_id()?);
@@ -100,21 +101,24 @@ async fn changed(ask: &Ask<'_>, password_hash: Option<String>) -> Result<User, H
     if skeleton.text("email").is_some_and(|email| email.to_lowercase() != old.email) {
         return Err(invalid("email", "cannot be changed: it is what they sign in with"));
     }
-    let other = |property: &str, known: &str| skeleton.text(property).filter(|text| *text != known).map(str::to_owned);
     let admin = skeleton.0.get("admin").and_then(Value::as_bool);
     let role = match (old.role, admin) {
         (Role::CustomerMember | Role::CustomerViewer, Some(true)) => Some(Role::CustomerAdmin),
         (Role::CustomerAdmin, Some(false)) => Some(Role::CustomerMember),
         _ => None,
     };
-    let contact = skeleton.contact(&old.contact)?;
+    // Those two are dealt with.
+    let mut rest = skeleton.0.clone();
+    rest.retain(|name, _| !matches!(name.as_str(), "email" | "admin"));
+    let new = taken(ask, &Skeleton(&rest), &old).await?;
     let patch = UserPatch {
-        first_name: other("firstName", &old.first_name),
-        last_name: other("lastName", &old.last_name),
+        first_name: (new.first_name != old.first_name).then_some(new.first_name),
+        last_name: (new.last_name != old.last_name).then_some(new.last_name),
         role,
         locked: None,
         password_hash,
-        contact: (contact != old.contact).then(|| contact.into()),
+        contact: (new.contact != old.contact).then(|| new.contact.into()),
+        keys: (new.keys != old.keys).then_some(new.keys),
     };
     if patch == UserPatch::default() {
         return Ok(old);

@@ -5,10 +5,10 @@ use super::{
     done::Done,
     failed, refusal,
     skeleton::{Skeleton, invalid},
+    taken::taken,
 };
 use crate::{
-    BillingEntityPatch, CustomerPatch, Error, NewBillingEntity, NewCustomer,
-    scripts::beans::{ALL, Beans, apply},
+    BillingEntityPatch, CustomerPatch, Error, MetadataPatch, NewBillingEntity, NewCustomer, scripts::beans::apply,
 };
 use serde_json::{Value, json};
 use sutler_lua::{Bean, HostError};
@@ -106,20 +106,21 @@ pub(super) async fn create_entity(ask: &Ask<'_>) -> Result<Value, HostError> {
     ask.done(&Done { noun: Noun::BillingEntity, id: id.into(), name: &entity.name, customer: None })
 }
 
-/// `modifyBillingEntity(BillingEntity, when)`: its name, keys and address.
+/// `modifyBillingEntity(BillingEntity, when)`: its name, keys, address, provider values and metadata.
 pub(super) async fn modify_entity(ask: &Ask<'_>) -> Result<Value, HostError> {
     ask.at_once(1)?;
     let skeleton = Skeleton(ask.args.bean(0, "a BillingEntity")?);
     let id = BillingEntityId(skeleton.own_id()?);
     let system = ask.platform.system()?;
     let old = system.entity(ask.caller, id).await.map_err(refusal)?;
-    let keys = skeleton.0.get("resourceKey").map(|_| skeleton.keys(ask.caller.scope)).transpose()?;
-    let contact = skeleton.contact(&old.contact)?;
+    let new = taken(ask, &skeleton, &old).await?;
     let patch = BillingEntityPatch {
-        name: skeleton.text("resourceName").filter(|name| *name != old.name).map(str::to_owned),
+        name: (new.name != old.name).then_some(new.name),
         language: None,
-        keys: keys.filter(|keys| *keys != old.keys),
-        contact: (contact != old.contact).then(|| contact.into()),
+        keys: (new.keys != old.keys).then_some(new.keys),
+        contact: (new.contact != old.contact).then(|| new.contact.into()),
+        provider_values: (new.provider_values != old.provider_values).then_some(new.provider_values),
+        metadata: MetadataPatch::between(old.metadata.as_deref(), new.metadata.as_deref()),
     };
     let entity = system.update_billing_entity(ask.caller, id, None, patch).await.map_err(refusal)?;
     ask.done(&Done { noun: Noun::BillingEntity, id: id.into(), name: &entity.name, customer: None })
@@ -138,38 +139,29 @@ pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
     ask.done(&Done { noun: Noun::Customer, id: customer.id.into(), name: &customer.name, customer: Some(customer.id) })
 }
 
-/// Name, status, keys, limits and warning level.
+/// Name, status, keys, limits, warning level, provider values and metadata, and how it is reached.
 async fn changed(ask: &Ask<'_>) -> Result<Customer, HostError> {
-    let (platform, caller) = (ask.platform, ask.caller);
     let skeleton = Skeleton(ask.args.bean(0, "a Customer")?);
-    let after = skeleton.bean("Customer");
-    let id = after.text("resourceUUID").and_then(|id| id.parse().ok()).map(CustomerId);
+    let id = skeleton.id("resourceUUID")?.map(CustomerId);
     let id = id.ok_or_else(|| HostError::refused("NO_CUSTOMER_FOUND", "the customer has no UUID"))?;
-    let system = platform.system()?;
-    let mut customer = system.customer(caller, id).await.map_err(refusal)?;
-    let (old, owner) = (customer.clone(), caller.scope);
-    let seen = old.clone();
-    let read = platform.store.read(move |snapshot| Beans::new(snapshot, owner, ALL).bean(seen));
-    let before = read.await.map_err(failed)?;
-    let ignored = apply(&before, &after, &mut customer, owner).map_err(|problems| refusal(Error::Invalid(problems)))?;
-    if !ignored.is_empty() {
-        tracing::info!(run = %ask.who.run_id, ?ignored, "updateCustomer was given what it cannot set");
-    }
-    let changed = CustomerPatch {
-        name: (old.name != customer.name).then(|| customer.name.clone()),
-        status: (old.status != customer.status).then_some(customer.status),
+    let system = ask.platform.system()?;
+    let old = system.customer(ask.caller, id).await.map_err(refusal)?;
+    let new = taken(ask, &skeleton, &old).await?;
+    let patch = CustomerPatch {
+        name: (new.name != old.name).then_some(new.name),
+        status: (new.status != old.status).then_some(new.status),
         plan_id: None,
-        quota: (old.quota != customer.quota).then_some(customer.quota),
-        warning_level: (old.warning_level != customer.warning_level).then_some(customer.warning_level),
-        keys: (old.keys != customer.keys).then(|| customer.keys.clone()),
-        contact: (old.contact != customer.contact).then(|| customer.contact.clone().into()),
+        quota: (new.quota != old.quota).then_some(new.quota),
+        warning_level: (new.warning_level != old.warning_level).then_some(new.warning_level),
+        keys: (new.keys != old.keys).then_some(new.keys),
+        contact: (new.contact != old.contact).then(|| new.contact.into()),
+        provider_values: (new.provider_values != old.provider_values).then_some(new.provider_values),
+        metadata: MetadataPatch::between(old.metadata.as_deref(), new.metadata.as_deref()),
     };
-    let updated: Customer = if changed == CustomerPatch::default() {
-        old
-    } else {
-        system.update_customer(caller, id, Some(old.version), changed).await.map_err(refusal)?
-    };
-    Ok(updated)
+    if patch == CustomerPatch::default() {
+        return Ok(old);
+    }
+    system.update_customer(ask.caller, id, Some(old.version), patch).await.map_err(refusal)
 }
 
 /// Details of a mail that say where it goes and how it looks.

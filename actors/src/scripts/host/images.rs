@@ -7,8 +7,9 @@ use super::{
     operations::noun_of,
     refusal,
     skeleton::{Skeleton, invalid},
+    taken::taken,
 };
-use crate::{Error, ImagePatch, ImageSource, NewImageOf, scripts::beans::permission_of};
+use crate::{Error, ImagePatch, ImageSource, MetadataPatch, NewImageOf, scripts::beans::permission_of};
 use serde_json::Value;
 use sutler_lua::HostError;
 use sutler_model::{BillingEntityId, DiskId, FieldError, ImageId, ImagePermission, ImageState, Noun, ServerId};
@@ -47,18 +48,23 @@ fn allowed(skeleton: &Skeleton<'_>, property: &str) -> Result<Option<ImagePermis
     permission_of(skeleton.0.get(property)).map_err(|detail| invalid(property, &detail))
 }
 
-/// `modifyImage(Image, when)`: its name, and what it lets people do.
+/// `modifyImage(Image, when)`: its name, keys and metadata, and what it lets people do.
 pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
     ask.at_once(1)?;
     let skeleton = Skeleton(ask.args.bean(0, "an Image")?);
     let id = ImageId(skeleton.own_id()?);
+    let system = ask.platform.system()?;
+    let old = system.image(ask.caller, id).await.map_err(refusal)?;
+    let new = taken(ask, &skeleton, &old).await?;
     let patch = ImagePatch {
-        name: skeleton.text("resourceName").map(str::to_owned),
+        name: (new.name != old.name).then_some(new.name),
         owner_permission: allowed(&skeleton, "ownerPermission")?,
         user_permission: allowed(&skeleton, "userPermission")?,
+        keys: (new.keys != old.keys).then_some(new.keys),
+        metadata: MetadataPatch::between(old.metadata.as_deref(), new.metadata.as_deref()),
         ..ImagePatch::default()
     };
-    let image = ask.platform.system()?.update_image(ask.caller, id, None, patch).await.map_err(refusal)?;
+    let image = system.update_image(ask.caller, id, None, patch).await.map_err(refusal)?;
     ask.done(&Done { noun: Noun::Image, id: id.into(), name: &image.name, customer: image.customer_id })
 }
 

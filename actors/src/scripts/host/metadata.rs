@@ -28,9 +28,9 @@ pub(super) async fn update(ask: &Ask<'_>) -> Result<Value, HostError> {
 
 /// Metadata of the parts that a bean sets.
 pub(super) fn parts(bean: &Map<String, Value>) -> Result<ResourceMetadata, HostError> {
-    let mut metadata = ResourceMetadata::default();
-    patch(bean)?.onto(&mut metadata);
-    Ok(metadata)
+    let MetadataPatch { public, restricted, private } = patch(bean)?;
+    let text = Option::unwrap_or_default;
+    Ok(ResourceMetadata { public: text(public), restricted: text(restricted), private: text(private) })
 }
 
 fn patch(bean: &Map<String, Value>) -> Result<MetadataPatch, HostError> {

@@ -28,6 +28,7 @@ mod refusal;
 mod servers;
 mod settings;
 mod skeleton;
+mod taken;
 mod views;
 mod wait;
 
@@ -270,7 +271,7 @@ impl Host for Platform {
             let sight = self.sight(who, &api).await?;
             return wait::wait_for_job(self, who, sight.reach, &args).await;
         }
-        // A noun that is not here is told as such, whoever asks.
+        // What is not here is told as such, whoever asks.
         if let Some(nouns) = absent::nouns(operation) {
             return Err(HostError::Absent { nouns: nouns.to_owned(), operation: operation.to_owned() });
         }

@@ -125,7 +125,7 @@ pub(super) async fn resume(ask: &Ask<'_>) -> Result<Value, HostError> {
     let mut parameters = BTreeMap::new();
     if let Value::Object(given) = ask.args.get(1) {
         let texts = given.iter().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
-        parameters.extend(texts.filter(|(name, _)| name != "@bean"));
+        parameters.extend(texts.filter(|(name, _)| !name.starts_with('@')));
     } else {
         ask.at_once(1)?;
     }

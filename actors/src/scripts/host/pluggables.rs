@@ -121,7 +121,7 @@ fn content(answer: ActionAnswer) -> Value {
 fn texts(map: Option<&Value>) -> BTreeMap<String, String> {
     let none = Map::new();
     let map = map.and_then(Value::as_object).unwrap_or(&none);
-    let pairs = map.iter().filter(|(key, value)| !value.is_null() && *key != "@bean");
+    let pairs = map.iter().filter(|(key, value)| !value.is_null() && !key.starts_with('@'));
     pairs.map(|(key, value)| (key.clone(), word(value))).collect()
 }
 

@@ -5,11 +5,9 @@ use super::{
     done::Done,
     failed, list, metadata, refusal,
     skeleton::{Skeleton, invalid},
+    taken::taken,
 };
-use crate::{
-    ActionAsked, ServerAction, ServerPatch,
-    scripts::beans::{apply, providers},
-};
+use crate::{ActionAsked, MetadataPatch, ServerAction, ServerPatch, scripts::beans::providers};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use sutler_lua::HostError;
@@ -104,7 +102,7 @@ fn ssh_keys(ask: &Ask<'_>, skeleton: &Skeleton<'_>) -> Result<Vec<String>, HostE
     Ok(keys)
 }
 
-/// `modifyServer(Server, when)`: keys and provider values; size and name are not changed behind the guest's back.
+/// `modifyServer(Server, when)`: keys, provider values and metadata; size and name are not changed behind the guest's back.
 pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
     ask.at_once(1)?;
     let skeleton = Skeleton(ask.args.bean(0, "a Server")?);
@@ -113,21 +111,9 @@ pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
     let old: Server = system.find(id).await.map_err(refusal)?;
     let place = (Noun::Server, id.into());
     system.reach(ask.caller, old.billing_entity_id, Some(old.customer_id), place).await.map_err(refusal)?;
-    let before = ask.bean(old.clone()).await?;
-    let mut new = old.clone();
-    let ignored = apply(&before, &skeleton.bean("Server"), &mut new, ask.caller.scope);
-    let ignored = ignored.map_err(|problems| refusal(crate::Error::Invalid(problems)))?;
-    if !ignored.is_empty() {
-        tracing::info!(run = %ask.who.run_id, ?ignored, "modifyServer was given what it cannot set");
-    }
-    for (property, changed) in
-        [("resourceName", new.name != old.name), ("cpu", new.cpu != old.cpu), ("ram", new.memory_mib != old.memory_mib)]
-    {
-        if changed {
-            return Err(invalid(property, "cannot be changed once the server is there"));
-        }
-    }
+    let new = taken(ask, &skeleton, &old).await?;
     let patch = ServerPatch {
+        metadata: MetadataPatch::between(old.metadata.as_deref(), new.metadata.as_deref()),
         keys: (new.keys != old.keys).then_some(new.keys),
         provider_values: (new.provider_values != old.provider_values).then_some(new.provider_values),
         ..ServerPatch::default()

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::refusal;
 
-/// Reads properties; what is wrong names the property.
+/// Reads properties; what is wrong names the property. Those beginning with `@` are the runtime's.
 pub(super) struct Skeleton<'a>(pub &'a Map<String, Value>);
 
 impl Skeleton<'_> {
@@ -66,7 +66,7 @@ impl Skeleton<'_> {
     /// The same as a bean of the platform's.
     pub fn bean(&self, kind: &'static str) -> Bean {
         let mut properties = self.0.clone();
-        properties.remove("@bean");
+        properties.retain(|name, _| !name.starts_with('@'));
         Bean { kind: kind.into(), properties: properties.into() }
     }
 }

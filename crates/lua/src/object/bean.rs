@@ -34,8 +34,31 @@ struct Data {
 struct Live {
     name: String,
     value: Val,
-    /// An empty list or map that only came to be because a script asked for it.
-    implicit: bool,
+    came: Came,
+}
+
+/// How a property came to be live.
+enum Came {
+    /// A setter set it.
+    Set,
+    /// A script asked for it. It had so many parts then; none: it only came to be, empty, because a script asked.
+    Asked(Option<usize>),
+}
+
+impl Live {
+    /// Whether it is nothing but what a script asked for and left empty.
+    fn is_blank(&self) -> bool {
+        matches!(self.came, Came::Asked(None)) && self.value.parts() == Some(0)
+    }
+
+    /// Whether a script has set it, or put something into it or taken something out. What a part of it was changed to, the
+    /// part tells.
+    fn is_set(&self) -> bool {
+        match self.came {
+            Came::Set => true,
+            Came::Asked(had) => self.value.parts().is_some_and(|parts| parts != had.unwrap_or(0)),
+        }
+    }
 }
 
 impl BeanRef {
@@ -51,6 +74,7 @@ impl BeanRef {
     /// Takes what it holds from the charge of what it came with.
     pub fn from_json(kind: &str, mut json: Map<String, Value>, charge: &mut Charge) -> Self {
         json.remove("@bean");
+        json.remove("@set");
         let charge = charge.split(json::weight_of(&json));
         Self::new(kind, json.into(), charge)
     }
@@ -85,19 +109,18 @@ impl BeanRef {
             writer.room.take(name.len() + crate::json::weight(&value))?;
             fields.insert(name.into_owned(), value.into_owned());
         }
-        for live in &data.live {
-            let empty = match &live.value {
-                Val::List(list) => list.len() == 0,
-                Val::Map(map) => map.len() == 0,
-                _ => false,
-            };
-            if !(live.implicit && empty) {
-                writer.room.take(live.name.len())?;
-                fields.insert(live.name.clone(), live.value.write(writer)?);
-            }
+        for live in data.live.iter().filter(|live| !live.is_blank()) {
+            writer.room.take(live.name.len())?;
+            fields.insert(live.name.clone(), live.value.write(writer)?);
         }
         if writer.tagged {
             fields.insert("@bean".to_owned(), Value::String(data.kind.to_string()));
+            let set = data.live.iter().filter(|live| live.is_set()).map(|live| live.name.as_str());
+            let set: Vec<Value> = set.map(Value::from).collect();
+            if !set.is_empty() {
+                writer.room.take(crate::json::weight(&Value::Array(set.clone())))?;
+                fields.insert("@set".to_owned(), Value::Array(set));
+            }
         }
         Ok(Value::Object(fields))
     }
@@ -119,18 +142,19 @@ impl BeanRef {
         if let Some(live) = data.live.iter().find(|live| live.name == name) {
             return live.value.clone();
         }
-        let (value, implicit) = match data.rest.lend(&name) {
+        let (value, there) = match data.rest.lend(&name) {
             Some(Cow::Owned(parts @ (Value::Array(_) | Value::Object(_)))) => {
-                (Val::from_json(parts, &kind, &mut data.charge), false)
+                (Val::from_json(parts, &kind, &mut data.charge), true)
             }
             Some(value) if !value.is_null() => return scalar(&value, kind),
             _ => match kind {
-                Type::List(element) => (Val::List(super::ListRef::new(*element, Vec::new())), true),
-                Type::Map(element) => (Val::Map(super::MapRef::new(*element)), true),
+                Type::List(element) => (Val::List(super::ListRef::new(*element, Vec::new())), false),
+                Type::Map(element) => (Val::Map(super::MapRef::new(*element)), false),
                 _ => return Val::Nil,
             },
         };
-        data.live.push(Live { name: name.into_owned(), value: value.clone(), implicit });
+        let came = Came::Asked(value.parts().filter(|_| there));
+        data.live.push(Live { name: name.into_owned(), value: value.clone(), came });
         value
     }
 
@@ -152,9 +176,9 @@ impl BeanRef {
             Some(live) => {
                 data.charge.shrink(live.value.held() + LIVE + name.len());
                 live.value = value;
-                live.implicit = false;
+                live.came = Came::Set;
             }
-            None => data.live.push(Live { name, value, implicit: false }),
+            None => data.live.push(Live { name, value, came: Came::Set }),
         }
         Ok(())
     }
@@ -163,7 +187,7 @@ impl BeanRef {
     pub fn put(&self, name: &str, value: Val) {
         let mut data = self.0.borrow_mut();
         data.live.retain(|live| live.name != name);
-        data.live.push(Live { name: name.to_owned(), value, implicit: false });
+        data.live.push(Live { name: name.to_owned(), value, came: Came::Set });
     }
 
     /// Names of the properties without parts that a setter has set, also to what they were.

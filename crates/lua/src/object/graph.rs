@@ -15,7 +15,7 @@ pub(crate) const JSON_BYTES: usize = 16 << 20;
 
 /// What is left of the bounds while an object is written as JSON.
 pub(crate) struct Writer {
-    /// Whether beans name their kind under `@bean`.
+    /// Whether beans name their kind under `@bean`, and what scripts set on them under `@set`.
     pub tagged: bool,
     pub room: Room,
     depth: usize,

@@ -259,6 +259,15 @@ impl Val {
         }
     }
 
+    /// How many values a list or map has; none for anything else.
+    pub(super) fn parts(&self) -> Option<usize> {
+        match self {
+            Self::List(list) => Some(list.len()),
+            Self::Map(map) => Some(map.len()),
+            _ => None,
+        }
+    }
+
     /// Roughly the memory the value itself takes on this side of the fence.
     pub fn weight(&self) -> usize {
         32 + match self {
