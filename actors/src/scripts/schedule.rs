@@ -1,6 +1,6 @@
 //! Scheduled entries: when they are due, and who sets them off.
 //!
-//! Due times form a grid that follows from the schedule and the moment the script was armed, so nothing is kept but the
+//! Due times form a grid ([`Schedule`]) that follows from the schedule and the moment the script was armed, so nothing is kept but the
 //! runs, whose ids derive from their due time. What becomes of **missed times** (the process was down, the script paused, the
 //! clock jumped) is the schedule's own choice, see [`Missed`]. A scheduled run that fails is not retried by itself, for the
 //! next time comes anyway; it stands in the dead-letter list and can be retried from there. A due time that comes while the
@@ -21,9 +21,7 @@ use std::{
     time::Duration,
 };
 use sutler_lua::{Input, Params};
-use sutler_model::{
-    BillingEntity, Cause, Customer, Missed, RunId, Schedule, Scope, ScriptId, ScriptRun, Timestamp, time::DAY_MS,
-};
+use sutler_model::{BillingEntity, Cause, Customer, Missed, RunId, Schedule, Scope, ScriptId, ScriptRun, Timestamp};
 use sutler_store::{Error as StoreError, Filter, Order, Snapshot};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -34,33 +32,6 @@ const LATE_MS: i64 = 60_000;
 const EACH_MAX: usize = 1_000;
 /// Longest sleep with anything scheduled: a changed system clock is noticed within it.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// The latest time at or before `now` at which the entry is due, given that its schedule counts from `since`. Pure.
-pub(super) fn latest_due(schedule: Schedule, since: Timestamp, now: Timestamp) -> Option<Timestamp> {
-    let (first, every) = grid(schedule, since);
-    let passed = now.since_ms(first);
-    (passed >= 0).then(|| first.plus_ms(passed / every * every))
-}
-
-/// The first time after `now` at which the entry is due. Pure.
-pub(super) fn next_due(schedule: Schedule, since: Timestamp, now: Timestamp) -> Timestamp {
-    let (first, every) = grid(schedule, since);
-    latest_due(schedule, since, now).map_or(first, |latest| latest.plus_ms(every))
-}
-
-/// The first time at which the entry is due, and the milliseconds from one to the next.
-fn grid(schedule: Schedule, since: Timestamp) -> (Timestamp, i64) {
-    let every = i64::try_from(schedule.every_ms.max(1)).unwrap_or(i64::MAX);
-    let first = match schedule.start_s {
-        None => since.plus_ms(every),
-        Some(seconds) => {
-            let midnight = since.0.div_euclid(DAY_MS).saturating_mul(DAY_MS);
-            let today = Timestamp(midnight).plus_ms(i64::from(seconds) * 1000);
-            if today > since { today } else { today.plus_ms(DAY_MS) }
-        }
-    };
-    (first, every)
-}
 
 /// The id of the run that is due at a time.
 fn run_id(script: ScriptId, function: &str, due: Timestamp) -> RunId {
@@ -78,7 +49,7 @@ pub(super) async fn keep_time(env: Env, registry: Registry<TriggerActor>, mut st
         // A paused script misses its times.
         for hook in hooks.iter().filter(|hook| !hook.script.paused) {
             let Some(schedule) = hook.entry().schedule else { continue };
-            let Some(due) = latest_due(schedule, hook.script.since, now) else { continue };
+            let Some(due) = schedule.latest_due(hook.script.since, now) else { continue };
             let key = (hook.script.id, hook.entry().function.clone());
             let last = handed.get(&key).copied();
             if last.is_some_and(|last| last >= due) {
@@ -123,16 +94,15 @@ async fn unrecorded(
     due: Timestamp,
 ) -> Result<Vec<Timestamp>, StoreError> {
     let (script, function, since) = (hook.script.id, hook.entry().function.clone(), hook.script.since);
-    let every = i64::try_from(schedule.every_ms.max(1)).unwrap_or(i64::MAX);
     let read = env.core.store.read(move |snapshot| {
         let mut times = Vec::new();
-        let mut time = due;
-        while times.len() < EACH_MAX && time > last.unwrap_or(since) {
+        let mut next = Some(due);
+        while let Some(time) = next.filter(|time| times.len() < EACH_MAX && *time > last.unwrap_or(since)) {
             if last.is_none() && snapshot.get::<ScriptRun>(run_id(script, &function, time))?.is_some() {
                 break;
             }
             times.push(time);
-            time = time.plus_ms(-every);
+            next = schedule.due_before(since, time);
         }
         times.reverse();
         Ok(times)
@@ -155,15 +125,14 @@ pub(super) fn is_newest(
     if run.id != run_id(script.id, &run.function, run.created_at) {
         return Ok(false);
     }
-    let every = i64::try_from(schedule.every_ms.max(1)).unwrap_or(i64::MAX);
-    let mut time = latest_due(schedule, script.since, now);
+    let mut time = schedule.latest_due(script.since, now);
     // Beyond that many no run is looked for.
     for _ in 0..=EACH_MAX {
         let Some(due) = time.filter(|due| *due > run.created_at) else { return Ok(run.created_at > script.since) };
         if snapshot.get::<ScriptRun>(run_id(script.id, &run.function, due))?.is_some() {
             return Ok(false);
         }
-        time = Some(due.plus_ms(-every));
+        time = schedule.due_before(script.since, due);
     }
     Ok(false)
 }
@@ -223,50 +192,4 @@ async fn seller(env: &Env, owner: Scope) -> Result<String, StoreError> {
 pub(super) fn root(snapshot: &sutler_store::Snapshot) -> Result<Option<sutler_model::BillingEntityId>, StoreError> {
     let filter = Filter::<BillingEntity>::new().when(|entity| entity.parent_id.is_none());
     Ok(snapshot.first(filter, Order::Ascending)?.map(|entity| entity.id))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(text: &str) -> Timestamp {
-        text.parse().unwrap()
-    }
-
-    const HOURLY: Schedule = Schedule { start_s: None, every_ms: 3_600_000, missed: Missed::Once };
-    const NIGHTLY: Schedule = Schedule { start_s: Some(22 * 3600), every_ms: 86_400_000, missed: Missed::Once };
-
-    #[test]
-    fn without_a_start_the_first_run_is_one_period_after_loading() {
-        let since = at("2026-03-01T10:20:00Z");
-        assert_eq!(latest_due(HOURLY, since, at("2026-03-01T11:19:59.999Z")), None);
-        assert_eq!(latest_due(HOURLY, since, at("2026-03-01T11:20:00Z")), Some(at("2026-03-01T11:20:00Z")));
-        assert_eq!(latest_due(HOURLY, since, at("2026-03-01T12:19:00Z")), Some(at("2026-03-01T11:20:00Z")));
-    }
-
-    #[test]
-    fn a_start_is_the_next_such_time_of_day() {
-        let morning = at("2026-03-01T10:00:00Z");
-        assert_eq!(latest_due(NIGHTLY, morning, at("2026-03-01T21:59:59Z")), None);
-        assert_eq!(latest_due(NIGHTLY, morning, at("2026-03-01T22:00:00Z")), Some(at("2026-03-01T22:00:00Z")));
-        assert_eq!(next_due(NIGHTLY, morning, at("2026-03-01T21:59:59Z")), at("2026-03-01T22:00:00Z"));
-        assert_eq!(next_due(NIGHTLY, morning, at("2026-03-01T22:00:00Z")), at("2026-03-02T22:00:00Z"));
-        let night = at("2026-03-01T23:00:00Z");
-        assert_eq!(next_due(NIGHTLY, night, at("2026-03-05T22:30:00Z")), at("2026-03-06T22:00:00Z"));
-        assert_eq!(latest_due(NIGHTLY, night, at("2026-03-02T21:00:00Z")), None);
-        assert_eq!(latest_due(NIGHTLY, night, at("2026-03-02T22:30:00Z")), Some(at("2026-03-02T22:00:00Z")));
-    }
-
-    #[test]
-    fn of_several_missed_times_only_the_last_is_due() {
-        let since = at("2026-03-01T10:00:00Z");
-        assert_eq!(latest_due(HOURLY, since, at("2026-03-04T17:30:00Z")), Some(at("2026-03-04T17:00:00Z")));
-    }
-
-    #[test]
-    fn extreme_schedules_do_not_overflow() {
-        let odd = Schedule { start_s: Some(u32::MAX), every_ms: u64::MAX, missed: Missed::Once };
-        assert_eq!(latest_due(odd, Timestamp(i64::MAX), Timestamp(i64::MAX)), Some(Timestamp(i64::MAX)));
-        assert_eq!(latest_due(odd, Timestamp(i64::MIN), Timestamp(i64::MIN)), None);
-    }
 }

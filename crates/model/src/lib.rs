@@ -28,6 +28,7 @@ pub mod plan;
 pub mod pluggable;
 pub mod point;
 pub mod receipt;
+pub mod schedule;
 #[cfg(feature = "openapi")]
 mod schema;
 pub mod script;
@@ -65,9 +66,8 @@ pub use plan::{Plan, PlanCharge};
 pub use pluggable::PluggableResource;
 pub use point::{Point, PointKind, ValueDef};
 pub use receipt::{Receipt, Reply};
-pub use script::{
-    AskedAction, Entry, Missed, RunState, Schedule, Script, ScriptRevision, ScriptRun, Signature, TriggerType,
-};
+pub use schedule::{Missed, Schedule};
+pub use script::{AskedAction, Entry, RunState, Script, ScriptRevision, ScriptRun, Signature, TriggerType};
 pub use server::{NewServer, Nic, Server, ServerState, Wanted};
 pub use time::Timestamp;
 pub use user::User;

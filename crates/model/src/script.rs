@@ -1,6 +1,6 @@
 //! Lua code blocks, what they register, and their runs.
 
-use crate::{Cause, Point, RevisionId, RunId, Scope, ScriptId, Timestamp, UserId, translation::Translations};
+use crate::{Cause, Point, RevisionId, RunId, Schedule, Scope, ScriptId, Timestamp, UserId, translation::Translations};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -124,33 +124,6 @@ impl TriggerType {
     pub const fn is_api_call(self) -> bool {
         matches!(self, Self::PreUserApiCall | Self::PostUserApiCall | Self::PreAdminApiCall | Self::PostAdminApiCall)
     }
-}
-
-/// When a scheduled entry runs: first at `start_s` seconds after midnight UTC (or at once), then every `every_ms`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Schedule {
-    /// Seconds after midnight UTC of the first run; none: one period after it was loaded.
-    pub start_s: Option<u32>,
-    /// Milliseconds between runs; at least 1000.
-    pub every_ms: u64,
-    /// What becomes of times that passed while the program was down or the script paused.
-    #[serde(default)]
-    pub missed: Missed,
-}
-
-/// What becomes of missed times of a schedule.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Missed {
-    /// They are passed over.
-    Skip,
-    /// The latest runs, late.
-    #[default]
-    Once,
-    /// Each runs, late, in order; of very many the latest 1,000.
-    Each,
 }
 
 /// One function a code block registers.

@@ -11,7 +11,7 @@ use crate::{
     NewScript, ScriptPatch,
     scripts::{
         occasion::{Tree, within},
-        schedule::{next_due, root},
+        schedule::root,
     },
 };
 use serde_json::{Value, json};
@@ -165,7 +165,7 @@ fn method(script: &Script, entry: &Entry, now: Timestamp) -> Bean {
         bean = bean.with("scheduledRepeatFrequency", schedule.every_ms);
         // Milliseconds, as all times of runs; of one that does not run there is none.
         if script.enabled {
-            bean = bean.with("nextScheduledInvoke", next_due(schedule, script.modified_at, now).0);
+            bean = bean.with("nextScheduledInvoke", schedule.next_due(script.modified_at, now).0);
         }
     }
     bean
