@@ -54,8 +54,12 @@ fn empty(tokens: &[Token<'_>]) -> Vec<usize> {
             (Head::Closed, _) => Head::None,
             (head, _) => head,
         };
-        fresh =
-            head == Head::Closed || token.kind == Kind::Name && matches!(token.text, "do" | "then" | "else" | "repeat");
+        fresh = match token.kind {
+            Kind::Name => matches!(token.text, "do" | "then" | "else" | "repeat"),
+            // Behind a label.
+            Kind::Symbol => token.text == "::",
+            _ => false,
+        } || head == Head::Closed;
     }
     found
 }
@@ -80,6 +84,7 @@ mod tests {
             ("if x then; a(); else; end;", "if x then  a(); else  end;"),
             ("function f(a, b); return a; end", "function f(a, b)  return a; end"),
             ("while f(); do; end", "while f(); do  end"),
+            ("a(); ::b::; ; goto c; ::c::;", "a(); ::b::    goto c; ::c:: "),
             ("\u{feff}a()", "a()"),
             ("#!/usr/bin/lua\na()", "\na()"),
             ("#", ""),
