@@ -163,7 +163,8 @@ pub(super) async fn recall(env: &Env, script: &Arc<Armed>, run: &ScriptRun) -> R
         _ => Ok(None),
     });
     #[allow(clippy::cast_precision_loss)] // milliseconds are exact in a double for 285,000 years
-    let numbers = vec![run.created_at.0 as f64, schedule.every_ms as f64, now.0 as f64];
+    let numbers =
+        vec![run.created_at.0 as f64, schedule.interval_ms(script.since, run.created_at) as f64, now.0 as f64];
     let params = Params {
         input: Input::Numbers(numbers),
         option: run.option.clone(),

@@ -170,11 +170,15 @@ fn schedule(value: &Value) -> Result<Schedule, String> {
     if start.is_some_and(|s| s >= 86_400.0) {
         return Err("has a `schedule.start` that is no time of day".to_owned());
     }
-    let every = seconds("frequency")?.ok_or("has a `schedule` without `frequency`")?;
+    let every_months = months(get(fields, "frequency"))?;
+    let every = match every_months {
+        0 => seconds("frequency")?.ok_or("has a `schedule` without `frequency`")?,
+        _ => 0.0,
+    };
     // Both are known not to be negative; a century is beyond every schedule and within every integer.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let (start_s, every_ms) = (start.map(|s| s as u32), (every.min(3.2e9) * 1000.0).round() as u64);
-    if every_ms < SHORTEST_MS {
+    if every_ms < SHORTEST_MS && every_months == 0 {
         return Err(format!("has a `schedule.frequency` below {SHORTEST_MS} ms"));
     }
     let missed = match get(fields, "missed").filter(|value| !value.is_null()).map(as_text) {
@@ -186,7 +190,30 @@ fn schedule(value: &Value) -> Result<Schedule, String> {
             _ => return Err("has a `schedule.missed` that is none of skip, once and each".to_owned()),
         },
     };
-    Ok(Schedule { start_s, every_ms, missed })
+    Ok(Schedule { start_s, every_ms, every_months, missed })
+}
+
+/// The months of a frequency that is in months and years; 0 for one that is in other units.
+fn months(frequency: Option<&Value>) -> Result<u32, String> {
+    let Some(Value::Object(units)) = frequency else { return Ok(0) };
+    let (mut sum, mut found) = (0.0, 0);
+    for (unit, amount) in units {
+        let each = match unit.to_uppercase().trim_end_matches('S') {
+            "MONTH" => 1.0,
+            "YEAR" => 12.0,
+            _ => continue,
+        };
+        found += 1;
+        sum += each * as_number(amount).unwrap_or(f64::NAN);
+    }
+    // A century, as for other units.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    match found {
+        0 => Ok(0),
+        _ if found < units.len() => Err("mixes months with other units in `schedule.frequency`".to_owned()),
+        _ if sum.fract() == 0.0 && (1.0..=1_200.0).contains(&sum) => Ok(sum as u32),
+        _ => Err("has a `schedule.frequency` that is no whole number of months from 1 to 1200".to_owned()),
+    }
 }
 
 /// A field by its name, letter case and a plural `s` aside.
@@ -285,7 +312,7 @@ mod tests {
 
     #[test]
     fn both_schedule_spellings_mean_the_same() {
-        let daily = Schedule { start_s: Some(22 * 3600), every_ms: 86_400_000, missed: Missed::Once };
+        let daily = Schedule { start_s: Some(22 * 3600), every_ms: 86_400_000, every_months: 0, missed: Missed::Once };
         assert_eq!(
             scheduled(json!({"start": {"hour": 22, "minute": 0, "second": 0}, "frequency": {"hours": 24}})).unwrap(),
             daily
@@ -293,9 +320,18 @@ mod tests {
         assert_eq!(scheduled(json!({"start": {"HOUR": 22}, "frequency": {"HOUR": 24}})).unwrap(), daily);
         assert_eq!(
             scheduled(json!({"FREQUENCY": {"MINUTES": "1"}})).unwrap(),
-            Schedule { start_s: None, every_ms: 60_000, missed: Missed::Once }
+            Schedule { start_s: None, every_ms: 60_000, every_months: 0, missed: Missed::Once }
         );
         assert_eq!(scheduled(json!({"frequency": {"seconds": 300}})).unwrap().every_ms, 300_000);
+        for (frequency, months) in [
+            (json!({"MONTH": 1}), 1),
+            (json!({"months": "3"}), 3),
+            (json!({"Year": 1, "months": 6}), 18),
+            (json!({"years": 0.5}), 6),
+        ] {
+            let schedule = scheduled(json!({"frequency": frequency})).unwrap();
+            assert_eq!((schedule.every_ms, schedule.every_months), (0, months), "{frequency}");
+        }
         assert_eq!(
             scheduled(json!({"start": {"HOUR": 23, "MINUTE": 59, "SECOND": 59}, "frequency": {"HOUR": 24}}))
                 .unwrap()
@@ -333,6 +369,11 @@ mod tests {
             (json!({"start": {"HOUR": 22}}), "without `frequency`"),
             (json!({"frequency": {"HOUR": 0}}), "below 1000 ms"),
             (json!({"frequency": {"fortnight": 1}}), "fortnight"),
+            (json!({"frequency": {"MONTH": 1, "DAY": 1}}), "mixes months"),
+            (json!({"frequency": {"MONTH": 0.5}}), "no whole number of months"),
+            (json!({"frequency": {"MONTH": 0}}), "no whole number of months"),
+            (json!({"frequency": {"MONTH": "soon"}}), "no whole number of months"),
+            (json!({"start": {"MONTH": 1}, "frequency": {"MONTH": 1}}), "unknown unit `MONTH` in `schedule.start`"),
             (json!({"frequency": {"HOUR": "soon"}}), "HOUR"),
             (json!({"start": {"HOUR": 24}, "frequency": {"HOUR": 1}}), "time of day"),
             (json!("daily"), "not a table"),

@@ -4,14 +4,19 @@
 use crate::{Timestamp, time::DAY_MS};
 use serde::{Deserialize, Serialize};
 
-/// When a scheduled entry runs: first at `start_s` seconds after midnight UTC (or at once), then every `every_ms`.
+/// When a scheduled entry runs: first at `start_s` seconds after midnight UTC (or at once), then every `every_ms` or every
+/// `every_months`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Schedule {
     /// Seconds after midnight UTC of the first run; none: one period after it was loaded.
     pub start_s: Option<u32>,
-    /// Milliseconds between runs; at least 1000.
+    /// Milliseconds between runs; at least 1000, or 0 where it is months.
     pub every_ms: u64,
+    /// Calendar months between runs, each at the time of the first and on its day of the month, or on the last day of shorter
+    /// months; 0: it is milliseconds.
+    #[serde(default)]
+    pub every_months: u32,
     /// What becomes of times that passed while the program was down or the script paused.
     #[serde(default)]
     pub missed: Missed,
@@ -50,13 +55,23 @@ impl Schedule {
         grid.time(grid.place(due).saturating_sub(1))
     }
 
+    /// Milliseconds from the latest time at which the entry is due to the next; from the moment it counts from to the first.
+    pub fn interval_ms(self, since: Timestamp, now: Timestamp) -> i64 {
+        let grid = self.grid(since);
+        let place = grid.place(now);
+        grid.at(place.saturating_add(1)).since_ms(grid.at(place))
+    }
+
     fn grid(self, since: Timestamp) -> Grid {
-        let every_ms = i64::try_from(self.every_ms.max(1)).unwrap_or(i64::MAX);
-        let Some(seconds) = self.start_s else { return Grid { anchor: since, first: 1, every_ms } };
+        let period = match self.every_months {
+            0 => Period::Ms(i64::try_from(self.every_ms.max(1)).unwrap_or(i64::MAX)),
+            months => Period::Months(i64::from(months)),
+        };
+        let Some(seconds) = self.start_s else { return Grid { anchor: since, first: 1, period } };
         let midnight = since.0.div_euclid(DAY_MS).saturating_mul(DAY_MS);
         let today = Timestamp(midnight).plus_ms(i64::from(seconds) * 1000);
         let anchor = if today > since { today } else { today.plus_ms(DAY_MS) };
-        Grid { anchor, first: 0, every_ms }
+        Grid { anchor, first: 0, period }
     }
 }
 
@@ -66,12 +81,20 @@ struct Grid {
     anchor: Timestamp,
     /// The first place that counts.
     first: i64,
-    every_ms: i64,
+    period: Period,
+}
+
+enum Period {
+    Ms(i64),
+    Months(i64),
 }
 
 impl Grid {
     fn at(&self, place: i64) -> Timestamp {
-        self.anchor.plus_ms(place.saturating_mul(self.every_ms))
+        match self.period {
+            Period::Ms(every) => self.anchor.plus_ms(place.saturating_mul(every)),
+            Period::Months(every) => self.anchor.plus_months(place.saturating_mul(every)),
+        }
     }
 
     /// The same for a place that counts.
@@ -81,7 +104,10 @@ impl Grid {
 
     /// The last place whose time is not after a moment.
     fn place(&self, moment: Timestamp) -> i64 {
-        moment.since_ms(self.anchor).div_euclid(self.every_ms)
+        match self.period {
+            Period::Ms(every) => moment.since_ms(self.anchor).div_euclid(every),
+            Period::Months(every) => self.anchor.months_until(moment).div_euclid(every),
+        }
     }
 }
 
@@ -94,8 +120,10 @@ mod tests {
         text.parse().unwrap()
     }
 
-    const HOURLY: Schedule = Schedule { start_s: None, every_ms: 3_600_000, missed: Missed::Once };
-    const NIGHTLY: Schedule = Schedule { start_s: Some(22 * 3600), every_ms: 86_400_000, missed: Missed::Once };
+    const HOURLY: Schedule = Schedule { start_s: None, every_ms: 3_600_000, every_months: 0, missed: Missed::Once };
+    const NIGHTLY: Schedule =
+        Schedule { start_s: Some(22 * 3600), every_ms: 86_400_000, every_months: 0, missed: Missed::Once };
+    const MONTHLY: Schedule = Schedule { every_ms: 0, every_months: 1, ..HOURLY };
 
     #[test]
     fn without_a_start_the_first_run_is_one_period_after_loading() {
@@ -119,6 +147,25 @@ mod tests {
     }
 
     #[test]
+    fn a_month_is_the_calendars_and_its_day_that_of_the_first() {
+        let since = at("2026-01-31T10:20:00Z");
+        let mut times = vec![MONTHLY.next_due(since, since)];
+        while times.len() < 4 {
+            times.push(MONTHLY.next_due(since, times[times.len() - 1]));
+        }
+        let days = ["2026-02-28", "2026-03-31", "2026-04-30", "2026-05-31"];
+        assert_eq!(times, days.map(|day| at(&format!("{day}T10:20:00Z"))));
+        assert_eq!(MONTHLY.latest_due(since, at("2026-02-28T10:19:59Z")), None);
+        assert_eq!(MONTHLY.interval_ms(since, at("2026-02-28T10:20:00Z")), 31 * DAY_MS);
+        assert_eq!(MONTHLY.interval_ms(since, since), 28 * DAY_MS);
+        let yearly = Schedule { start_s: Some(3600), every_months: 12, ..MONTHLY };
+        let leap = at("2028-02-28T02:00:00Z");
+        assert_eq!(yearly.next_due(leap, leap), at("2028-02-29T01:00:00Z"));
+        assert_eq!(yearly.next_due(leap, at("2028-02-29T01:00:00Z")), at("2029-02-28T01:00:00Z"));
+        assert_eq!(yearly.latest_due(leap, at("2033-01-01T00:00:00Z")), Some(at("2032-02-29T01:00:00Z")));
+    }
+
+    #[test]
     fn of_several_missed_times_only_the_last_is_due() {
         let since = at("2026-03-01T10:00:00Z");
         assert_eq!(HOURLY.latest_due(since, at("2026-03-04T17:30:00Z")), Some(at("2026-03-04T17:00:00Z")));
@@ -126,10 +173,16 @@ mod tests {
 
     #[test]
     fn extreme_schedules_do_not_overflow() {
-        let odd = Schedule { start_s: Some(u32::MAX), every_ms: u64::MAX, missed: Missed::Once };
+        let odd = Schedule { start_s: Some(u32::MAX), every_ms: u64::MAX, every_months: 0, missed: Missed::Once };
         let (end, beginning) = (Timestamp(i64::MAX), Timestamp(i64::MIN));
         assert_eq!(odd.latest_due(end, end), Some(end));
         assert_eq!(odd.latest_due(beginning, beginning), None);
+        for months in [1, u32::MAX] {
+            for (since, now) in [(end, end), (beginning, beginning), (beginning, end), (end, beginning)] {
+                let odd = Schedule { every_months: months, ..odd };
+                let _ = (odd.latest_due(since, now), odd.next_due(since, now), odd.interval_ms(since, now));
+            }
+        }
     }
 
     proptest! {
@@ -139,16 +192,20 @@ mod tests {
         fn due_times_follow_each_other_without_a_gap(
             start_s in proptest::option::of(0..86_400_u32),
             every_ms in 1_000..100_000_000_000_u64,
+            every_months in prop_oneof![Just(0_u32), 1..40_u32],
             since in 0..2_000_000_000_000_i64,
             passed in 0..500_000_000_000_i64,
         ) {
-            let schedule = Schedule { start_s, every_ms, missed: Missed::Once };
+            let schedule = Schedule { start_s, every_ms, every_months, missed: Missed::Once };
             let (since, now) = (Timestamp(since), Timestamp(since + passed));
             let next = schedule.next_due(since, now);
             prop_assert!(next > now);
             let latest = schedule.latest_due(since, now);
             prop_assert!(latest.is_none_or(|latest| latest > since && latest <= now));
             prop_assert_eq!(schedule.due_before(since, next), latest);
+            if let Some(latest) = latest {
+                prop_assert_eq!(schedule.interval_ms(since, now), next.since_ms(latest));
+            }
             prop_assert_eq!(latest.map(|latest| schedule.next_due(since, latest)), latest.map(|_| next));
         }
     }

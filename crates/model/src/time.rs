@@ -42,6 +42,37 @@ impl Timestamp {
         (ms(first), ms(next))
     }
 
+    /// The same time of day so many months later or, below zero, earlier: on the same day of the month, or on the last one of a
+    /// month that is too short for it; saturates at the ends of the range.
+    #[must_use]
+    pub fn plus_months(self, months: i64) -> Self {
+        let date = self.date_time().date();
+        let sum = i64::from(date.year()) * 12 + i64::from(u8::from(date.month())) - 1;
+        let sum = sum.saturating_add(months);
+        let (year, month) = (i32::try_from(sum.div_euclid(12)), u8::try_from(sum.rem_euclid(12) + 1));
+        let month = month.ok().and_then(|month| time::Month::try_from(month).ok());
+        let date = year.ok().zip(month).and_then(|(year, month)| {
+            time::Date::from_calendar_date(year, month, date.day().min(month.length(year))).ok()
+        });
+        match date {
+            Some(date) if date.year() > 0 => {
+                Self(date.midnight().assume_utc().unix_timestamp() * 1000 + self.0.rem_euclid(DAY_MS))
+            }
+            _ => Self(if months < 0 { i64::MIN } else { i64::MAX }),
+        }
+    }
+
+    /// The most months after this moment that are not after another; below zero where that one is earlier.
+    #[must_use]
+    pub fn months_until(self, other: Self) -> i64 {
+        let count = |at: Self| {
+            let date = at.date_time().date();
+            i64::from(date.year()) * 12 + i64::from(u8::from(date.month()))
+        };
+        let months = count(other) - count(self);
+        months - i64::from(self.plus_months(months) > other)
+    }
+
     fn date_time(self) -> OffsetDateTime {
         // Years beyond 9999 have no RFC 3339 text; clamp to the last one that has.
         let clamped = self.0.clamp(-62_135_596_800_000, 253_402_300_799_999);
@@ -117,5 +148,26 @@ mod tests {
         assert_eq!(to.to_string(), "2027-01-01T00:00:00.000Z");
         assert_eq!(december.next_midnight(), to);
         assert_eq!(to.next_midnight(), to.plus_ms(DAY_MS));
+    }
+
+    #[test]
+    fn a_month_later_is_the_same_day_or_the_last_one() {
+        let day = |text: &str| format!("{text}T10:20:30.400Z").parse::<Timestamp>().unwrap();
+        for (from, months, to) in [
+            ("2026-01-31", 1, "2026-02-28"),
+            ("2028-01-31", 1, "2028-02-29"),
+            ("2026-01-31", 2, "2026-03-31"),
+            ("2026-11-30", 3, "2027-02-28"),
+            ("2026-03-31", -1, "2026-02-28"),
+            ("2024-02-29", 12, "2025-02-28"),
+            ("2024-02-29", 48, "2028-02-29"),
+        ] {
+            assert_eq!(day(from).plus_months(months), day(to), "{from} and {months}");
+        }
+        assert_eq!(day("2026-01-31").months_until(day("2026-02-28")), 1);
+        assert_eq!(day("2026-01-31").months_until(day("2026-02-28").plus_ms(-1)), 0);
+        assert_eq!(day("2026-01-31").months_until(day("2026-01-30")), -1);
+        assert_eq!(day("2026-01-31").plus_months(i64::MAX), Timestamp(i64::MAX));
+        assert_eq!(day("2026-01-31").plus_months(i64::MIN), Timestamp(i64::MIN));
     }
 }

@@ -162,7 +162,7 @@ fn method(script: &Script, entry: &Entry, now: Timestamp) -> Bean {
         .with("fdlTriggerType", kind)
         .with("fdlUUID", script.id.to_string());
     if let Some(schedule) = entry.schedule {
-        bean = bean.with("scheduledRepeatFrequency", schedule.every_ms);
+        bean = bean.with("scheduledRepeatFrequency", schedule.interval_ms(script.modified_at, now));
         // Milliseconds, as all times of runs; of one that does not run there is none.
         if script.enabled {
             bean = bean.with("nextScheduledInvoke", schedule.next_due(script.modified_at, now).0);
