@@ -117,13 +117,24 @@ impl Filter {
         self.0.iter().map(|condition| condition.path.as_slice())
     }
 
-    /// Whether a bean passes.
+    /// Whether a bean passes. What is deleted does only where a condition is about its state or about which one it is.
     fn passes(&self, bean: &Bean) -> bool {
+        let deleted = || bean.properties.get("resourceState").is_some_and(|state| *state == "DELETED");
+        if !self.asks_of_deleted() && deleted() {
+            return false;
+        }
         let open: Vec<_> = self.0.iter().map(|condition| (condition, condition.path.as_slice())).collect();
         // The top is one row with all conditions.
         row_passes(&open, Object::of(bean))
     }
+
+    fn asks_of_deleted(&self) -> bool {
+        self.paths().any(|path| matches!(path, [field] if TELL_DELETED.contains(&field.name.as_str())))
+    }
 }
+
+/// Fields by which a filter means what is deleted, too.
+const TELL_DELETED: [&str; 3] = ["resourcestate", "status", "resourceuuid"];
 
 /// A filter that no script's run holds, such as the one in a value's validator.
 #[derive(Clone, Debug)]
@@ -504,6 +515,11 @@ impl Limit {
             },
             order,
         })
+    }
+
+    /// What a page of all holds.
+    pub fn page<T>(&self, all: Vec<T>) -> impl ExactSizeIterator<Item = T> {
+        all.into_iter().skip(self.from).take(self.most.unwrap_or(usize::MAX))
     }
 
     /// Puts beans in order; those without the field come first.

@@ -16,7 +16,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 pub(crate) struct Query {
     pub resource_type: String,
     pub filter: Filter,
-    limit: Limit,
+    pub limit: Limit,
     group_by: Vec<String>,
     output: Vec<String>,
     columns: Vec<Column>,
@@ -143,7 +143,8 @@ impl Query {
             .chain(order)
     }
 
-    /// The rows of beans that passed the filter, each an object from column name to text.
+    /// The rows of beans that passed the filter, each a `ResultRow`: an object from column name to text, and the texts of what is
+    /// put out and then of what is aggregated, in the order in which they were asked for.
     ///
     /// # Errors
     /// When they are too many, or the run is stopped meanwhile.
@@ -175,19 +176,25 @@ impl Query {
             if !held {
                 continue;
             }
-            let mut row = Map::new();
-            for field in self.output.iter().chain(&self.group_by) {
-                if let Some(text) = group.first().and_then(|bean| text(bean, field)) {
-                    room.take(field.len() + text.len())?;
-                    row.insert(field.clone(), Value::String(text));
+            let (mut row, mut list) = (Map::new(), Vec::new());
+            let mut put = |name: String, text: Option<String>, listed: bool| {
+                let text = text.map_or(Value::Null, Value::String);
+                room.take(name.len() + text.as_str().map_or(0, |text| text.len() * (1 + usize::from(listed))))?;
+                if listed {
+                    list.push(text.clone());
+                }
+                if !text.is_null() {
+                    row.insert(name, text);
+                }
+                Ok::<_, mlua::Error>(())
+            };
+            for (fields, listed) in [(&self.output, true), (&self.group_by, self.output.is_empty())] {
+                for field in fields {
+                    put(field.clone(), group.first().and_then(|bean| text(bean, field)), listed)?;
                 }
             }
             for column in &self.columns {
-                if let Some(value) = column.of(group)? {
-                    let (name, text) = (column.name(), scalar_text(&value));
-                    room.take(name.len() + text.len())?;
-                    row.insert(name, Value::String(text));
-                }
+                put(column.name(), column.of(group)?.map(|value| scalar_text(&value)), true)?;
             }
             let mut keys = Vec::with_capacity(self.limit.order.len());
             for (name, _) in &self.limit.order {
@@ -200,15 +207,14 @@ impl Query {
                     }
                 });
             }
-            rows.push((keys, Value::Object(row)));
+            rows.push((keys, json!({"@bean": "ResultRow", "columnMap": row, "column": list})));
         }
         rows.sort_by(|(a, _), (b, _)| {
             let orders = a.iter().zip(b).zip(&self.limit.order);
             let mut orders = orders.map(|((a, b), (_, descending))| if *descending { b.cmp(a) } else { a.cmp(b) });
             orders.find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
         });
-        // The largest number of records is a page's size here; all pages are walked through.
-        Ok(rows.into_iter().skip(self.limit.from).map(|(_, row)| row).collect())
+        Ok(rows.into_iter().map(|(_, row)| row).collect())
     }
 }
 

@@ -252,6 +252,36 @@ async fn what_paths_ask_counts_as_often_as_it_is_there() {
 }
 
 #[tokio::test]
+async fn what_is_deleted_is_listed_only_where_its_state_or_itself_is_asked_for() {
+    let customer = |uuid: &str, state: &str| {
+        let status = if state == "DELETED" { "CLOSED" } else { "ACTIVE" };
+        let bean = Bean::new("Customer").with("resourceUUID", uuid).with("resourceName", uuid).with("status", status);
+        ("CUSTOMER", bean.with("resourceState", state))
+    };
+    let fixture = Fixture::on(Platform::with(vec![customer("here", "ACTIVE"), customer("gone", "DELETED")]));
+    for (condition, expected) in [
+        ("", "here"),
+        ("'resourceName', 'IS_NOT_EQUAL_TO', 'x'", "here"),
+        ("'resourceState', 'IS_NOT_EQUAL_TO', 'ACTIVE'", "gone"),
+        ("'status', 'IS_EQUAL_TO', { 'ACTIVE', 'CLOSED' }", "here,gone"),
+        ("'resourceUUID', 'IS_EQUAL_TO', 'gone'", "gone"),
+    ] {
+        let filter = if condition.is_empty() {
+            "nil".to_owned()
+        } else {
+            format!(
+                "(function() local f = new('SearchFilter') f:addCondition(new('Utils'):createFilterCondition({condition})) return f end)()"
+            )
+        };
+        let body = format!(
+            "local t, it = {{}}, adminAPI:runListQuery({filter}, nil, 'CUSTOMER')
+            while it:hasNext() do t[#t + 1] = it:next():getResourceUUID() end return table.concat(t, ',')"
+        );
+        assert_eq!(fixture.eval(&body).await, json!(expected), "{condition}");
+    }
+}
+
+#[tokio::test]
 async fn all_conditions_must_hold_and_equalities_reach_the_host_as_hints() {
     assert_eq!(
         pass(&[("status", "IS_EQUAL_TO", "RUNNING"), ("ram", "IS_GREATER_THAN", "5000")]).await,
@@ -317,6 +347,24 @@ async fn aggregation_groups_counts_and_sums() {
     assert_eq!(fixture.eval(having).await, json!(["c-1", "7", false]));
     let empty = "local q = new('Query') q:setResourceType(new('ResourceType', 'DISK')) q:setOutputFields({'size'}) return adminAPI:runAggregationQuery(q):hasNext()";
     assert_eq!(fixture.eval(empty).await, json!(false));
+}
+
+#[tokio::test]
+async fn a_query_answers_a_page_of_all_its_rows_with_columns_as_they_were_asked_for() {
+    let fixture = fixture();
+    let body = "local q = new('Query') q:setResourceType(new('ResourceType', 'SERVER'))
+        q:setOutputFields({'customerUUID', 'status'}) q:setGroupByFields({'status', 'customerUUID'})
+        local a = new('AggregationField') a:setAggregationFunction(new('Aggregation', 'COUNT')) a:setFieldName('resourceUUID')
+        q:getAggregationFields():add(a)
+        local limit = new('QueryLimit') limit:setFrom(1) limit:setMaxRecords(2) q:setLimit(limit)
+        local r = adminAPI:doQuery(q)
+        local t = { r:getTotalCount(), r:getListFrom(), r:getListTo() }
+        for i = 0, r:getResultRow():size() - 1 do
+            local column = r:getResultRow():get(i):getColumn()
+            t[#t + 1] = tostring(column:get(0)) .. '|' .. column:get(1) .. '|' .. column:get(2) .. '|' .. column:size()
+        end
+        return t";
+    assert_eq!(fixture.eval(body).await, json!([4, 1, 3, "c-1|RUNNING|4|3", "c-1|STOPPED|3|3"]));
 }
 
 #[tokio::test]

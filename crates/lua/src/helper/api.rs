@@ -14,7 +14,7 @@ use crate::{
     shard::Shard,
 };
 use mlua::{Error, IntoLua, Lua, MultiValue, Result, Table, Value as Lv};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::rc::Rc;
 
 /// An API object. Its operations come to be when they are first named.
@@ -63,7 +63,7 @@ async fn call(lua: &Lua, shard: &Shard, user: bool, operation: &str, args: Vec<L
             let limit = Limit::read(bean(&arg(1), "QueryLimit")?.as_ref())?;
             let beans = sorted(shard, &api, &resource_type, &filter, &limit).await?;
             let total = beans.len();
-            let page: Vec<Bean> = beans.into_iter().skip(limit.from).take(limit.most.unwrap_or(usize::MAX)).collect();
+            let page: Vec<Bean> = limit.page(beans).collect();
             let to = limit.from + page.len();
             let result = counted(lua, "ListResult", total, limit.from, to)?;
             result.put("list", Val::List(beans_list(lua, page)?));
@@ -77,11 +77,17 @@ async fn call(lua: &Lua, shard: &Shard, user: bool, operation: &str, args: Vec<L
             // All pages: the largest number of records is a page's size.
             Object::Iter(beans_list(lua, beans.into_iter().skip(limit.from).collect())?.iterator()).into_lua(lua)
         }
-        "runAggregationQuery" => Object::Iter(rows(lua, shard, &api, &arg(0)).await?.iterator()).into_lua(lua),
+        "runAggregationQuery" => {
+            let (rows, limit) = rows(shard, &api, &arg(0)).await?;
+            // All pages, as above.
+            Object::Iter(rows_list(lua, rows.into_iter().skip(limit.from))?.iterator()).into_lua(lua)
+        }
         "doQuery" => {
-            let rows = rows(lua, shard, &api, &arg(0)).await?;
-            let result = counted(lua, "QueryResult", rows.len(), 0, rows.len())?;
-            result.put("resultRow", Val::List(rows));
+            let (rows, limit) = rows(shard, &api, &arg(0)).await?;
+            let total = rows.len();
+            let page = rows_list(lua, limit.page(rows))?;
+            let result = counted(lua, "QueryResult", total, limit.from, limit.from + page.len())?;
+            result.put("resultRow", Val::List(page));
             result.into_lua(lua)
         }
         "getResource" => {
@@ -118,16 +124,16 @@ fn counted(lua: &Lua, kind: &'static str, total: usize, from: usize, to: usize) 
     Ok(result)
 }
 
-/// The rows of a `Query`.
-async fn rows(lua: &Lua, shard: &Shard, api: &Api, query: &Lv) -> Result<ListRef> {
+/// All rows of a `Query`, in order, and what it says of pages.
+async fn rows(shard: &Shard, api: &Api, query: &Lv) -> Result<(Vec<Value>, Limit)> {
     let query = bean(query, "Query")?.ok_or_else(|| Error::runtime("INVALID_INPUT: a Query expected"))?;
     let query = Query::read(&query)?;
     let (beans, _joined) = fetch(shard, api, &query.resource_type, &query.filter, query.fields()).await?;
-    let row = |columns| {
-        let row = json!({"@bean": "ResultRow", "columnMap": columns});
-        Val::answered(lua, row, &Type::Any)
-    };
-    ListRef::made(lua, Type::Any, query.rows(&beans)?.into_iter().map(row))
+    Ok((query.rows(&beans)?, query.limit))
+}
+
+fn rows_list(lua: &Lua, rows: impl ExactSizeIterator<Item = Value>) -> Result<ListRef> {
+    ListRef::made(lua, Type::Any, rows.map(|row| Val::answered(lua, row, &Type::Any)))
 }
 
 /// The beans of a type that pass a filter, with what the filter and further fields ask of their relations, which is in the second.
