@@ -316,6 +316,8 @@ fn exception(source: &str, code: &str, message: &str) -> Bean {
     Bean::new("Exception")
         .with("source", source)
         .with("errorCode", code.to_uppercase())
+        // The language's family of errors that are nobody's input.
+        .with("errorType", "Internal")
         .with("message", message)
         .with("untold", 0)
 }

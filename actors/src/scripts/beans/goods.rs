@@ -1,15 +1,16 @@
 //! Disks, images and invoices.
 
 use super::{
-    Beans, Described, Property, amount, contact, derived, described, id, keys,
+    Beans, Described, Property, amount, contact, derived, described, id,
+    items::items,
+    keys,
     payments::{filled, payment_of},
     point_id, set_keys, set_name, whole,
 };
 use serde_json::{Value, json};
 use sutler_model::{
-    BillingEntity, Blob, Customer, Disk, DiskState, Image, ImageBase, ImagePermission, ImageState, Invoice,
-    InvoiceCharge, InvoiceLine, Nanos, Noun, PaymentInstance, Plan, PlanCharge, Point, PointKind, Scope, Script,
-    Server, TransactionState,
+    BillingEntity, Blob, Customer, Disk, DiskState, Image, ImageBase, ImagePermission, ImageState, Invoice, Nanos,
+    Noun, PaymentInstance, Plan, PlanCharge, Point, PointKind, Scope, Script, Server, TransactionState,
 };
 use sutler_store::{Error, Field, Filter, Order};
 
@@ -217,9 +218,7 @@ impl Described for Invoice {
             P::new("exactTotal", |i, _| i.total.to_string().into()),
             P::new("exactDue", |i, _| i.due().unwrap_or(i.total).to_string().into()),
             P::new("currency", |i, _| i.currency.to_string().into()),
-            P::new("invoiceItems", |i, _| {
-                i.lines.iter().map(|l| item(i, l)).chain(i.charges.iter().map(|c| charged(i, c))).collect()
-            }),
+            P::new("invoiceItems", |i, _| items(i)),
         ];
         PROPERTIES
     }
@@ -244,37 +243,6 @@ fn paid(invoice: &Invoice, beans: &Beans<'_>) -> Result<Option<Option<i64>>, Err
     }
     let payment = payment_of(beans.snapshot, invoice)?.filter(|paid| paid.state == TransactionState::Success);
     Ok(payment.map(|paid| paid.ended_at.map(|at| at.0.div_euclid(1000))))
-}
-
-fn item(invoice: &Invoice, line: &InvoiceLine) -> Value {
-    json!({
-        "invoiceUUID": invoice.id.to_string(),
-        "description": format!("{}, {}", line.resource_name, line.meter.priced_unit()),
-        "quantity": line.used_ms.div_euclid(3_600_000),
-        "unitPrice": amount(line.unit_price),
-        "invoiceItemTotalExc": amount(line.amount),
-        "invoiceItemTotalInc": amount(line.amount),
-        "invoiceItemTaxAmt": 0,
-        "taxRate": 0,
-        "exactUnitPrice": line.unit_price.to_string(),
-        "exactAmount": line.amount.to_string(),
-    })
-}
-
-/// What a billing method charged, as an item.
-fn charged(invoice: &Invoice, charge: &InvoiceCharge) -> Value {
-    json!({
-        "invoiceUUID": invoice.id.to_string(),
-        "description": format!("{}, {}", charge.resource_name, charge.description),
-        "quantity": 1,
-        "unitPrice": amount(charge.amount),
-        "invoiceItemTotalExc": amount(charge.amount),
-        "invoiceItemTotalInc": amount(charge.amount),
-        "invoiceItemTaxAmt": 0,
-        "taxRate": 0,
-        "exactUnitPrice": charge.amount.to_string(),
-        "exactAmount": charge.amount.to_string(),
-    })
 }
 
 /// Of what each plan is an offer: all there is to be had.

@@ -25,7 +25,7 @@ impl Posting {
     /// What a closed invoice charged.
     pub fn charged(invoice: &Invoice) -> Self {
         let (place, sum) = charge(invoice);
-        let bean = posting(invoice.billing_entity_id, invoice.customer_id, place.0, sum)
+        let bean = posting(invoice.billing_entity_id, invoice.customer_id, place, sum)
             .with("description", format!("Invoice {}", invoice.number.unwrap_or_default()))
             .with("chargedFromDate", invoice.from.0)
             .with("chargedToDate", invoice.to.0)
@@ -39,7 +39,7 @@ impl Posting {
     /// What a payment or refund moved; none for what moved nothing.
     pub fn moved(transaction: &Transaction) -> Option<Self> {
         let (customer, (place, sum)) = (transaction.customer_id?, movement(transaction)?);
-        let bean = posting(transaction.billing_entity_id, customer, place.0, sum)
+        let bean = posting(transaction.billing_entity_id, customer, place, sum)
             .with("description", if is_payment(transaction) { "Payment" } else { "Refund" })
             .with("linkedResourceUUID", transaction.id.to_string())
             .with("linkedResourceType", "TRANSACTION")
@@ -71,14 +71,22 @@ fn is_payment(transaction: &Transaction) -> bool {
     transaction.function == PaymentFunction::MakePayment
 }
 
-fn posting(seller: BillingEntityId, customer: CustomerId, at: Timestamp, sum: Nanos) -> Bean {
+fn posting(seller: BillingEntityId, customer: CustomerId, (at, _, id): Place, sum: Nanos) -> Bean {
     Bean::new("UnitTransaction")
+        .with("unitTransactionId", number(id))
         .with("billingEntityUUID", seller.to_string())
         .with("customerUUID", customer.to_string())
         .with("transactionDate", at.0)
         .with("transactionAmount", amount(sum))
         .with("unitsType", "NONCARRYOVER")
         .with("vdcUUID", derived(customer.0).to_string())
+}
+
+/// The number of a posting by its record's id: that rises with time, so a script can go on behind the last one that it has seen.
+/// Of an id, the time and ten of the twelve bits that tell those of one millisecond apart: what a script's numbers hold.
+fn number(id: Uuid) -> u64 {
+    let (high, _) = id.as_u64_pair();
+    ((high >> 16) << 10) | (high & 0x3ff)
 }
 
 impl Beans<'_> {

@@ -10,6 +10,7 @@ mod contact;
 mod customer;
 mod definitions;
 mod goods;
+mod items;
 mod job;
 mod ledger;
 mod metadata;

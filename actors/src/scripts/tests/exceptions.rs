@@ -15,7 +15,7 @@ impl Handles<Boom> for CustomerActor {
     }
 }
 
-const TELL: &str = r#"print(p.triggerOption, p.input:getErrorCode(), p.input:getItemType(), p.input:getItemUUID(),
+const TELL: &str = r#"print(p.triggerOption, p.input:getErrorType() .. "/" .. p.input:getErrorCode(), p.input:getItemType(), p.input:getItemUUID(),
     p.input:getMessage())"#;
 
 fn logs(runs: &[ScriptRun]) -> Vec<Vec<&str>> {
@@ -42,7 +42,7 @@ async fn a_job_that_needs_an_operator_is_an_exception_whose_facts_are_for_seller
     let item = job.item_id.to_string();
     for run in &runs {
         let told: Vec<&str> = run.log.trim().split('\t').collect();
-        assert_eq!(told[..4], ["JOB", "FAILED", "SERVER", &item]);
+        assert_eq!(told[..4], ["JOB", "Internal/FAILED", "SERVER", &item]);
         assert_eq!(told[4].contains("stuck at step"), run.owner == Scope::Provider, "{}", told[4]);
     }
     bench.stop().await;
@@ -62,7 +62,7 @@ async fn an_actor_in_quarantine_and_a_broken_request_are_told_to_the_provider_al
     let runs = bench.runs_until(|runs| logs(runs).len() == 1).await;
     let customer = bench.customer.to_string();
     let told = logs(&runs).remove(0);
-    assert_eq!(told[..4], ["ACTOR", "QUARANTINE", "CUSTOMER", &customer]);
+    assert_eq!(told[..4], ["ACTOR", "Internal/QUARANTINE", "CUSTOMER", &customer]);
     assert!(told[4].contains("boom"), "{told:?}");
     bench.system.request_broke("GET", "/api/v1/me", "r-1");
     let runs = bench.runs_until(|runs| logs(runs).len() == 2).await;
