@@ -465,12 +465,19 @@ pub(crate) fn key(value: &Value, viewer: Scope) -> Result<ResourceKey, String> {
     })
 }
 
-/// Replaces the keys that the viewer sees, and keeps those it does not see.
+/// Replaces the keys that the viewer may set, and keeps the others. A script may give those back as they are: it sees what its
+/// owner sees, also where it acts for somebody with lesser rights.
 fn set_keys(keys: &mut Vec<ResourceKey>, value: &Value, viewer: Scope) -> Result<(), String> {
     let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
-    let new = items.iter().map(|item| key(item, viewer)).collect::<Result<Vec<_>, _>>()?;
-    keys.retain(|key| !may_see(viewer, key.kind));
-    keys.extend(new);
+    let mut new: Vec<ResourceKey> = keys.iter().filter(|key| !may_see(viewer, key.kind)).cloned().collect();
+    let kept = new.len();
+    for item in items {
+        if key(item, Scope::Provider).is_ok_and(|given| new[..kept].contains(&given)) {
+            continue;
+        }
+        new.push(key(item, viewer)?);
+    }
+    *keys = new;
     Ok(())
 }
 

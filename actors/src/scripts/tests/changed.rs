@@ -207,3 +207,35 @@ async fn images_and_users_keep_the_keys_and_sellers_the_address_that_a_script_se
     assert_eq!(seller.language.as_deref(), Some("de_DE"));
     bench.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_script_that_acts_for_a_customer_gives_its_sellers_keys_back_as_they_are() {
+    let bench = bench().await;
+    let body = format!(
+        r#"{FIRST}
+        local server, key = first("SERVER"), new("ResourceKey")
+        key:setName("rack")
+        key:setValue("r-7")
+        key:setWeight(1.5)
+        key:setType(new("ResourceKeyType", "BILLING_ENTITY_KEY"))
+        adminAPI:addKey(server:getResourceUUID(), key)
+        userAPI:setSessionUser("set@example.org/" .. p.input:getCustomerUUID())
+        local function add(value)
+            local server, key = first("SERVER"), new("ResourceKey")
+            key:setName("stage")
+            key:setValue("live")
+            server:getResourceKey():add(key)
+            server:getResourceKey():get(0):setValue(value)
+            return pcall(function() return userAPI:modifyServer(server, nil) end)
+        end
+        print(add("r-7"))
+        print(string.find(select(2, add("r-8")), "USER_KEY", 1, true) ~= nil)
+        "#
+    );
+    let log = said(&bench, "set", &body).await;
+    assert!(log.starts_with("true\t") && log.ends_with("\ntrue\n"), "{log}");
+    let server = bench.server("web").await.unwrap();
+    let keys: Vec<_> = server.keys.iter().map(|key| (key.name.as_str(), key.value.as_str())).collect();
+    assert_eq!(keys, [("rack", "r-7"), ("stage", "live")]);
+    bench.stop().await;
+}
