@@ -315,7 +315,7 @@ impl Maker<'_> {
         if self.depth >= DEPTH {
             return format!("say({})", self.number());
         }
-        match self.pick(24) {
+        match self.pick(26) {
             0 | 1 => format!("say({})", self.values()),
             2 => format!("a = {} % 1000", self.number()),
             3 => format!("b, s = {} % 1000, str({})", self.number(), self.text()),
@@ -345,6 +345,15 @@ impl Maker<'_> {
             20 => format!("if #list < 20 then table.insert(list, {}) end", self.number()),
             21 => format!("say(pcall(table.sort, {{{}, 5, 3, 4, 1}}, {}))", self.number(), self.comparing()),
             22 => format!("for each in ({}):gmatch({}) do local x = each {} end", self.text(), self.one(&["'%w'", "'(%w)=(%w)'", "'()'"]), self.inner()),
+            23 => {
+                let label = format!("on{}", self.depth);
+                let (wanted, body) = (self.one(&["i == 2", "a % 2 == 0", "num(x) > 1"]), self.inner());
+                format!("for i = 1, 3 do local x = i do if {wanted} then say(i) goto {label} end {body} end ::{label}:: end")
+            }
+            24 => {
+                let body = self.inner();
+                format!("do local _ENV = setmetatable({{k1 = {}}}, {{__index = _ENV}}) k2 = {} do {body} end say(k1, k2) end", self.number(), self.number())
+            }
             _ => format!("say({})", self.called()),
         }
     }
