@@ -36,6 +36,8 @@ struct Billed {
     provider_type: Option<String>,
     /// Whether its record is gone.
     gone: bool,
+    /// What it had when it was counted last; of one that is gone.
+    counted: BTreeMap<Meter, u64>,
     /// Whether this is its last charge.
     last: bool,
     /// The part of the period in which it was there.
@@ -180,6 +182,7 @@ impl System {
                 name,
                 provider_type: None,
                 gone: false,
+                counted: BTreeMap::new(),
                 last: false,
                 part: there_since(at),
             };
@@ -192,18 +195,34 @@ impl System {
                 let last = |billed| Billed { last: closed, ..billed };
                 return Ok(billed.into_values().map(last).collect());
             };
-            for interval in intervals(s, id, period)?.into_iter().filter(|interval| interval.key.meter == meter) {
-                let id = interval.key.resource_id;
+            for interval in intervals(s, id, period)? {
+                let (id, counted) = (interval.key.resource_id, interval.key.meter);
+                if counted != meter {
+                    // A server's memory begins to count with its CPUs, and comes behind them.
+                    if let Some(gone) = billed.get_mut(&id).filter(|billed| billed.gone) {
+                        gone.counted.insert(counted, interval.quantity);
+                    }
+                    continue;
+                }
                 let used = Period {
                     from: interval.key.start.max(period.from),
                     to: interval.end.unwrap_or(period.to).min(period.to),
                 };
                 let (name, provider_type) = (interval.resource_name, interval.provider_type);
-                let is_gone = Billed { id, name: name.clone(), provider_type, gone: true, last: true, part: used };
+                let is_gone = Billed {
+                    id,
+                    name: name.clone(),
+                    provider_type,
+                    gone: true,
+                    counted: BTreeMap::new(),
+                    last: true,
+                    part: used,
+                };
                 let gone = billed.entry(id).or_insert(is_gone);
                 if gone.gone {
                     // They come in the order of time: its last name is the one by which it is known.
                     gone.name = name;
+                    gone.counted.insert(counted, interval.quantity);
                     gone.part = Period { from: gone.part.from.min(used.from), to: gone.part.to.max(used.to) };
                 }
             }
@@ -226,7 +245,7 @@ impl System {
         let script = pointed.script.clone();
         let text = format!("charge:{}:{}:{}:{}", customer.id, billed.id, charge.component, period.from);
         let run_id = derived(script.id, period.to, &text);
-        let bean = billed.gone.then(|| gone(&charge.resource_type, &billed, customer.id, customer.billing_entity_id));
+        let bean = billed.gone.then(|| gone(&charge.resource_type, &billed, customer));
         let (from, to) = (number(billed.part.from), number(billed.part.to));
         #[allow(clippy::cast_precision_loss)] // a share for the script; no amount of ours is computed from it
         let factor = billed.part.to.since_ms(billed.part.from) as f64 / month_ms(period.from) as f64;
@@ -302,7 +321,8 @@ fn number(at: Timestamp) -> Member {
     Member::Value(Value::from(at.0))
 }
 
-fn gone(resource_type: &str, billed: &Billed, customer: CustomerId, seller: BillingEntityId) -> Bean {
+/// What is known of a resource without a record: what its intervals say.
+fn gone(resource_type: &str, billed: &Billed, customer: &Customer) -> Bean {
     let kind = match resource_type {
         "DISK" => "Disk",
         "PLUGGABLE_RESOURCE" => "PluggableResource",
@@ -312,8 +332,15 @@ fn gone(resource_type: &str, billed: &Billed, customer: CustomerId, seller: Bill
         .with("resourceUUID", billed.id.to_string())
         .with("resourceName", billed.name.as_str())
         .with("resourceState", "DELETED")
-        .with("customerUUID", customer.to_string())
-        .with("billingEntityUUID", seller.to_string());
+        .with("customerUUID", customer.id.to_string())
+        .with("customerName", customer.name.as_str())
+        .with("billingEntityUUID", customer.billing_entity_id.to_string());
+    let bean = billed.counted.iter().fold(bean, |bean, (meter, quantity)| match meter {
+        Meter::Cpu => bean.with("cpu", *quantity),
+        Meter::Memory => bean.with("ram", *quantity),
+        Meter::Disk => bean.with("size", *quantity),
+        Meter::PluggableResource => bean,
+    });
     match &billed.provider_type {
         Some(provider_type) => bean.with("providerType", provider_type.as_str()),
         None => bean,

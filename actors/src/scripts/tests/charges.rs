@@ -69,6 +69,43 @@ async fn a_billing_method_is_told_of_the_time_in_which_its_resource_was_there() 
     bench.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_gone_is_charged_by_what_it_had() {
+    let bench = Bench::start().await;
+    let source = PARTS.replace(
+        "local told = {",
+        "local r = p.resource local told = { r:getResourceName(), r:getCpu(), r:getRam() / 1024, r:getCustomerName() } told = { table.concat(told, '/'),",
+    );
+    let script = bench.script("parts", Scope::Provider, source).await;
+    let plan = all::<Plan>(&bench.system).await.remove(0);
+    let charge = PlanCharge {
+        component: "FEE".into(),
+        resource_type: "SERVER".into(),
+        script_id: Some(script.id),
+        function: None,
+        values: Default::default(),
+    };
+    let patch = PlanPatch { charges: Some(vec![charge]), ..PlanPatch::default() };
+    bench.system.update_plan(&bench.caller, plan.id, None, patch).await.unwrap();
+    let customer = bench.system.store().get::<Customer>(bench.customer).await.unwrap().unwrap();
+    let job = bench.create("web", true).await;
+    bench.ended(job.id).await;
+    let server = bench.server("web").await.unwrap();
+    let job = bench.act(server.id, ServerAction::Delete, "delete").await;
+    bench.ended(job.id).await;
+    assert!(bench.server("web").await.is_none());
+
+    let from = Some(customer.created_at.plus_ms(-86_400_000));
+    let drawn = bench.system.preview_invoice(&bench.caller, bench.customer, from, None).await.unwrap();
+    let of_server = drawn.charges.iter().find(|charge| charge.resource_id == server.id.0).expect("the server");
+    let had = format!("web/{}/{}/{}", server.cpu, server.memory_mib as f64 / 1024.0, customer.name);
+    assert_eq!(
+        of_server.description.rsplit_once(' ').map(|(told, _)| told.split(' ').next()),
+        Some(Some(had.as_str()))
+    );
+    bench.stop().await;
+}
+
 /// Measures notes, and charges one of the currency for each millisecond in which one was there.
 const KEEPING: &str = r#"
     function register() return { "weight", "keeping" } end
