@@ -191,7 +191,7 @@ impl System {
         let session = self.store().get::<Session>(id).await?.filter(|session| session.expires_at > now);
         let Some(session) = session else { return Ok(()) };
         let mut set = ChangeSet::new(cause);
-        set.update(&session, &mut Session { expires_at: now, ..session.clone() });
+        set.update(&session, &mut session.ended(now));
         match self.store().commit(set).await {
             Ok(_) | Err(sutler_store::Error::Conflict { .. }) => Ok(()),
             Err(error) => Err(error.into()),
@@ -211,7 +211,7 @@ impl System {
         if new.locked || new.password_hash != old.password_hash {
             let now = self.inner.core.now();
             for session in self.of_user::<Session>(old.id).await?.iter().filter(|session| session.expires_at > now) {
-                set.update(session, &mut Session { expires_at: now, ..session.clone() });
+                set.update(session, &mut session.ended(now));
             }
         }
         Ok(())

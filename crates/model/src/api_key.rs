@@ -37,10 +37,18 @@ pub struct Session {
     pub version: u64,
     /// Who signed in.
     pub user_id: UserId,
-    /// SHA-256 of the secret part, hex.
+    /// SHA-256 of the secret part, hex; empty once it was ended.
     pub secret_hash: String,
     /// When it ends.
     pub expires_at: Timestamp,
     /// When it began.
     pub created_at: Timestamp,
+}
+
+impl Session {
+    /// It as ended. No token is right any more, not even when the clock is set back.
+    #[must_use]
+    pub fn ended(&self, at: Timestamp) -> Self {
+        Self { expires_at: at, secret_hash: String::new(), ..self.clone() }
+    }
 }

@@ -30,6 +30,10 @@ async fn a_user_is_known_to_have_signed_in_last_when_the_newest_session_began_al
     let of_bob = sign_in(&bob).await;
     let password = UserPatch { password_hash: Some("another".into()), ..UserPatch::default() };
     bench.system.update_user(&bench.caller, bob.id, None, password).await.expect("changed");
+    for ended in [&newest, &of_bob] {
+        let kept = bench.system.store().get::<sutler_model::Session>(ended.id).await.unwrap().expect("it is kept");
+        assert!(kept.secret_hash.is_empty() && kept.expires_at < ended.expires_at, "no token opens it: {kept:?}");
+    }
     let body = r#"
         local users = adminAPI:listResources(nil, nil, new("ResourceType", "USER")):getList()
         for i = 0, users:size() - 1 do
