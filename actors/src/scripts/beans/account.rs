@@ -1,6 +1,8 @@
 //! Users and billing entities.
 
-use super::{ALL, Beans, Described, PLAN_TYPES, Property, contact, date, described, id, keys, set_keys, set_name};
+use super::{
+    ALL, Beans, Described, PLAN_TYPES, Property, contact, date, described, id, keys, metadata, set_keys, set_name,
+};
 use serde_json::{Value, json};
 use sutler_model::{BillingEntity, Role, Scope, Session, User};
 use sutler_store::{Error, Field, Filter, Order};
@@ -126,7 +128,7 @@ impl Described for BillingEntity {
         customer: |_| None;
         billing_entity: |b| b.id;
         keys: |b| &b.keys;
-        metadata: |b| b.metadata.as_deref();
+        metadata: |b| Some(metadata::kept(&b.metadata));
         metadata_mut: |b| &mut b.metadata;
     }
 }

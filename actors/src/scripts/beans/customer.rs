@@ -1,6 +1,8 @@
 //! Customers.
 
-use super::{Described, Property, Read, amount, contact, described, id, keys, nanos, set_keys, set_name, text, whole};
+use super::{
+    Described, Property, Read, amount, contact, described, id, keys, metadata, nanos, set_keys, set_name, text, whole,
+};
 use serde_json::{Value, json};
 use sutler_model::{Customer, CustomerStatus, Plan, Scope, User};
 use sutler_store::Field;
@@ -79,7 +81,7 @@ impl Described for Customer {
         customer: |c| Some(c.id);
         billing_entity: |c| c.billing_entity_id;
         keys: |c| &c.keys;
-        metadata: |c| c.metadata.as_deref();
+        metadata: |c| Some(metadata::kept(&c.metadata));
         metadata_mut: |c| &mut c.metadata;
     }
 }

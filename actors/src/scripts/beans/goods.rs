@@ -3,7 +3,7 @@
 use super::{
     Beans, Described, Property, amount, contact, derived, described, id,
     items::items,
-    keys,
+    keys, metadata,
     payments::{filled, payment_of},
     point_id, set_keys, set_name, whole,
 };
@@ -95,7 +95,7 @@ impl Described for Image {
         customer: |i| i.customer_id;
         billing_entity: |i| i.billing_entity_id;
         keys: |i| &i.keys;
-        metadata: |i| i.metadata.as_deref();
+        metadata: |i| Some(metadata::kept(&i.metadata));
         metadata_mut: |i| &mut i.metadata;
     }
 }

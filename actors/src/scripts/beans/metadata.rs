@@ -4,6 +4,15 @@ use crate::MetadataPatch;
 use serde_json::Value;
 use sutler_model::{FieldError, ResourceMetadata};
 
+/// Where nothing is kept.
+static NOTHING: ResourceMetadata =
+    ResourceMetadata { public: String::new(), restricted: String::new(), private: String::new() };
+
+/// What is kept. It is always there, so that scripts set its parts on the bean that they have.
+pub(super) fn kept(kept: &Option<Box<ResourceMetadata>>) -> &ResourceMetadata {
+    kept.as_deref().unwrap_or(&NOTHING)
+}
+
 /// Takes the parts of a ResourceMetadata; one that is not set stays, an empty one goes. Answers what is wrong with them.
 pub(super) fn set(kept: &mut Option<Box<ResourceMetadata>>, value: &Value) -> Vec<FieldError> {
     let within = |problem: FieldError| FieldError::new(format!("resourceMetadata.{}", problem.field), problem.detail);

@@ -133,7 +133,7 @@ pub(crate) trait Described: Record {
     fn keys(&self) -> &[ResourceKey] {
         &[]
     }
-    /// What its owner keeps on it for programs.
+    /// What its owner keeps on it for programs; none where nothing can be kept.
     fn metadata(&self) -> Option<&ResourceMetadata> {
         None
     }

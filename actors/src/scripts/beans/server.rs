@@ -1,6 +1,6 @@
 //! Servers, with their interfaces.
 
-use super::{Described, Property, described, id, keys, set_keys, set_name, whole};
+use super::{Described, Property, described, id, keys, metadata, set_keys, set_name, whole};
 use crate::scripts::words::server_status;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -61,7 +61,7 @@ impl Described for Server {
         customer: |s| Some(s.customer_id);
         billing_entity: |s| s.billing_entity_id;
         keys: |s| &s.keys;
-        metadata: |s| s.metadata.as_deref();
+        metadata: |s| Some(metadata::kept(&s.metadata));
         metadata_mut: |s| &mut s.metadata;
         runtime_metadata: |s| s.runtime_metadata.as_deref();
     }

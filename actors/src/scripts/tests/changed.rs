@@ -47,12 +47,12 @@ async fn metadata_changed_on_a_bean_is_kept_as_update_metadata_keeps_it() {
         r#"{FIRST}
         local function set(bean) bean:getResourceMetadata():setPublicMetadata("<a/>") return bean end
         adminAPI:modifyServer(set(first("SERVER")), nil)
-        local metadata = new("ResourceMetadata")
-        metadata:setPublicMetadata("<a/>")
+        -- Though nothing is kept yet.
         local customer = adminAPI:getResource(p.input:getCustomerUUID(), false)
-        customer:setResourceMetadata(metadata)
-        print(adminAPI:updateCustomer(customer):getResourceMetadata():getPublicMetadata())
-        local image = first("IMAGE")
+        print(customer:getResourceMetadata():getPublicMetadata(), customer:getResourceMetadata():getResourceUUID() == p.input:getCustomerUUID())
+        print(adminAPI:updateCustomer(set(customer)):getResourceMetadata():getPublicMetadata())
+        local image, metadata = first("IMAGE"), new("ResourceMetadata")
+        metadata:setPublicMetadata("<a/>")
         image:setResourceMetadata(metadata)
         adminAPI:modifyImage(image, nil)
         local seller = first("BILLING_ENTITY")
@@ -66,7 +66,7 @@ async fn metadata_changed_on_a_bean_is_kept_as_update_metadata_keeps_it() {
         "#
     );
     let log = said(&bench, "set", &body).await;
-    assert!(log.starts_with("<a/>\nfalse\t"), "{log}");
+    assert!(log.starts_with("nil\ttrue\n<a/>\nfalse\t"), "{log}");
     assert!(log.contains("INVALID_INPUT") && log.contains("resourceMetadata.publicMetadata: is no XML"), "{log}");
     let public = || ResourceMetadata { public: "<a/>".into(), ..ResourceMetadata::default() };
     let server = bench.server("web").await.unwrap();

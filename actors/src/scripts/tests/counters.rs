@@ -47,7 +47,7 @@ async fn a_billing_method_finds_what_a_server_read_and_wrote_though_no_script_me
     bench.ended(job.id).await;
     bench.until(async || read().await.len() > stopped + 2).await;
     let all = read().await;
-    assert!(all.is_sorted() && all[0] > 0 && all.last() > Some(&all[stopped]), "{all:?}");
+    assert!(all.is_sorted() && all.last() > Some(&all[stopped]), "{all:?}");
     let preview = bench.system.preview_invoice(&bench.caller, bench.customer, None, None).await.unwrap();
     let [charge] = &preview.charges[..] else { panic!("{preview:?}") };
     assert_eq!(charge.description, "true");
