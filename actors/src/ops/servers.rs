@@ -18,7 +18,7 @@ use sutler_model::{
     Job, JobInput, NewServer, Nic, Noun, Permission, ResourceMetadata, Server, ServerId, ServerState, Timestamp,
     TriggerType, Wanted, validate,
 };
-use sutler_store::ChangeSet;
+use sutler_store::{ChangeSet, Error as StoreError};
 
 impl System {
     /// Accepts a server and the job that builds it. PRE triggers may change or refuse it.
@@ -130,7 +130,16 @@ impl System {
         let _accepted = self.inner.scripts.before_acceptance(&caller.into(), &job).await?;
         server.job_id = Some(job.id);
         let server_id = server.id;
-        self.admit(customer.id, Admit::server(server, disk, job.clone())).await??;
+        let mut lost = 0;
+        loop {
+            let admit = Admit::server(server.clone(), disk.clone(), job.clone());
+            match self.admit(customer.id, admit).await? {
+                Ok(_) => break,
+                // It was admitted by a record of the customer that has changed since.
+                Err(StoreError::Conflict { .. }) if lost < LOST_RACES_MAX => lost += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
         job.version = 1;
         self.begin(server_id, &job);
         Ok(job)
@@ -218,7 +227,7 @@ impl System {
                     self.begin(id, &job);
                     return Ok(job);
                 }
-                Err(sutler_store::Error::Conflict { .. }) if if_match.is_none() && lost < LOST_RACES_MAX => lost += 1,
+                Err(StoreError::Conflict { .. }) if if_match.is_none() && lost < LOST_RACES_MAX => lost += 1,
                 Err(error) => return Err(error.into()),
             }
         }

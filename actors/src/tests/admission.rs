@@ -6,7 +6,7 @@ use crate::{
 };
 use futures_util::future::join_all;
 use sutler_drivers::simulated::Fault;
-use sutler_model::{CustomerStatus, JobState, NewServer, Permission, Plan, Quota, Role, Scope};
+use sutler_model::{CustomerStatus, JobState, Nanos, NewServer, Permission, Plan, Quota, Role, Scope};
 
 async fn plan(bench: &Bench) -> Plan {
     all::<Plan>(&bench.system).await.remove(0)
@@ -40,6 +40,24 @@ async fn many_requests_at_once_cannot_exceed_the_quota() {
     let job = bench.act(server.id, ServerAction::Delete, "d").await;
     assert_eq!(bench.ended(job.id).await.state, JobState::Successful);
     bench.try_create("after-a-deletion").await.expect("there is room again");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_are_taken_while_the_record_of_their_customer_changes() {
+    let bench = Bench::start().await;
+    bench.set_quota(100).await;
+    let changing = async {
+        for level in 0..200 {
+            let patch = CustomerPatch { warning_level: Some(Some(Nanos(level))), ..CustomerPatch::default() };
+            bench.system.update_customer(&bench.caller, bench.customer, None, patch).await.expect("nobody else does");
+        }
+    };
+    let names: Vec<String> = (0..40).map(|n| format!("s{n}")).collect();
+    let (answers, ()) = tokio::join!(join_all(names.iter().map(|name| bench.try_create(name))), changing);
+    for job in answers {
+        bench.ended(job.expect("accepted").id).await;
+    }
     bench.stop().await;
 }
 
