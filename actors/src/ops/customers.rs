@@ -2,6 +2,7 @@
 
 use super::{
     BillingEntityPatch, CustomerPatch, NewBillingEntity, NewCustomer, NewProvider,
+    race::go_on,
     reach::{merged_keys, unchanged, valid},
 };
 use crate::{
@@ -47,7 +48,8 @@ impl System {
         let mut entity = self.new_entity(id, new.name, Some(parent.id), path, new.currency);
         more(&mut entity);
         valid(key::problems("keys", &entity.keys).into_iter().chain(entity.contact.problems("contact")))?;
-        let _decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut entity).await?;
+        let decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut entity).await?;
+        let parent = Decided::left(&[&decided], parent).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
         set.require(&parent).create(&mut entity);
         self.store().commit(set).await?;
@@ -66,7 +68,7 @@ impl System {
         patch: BillingEntityPatch,
     ) -> Result<BillingEntity, Error> {
         caller.must(Permission::CustomersWrite)?;
-        let old = self.entity(caller, id).await?;
+        let mut old = self.entity(caller, id).await?;
         unchanged(&old, if_match)?;
         let mut new = old.clone();
         if let Some(name) = patch.name {
@@ -94,7 +96,8 @@ impl System {
         if new == old {
             return Ok(old);
         }
-        let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
+        let decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
+        go_on(&[&decided], &mut old, &mut new).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
         set.update(&old, &mut new);
         self.store().commit(set).await?;
@@ -163,7 +166,7 @@ impl System {
         patch: CustomerPatch,
     ) -> Result<Customer, Error> {
         caller.must(Permission::CustomersWrite)?;
-        let old = self.customer(caller, id).await?;
+        let mut old = self.customer(caller, id).await?;
         unchanged(&old, if_match)?;
         let sellers_part = patch.status.is_some() || patch.plan_id.is_some() || patch.quota.is_some();
         if sellers_part && caller.role.is_customer() {
@@ -200,16 +203,17 @@ impl System {
         }
         new.quota = patch.quota.unwrap_or(new.quota);
         new.warning_level = patch.warning_level.unwrap_or(new.warning_level);
-        let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
+        let decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
         let closes = new.status == CustomerStatus::Closed && old.status != CustomerStatus::Closed;
-        let _deleted = match closes {
+        let deleted = match closes {
             true => self.inner.scripts.before(caller, TriggerType::PreDelete, &mut new.clone()).await?,
             false => Decided::default(),
         };
-        let _bought = match new.plan_id == old.plan_id {
+        let bought = match new.plan_id == old.plan_id {
             true => Decided::default(),
             false => self.before_purchase(caller, &new).await?,
         };
+        go_on(&[&decided, &deleted, &bought], &mut old, &mut new).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
         set.update(&old, &mut new);
         self.store().commit(set).await?;

@@ -9,7 +9,9 @@ use super::{
     jobs::{or_earlier, take_key},
     reach::unchanged,
 };
-use crate::{ActionAsked, Caller, Error, Idempotency, ServerAction, System, caller::job_cause, server::job_on};
+use crate::{
+    ActionAsked, Caller, Error, Idempotency, ServerAction, System, caller::job_cause, scripts::Decided, server::job_on,
+};
 use sutler_model::{
     Customer, CustomerId, CustomerStatus, Job, JobError, JobId, JobInput, JobState, Noun, Permission, Role, Scope,
     ServerId, Timestamp, TriggerType,
@@ -78,16 +80,17 @@ impl System {
         }
         self.room_for_a_job()?;
         let scripts = &self.inner.scripts;
-        let _decided = scripts.before(caller, TriggerType::PreDelete, &mut customer.clone()).await?;
+        let asked = scripts.before(caller, TriggerType::PreDelete, &mut customer.clone()).await?;
         let item = (Noun::Customer, id.into(), customer.name.as_str());
         let whose = (Some(id), customer.billing_entity_id);
         let input = JobInput::DeleteCustomer { customer_id: id, cascade };
         let mut job = job_on(&self.inner.core, item, whose, input, caller.cause.clone(), caller.user_id);
         take_key(&mut job, key);
         self.put_off(&mut job, start_at);
-        let _accepted = scripts.before_acceptance(&caller.into(), &job).await?;
+        let accepted = scripts.before_acceptance(&caller.into(), &job).await?;
+        let customer = Decided::left(&[&asked, &accepted], customer.clone()).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
-        set.require(customer).create(&mut job);
+        set.require(&customer).create(&mut job);
         self.store().commit(set).await?;
         match job.start_at {
             Some(at) if job.scheduled => self.inner.core.later.note(at, job.id),

@@ -3,7 +3,7 @@
 use super::{
     ImagePatch, ImageSource, NewImage, NewImageOf,
     jobs::{or_earlier, take_key},
-    race::LOST_RACES_MAX,
+    race::{LOST_RACES_MAX, go_on},
     reach::{merged_keys, missing, unchanged, valid},
 };
 use crate::{Caller, Error, Idempotency, System, customer::Admit, family::Family, server::job_on};
@@ -267,7 +267,7 @@ impl System {
         patch: ImagePatch,
     ) -> Result<Image, Error> {
         caller.must(Permission::ImagesWrite)?;
-        let old = self.image(caller, id).await?;
+        let mut old = self.image(caller, id).await?;
         unchanged(&old, if_match)?;
         let mut new = old.clone();
         if let Some(name) = patch.name {
@@ -317,7 +317,8 @@ impl System {
         // Retiring is deleting: it goes for good once nothing is made from it any more.
         let retires = new.state == ImageState::Retired && old.state != ImageState::Retired;
         let asked = if retires { TriggerType::PreDelete } else { TriggerType::PreModify };
-        let _decided = self.inner.scripts.before(caller, asked, &mut new).await?;
+        let decided = self.inner.scripts.before(caller, asked, &mut new).await?;
+        go_on(&[&decided], &mut old, &mut new).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
         set.update(&old, &mut new);
         self.store().commit(set).await?;

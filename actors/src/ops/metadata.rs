@@ -1,12 +1,12 @@
 //! What owners keep on their resources for programs, in parts that differ in who reads them.
 
 use super::{
-    race::LOST_RACES_MAX,
+    race::{LOST_RACES_MAX, go_on},
     reach::{missing, unchanged, valid},
 };
 use crate::{
     Caller, Error, System,
-    scripts::{Draft, Kept},
+    scripts::{Draft, Keyed},
 };
 use serde::{Deserialize, Serialize};
 use sutler_lua::xml_content;
@@ -56,7 +56,7 @@ impl MetadataPatch {
 }
 
 /// A record that keeps metadata.
-trait Keeper: Kept + PartialEq {
+trait Keeper: Keyed + PartialEq {
     /// What one must be allowed to, to read it and to change it.
     const PERMISSIONS: [Permission; 2];
 }
@@ -153,7 +153,7 @@ impl System {
     ) -> Result<(u64, ResourceMetadata), Error> {
         let mut lost = 0;
         loop {
-            let old: R = self.find(id).await?;
+            let mut old: R = self.find(id).await?;
             self.owned(caller, &old).await?;
             caller.must(R::PERMISSIONS[1])?;
             unchanged(&old, if_match)?;
@@ -165,7 +165,8 @@ impl System {
             if new == old {
                 return Ok((old.version(), kept));
             }
-            let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
+            let decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
+            go_on(&[&decided], &mut old, &mut new).await?;
             let mut set = ChangeSet::new(caller.cause.clone());
             set.update(&old, &mut new);
             match self.store().commit(set).await {

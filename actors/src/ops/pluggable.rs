@@ -5,6 +5,7 @@
 
 use super::{
     providers::{level_of, read},
+    race::{LOST_RACES_MAX, go_on},
     reach::{merged_keys, missing, unchanged, valid},
     script_users::Need,
 };
@@ -13,7 +14,7 @@ use crate::{
     family::{Family, open_intervals},
     ops::ActionAnswer,
     scripts::{
-        Invocation, Pointed, Subject, Wording,
+        Decided, Invocation, Pointed, Subject, Wording,
         beans::{Beans, FEW},
         derived,
     },
@@ -34,8 +35,6 @@ use uuid::Uuid;
 
 /// Most pluggable resources of one customer, or of a seller's own.
 const PER_OWNER_MAX: usize = 1_000;
-/// Tries of a change whose record others change at the same time.
-const LOST_RACES_MAX: u32 = 20;
 
 /// A resource to make.
 #[derive(Clone, Debug, PartialEq)]
@@ -196,7 +195,7 @@ impl System {
         caller.must(Permission::ServersWrite)?;
         let mut lost = 0;
         loop {
-            let old = self.pluggable(caller, id).await?;
+            let mut old = self.pluggable(caller, id).await?;
             unchanged(&old, if_match)?;
             at_rest(&old)?;
             let (pointed, provider) = self.kind(old.billing_entity_id, old.customer_id, &old.provider_type).await?;
@@ -216,7 +215,8 @@ impl System {
                 new.keys = merged_keys(caller, &old.keys, keys);
             }
             valid(validate::name("name", &new.name).err().into_iter().chain(key::problems("keys", &new.keys)))?;
-            let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
+            let decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
+            go_on(&[&decided], &mut old, &mut new).await?;
             // What is to be stands beside what is, until the provider has had its say.
             let pending = Pending { name: new.name, values: new.values };
             (new.name, new.values) = (old.name.clone(), old.values.clone());
@@ -251,9 +251,9 @@ impl System {
         if delete.is_some_and(|delete| !may(caller, delete)) {
             return Err(Error::Forbidden(Permission::ServersWrite));
         }
+        let decided = self.inner.scripts.before(caller, TriggerType::PreDelete, &mut old.clone()).await?;
+        let old = Decided::left(&[&decided], old).await?;
         let mut new = old.clone();
-        let _decided = self.inner.scripts.before(caller, TriggerType::PreDelete, &mut new).await?;
-        new.clone_from(&old);
         (new.state, new.turns) = (PluggableState::Deleting, old.turns + 1);
         let mut set = ChangeSet::new(caller.cause.clone());
         set.update(&old, &mut new);

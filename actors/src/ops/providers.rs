@@ -2,11 +2,12 @@
 
 use super::{
     pluggable::subject,
+    race::go_on,
     reach::{missing, valid},
 };
 use crate::{
     Caller, Error, System,
-    scripts::{Armed, Draft, Invocation, Pointed, Subject, Wording},
+    scripts::{Armed, Draft, Invocation, Keyed, Pointed, Subject, Wording},
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -204,7 +205,7 @@ impl System {
         Ok(values)
     }
 
-    async fn set_values<R: Provided>(
+    async fn set_values<R: Provided + Keyed>(
         &self,
         caller: &Caller,
         id: Uuid,
@@ -214,7 +215,7 @@ impl System {
         let language = self.inner.scripts.language(caller.billing_entity_id).await?;
         let (new, pointed, provider, _decided) = self
             .decided(None, async || {
-                let old: R = self.provided(caller, id, 1).await?;
+                let mut old: R = self.provided(caller, id, 1).await?;
                 let place = self.place(&old).await?;
                 let (pointed, provider) = self.provider(&place, provider_type)?;
                 let wording = Wording::of(&pointed.script, language.clone());
@@ -226,6 +227,7 @@ impl System {
                 let mut new = old.clone();
                 new.settings().insert(provider.provider_type.clone(), filled);
                 let decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
+                go_on(&[&decided], &mut old, &mut new).await?;
                 let mut set = ChangeSet::new(caller.cause.clone());
                 set.update(&old, &mut new);
                 Ok((set, (new, pointed, provider, decided)))

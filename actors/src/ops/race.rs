@@ -1,7 +1,11 @@
 //! Changes of records that others change at the same time.
 
-use crate::{Error, System};
+use crate::{
+    Error, System,
+    scripts::{Decided, Keyed},
+};
 use std::future::Future;
+use sutler_model::ResourceKey;
 use sutler_store::{ChangeSet, Error as StoreError};
 
 /// Tries of a change whose records others change at the same time.
@@ -27,5 +31,62 @@ impl System {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+}
+
+/// Goes on from what the runs that decided about a request have themselves done to the keys of the record that it is about: `old`
+/// is then what they left, and `new` what becomes of that. Whatever others changed meanwhile is left for the commit to find.
+///
+/// # Errors
+/// Those of the store.
+pub(super) async fn go_on<R: Keyed>(decided: &[&Decided], old: &mut R, new: &mut R) -> Result<(), Error> {
+    let left = Decided::left(decided, old.clone()).await?;
+    rekey(new.keys_mut(), old.keys(), left.keys());
+    *old = left;
+    Ok(())
+}
+
+/// Does to `keys` what made `after` of `before`.
+fn rekey(keys: &mut Vec<ResourceKey>, before: &[ResourceKey], after: &[ResourceKey]) {
+    let same = |a: &ResourceKey, b: &ResourceKey| (&a.name, a.kind) == (&b.name, b.kind);
+    let among = |key: &ResourceKey, all: &[ResourceKey]| all.iter().any(|other| same(key, other));
+    keys.retain(|key| among(key, after) || !among(key, before));
+    for key in after.iter().filter(|key| !before.contains(key)) {
+        match keys.iter_mut().find(|known| same(known, key)) {
+            Some(known) => known.clone_from(key),
+            None => keys.push(key.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(all: &[(&str, &str)]) -> Vec<ResourceKey> {
+        let key = |&(name, value): &(&str, &str)| ResourceKey {
+            name: name.into(),
+            value: value.into(),
+            ..ResourceKey::default()
+        };
+        all.iter().map(key).collect()
+    }
+
+    #[test]
+    fn what_was_done_to_some_keys_is_done_to_others() {
+        let before = keys(&[("stays", "1"), ("changes", "1"), ("goes", "1")]);
+        let after = keys(&[("stays", "1"), ("changes", "2"), ("comes", "1")]);
+        for (given, left) in [
+            (before.clone(), after.clone()),
+            (keys(&[("own", "1"), ("goes", "2")]), keys(&[("own", "1"), ("changes", "2"), ("comes", "1")])),
+            (Vec::new(), keys(&[("changes", "2"), ("comes", "1")])),
+        ] {
+            let mut given = given;
+            rekey(&mut given, &before, &after);
+            assert_eq!(given, left);
+        }
+        let mut untouched = keys(&[("own", "1")]);
+        rekey(&mut untouched, &before, &before);
+        assert_eq!(untouched, keys(&[("own", "1")]));
     }
 }

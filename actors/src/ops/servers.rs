@@ -2,7 +2,7 @@
 
 use super::{
     jobs::{or_earlier, take_key},
-    race::LOST_RACES_MAX,
+    race::{LOST_RACES_MAX, go_on},
     reach::{merged_keys, missing, unchanged, valid},
 };
 use crate::{
@@ -177,7 +177,7 @@ impl System {
         caller.must(Permission::ServersWrite)?;
         let mut lost = 0;
         loop {
-            let family = self.store().read(move |s| Family::load(s, id)).await?;
+            let mut family = self.store().read(move |s| Family::load(s, id)).await?;
             let Some(server) = family.server.clone() else {
                 let earlier = self.earlier_job_on_what_is_gone(caller, (Noun::Server, id.into()), key.as_ref()).await?;
                 return earlier.ok_or_else(|| missing(Noun::Server, id.into()));
@@ -205,12 +205,18 @@ impl System {
             };
             let mut seen = server.clone();
             seen.runtime_metadata = metadata.clone().map(Box::new).or(seen.runtime_metadata);
-            let _decided = self.before_action(caller, &seen, &family.disks, action).await?;
+            let mut decided = self.before_action(caller, &seen, &family.disks, action).await?;
             let mut job = new_job(&self.inner.core, &server, input, caller.cause.clone(), caller.user_id);
             job.metadata = metadata.clone().map(Box::new);
             take_key(&mut job, key.as_ref());
             self.put_off(&mut job, start_at);
-            let _accepted = self.inner.scripts.before_acceptance(&caller.into(), &job).await?;
+            decided.push(self.inner.scripts.before_acceptance(&caller.into(), &job).await?);
+            let decided: Vec<&Decided> = decided.iter().collect();
+            for disk in &mut family.disks {
+                *disk = Decided::left(&decided, disk.clone()).await?;
+            }
+            let server = Decided::left(&decided, server).await?;
+            family.server = Some(server.clone());
 
             let at = self.inner.core.now();
             let mut new = family.clone();
@@ -276,7 +282,7 @@ impl System {
         let patch = &patch;
         let (new, _decided) = self
             .decided(if_match, async || {
-                let old: Server = self.find(id).await?;
+                let mut old: Server = self.find(id).await?;
                 self.reach(caller, old.billing_entity_id, Some(old.customer_id), (Noun::Server, id.into())).await?;
                 unchanged(&old, if_match)?;
                 let mut new = old.clone();
@@ -306,6 +312,7 @@ impl System {
                 };
                 valid(as_new.problems().into_iter().chain(patch.metadata.onto(&mut new.metadata)))?;
                 let decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
+                go_on(&[&decided], &mut old, &mut new).await?;
                 let mut set = ChangeSet::new(caller.cause.clone());
                 set.update(&old, &mut new);
                 Ok((set, (new, decided)))

@@ -2,9 +2,10 @@
 
 use super::{
     NewUser, UserPatch,
+    race::go_on,
     reach::{merged_keys, missing, unchanged, valid},
 };
-use crate::{Caller, Error, System};
+use crate::{Caller, Error, System, scripts::Decided};
 use sutler_model::{
     Cause, FieldError, Noun, Permission, Role, Scope, Session, SessionId, TriggerType, User, UserId, key, validate,
 };
@@ -84,7 +85,7 @@ impl System {
         patch: UserPatch,
     ) -> Result<User, Error> {
         let own = caller.user_id == Some(id);
-        let old = self.user(caller, id).await?;
+        let mut old = self.user(caller, id).await?;
         if !own || patch.role.is_some() || patch.locked.is_some() || patch.keys.is_some() {
             caller.must(Permission::CustomersWrite)?;
         }
@@ -118,7 +119,8 @@ impl System {
         }
         let names = [validate::name("first_name", &new.first_name), validate::name("last_name", &new.last_name)];
         valid(names.into_iter().filter_map(Result::err).chain(new.contact.problems("contact")))?;
-        let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
+        let decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
+        go_on(&[&decided], &mut old, &mut new).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
         set.update(&old, &mut new);
         self.end_credentials(&old, &new, &mut set).await?;
@@ -139,7 +141,8 @@ impl System {
             let detail = "you cannot delete yourself; ask another admin".to_owned();
             return Err(Error::State { noun: Noun::User, id: id.into(), detail });
         }
-        let _decided = self.inner.scripts.before(caller, TriggerType::PreDelete, &mut user.clone()).await?;
+        let decided = self.inner.scripts.before(caller, TriggerType::PreDelete, &mut user.clone()).await?;
+        let user = Decided::left(&[&decided], user).await?;
         let mut set = ChangeSet::new(caller.cause.clone());
         for session in self.of_user::<Session>(id).await? {
             set.delete(&session);

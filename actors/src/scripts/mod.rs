@@ -47,12 +47,12 @@ use crate::{
     system::Inner,
 };
 pub(crate) use attempt::pause_ms;
-pub(crate) use beans::{Described as Kept, payment_of};
+pub(crate) use beans::payment_of;
 use budget::Budgets;
 use dispatch::{Avoid, Dispatcher};
 pub(crate) use drafts::{Draft, Purchase};
 pub(crate) use events::derived;
-pub(crate) use host::purge;
+pub(crate) use host::{Keyed, purge};
 pub(crate) use invoke::{Invocation, Subject};
 pub(crate) use metadata::Metadata;
 pub(crate) use notices::Exception;

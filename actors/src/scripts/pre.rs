@@ -11,8 +11,9 @@ use super::{
     beans::{Beans, FEW},
     drafts::Draft,
     failure::Failure,
+    host::Keyed,
     occasion::{Occasion, sees_user},
-    reaching::{InProgress, close},
+    reaching::{InProgress, Rekeyed, close},
     table::Hook,
     tags,
 };
@@ -50,6 +51,8 @@ impl From<&Caller> for Asking {
 pub(crate) struct Decided {
     on: Option<(Env, Cause)>,
     runs: Vec<ScriptRun>,
+    /// What they have done to the keys of records, in order.
+    rekeyed: Vec<Rekeyed>,
 }
 
 impl Decided {
@@ -58,6 +61,26 @@ impl Decided {
         match self.on.take() {
             Some((env, cause)) => env.core.store.commit(recorded(cause, &mut self.runs)).await.map(drop),
             None => Ok(()),
+        }
+    }
+
+    /// What these runs themselves have made of a record by changing its keys; as it was where others have changed it since.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn left<R: Keyed>(decided: &[&Self], old: R) -> Result<R, StoreError> {
+        let mut version = old.version();
+        for rekeyed in decided.iter().flat_map(|decided| &decided.rekeyed).filter(|rekeyed| rekeyed.id == old.id()) {
+            if rekeyed.from == version {
+                version = rekeyed.to;
+            }
+        }
+        match decided.iter().find_map(|decided| decided.on.as_ref()) {
+            Some((env, _)) if version > old.version() => {
+                let stored = env.core.store.get::<R>(old.id()).await?;
+                Ok(stored.filter(|stored| stored.version() == version).unwrap_or(old))
+            }
+            _ => Ok(old),
         }
     }
 }
@@ -151,9 +174,10 @@ impl Scripts {
             }
             None => self.env.listeners(trigger, option, record.seller(), record.customer()).await?,
         };
-        let mut decided = Decided { on: Some((self.env.clone(), asking.cause.clone())), runs: Vec::new() };
+        let mut decided =
+            Decided { on: Some((self.env.clone(), asking.cause.clone())), runs: Vec::new(), rekeyed: Vec::new() };
         for hook in hooks {
-            let (mut run, begun, decision) = self.ask(asking, record, &hook, option).await?;
+            let (mut run, begun, decision) = self.ask(asking, record, &hook, option, &mut decided.rekeyed).await?;
             run.finished_at = Some(self.env.core.now());
             let (state, refusal) = match decision {
                 Decision::Pass => (RunState::Succeeded, None),
@@ -197,6 +221,7 @@ impl Scripts {
         record: &mut D,
         hook: &Hook,
         option: &str,
+        rekeyed: &mut Vec<Rekeyed>,
     ) -> Result<(ScriptRun, Option<ScriptRun>, Decision), Error> {
         let (script, entry, now) = (&hook.script, hook.entry(), self.env.core.now());
         let mut run = draft(script, entry, self.env.core.new_id(), option, asking.cause.clone(), now);
@@ -237,6 +262,7 @@ impl Scripts {
         let occasion = Occasion { params, resource: record.id(), depth };
         let in_progress = InProgress::begin(&self.env, &run);
         let outcome = execute(&self.env, script, &run, occasion, self.env.core.settings.pre_deadline_ms, false).await;
+        rekeyed.extend(in_progress.rekeyed());
         let begun = in_progress.end();
         note(&mut run, &outcome);
         run.result = result(&outcome);

@@ -32,6 +32,7 @@ mod repeats;
 mod resources;
 mod schedules;
 mod sights;
+mod stamps;
 mod sweeping;
 mod tags;
 mod turns;

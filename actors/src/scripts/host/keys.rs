@@ -14,6 +14,7 @@ use crate::{
     scripts::{
         beans::{ALL, Beans, Described, key, may_see, seller_of_operator},
         occasion::within,
+        reaching::Rekeyed,
     },
 };
 use serde_json::Value;
@@ -28,8 +29,10 @@ use uuid::Uuid;
 const TRIES: usize = 20;
 
 /// A record that keeps keys.
-trait Keyed: Described {
+pub(crate) trait Keyed: Described {
+    /// What one must be allowed to, to change them.
     const PERMISSION: Permission;
+    /// Its keys.
     fn keys_mut(&mut self) -> &mut Vec<ResourceKey>;
 }
 
@@ -166,7 +169,10 @@ async fn apply<R: Keyed>(
             let mut set = ChangeSet::new(caller.cause.clone());
             set.update(&old, &mut new);
             match store.commit(set).await {
-                Ok(_) => {}
+                Ok(_) => {
+                    let rekeyed = Rekeyed { id, from: old.version(), to: new.version() };
+                    platform.runs.reaching.note(who.run_id, rekeyed);
+                }
                 Err(StoreError::Conflict { .. }) => continue,
                 Err(error) => return Err(failed(error)),
             }

@@ -37,6 +37,7 @@ pub(crate) use data::purge;
 pub(super) use later::carry_out;
 pub(in crate::scripts) use payments::job as transaction_job;
 
+pub(crate) use keys::Keyed;
 pub(in crate::scripts) use keys::tagged;
 use refusal::refusal;
 
