@@ -7,6 +7,7 @@
 use super::{
     errands::{called_off, end, failure},
     jobs::{or_earlier, take_key},
+    race::LOST_RACES_MAX,
     reach::unchanged,
 };
 use crate::{
@@ -42,16 +43,23 @@ impl System {
         let start_at = self.later(start_at)?;
         caller.must(Permission::CustomersWrite)?;
         caller.must(Permission::ServersWrite)?;
-        let customer = self.customer(caller, id).await?;
-        if caller.role.is_customer() {
-            return Err(Error::Forbidden(Permission::BillingWrite));
+        let mut lost = 0;
+        loop {
+            let customer = self.customer(caller, id).await?;
+            if caller.role.is_customer() {
+                return Err(Error::Forbidden(Permission::BillingWrite));
+            }
+            if let Some(job) = self.earlier_job(&customer, caller.user_id, key.as_ref()).await? {
+                return Ok(job);
+            }
+            unchanged(&customer, if_match)?;
+            match self.accept_deletion(caller, &customer, cascade, start_at, key.as_ref()).await {
+                Err(Error::Stale { .. }) if if_match.is_none() && lost < LOST_RACES_MAX => lost += 1,
+                accepted => {
+                    return or_earlier(accepted, self.earlier_job(&customer, caller.user_id, key.as_ref())).await;
+                }
+            }
         }
-        if let Some(job) = self.earlier_job(&customer, caller.user_id, key.as_ref()).await? {
-            return Ok(job);
-        }
-        unchanged(&customer, if_match)?;
-        let accepted = self.accept_deletion(caller, &customer, cascade, start_at, key.as_ref()).await;
-        or_earlier(accepted, self.earlier_job(&customer, caller.user_id, key.as_ref())).await
     }
 
     async fn accept_deletion(

@@ -106,3 +106,19 @@ async fn a_seller_is_made_below_one_that_its_pre_trigger_stamps() {
     assert_eq!(stamps(&parent.keys), 1);
     bench.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_customer_that_changes_meanwhile_is_asked_about_again_and_deleted() {
+    let bench = Bench::start().await;
+    let body = r#"
+        local customer = adminAPI:getResource(p.input:getResourceUUID(), false)
+        customer:setWarningLevel(7)
+        adminAPI:updateCustomer(customer)
+    "#;
+    bench.script("warn", Scope::Provider, block("PRE_DELETE", r#""CUSTOMER""#, body)).await;
+    let job = bench.system.delete_customer(&bench.caller, bench.customer, false, None, None, None).await;
+    assert_eq!(bench.ended(job.expect("accepted").id).await.state, JobState::Successful);
+    // The second time it changes nothing.
+    assert_eq!(bench.runs_until(|runs| runs.len() >= 2).await.len(), 2);
+    bench.stop().await;
+}
