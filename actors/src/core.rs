@@ -1,6 +1,6 @@
 //! What every part of this crate stands on: the store, the nodes' drivers, the settings and the time.
 
-use crate::{jobs::Later, nodes::Nodes, placement::Placement, statistics::Statistics};
+use crate::{jobs::Later, nodes::Nodes, placement::Placement, scripts::Enabled, statistics::Statistics};
 use sutler_drivers::simulated::Simulated;
 use sutler_lua::Egress;
 use sutler_model::Timestamp;
@@ -86,6 +86,8 @@ pub struct Core {
     pub(crate) later: Later,
     /// What guests use.
     pub(crate) statistics: Statistics,
+    /// The scripts in force.
+    pub(crate) enabled: Enabled,
     /// How to behave.
     pub settings: std::sync::Arc<Settings>,
     /// The simulated world whose faults jobs suffer, in simulated mode.

@@ -2,6 +2,7 @@
 //!
 //! - Deletes the data of disks whose deletion was asked for, once their grace period is over.
 //! - Deletes images that are to go, and retired ones that customers made, once nothing is made from them any more.
+//! - Takes away what remains of resources that nobody invoiced.
 //! - Tells servers' actors of unfinished jobs they have not heard of.
 
 use crate::{
@@ -9,6 +10,7 @@ use crate::{
     family::Family,
     jobs::chain,
     registry::Registry,
+    remains,
     server::{JobAccepted, ServerActor},
 };
 use std::time::Duration;
@@ -26,6 +28,9 @@ pub(crate) async fn keep(core: Core, servers: Registry<ServerActor>) {
     loop {
         delete_disks(&core).await;
         delete_images(&core).await;
+        if let Err(error) = remains::sweep(&core).await {
+            tracing::warn!("what remains of resources that nobody invoiced is not swept yet: {}", chain(&error));
+        }
         tokio::time::sleep(ROUND).await;
         tell_of_jobs(&core, &servers, TELL_AGAIN_MS).await;
     }
@@ -72,7 +77,9 @@ async fn delete_disk(core: &Core, id: uuid::Uuid) -> Result<(), crate::Error> {
     rest.disks.retain(|d| d.id != disk.id);
     let cause = Cause::system("keeper");
     let mut set = ChangeSet::new(cause.clone());
-    family.turn_into(&mut rest, core.now(), Evidence::Seen, &cause, &mut set);
+    let now = core.now();
+    family.turn_into(&mut rest, now, Evidence::Seen, &cause, &mut set);
+    remains::keep_family(core, &family, &rest, now, &mut set);
     match core.store.commit(set).await {
         Ok(_) | Err(sutler_store::Error::Conflict { .. }) => Ok(()),
         Err(error) => Err(error.into()),

@@ -16,6 +16,7 @@ pub mod password;
 mod payments;
 mod placement;
 pub mod registry;
+mod remains;
 mod scripts;
 mod server;
 mod statistics;

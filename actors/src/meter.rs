@@ -7,6 +7,7 @@ use crate::{
     Core, Error,
     ops::missing,
     registry::{Ctx, Entity, Handles, LoadError},
+    remains,
 };
 use sutler_model::{
     BillingEntity, Cause, Customer, CustomerId, Evidence, FieldError, Interval, Invoice, InvoiceCharge, Nanos, Noun,
@@ -229,10 +230,10 @@ impl MeterActor {
                 let Some(books) = books(s, id)? else { return Ok(None) };
                 let period = Period { from: books.customer.invoiced_until, to };
                 let intervals = if period.to > period.from { intervals(s, id, period)? } else { Vec::new() };
-                Ok(Some((books, period, intervals)))
+                Ok(Some((books, period, intervals, remains::invoiced(s, id, to)?)))
             })
             .await?;
-        let (books, period, mut intervals) = read.ok_or_else(|| missing(Noun::Customer, id.into()))?;
+        let (books, period, mut intervals, remains) = read.ok_or_else(|| missing(Noun::Customer, id.into()))?;
         if ask.adjustments.from != period.from && period.to > period.from {
             return Err(Error::Stale { noun: Noun::Customer, id: id.into(), found: books.customer.version });
         }
@@ -273,6 +274,7 @@ impl MeterActor {
         customer.invoiced_until = to;
         set.update(&books.customer, &mut customer).update(&books.entity, &mut entity).create(&mut invoice);
         set.require(&books.plan);
+        remains.iter().for_each(|remains| _ = set.sweep(remains));
         self.core.store.commit(set).await?;
         Ok(invoice)
     }

@@ -10,7 +10,7 @@ use crate::{
     node::{self, NodeActor},
     payments::Payments,
     registry::{ArbiterPool, Config, Registry},
-    scripts::{Exception, Scripts},
+    scripts::{Enabled, Exception, Scripts},
     server::{self, ServerActor},
     statistics::Statistics,
 };
@@ -79,6 +79,7 @@ impl System {
             placement: Placement::default(),
             later: Later::default(),
             statistics: Statistics::default(),
+            enabled: Enabled::default(),
             settings: Arc::new(settings),
             simulated,
             runtime: tokio::runtime::Handle::current(),

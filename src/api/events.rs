@@ -302,7 +302,8 @@ fn permission(noun: Noun) -> Option<Permission> {
         Noun::PaymentMethod | Noun::PaymentInstance | Noun::Transaction => Some(Permission::BillingRead),
         Noun::Script | Noun::ScriptRun | Noun::Blob => Some(Permission::ScriptsRead),
         Noun::Node => Some(Permission::OperatorRead),
-        Noun::Session | Noun::Receipt | Noun::ScriptRevision | Noun::Notice | Noun::Datum | Noun::BlobContent => None,
+        Noun::Session | Noun::Receipt | Noun::ScriptRevision | Noun::Notice | Noun::Datum => None,
+        Noun::BlobContent | Noun::Remains => None,
     }
 }
 

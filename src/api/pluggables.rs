@@ -141,9 +141,8 @@ pub struct ChangePluggable {
 }
 
 fn view(api: &Api, resource: PluggableResource, caller: &Caller) -> PluggableView {
-    let secret = api.system.pluggable_secrets(&resource.provider_type);
     let mut values = resource.values.clone();
-    values.retain(|key, _| !secret.contains(key));
+    api.system.hide_secrets(&resource.provider_type, &mut values);
     PluggableView { values: Some(values), ..row(resource, caller) }
 }
 

@@ -9,7 +9,7 @@ use super::{
     Apply, CreateImage, CreateServer, DeleteServer, RebootServer, StartServer, Step, StepCtx, StepError, StopServer,
     Work,
 };
-use crate::{Core, Error, caller::job_cause, family::Family, scripts::Scripts};
+use crate::{Core, Error, caller::job_cause, family::Family, remains, scripts::Scripts};
 use futures_util::FutureExt;
 use metrics::{counter, gauge, histogram};
 use std::{
@@ -385,6 +385,7 @@ async fn save(
         change(&mut new_job, &mut new_family, at);
         let mut set = ChangeSet::new(cause.clone());
         family.turn_into(&mut new_family, at, Evidence::Seen, &cause, &mut set);
+        remains::keep_family(core, family, &new_family, at, &mut set);
         set.update(job, &mut new_job);
         match core.store.commit(set).await {
             Ok(_) => {

@@ -6,6 +6,7 @@
 use crate::{
     Error, System,
     meter::{Adjustments, intervals},
+    remains,
     scripts::{Invocation, Pointed, Subject, derived},
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -14,7 +15,7 @@ use std::collections::BTreeMap;
 use sutler_lua::{Bean, Charge, Exit, Member};
 use sutler_model::{
     BillingEntityId, Cause, Customer, CustomerId, CustomerStatus, Disk, FieldError, InvoiceCharge, Meter, Nanos, Plan,
-    PlanCharge, PluggableResource, PointKind, Scope, ScriptId, Server, Timestamp, money::ONE,
+    PlanCharge, PluggableResource, PointKind, Remains, Scope, ScriptId, Server, Timestamp, money::ONE,
     pluggable::PluggableState, point::fill, time::month_ms,
 };
 use sutler_rating::Period;
@@ -38,6 +39,8 @@ struct Billed {
     gone: bool,
     /// What it had when it was counted last; of one that is gone.
     counted: BTreeMap<Meter, u64>,
+    /// What else remains of it.
+    remains: Option<Remains>,
     /// Whether this is its last charge.
     last: bool,
     /// The part of the period in which it was there.
@@ -183,6 +186,7 @@ impl System {
                 provider_type: None,
                 gone: false,
                 counted: BTreeMap::new(),
+                remains: None,
                 last: false,
                 part: there_since(at),
             };
@@ -215,6 +219,7 @@ impl System {
                     provider_type,
                     gone: true,
                     counted: BTreeMap::new(),
+                    remains: None,
                     last: true,
                     part: used,
                 };
@@ -225,6 +230,9 @@ impl System {
                     gone.counted.insert(counted, interval.quantity);
                     gone.part = Period { from: gone.part.from.min(used.from), to: gone.part.to.max(used.to) };
                 }
+            }
+            for gone in billed.values_mut().filter(|billed| billed.gone) {
+                gone.remains = remains::find(s, gone.id)?;
             }
             Ok(billed.into_values().collect())
         });
@@ -241,11 +249,17 @@ impl System {
         due: Due,
         rehearsal: bool,
     ) -> Result<Vec<InvoiceCharge>, Error> {
-        let Due { charge, pointed, billed } = due;
+        let Due { charge, pointed, mut billed } = due;
         let script = pointed.script.clone();
         let text = format!("charge:{}:{}:{}:{}", customer.id, billed.id, charge.component, period.from);
         let run_id = derived(script.id, period.to, &text);
-        let bean = billed.gone.then(|| gone(&charge.resource_type, &billed, customer));
+        let bean = match billed.remains.take() {
+            Some(remains) => {
+                let viewer = script.owner;
+                Some(self.store().read(move |s| remains::bean(s, viewer, remains)).await?)
+            }
+            None => billed.gone.then(|| gone(&charge.resource_type, &billed, customer)),
+        };
         let (from, to) = (number(billed.part.from), number(billed.part.to));
         #[allow(clippy::cast_precision_loss)] // a share for the script; no amount of ours is computed from it
         let factor = billed.part.to.since_ms(billed.part.from) as f64 / month_ms(period.from) as f64;
@@ -321,7 +335,7 @@ fn number(at: Timestamp) -> Member {
     Member::Value(Value::from(at.0))
 }
 
-/// What is known of a resource without a record: what its intervals say.
+/// What is known of a resource that was invoiced already, or went before anything was kept of it: what its intervals say.
 fn gone(resource_type: &str, billed: &Billed, customer: &Customer) -> Bean {
     let kind = match resource_type {
         "DISK" => "Disk",

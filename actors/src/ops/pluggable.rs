@@ -13,6 +13,7 @@ use crate::{
     Caller, Error, System,
     family::{Family, open_intervals},
     ops::ActionAnswer,
+    remains,
     scripts::{
         Decided, Invocation, Pointed, Subject, Wording,
         beans::{Beans, FEW},
@@ -20,7 +21,7 @@ use crate::{
     },
 };
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::PoisonError};
 use sutler_lua::{Bean, Member};
 use sutler_model::{
     BillingEntityId, Cause, CustomerId, FieldError, Noun, Permission, PluggableResource, PluggableResourceId,
@@ -469,6 +470,10 @@ impl System {
             Family { open, ..Family::default() }.take(turn, &mut set);
             if gone {
                 set.delete(&old);
+                // What was refused was never there.
+                if !refused {
+                    remains::keep_pluggable(&self.inner.core, &old, now, &mut set);
+                }
             } else {
                 set.update(&old, &mut new);
             }
@@ -504,15 +509,10 @@ impl System {
         Err(Error::Quota { what: "pluggable resources", limit: PER_OWNER_MAX as u64, used: used as u64, asked: 1 })
     }
 
-    /// The keys of the values that are never shown of a kind of resource.
-    pub fn pluggable_secrets(&self, provider_type: &str) -> Vec<String> {
-        let secrets = |pointed: Pointed| match &pointed.point().kind {
-            PointKind::PluggableProvider(provider) if provider.provider_type == provider_type => {
-                definitions(provider).into_iter().filter(ValueDef::is_secret).map(|value| value.key).collect()
-            }
-            _ => Vec::new(),
-        };
-        self.inner.scripts.points().into_iter().flat_map(secrets).collect()
+    /// Leaves out what is never shown of what is filled in; all of it while nobody's form tells.
+    pub fn hide_secrets(&self, provider_type: &str, filled: &mut BTreeMap<String, String>) {
+        let enabled = self.inner.core.enabled.read().unwrap_or_else(PoisonError::into_inner);
+        enabled.hide_secrets(provider_type, filled);
     }
 
     /// The pluggable providers that an owner has.

@@ -64,7 +64,7 @@ use reaching::Reaching;
 pub use rehearsal::{Rehearsal, Replay, Verdict};
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError, RwLock, Weak},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 use sutler_lua::{Limits, Registration, Runtime, ScriptError, Sieve, Texts};
 use sutler_model::{
@@ -72,8 +72,8 @@ use sutler_model::{
     Timestamp, TriggerType, translation::Translations,
 };
 use sutler_store::{Error as StoreError, Field, Filter};
-pub(crate) use table::{Armed, Pointed};
-use table::{Hook, Table};
+use table::Hook;
+pub(crate) use table::{Armed, Enabled, Pointed};
 use tally::Tally;
 pub use tally::{LastError, ScriptCounts};
 use tokio::{
@@ -89,7 +89,7 @@ pub(crate) use wording::Wording;
 pub(crate) struct Env {
     core: Core,
     runtime: Arc<Runtime>,
-    table: Arc<RwLock<Table>>,
+    table: Enabled,
     table_changed: Arc<Notify>,
     /// One at a time, so that what is read last is also taken in last.
     reloading: Arc<Mutex<()>>,
@@ -230,9 +230,9 @@ impl Scripts {
         let runtime = Runtime::new(core.settings.lua_threads, platform.clone(), core.settings.egress.clone());
         let budgets = Budgets::new(core.settings.owner_cpu_ms_per_s);
         let env = Env {
+            table: core.enabled.clone(),
             core,
             runtime: Arc::new(runtime),
-            table: Arc::default(),
             table_changed: Arc::default(),
             reloading: Arc::default(),
             tree,

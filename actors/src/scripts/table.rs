@@ -7,11 +7,11 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, RwLock},
 };
 use sutler_model::{
-    BillingEntityId, CustomerId, Entry, Point, Scope, Script, ScriptId, Timestamp, TriggerType,
-    translation::Translations,
+    BillingEntityId, CustomerId, Entry, Point, PointKind, Scope, Script, ScriptId, Timestamp, TriggerType,
+    point::Component, translation::Translations,
 };
 
 /// An enabled script.
@@ -94,6 +94,9 @@ impl Pointed {
 
 /// Every option, as scripts write it.
 const ANY: &str = "ANY";
+
+/// The table, shared by those who read it.
+pub(crate) type Enabled = Arc<RwLock<Table>>;
 
 /// See the module.
 #[derive(Default)]
@@ -197,6 +200,25 @@ impl Table {
         let of =
             |script: &Arc<Armed>| (0..script.points.len()).map(|index| (script.clone(), index)).collect::<Vec<_>>();
         self.pointed.values().flat_map(of).map(|(script, index)| Pointed { script, index })
+    }
+
+    /// Leaves out what is secret of what was filled into the form of a kind of provider: all of it where no enabled script has
+    /// the form, for it alone tells.
+    pub(crate) fn hide_secrets(&self, provider_type: &str, filled: &mut BTreeMap<String, String>) {
+        let points = self.pointed.values().flat_map(|script| &script.points);
+        let forms: Vec<&[Component]> = points
+            .flat_map(|point| match &point.kind {
+                PointKind::ConfigProvider(own) if own.provider_type == provider_type => {
+                    own.resources.iter().map(|config| config.components.as_slice()).collect()
+                }
+                PointKind::PluggableProvider(own) if own.provider_type == provider_type => vec![&own.components[..]],
+                _ => Vec::new(),
+            })
+            .collect();
+        let definitions = forms.iter().copied().flatten().flat_map(|component| &component.values);
+        filled.retain(|key, _| {
+            !forms.is_empty() && !definitions.clone().any(|value| value.is_secret() && value.key == *key)
+        });
     }
 
     /// The entries that run at set times.

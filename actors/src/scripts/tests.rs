@@ -28,6 +28,7 @@ mod providers;
 mod published;
 mod reaching;
 mod rehearsals;
+mod remains;
 mod repeats;
 mod resources;
 mod schedules;

@@ -63,11 +63,13 @@ pub enum Noun {
     Transaction = 25,
     /// [`crate::BlobContent`]
     BlobContent = 26,
+    /// [`crate::Remains`]
+    Remains = 27,
 }
 
 impl Noun {
     /// Every noun, in stored order.
-    pub const ALL: [Noun; 26] = [
+    pub const ALL: [Noun; 27] = [
         Noun::BillingEntity,
         Noun::Customer,
         Noun::User,
@@ -94,6 +96,7 @@ impl Noun {
         Noun::PaymentInstance,
         Noun::Transaction,
         Noun::BlobContent,
+        Noun::Remains,
     ];
 
     /// The largest number a noun is stored under.
@@ -129,6 +132,7 @@ impl Noun {
             Noun::PaymentInstance => "payment_instance",
             Noun::Transaction => "transaction",
             Noun::BlobContent => "blob_content",
+            Noun::Remains => "remains",
         }
     }
 }
@@ -240,6 +244,8 @@ ids! {
     BlobId => Blob,
     /// The bytes of one.
     BlobContentId => BlobContent,
+    /// What is kept of a resource that is gone.
+    RemainsId => Remains,
 }
 
 impl RunId {

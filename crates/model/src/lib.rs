@@ -28,6 +28,7 @@ pub mod plan;
 pub mod pluggable;
 pub mod point;
 pub mod receipt;
+pub mod remains;
 pub mod schedule;
 #[cfg(feature = "openapi")]
 mod schema;
@@ -66,6 +67,7 @@ pub use plan::{Plan, PlanCharge};
 pub use pluggable::PluggableResource;
 pub use point::{Point, PointKind, ValueDef};
 pub use receipt::{Receipt, Reply};
+pub use remains::{Remains, Remnant};
 pub use schedule::{Missed, Schedule};
 pub use script::{AskedAction, Entry, RunState, Script, ScriptRevision, ScriptRun, Signature, TriggerType};
 pub use server::{NewServer, Nic, Server, ServerState, Wanted};

@@ -41,6 +41,7 @@ pub(crate) fn closed(noun: Noun) -> Bytes {
         Noun::BlobContent => "blob_content.closed",
         Noun::Measurement => "measurement.closed",
         Noun::Transaction => "transaction.closed",
+        Noun::Remains => "remains.closed",
         // Nouns whose records are always live; their second table stays absent.
         _ => "none.closed",
     })

@@ -163,7 +163,7 @@ impl Bench {
     }
 
     /// Closes the period up to now.
-    async fn close(&self) -> Invoice {
+    pub(super) async fn close(&self) -> Invoice {
         let end = self.system.core().now();
         self.until(async || self.system.core().now() > end.plus_ms(6_000)).await;
         self.system.close_invoice(&self.caller, self.customer, end).await.expect("closed")

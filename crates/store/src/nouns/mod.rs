@@ -17,6 +17,7 @@ mod payment;
 mod plan;
 mod pluggable;
 mod receipt;
+mod remains;
 mod script;
 mod script_revision;
 mod script_run;
@@ -63,6 +64,7 @@ macro_rules! for_noun {
             Noun::Datum => with!(model::Datum),
             Noun::PluggableResource => with!(model::PluggableResource),
             Noun::BlobContent => with!(model::BlobContent),
+            Noun::Remains => with!(model::Remains),
             Noun::Measurement => with!(model::Measurement),
             Noun::PaymentMethod => with!(model::PaymentMethod),
             Noun::PaymentInstance => with!(model::PaymentInstance),
