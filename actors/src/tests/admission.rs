@@ -47,8 +47,9 @@ async fn many_requests_at_once_cannot_exceed_the_quota() {
 async fn servers_are_taken_while_the_record_of_their_customer_changes() {
     let bench = Bench::start().await;
     bench.set_quota(100).await;
+    // As often as one request may lose: more could keep one from ever winning.
     let changing = async {
-        for level in 0..200 {
+        for level in 0..20 {
             let patch = CustomerPatch { warning_level: Some(Some(Nanos(level))), ..CustomerPatch::default() };
             bench.system.update_customer(&bench.caller, bench.customer, None, patch).await.expect("nobody else does");
         }
