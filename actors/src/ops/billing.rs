@@ -2,6 +2,7 @@
 
 use super::{
     NewPlan, PlanPatch,
+    race::LOST_RACES_MAX,
     reach::{missing, unchanged, valid},
     script_users::Need,
 };
@@ -15,9 +16,6 @@ use sutler_model::{
 };
 use sutler_rating::Period;
 use sutler_store::ChangeSet;
-
-/// Tries of a closing whose customer changes at the same time.
-const LOST_RACES_MAX: u32 = 20;
 
 impl System {
     /// Creates a price plan of a seller within the caller's reach.

@@ -7,7 +7,7 @@
 use super::{
     errands::{called_off, end, failure},
     jobs::{or_earlier, take_key},
-    race::LOST_RACES_MAX,
+    race::again,
     reach::unchanged,
 };
 use crate::{
@@ -43,8 +43,7 @@ impl System {
         let start_at = self.later(start_at)?;
         caller.must(Permission::CustomersWrite)?;
         caller.must(Permission::ServersWrite)?;
-        let mut lost = 0;
-        loop {
+        again(if_match, async || {
             let customer = self.customer(caller, id).await?;
             if caller.role.is_customer() {
                 return Err(Error::Forbidden(Permission::BillingWrite));
@@ -53,13 +52,10 @@ impl System {
                 return Ok(job);
             }
             unchanged(&customer, if_match)?;
-            match self.accept_deletion(caller, &customer, cascade, start_at, key.as_ref()).await {
-                Err(Error::Stale { .. }) if if_match.is_none() && lost < LOST_RACES_MAX => lost += 1,
-                accepted => {
-                    return or_earlier(accepted, self.earlier_job(&customer, caller.user_id, key.as_ref())).await;
-                }
-            }
-        }
+            let accepted = self.accept_deletion(caller, &customer, cascade, start_at, key.as_ref()).await;
+            or_earlier(accepted, self.earlier_job(&customer, caller.user_id, key.as_ref())).await
+        })
+        .await
     }
 
     async fn accept_deletion(

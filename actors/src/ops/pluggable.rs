@@ -5,7 +5,7 @@
 
 use super::{
     providers::{level_of, read},
-    race::{LOST_RACES_MAX, go_on},
+    race::{LOST_RACES_MAX, again, go_on},
     reach::{merged_keys, missing, unchanged, valid},
     script_users::Need,
 };
@@ -194,8 +194,7 @@ impl System {
         patch: PluggablePatch,
     ) -> Result<PluggableResource, Error> {
         caller.must(Permission::ServersWrite)?;
-        let mut lost = 0;
-        loop {
+        again(if_match, async || {
             let mut old = self.pluggable(caller, id).await?;
             unchanged(&old, if_match)?;
             at_rest(&old)?;
@@ -224,12 +223,9 @@ impl System {
             (new.pending, new.state, new.turns) = (Some(pending), PluggableState::Modifying, old.turns + 1);
             let mut set = ChangeSet::new(caller.cause.clone());
             set.update(&old, &mut new);
-            match self.accept_turn(set, new, caller).await {
-                Ok(left) => return left.ok_or_else(|| gone(id)),
-                Err(Error::Stale { .. }) if if_match.is_none() && lost < LOST_RACES_MAX => lost += 1,
-                Err(error) => return Err(error),
-            }
-        }
+            self.accept_turn(set, new, caller).await?.ok_or_else(|| gone(id))
+        })
+        .await
     }
 
     /// Deletes a resource, once its provider has let it go.

@@ -8,7 +8,7 @@ use std::future::Future;
 use sutler_model::ResourceKey;
 use sutler_store::{ChangeSet, Error as StoreError};
 
-/// Tries of a change whose records others change at the same time.
+/// Tries of what goes by records that others change at the same time.
 pub(super) const LOST_RACES_MAX: u32 = 20;
 
 impl System {
@@ -30,6 +30,24 @@ impl System {
                 Err(StoreError::Conflict { .. }) if if_match.is_none() && lost < LOST_RACES_MAX => lost += 1,
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+}
+
+/// Tries again what failed because records that it went by had changed meanwhile; each time it reads them anew. Not so with
+/// `if_match`, as in [`System::decided`].
+///
+/// # Errors
+/// Those of `attempt`; [`Error::Stale`] when others keep being faster.
+pub(super) async fn again<T, F: Future<Output = Result<T, Error>>>(
+    if_match: Option<u64>,
+    attempt: impl Fn() -> F,
+) -> Result<T, Error> {
+    let mut lost = 0;
+    loop {
+        match attempt().await {
+            Err(Error::Stale { .. }) if if_match.is_none() && lost < LOST_RACES_MAX => lost += 1,
+            answer => return answer,
         }
     }
 }

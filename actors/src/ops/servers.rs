@@ -2,7 +2,7 @@
 
 use super::{
     jobs::{or_earlier, take_key},
-    race::{LOST_RACES_MAX, go_on},
+    race::{LOST_RACES_MAX, again, go_on},
     reach::{merged_keys, missing, unchanged, valid},
 };
 use crate::{
@@ -130,16 +130,12 @@ impl System {
         let _accepted = self.inner.scripts.before_acceptance(&caller.into(), &job).await?;
         server.job_id = Some(job.id);
         let server_id = server.id;
-        let mut lost = 0;
-        loop {
+        // It is admitted by the customer's record, which may have changed when it comes to the commit.
+        again(None, async || {
             let admit = Admit::server(server.clone(), disk.clone(), job.clone());
-            match self.admit(customer.id, admit).await? {
-                Ok(_) => break,
-                // It was admitted by a record of the customer that has changed since.
-                Err(StoreError::Conflict { .. }) if lost < LOST_RACES_MAX => lost += 1,
-                Err(error) => return Err(error.into()),
-            }
-        }
+            Ok(self.admit(customer.id, admit).await??)
+        })
+        .await?;
         job.version = 1;
         self.begin(server_id, &job);
         Ok(job)
