@@ -39,12 +39,12 @@ mod tags;
 mod turns;
 
 use crate::{
-    Caller, Error, NewCustomer, NewScript, NewUser, ScriptPatch, Settings,
+    Caller, Error, NewCustomer, NewScript, NewUser, PlanPatch, ScriptPatch, Settings,
     testing::{Bench, all, caller},
 };
 use std::collections::HashSet;
 use sutler_model::{
-    Customer, CustomerId, Job, Permission, Plan, Role, RunState, Scope, Script, ScriptRun, Server, User,
+    Customer, CustomerId, Job, Permission, Plan, PlanCharge, Role, RunState, Scope, Script, ScriptRun, Server, User,
 };
 use sutler_store::{ChangeSet, Store};
 
@@ -73,6 +73,21 @@ impl Bench {
     async fn script(&self, name: &str, owner: Scope, source: String) -> Script {
         let new = NewScript { name: name.into(), owner, source, enabled: true, fail_open: false };
         self.system.create_script(&self.caller, new).await.expect("the script is taken")
+    }
+
+    /// Has the one plan there is charge by a script for resources of these types, and for nothing else.
+    async fn charge(&self, script: &Script, component: &str, resource_types: &[&str]) {
+        let charge = |resource_type: &&str| PlanCharge {
+            component: component.into(),
+            resource_type: (*resource_type).into(),
+            script_id: Some(script.id),
+            function: None,
+            values: Default::default(),
+        };
+        let charges = Some(resource_types.iter().map(charge).collect());
+        let patch = PlanPatch { charges, ..PlanPatch::default() };
+        let plan = all::<Plan>(&self.system).await.remove(0);
+        self.system.update_plan(&self.caller, plan.id, None, patch).await.expect("the plan");
     }
 
     /// Somebody of the bench's customer.

@@ -26,16 +26,7 @@ fn told(description: &str) -> (i64, i64, f64, bool) {
 async fn a_billing_method_is_told_of_the_time_in_which_its_resource_was_there() {
     let bench = Bench::start().await;
     let script = bench.script("parts", Scope::Provider, PARTS.to_owned()).await;
-    let plan = all::<Plan>(&bench.system).await.remove(0);
-    let charge = |resource_type: &str| PlanCharge {
-        component: "FEE".into(),
-        resource_type: resource_type.into(),
-        script_id: Some(script.id),
-        function: None,
-        values: Default::default(),
-    };
-    let patch = PlanPatch { charges: Some(vec![charge("SERVER"), charge("CUSTOMER")]), ..PlanPatch::default() };
-    bench.system.update_plan(&bench.caller, plan.id, None, patch).await.unwrap();
+    bench.charge(&script, "FEE", &["SERVER", "CUSTOMER"]).await;
     let customer = bench.system.store().get::<Customer>(bench.customer).await.unwrap().unwrap();
     let month = month_ms(customer.created_at);
     let job = bench.create("web", true).await;
@@ -77,16 +68,7 @@ async fn a_server_that_is_gone_is_charged_by_what_it_had() {
         "local r = p.resource local told = { r:getResourceName(), r:getCpu(), r:getRam() / 1024, r:getCustomerName() } told = { table.concat(told, '/'),",
     );
     let script = bench.script("parts", Scope::Provider, source).await;
-    let plan = all::<Plan>(&bench.system).await.remove(0);
-    let charge = PlanCharge {
-        component: "FEE".into(),
-        resource_type: "SERVER".into(),
-        script_id: Some(script.id),
-        function: None,
-        values: Default::default(),
-    };
-    let patch = PlanPatch { charges: Some(vec![charge]), ..PlanPatch::default() };
-    bench.system.update_plan(&bench.caller, plan.id, None, patch).await.unwrap();
+    bench.charge(&script, "FEE", &["SERVER"]).await;
     let customer = bench.system.store().get::<Customer>(bench.customer).await.unwrap().unwrap();
     let job = bench.create("web", true).await;
     bench.ended(job.id).await;
@@ -177,16 +159,7 @@ async fn a_pluggable_resource_that_is_gone_is_charged_for_the_time_in_which_it_w
     let (system, caller) = (&bench.system, &bench.caller);
     bench.script("notes", Scope::Provider, super::pluggables::NOTES.to_owned()).await;
     let script = bench.script("keeping", Scope::Provider, KEEPING.to_owned()).await;
-    let plan = all::<Plan>(system).await.remove(0);
-    let charge = PlanCharge {
-        component: "KEEPING".into(),
-        resource_type: "pluggable_resource".into(),
-        script_id: Some(script.id),
-        function: None,
-        values: Default::default(),
-    };
-    let patch = PlanPatch { charges: Some(vec![charge]), ..PlanPatch::default() };
-    system.update_plan(caller, plan.id, None, patch).await.unwrap();
+    bench.charge(&script, "KEEPING", &["pluggable_resource"]).await;
 
     let asked_at = system.core().now();
     let short = system.create_pluggable(caller, bench.note("short", "hello")).await.unwrap();
@@ -232,16 +205,7 @@ async fn why_a_billing_method_failed_is_told_to_its_owner_and_not_to_who_is_char
     let bench = Bench::start().await;
     let source = PARTS.replace("local told", "error('the price list is gone') local told");
     let script = bench.script("parts", Scope::Provider, source).await;
-    let plan = all::<Plan>(&bench.system).await.remove(0);
-    let charge = PlanCharge {
-        component: "FEE".into(),
-        resource_type: "CUSTOMER".into(),
-        script_id: Some(script.id),
-        function: None,
-        values: Default::default(),
-    };
-    let patch = PlanPatch { charges: Some(vec![charge]), ..PlanPatch::default() };
-    bench.system.update_plan(&bench.caller, plan.id, None, patch).await.unwrap();
+    bench.charge(&script, "FEE", &["CUSTOMER"]).await;
     let refused = async |caller: &Caller| {
         bench.system.preview_invoice(caller, bench.customer, None, None).await.unwrap_err().to_string()
     };

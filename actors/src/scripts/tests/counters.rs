@@ -1,8 +1,7 @@
 //! What the platform measures of servers by itself.
 
 use super::*;
-use crate::PlanPatch;
-use sutler_model::{PlanCharge, Timestamp};
+use sutler_model::Timestamp;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_billing_method_finds_what_a_server_read_and_wrote_though_no_script_measures_it() {
@@ -21,16 +20,7 @@ async fn a_billing_method_finds_what_a_server_read_and_wrote_though_no_script_me
         end
     "#;
     let script = bench.script("io", Scope::Provider, source.to_owned()).await;
-    let plan = all::<Plan>(&bench.system).await.remove(0);
-    let charge = PlanCharge {
-        component: "IO".into(),
-        resource_type: "SERVER".into(),
-        script_id: Some(script.id),
-        function: None,
-        values: Default::default(),
-    };
-    let patch = PlanPatch { charges: Some(vec![charge]), ..PlanPatch::default() };
-    bench.system.update_plan(&bench.caller, plan.id, None, patch).await.unwrap();
+    bench.charge(&script, "IO", &["SERVER"]).await;
     let job = bench.create("web", true).await;
     bench.ended(job.id).await;
     let id = bench.server("web").await.unwrap().id;

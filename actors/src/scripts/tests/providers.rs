@@ -367,16 +367,7 @@ async fn a_failing_billing_method_makes_no_bill_rather_than_a_wrong_one() {
             error("the price list is gone")
         end"#;
     let script = bench.script("bill", Scope::Provider, source.to_owned()).await;
-    let plan = all::<Plan>(&bench.system).await.remove(0);
-    let charge = PlanCharge {
-        component: "SUPPORT".into(),
-        resource_type: "CUSTOMER".into(),
-        script_id: Some(script.id),
-        function: None,
-        values: texts(&[]),
-    };
-    let patch = PlanPatch { charges: Some(vec![charge]), ..PlanPatch::default() };
-    bench.system.update_plan(&bench.caller, plan.id, None, patch).await.unwrap();
+    bench.charge(&script, "SUPPORT", &["CUSTOMER"]).await;
     let error = bench.system.preview_invoice(&bench.caller, bench.customer, None, None).await.unwrap_err();
     assert!(matches!(error, Error::Refused { .. }), "{error}");
     bench.stop().await;
@@ -476,16 +467,7 @@ async fn a_billing_method_sees_the_measures_of_its_period_in_every_way_they_add_
         end
     "#;
     let script = bench.script("count", Scope::Provider, source.to_owned()).await;
-    let plan = all::<Plan>(&bench.system).await.remove(0);
-    let charge = PlanCharge {
-        component: "COUNT".into(),
-        resource_type: "SERVER".into(),
-        script_id: Some(script.id),
-        function: None,
-        values: texts(&[]),
-    };
-    let patch = PlanPatch { charges: Some(vec![charge]), ..PlanPatch::default() };
-    bench.system.update_plan(&bench.caller, plan.id, None, patch).await.unwrap();
+    bench.charge(&script, "COUNT", &["SERVER"]).await;
     let id = server.id.0;
     let measured = async || bench.system.measurements(id, Timestamp(0), Timestamp(i64::MAX), 10).await.unwrap().items;
     bench.until(async || measured().await.len() >= 3).await;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{NewPluggable, ServerAction, remains};
 use std::collections::BTreeMap;
-use sutler_model::{Disk, Invoice, PlanCharge, Remains, RemainsId, Remnant, ResourceKey, Timestamp, time::DAY_MS};
+use sutler_model::{Disk, Invoice, Remains, RemainsId, Remnant, ResourceKey, Timestamp, time::DAY_MS};
 
 /// A provider of plots and of guards over servers, and what both cost: by what was filled in, as price lists do.
 const PRICED: &str = r##"
@@ -63,17 +63,7 @@ impl Bench {
     /// The providers, and a plan that charges for everything.
     async fn priced(&self) -> Script {
         let script = self.script("priced", Scope::Provider, PRICED.to_owned()).await;
-        let plan = all::<Plan>(&self.system).await.remove(0);
-        let charge = |resource_type: &str| PlanCharge {
-            component: "FEE".into(),
-            resource_type: resource_type.into(),
-            script_id: Some(script.id),
-            function: None,
-            values: Default::default(),
-        };
-        let charges = Some(["SERVER", "DISK", "PLUGGABLE_RESOURCE"].map(charge).to_vec());
-        let patch = crate::PlanPatch { charges, ..Default::default() };
-        self.system.update_plan(&self.caller, plan.id, None, patch).await.expect("the plan");
+        self.charge(&script, "FEE", &["SERVER", "DISK", "PLUGGABLE_RESOURCE"]).await;
         script
     }
 
