@@ -1,6 +1,7 @@
 //! `syslog.send`: a line to a log server, on the same global as the original's functions.
 
 use crate::{
+    date,
     helper::{Module, text_of},
     object::{Object, with},
     peer::{self, Errand, syslog, syslog::Record},
@@ -8,10 +9,7 @@ use crate::{
     shard::Shard,
 };
 use mlua::{Error, LuaString, Result, Table, Value as Lv};
-use std::{
-    rc::Rc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::rc::Rc;
 
 /// Severities from 0, with the names that scripts give them.
 const SEVERITIES: [&[&str]; 8] = [
@@ -97,10 +95,7 @@ fn read(options: &Table) -> Result<Record> {
         Lv::Integer(ms) => ms,
         other => with(&other, |object| if let Object::Date(ms) = object { Some(*ms) } else { None })
             .flatten()
-            .unwrap_or_else(|| {
-                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-            }),
+            .unwrap_or_else(date::now),
     };
     Ok(Record {
         priority: u8::try_from(facility * 8 + severity).unwrap_or(u8::MAX),
