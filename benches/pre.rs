@@ -11,8 +11,10 @@ use sutler_model::{BillingEntityId, Noun, Plan, Scope};
 const REQUESTS: usize = 4_000;
 /// Before anything is clocked.
 const WARM_UP: usize = 200;
-/// Enabled triggers of which one matches.
+/// Enabled triggers beside the one that matches.
 const TRIGGERS: usize = 10_000;
+/// As many as a seller may have.
+const EACH: usize = 1_000;
 /// Creations in a round beside them.
 const CREATIONS: usize = 2_000;
 const ROUNDS: usize = 5;
@@ -123,10 +125,12 @@ async fn many() -> Result<Measure> {
         provider.load("match", Scope::Entity(seller.entity), &block("POST_CREATE", "CUSTOMER")).await?;
         sellers.push(seller);
     }
-    let other = crowd.reseller("other").await?;
     let source = block("POST_CREATE", "CUSTOMER");
-    for n in 1..TRIGGERS {
-        crowd.load(&format!("t{n}"), Scope::Entity(other.entity), &source).await?;
+    for n in 0..TRIGGERS / EACH {
+        let other = crowd.reseller(&format!("other {n}")).await?;
+        for n in 0..EACH {
+            crowd.load(&format!("t{n}"), Scope::Entity(other.entity), &source).await?;
+        }
     }
     let (mut beside, mut by_itself) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {

@@ -17,13 +17,16 @@ use uuid::Uuid;
 
 /// Longest source. The largest published scripts have 100 KB.
 const SOURCE_BYTES: usize = 256 * 1024;
+/// Scripts that a reseller or a customer may have: every event of theirs is held against each, and a request waits for all PRE
+/// entries that match.
+const EACH: usize = 1_000;
 
 impl System {
     /// Loads a script for an owner within the caller's reach. Its POST entries run for events from now on.
     ///
     /// # Errors
     /// [`Error::Script`] with the line for a source that does not compile or register; [`Error::Invalid`],
-    /// [`Error::NotFound`] for an owner out of reach, [`Error::Forbidden`], [`Error::Taken`].
+    /// [`Error::NotFound`] for an owner out of reach, [`Error::Forbidden`], [`Error::Taken`], [`Error::Quota`].
     pub async fn create_script(&self, caller: &Caller, new: NewScript) -> Result<Script, Error> {
         self.create_script_as(caller, self.inner.core.new_id(), new, Translations::new()).await
     }
@@ -53,6 +56,7 @@ impl System {
         let texts = translation::problems("translations", &translations);
         valid(validate::name("name", &new.name).err().into_iter().chain(texts))?;
         self.owner(caller, new.owner).await?;
+        self.room_for_script(new.owner)?;
         let registered = self.compile(&new.source, new.owner, &translations).await?;
         let core = &self.inner.core;
         let at = core.now();
@@ -276,6 +280,20 @@ impl System {
             Scope::Entity(id) => self.entity(caller, id).await.map(drop),
             Scope::Customer(id) => self.customer(caller, id).await.map(drop),
         }
+    }
+
+    /// Refuses one script more for a reseller or a customer that has as many as it may. The provider's staff know what they do.
+    fn room_for_script(&self, owner: Scope) -> Result<(), Error> {
+        let index = self.store().index();
+        let used = match owner {
+            Scope::Provider => return Ok(()),
+            Scope::Entity(id) => index.count(Noun::Script, Field::BillingEntity, id.0.as_bytes()),
+            Scope::Customer(id) => index.count(Noun::Script, Field::Customer, id.0.as_bytes()),
+        };
+        if used < EACH {
+            return Ok(());
+        }
+        Err(Error::Quota { what: "scripts", limit: EACH as u64, used: used as u64, asked: 1 })
     }
 
     pub(super) async fn compile(

@@ -15,6 +15,7 @@ mod forms;
 mod in_use;
 mod killed;
 mod known;
+mod limits;
 mod mail;
 mod metadata;
 mod model;
