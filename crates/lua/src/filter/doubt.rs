@@ -1,7 +1,7 @@
 //! What a script is told when a field or a value of its query cannot mean what its author meant. The original's fields are not
 //! all known here, so such a query is carried out; but it must not find nothing without a word.
 
-use super::{Condition, Filter, Opposite, Segment, Test, related, row::Object, truth};
+use super::{Condition, Filter, Opposite, Segment, Test, compare::truth, related, row::Object};
 use crate::{
     Bean, date, error,
     meter::Meter,

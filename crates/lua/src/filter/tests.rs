@@ -1,7 +1,7 @@
 //! The engine against a plain reading of what filters mean (`fdl.md` part 5), over records and conditions drawn at random.
 
 use super::*;
-use crate::query::Query;
+use crate::{dialect::number_text, query::Query};
 use proptest::prelude::*;
 use serde_json::json;
 use std::collections::BTreeMap;
