@@ -12,8 +12,8 @@ use crate::{
     room::Room,
     schema::{self, Type},
 };
-use compare::compare;
 pub(crate) use compare::scalar_text;
+use compare::{compare, texts};
 use mlua::{Error, Result};
 use row::{Fields, Object};
 use serde_json::{Value, json};
@@ -219,8 +219,10 @@ impl Condition {
     fn holds(&self, value: Option<&Value>, kind: &Type) -> bool {
         let Some(value) = value.filter(|value| !value.is_null()) else { return self.negative() };
         let order = |index: usize| self.values.get(index).and_then(|wanted| compare(value, kind, wanted));
-        let text = || scalar_text(value);
-        let any = |test: &dyn Fn(&str, &str) -> bool| self.values.iter().any(|wanted| test(&text(), wanted));
+        let any = |test: &dyn Fn(&str, &str) -> bool| {
+            let texts = texts(value, kind);
+            self.values.iter().any(|wanted| texts.iter().any(|text| test(text, wanted)))
+        };
         let equal = || (0..self.values.len()).any(|index| order(index) == Some(Ordering::Equal));
         let between = || {
             order(0).is_some_and(|order| order != Ordering::Less)

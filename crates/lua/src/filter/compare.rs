@@ -4,6 +4,21 @@ use crate::{date, dialect::number_text, schema::Type};
 use serde_json::Value;
 use std::cmp::Ordering;
 
+/// A property as the texts that a part of one may be of: a date is written in each of the ways in which filters write it.
+pub(super) fn texts(value: &Value, kind: &Type) -> Vec<String> {
+    let date = || match value {
+        Value::Number(ms) => ms.as_i64(),
+        Value::String(text) => date::parse_any(text).map(|(from, _)| from),
+        _ => None,
+    };
+    match (kind, date()) {
+        (Type::Date, Some(ms)) => ["yyyy-MM-dd'T'HH:mm:ssZ", "yyyy-MM-dd HH:mm:ssZ", "yyyy-MM-ddHH:mm:ssZ"]
+            .map(|pattern| date::format(ms, pattern))
+            .into(),
+        _ => vec![scalar_text(value)],
+    }
+}
+
 /// Compares a property with the text of a filter.
 pub(super) fn compare(value: &Value, kind: &Type, wanted: &str) -> Option<Ordering> {
     if *kind == Type::Date {

@@ -308,3 +308,24 @@ fn a_filter_of_a_definition_passes_what_meets_all_of_its_conditions() {
     let wrong = Sieve::new([("ram", "BETWEEN", &size[..])]).unwrap_err();
     assert!(wrong.contains("needs two values"), "{wrong}");
 }
+
+#[test]
+fn part_of_a_date_is_found_in_every_way_to_write_it() {
+    let machine = Bean::new("Server").with("resourceCreateDate", DAY + 30 * 60_000).with("lastModifiedTime", 1_422_923);
+    let passes = |field: &str, condition: &str, value: &str| {
+        Sieve::new([(field, condition, &[value.to_owned()][..])]).unwrap().passes(&machine)
+    };
+    for (condition, value) in [
+        ("STARTS_WITH", "2015-02"),
+        ("STARTS_WITH", "2015-02-03 00:3"),
+        ("STARTS_WITH", "2015-02-03T00:3"),
+        ("STARTS_WITH", "2015-02-0300:3"),
+        ("CONTAINS", "-02-"),
+        ("ENDS_WITH", ":00+0000"),
+    ] {
+        assert!(passes("resourcecreatedate", condition, value), "{condition} {value}");
+        assert!(!passes("resourcecreatedate", &format!("NOT_{condition}"), value), "NOT_{condition} {value}");
+    }
+    assert!(!passes("resourcecreatedate", "STARTS_WITH", "2015-03"));
+    assert!(passes("lastModifiedTime", "STARTS_WITH", "1422"));
+}
