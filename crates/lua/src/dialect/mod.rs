@@ -6,6 +6,7 @@ mod jump;
 mod lexer;
 mod native;
 mod number;
+mod os;
 mod prelude;
 #[cfg(test)]
 mod random;

@@ -1,7 +1,7 @@
 -- Lua 5.1 and 5.2 as published scripts expect them, on Luau. Runs once for each Lua state, before any script.
 -- Everything it needs later is a local or kept in `host`: the globals it was loaded with are emptied afterwards.
 local g, base, host = ...
-local text, no_memory, log = host.text, host.no_memory, host.log
+local text, no_memory, log, metatable = host.text, host.no_memory, host.log, host.metatable
 local type, select, tostring, error = g.type, g.select, g.tostring, g.error
 
 for _, name in
@@ -79,6 +79,10 @@ local function over(name, plain)
 			return walk(t)
 		end
 		local meta = getmetatable(t)
+		-- One that `__metatable` hides counts as well.
+		if meta ~= nil and type(meta) ~= "table" and type(t) == "table" then
+			meta = metatable(t)
+		end
 		local own = type(meta) == "table" and rawget(meta, name)
 		if own then
 			local step, state, first = own(t)
