@@ -1,6 +1,5 @@
 //! Dates in the patterns of Java's `SimpleDateFormat`, always UTC, and the date texts that filters understand.
 
-pub(crate) mod strftime;
 mod zone;
 
 use std::time::{SystemTime, UNIX_EPOCH};

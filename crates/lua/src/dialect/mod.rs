@@ -6,7 +6,6 @@ mod jump;
 mod lexer;
 mod native;
 mod number;
-mod os;
 mod prelude;
 #[cfg(test)]
 mod random;

@@ -1,7 +1,7 @@
 //! The language's functions, written in Lua: what every state needs at once, and the parts that come when a script first names
 //! one of theirs, for every function takes memory in every loaded block.
 
-use super::{load_text, native, os, text};
+use super::{load_text, native, text};
 use crate::{meter::Meter, object};
 use mlua::{IntoLuaMulti, Lua, Result, StdLib, Table, Value, chunk::ChunkMode, chunk::Compiler};
 use std::sync::LazyLock;
@@ -14,7 +14,6 @@ static BIT32: Part = LazyLock::new(|| compiled(include_str!("prelude/bit32.lua")
 static COROUTINE: Part = LazyLock::new(|| compiled(include_str!("prelude/coroutine.lua")));
 static LOAD: Part = LazyLock::new(|| compiled(include_str!("prelude/load.lua")));
 static MATH: Part = LazyLock::new(|| compiled(include_str!("prelude/math.lua")));
-static PACKAGE: Part = LazyLock::new(|| compiled(include_str!("prelude/package.lua")));
 static STRING: Part = LazyLock::new(|| compiled(include_str!("prelude/string.lua")));
 static TABLE: Part = LazyLock::new(|| compiled(include_str!("prelude/table.lua")));
 static TONUMBER: Part = LazyLock::new(|| compiled(include_str!("prelude/tonumber.lua")));
@@ -91,14 +90,6 @@ pub(crate) fn late(lua: &Lua, base: &Table, name: &str) -> Result<Option<Value>>
             run_with(lua, &LOAD, StdLib::TABLE, "table")?;
         }
         "math" => run_with(lua, &MATH, StdLib::MATH, name)?,
-        "os" => base.raw_set(name, os::create(lua)?)?,
-        // What runs put there is theirs alone.
-        "package" | "require" => {
-            let host: Table = lua.named_registry_value(HOST)?;
-            let env = Meter::current().and_then(|meter| meter.env()).unwrap_or_else(|| base.clone());
-            run(lua, &PACKAGE, (host, &env))?;
-            return env.raw_get(name).map(Some);
-        }
         "table" | "unpack" => {
             with_native(lua)?;
             run_with(lua, &TABLE, StdLib::TABLE, "table")?;
