@@ -140,8 +140,8 @@ fn schedule(value: &Value) -> Result<Schedule, String> {
     let Value::Object(fields) = value else {
         return Err("has a `schedule` that is not a table".to_owned());
     };
-    let seconds = |part: &str| -> Result<Option<f64>, String> {
-        match get(fields, part) {
+    let seconds = |part: &str, value: Option<&Value>| -> Result<Option<f64>, String> {
+        match value {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Array(list)) if list.is_empty() => Ok(None),
             Some(Value::Object(units)) => {
@@ -166,13 +166,18 @@ fn schedule(value: &Value) -> Result<Schedule, String> {
             Some(_) => Err(format!("has a `schedule.{part}` that is not a table")),
         }
     };
-    let start = seconds("start")?;
+    let every_months = months(get(fields, "frequency"))?;
+    let mut start = get(fields, "start").cloned();
+    let start_day = match &mut start {
+        Some(Value::Object(units)) if every_months > 0 => day_of_month(units)?,
+        _ => None,
+    };
+    let start = seconds("start", start.as_ref())?;
     if start.is_some_and(|s| s >= 86_400.0) {
         return Err("has a `schedule.start` that is no time of day".to_owned());
     }
-    let every_months = months(get(fields, "frequency"))?;
     let every = match every_months {
-        0 => seconds("frequency")?.ok_or("has a `schedule` without `frequency`")?,
+        0 => seconds("frequency", get(fields, "frequency"))?.ok_or("has a `schedule` without `frequency`")?,
         _ => 0.0,
     };
     // Both are known not to be negative; a century is beyond every schedule and within every integer.
@@ -190,7 +195,18 @@ fn schedule(value: &Value) -> Result<Schedule, String> {
             _ => return Err("has a `schedule.missed` that is none of skip, once and each".to_owned()),
         },
     };
-    Ok(Schedule { start_s, every_ms, every_months, missed })
+    Ok(Schedule { start_s, start_day, every_ms, every_months, missed })
+}
+
+/// Takes the day of the month out of the start of a schedule in months.
+fn day_of_month(units: &mut Map<String, Value>) -> Result<Option<u8>, String> {
+    let name = units.keys().find(|unit| unit.to_uppercase().trim_end_matches('S') == "DAY").cloned();
+    let Some(day) = name.and_then(|name| units.remove(&name)) else { return Ok(None) };
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // from 1 to 31
+    match as_number(&day) {
+        Some(day) if day.fract() == 0.0 && (1.0..=31.0).contains(&day) => Ok(Some(day as u8)),
+        _ => Err("has a `schedule.start` with a day that is none of a month".to_owned()),
+    }
 }
 
 /// The months of a frequency that is in months and years; 0 for one that is in other units.
@@ -312,7 +328,13 @@ mod tests {
 
     #[test]
     fn both_schedule_spellings_mean_the_same() {
-        let daily = Schedule { start_s: Some(22 * 3600), every_ms: 86_400_000, every_months: 0, missed: Missed::Once };
+        let daily = Schedule {
+            start_s: Some(22 * 3600),
+            start_day: None,
+            every_ms: 86_400_000,
+            every_months: 0,
+            missed: Missed::Once,
+        };
         assert_eq!(
             scheduled(json!({"start": {"hour": 22, "minute": 0, "second": 0}, "frequency": {"hours": 24}})).unwrap(),
             daily
@@ -320,7 +342,7 @@ mod tests {
         assert_eq!(scheduled(json!({"start": {"HOUR": 22}, "frequency": {"HOUR": 24}})).unwrap(), daily);
         assert_eq!(
             scheduled(json!({"FREQUENCY": {"MINUTES": "1"}})).unwrap(),
-            Schedule { start_s: None, every_ms: 60_000, every_months: 0, missed: Missed::Once }
+            Schedule { start_s: None, every_ms: 60_000, ..daily }
         );
         assert_eq!(scheduled(json!({"frequency": {"seconds": 300}})).unwrap().every_ms, 300_000);
         for (frequency, months) in [
@@ -332,6 +354,16 @@ mod tests {
             let schedule = scheduled(json!({"frequency": frequency})).unwrap();
             assert_eq!((schedule.every_ms, schedule.every_months), (0, months), "{frequency}");
         }
+        let monthly = |start: Value| scheduled(json!({"start": start, "frequency": {"MONTH": 1}}));
+        let first = monthly(json!({"days": "31", "hour": 2})).unwrap();
+        assert_eq!((first.start_day, first.start_s, first.every_months), (Some(31), Some(7200), 1));
+        assert_eq!(monthly(json!({"DAY": 1})).map(|s| (s.start_day, s.start_s)), Ok((Some(1), Some(0))));
+        assert_eq!(monthly(json!({"hour": 2})).map(|s| s.start_day), Ok(None));
+        for wrong in [json!({"day": 0}), json!({"day": 32}), json!({"day": 1.5}), json!({"day": "first"})] {
+            assert!(monthly(wrong).unwrap_err().contains("none of a month"));
+        }
+        let daily = scheduled(json!({"start": {"day": 1}, "frequency": {"hours": 24}}));
+        assert!(daily.unwrap_err().contains("no time of day"));
         assert_eq!(
             scheduled(json!({"start": {"HOUR": 23, "MINUTE": 59, "SECOND": 59}, "frequency": {"HOUR": 24}}))
                 .unwrap()

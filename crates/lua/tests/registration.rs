@@ -44,7 +44,13 @@ async fn entries_other_kinds_and_the_header_are_reported() {
     );
     assert_eq!(
         nightly.schedule,
-        Some(Schedule { start_s: Some(22 * 3600 + 1800), every_ms: 86_400_000, every_months: 0, missed: Missed::Once })
+        Some(Schedule {
+            start_s: Some(22 * 3600 + 1800),
+            start_day: None,
+            every_ms: 86_400_000,
+            every_months: 0,
+            missed: Missed::Once
+        })
     );
     assert_eq!(nightly.options, ["ANY"]);
     let [bill] = &registration.points[..] else { panic!("{registration:?}") };

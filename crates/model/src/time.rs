@@ -42,17 +42,22 @@ impl Timestamp {
         (ms(first), ms(next))
     }
 
-    /// The same time of day so many months later or, below zero, earlier: on the same day of the month, or on the last one of a
-    /// month that is too short for it; saturates at the ends of the range.
+    /// The day of its UTC month, from 1.
+    pub fn day(self) -> u8 {
+        self.date_time().date().day()
+    }
+
+    /// The same time of day so many months later or, below zero, earlier: on a day of the month, or on the last one of a month
+    /// that is too short for it; saturates at the ends of the range.
     #[must_use]
-    pub fn plus_months(self, months: i64) -> Self {
+    pub fn plus_months(self, months: i64, day: u8) -> Self {
         let date = self.date_time().date();
         let sum = i64::from(date.year()) * 12 + i64::from(u8::from(date.month())) - 1;
         let sum = sum.saturating_add(months);
         let (year, month) = (i32::try_from(sum.div_euclid(12)), u8::try_from(sum.rem_euclid(12) + 1));
         let month = month.ok().and_then(|month| time::Month::try_from(month).ok());
         let date = year.ok().zip(month).and_then(|(year, month)| {
-            time::Date::from_calendar_date(year, month, date.day().min(month.length(year))).ok()
+            time::Date::from_calendar_date(year, month, day.clamp(1, month.length(year))).ok()
         });
         match date {
             Some(date) if date.year() > 0 => {
@@ -62,15 +67,16 @@ impl Timestamp {
         }
     }
 
-    /// The most months after this moment that are not after another; below zero where that one is earlier.
+    /// The most months that [`Timestamp::plus_months`] takes from this moment without going past another; below zero where that
+    /// one is earlier.
     #[must_use]
-    pub fn months_until(self, other: Self) -> i64 {
+    pub fn months_until(self, other: Self, day: u8) -> i64 {
         let count = |at: Self| {
             let date = at.date_time().date();
             i64::from(date.year()) * 12 + i64::from(u8::from(date.month()))
         };
         let months = count(other) - count(self);
-        months - i64::from(self.plus_months(months) > other)
+        months - i64::from(self.plus_months(months, day) > other)
     }
 
     fn date_time(self) -> OffsetDateTime {
@@ -162,12 +168,12 @@ mod tests {
             ("2024-02-29", 12, "2025-02-28"),
             ("2024-02-29", 48, "2028-02-29"),
         ] {
-            assert_eq!(day(from).plus_months(months), day(to), "{from} and {months}");
+            assert_eq!(day(from).plus_months(months, day(from).day()), day(to), "{from} and {months}");
         }
-        assert_eq!(day("2026-01-31").months_until(day("2026-02-28")), 1);
-        assert_eq!(day("2026-01-31").months_until(day("2026-02-28").plus_ms(-1)), 0);
-        assert_eq!(day("2026-01-31").months_until(day("2026-01-30")), -1);
-        assert_eq!(day("2026-01-31").plus_months(i64::MAX), Timestamp(i64::MAX));
-        assert_eq!(day("2026-01-31").plus_months(i64::MIN), Timestamp(i64::MIN));
+        assert_eq!(day("2026-01-31").months_until(day("2026-02-28"), 31), 1);
+        assert_eq!(day("2026-01-31").months_until(day("2026-02-28").plus_ms(-1), 31), 0);
+        assert_eq!(day("2026-01-31").months_until(day("2026-01-30"), 31), -1);
+        assert_eq!(day("2026-01-31").plus_months(i64::MAX, 31), Timestamp(i64::MAX));
+        assert_eq!(day("2026-01-31").plus_months(i64::MIN, 31), Timestamp(i64::MIN));
     }
 }
