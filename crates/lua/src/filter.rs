@@ -69,7 +69,11 @@ enum Opposite {
 
 /// All conditions of a `SearchFilter`.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Filter(Vec<Condition>);
+pub(crate) struct Filter {
+    conditions: Vec<Condition>,
+    /// Whether it means what is deleted, too.
+    asks_of_deleted: bool,
+}
 
 impl Filter {
     /// Reads a `SearchFilter` bean, nil being the filter that everything passes.
@@ -88,7 +92,13 @@ impl Filter {
             Val::Bean(bean) => Some(Condition::read(&bean, &mut room)),
             _ => None,
         });
-        conditions.collect::<Result<_>>().map(Self)
+        conditions.collect::<Result<_>>().map(Self::of)
+    }
+
+    fn of(conditions: Vec<Condition>) -> Self {
+        let tells = |path: &[Segment]| matches!(path, [field] if TELL_DELETED.contains(&field.name.as_str()));
+        let asks_of_deleted = conditions.iter().any(|condition| tells(&condition.path));
+        Self { conditions, asks_of_deleted }
     }
 
     /// The beans that pass.
@@ -96,7 +106,7 @@ impl Filter {
     /// # Errors
     /// When the run is stopped meanwhile.
     pub fn keep(&self, beans: &mut Vec<Bean>) -> Result<()> {
-        let each = 1 + self.0.iter().map(|condition| 1 + condition.values.len()).sum::<usize>();
+        let each = 1 + self.conditions.iter().map(|condition| 1 + condition.values.len()).sum::<usize>();
         let mut pace = Pace::default();
         // What is left of the beans of a stopped run nobody gets.
         beans.retain(|bean| pace.goes_on(each) && self.passes(bean));
@@ -105,7 +115,7 @@ impl Filter {
 
     /// Equality conditions as hints for whoever fetches the beans.
     pub fn equal(&self) -> Vec<(String, Vec<String>)> {
-        let equal = self.0.iter().filter(|condition| condition.test == Test::Equal);
+        let equal = self.conditions.iter().filter(|condition| condition.test == Test::Equal);
         equal
             .map(|condition| {
                 let names: Vec<_> = condition.path.iter().map(|segment| segment.name.as_str()).collect();
@@ -116,22 +126,18 @@ impl Filter {
 
     /// Its fields.
     pub fn paths(&self) -> impl Iterator<Item = &[Segment]> {
-        self.0.iter().map(|condition| condition.path.as_slice())
+        self.conditions.iter().map(|condition| condition.path.as_slice())
     }
 
     /// Whether a bean passes. What is deleted does only where a condition is about its state or about which one it is.
     fn passes(&self, bean: &Bean) -> bool {
         let deleted = || bean.properties.get("resourceState").is_some_and(|state| *state == "DELETED");
-        if !self.asks_of_deleted() && deleted() {
+        if !self.asks_of_deleted && deleted() {
             return false;
         }
-        let open: Vec<_> = self.0.iter().map(|condition| (condition, condition.path.as_slice())).collect();
+        let open: Vec<_> = self.conditions.iter().map(|condition| (condition, condition.path.as_slice())).collect();
         // The top is one row with all conditions.
         row_passes(&open, Object::of(bean))
-    }
-
-    fn asks_of_deleted(&self) -> bool {
-        self.paths().any(|path| matches!(path, [field] if TELL_DELETED.contains(&field.name.as_str())))
     }
 }
 
@@ -158,7 +164,7 @@ impl Sieve {
             Condition::read(&BeanRef::from_bean(bean), &mut room)
         };
         let conditions = conditions.into_iter().map(read).collect::<Result<_>>();
-        conditions.map(|conditions| Self(Filter(conditions))).map_err(|error| error.to_string())
+        conditions.map(|conditions| Self(Filter::of(conditions))).map_err(|error| error.to_string())
     }
 
     /// As [`Filter::equal`].

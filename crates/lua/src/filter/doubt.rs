@@ -20,7 +20,7 @@ pub(crate) fn tell(filter: &Filter, further: &[Vec<Segment>], beans: &[Bean]) {
     };
     let fits =
         |path: &[Segment]| end(kind, path).or_else(|doubt| if found(beans, path) { Ok(Type::Any) } else { Err(doubt) });
-    let conditions = filter.0.iter().filter_map(|condition| match fits(&condition.path) {
+    let conditions = filter.conditions.iter().filter_map(|condition| match fits(&condition.path) {
         Ok(kind) => condition.unreadable(&kind),
         Err(doubt) => Some(doubt),
     });
