@@ -30,6 +30,14 @@ pub enum Error {
         /// Its version now.
         found: u64,
     },
+    /// The record has gone since it was read.
+    #[error("{noun} {id} has gone meanwhile")]
+    Gone {
+        /// Kind of record.
+        noun: Noun,
+        /// Which.
+        id: Uuid,
+    },
     /// Another record holds a value that must be unique.
     #[error("another {noun} already has this {}", .field.replace('_', " "))]
     Taken {
@@ -121,7 +129,7 @@ impl From<sutler_store::Error> for Error {
         use sutler_store::Error as S;
         match error {
             S::Conflict { noun, id, found: Some(found), .. } => Self::Stale { noun, id, found },
-            S::Conflict { noun, id, found: None, .. } => Self::NotFound { noun, id: id.to_string() },
+            S::Conflict { noun, id, found: None, .. } => Self::Gone { noun, id },
             S::Taken { noun, field, .. } => Self::Taken { noun, field },
             other => Self::Store(other),
         }

@@ -116,7 +116,7 @@ impl Handles<Close> for MeterActor {
                 // The seller's next number went to another invoice: so one was closed, and with as many at once as there
                 // are customers this may happen as often.
                 Err(Error::Stale { noun: Noun::BillingEntity, .. }) => {}
-                Err(Error::Stale { noun, .. } | Error::NotFound { noun: noun @ Noun::Interval, .. })
+                Err(Error::Stale { noun, .. } | Error::Gone { noun, .. })
                     if lost < LOST_RACES_MAX && noun != Noun::Customer =>
                 {
                     lost += 1

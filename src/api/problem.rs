@@ -248,6 +248,7 @@ impl From<Error> for Problem {
         let text = error.to_string();
         match error {
             Error::NotFound { noun, id } => Self::not_found(noun, id),
+            Error::Gone { noun, id } => Self::not_found(noun, id),
             Error::Forbidden(permission) => Self::forbidden(permission),
             Error::Invalid(errors) => Self::invalid(errors),
             Error::Stale { .. } => Self::conflict("stale", text),

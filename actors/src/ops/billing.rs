@@ -2,7 +2,7 @@
 
 use super::{
     NewPlan, PlanPatch,
-    race::LOST_RACES_MAX,
+    race::again,
     reach::{missing, unchanged, valid},
     script_users::Need,
 };
@@ -24,39 +24,43 @@ impl System {
     /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`], [`Error::Refused`].
     pub async fn create_plan(&self, caller: &Caller, new: NewPlan) -> Result<Plan, Error> {
         caller.must(Permission::BillingWrite)?;
-        let entity = self.entity(caller, new.billing_entity_id).await?;
-        let mut problems: Vec<FieldError> = validate::name("name", &new.name).err().into_iter().collect();
-        if new.currency != entity.currency {
-            let detail = format!("is {}; the billing entity invoices in {}", new.currency, entity.currency);
-            problems.push(FieldError::new("currency", detail));
-        }
-        problems.extend(negative([
-            ("cpu_hour", Some(new.cpu_hour)),
-            ("memory_gib_hour", Some(new.memory_gib_hour)),
-            ("disk_gib_hour", Some(new.disk_gib_hour)),
-            ("unit_price", Some(new.unit_price)),
-        ]));
-        valid(problems)?;
-        let charges = self.checked_charges(&entity.path, new.charges)?;
-        let mut plan = Plan {
-            id: self.inner.core.new_id(),
-            version: 0,
-            name: new.name,
-            billing_entity_id: entity.id,
-            currency: new.currency,
-            cpu_hour: new.cpu_hour,
-            memory_gib_hour: new.memory_gib_hour,
-            disk_gib_hour: new.disk_gib_hour,
-            unit_price: new.unit_price,
-            charges,
-            created_at: self.inner.core.now(),
-        };
-        let _decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut plan).await?;
-        let mut set = ChangeSet::new(caller.cause.clone());
-        self.require_scripts(&mut set, "charges", plan.charges.iter().filter_map(Need::of_charge)).await?;
-        set.create(&mut plan);
-        self.store().commit(set).await?;
-        Ok(plan)
+        again(None, async || {
+            let new = new.clone();
+            let entity = self.entity(caller, new.billing_entity_id).await?;
+            let mut problems: Vec<FieldError> = validate::name("name", &new.name).err().into_iter().collect();
+            if new.currency != entity.currency {
+                let detail = format!("is {}; the billing entity invoices in {}", new.currency, entity.currency);
+                problems.push(FieldError::new("currency", detail));
+            }
+            problems.extend(negative([
+                ("cpu_hour", Some(new.cpu_hour)),
+                ("memory_gib_hour", Some(new.memory_gib_hour)),
+                ("disk_gib_hour", Some(new.disk_gib_hour)),
+                ("unit_price", Some(new.unit_price)),
+            ]));
+            valid(problems)?;
+            let charges = self.checked_charges(&entity.path, new.charges)?;
+            let mut plan = Plan {
+                id: self.inner.core.new_id(),
+                version: 0,
+                name: new.name,
+                billing_entity_id: entity.id,
+                currency: new.currency,
+                cpu_hour: new.cpu_hour,
+                memory_gib_hour: new.memory_gib_hour,
+                disk_gib_hour: new.disk_gib_hour,
+                unit_price: new.unit_price,
+                charges,
+                created_at: self.inner.core.now(),
+            };
+            let _decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut plan).await?;
+            let mut set = ChangeSet::new(caller.cause.clone());
+            self.require_scripts(&mut set, "charges", plan.charges.iter().filter_map(Need::of_charge)).await?;
+            set.create(&mut plan);
+            self.store().commit(set).await?;
+            Ok(plan)
+        })
+        .await
     }
 
     /// Changes a price plan. Closed invoices stay as they are.
@@ -71,33 +75,37 @@ impl System {
         patch: PlanPatch,
     ) -> Result<Plan, Error> {
         caller.must(Permission::BillingWrite)?;
-        let old: Plan = self.find(id).await?;
-        self.reach(caller, old.billing_entity_id, None, (Noun::Plan, id.into())).await?;
-        unchanged(&old, if_match)?;
-        let mut problems: Vec<FieldError> =
-            patch.name.as_ref().and_then(|name| validate::name("name", name).err()).into_iter().collect();
-        problems.extend(negative([
-            ("cpu_hour", patch.cpu_hour),
-            ("memory_gib_hour", patch.memory_gib_hour),
-            ("disk_gib_hour", patch.disk_gib_hour),
-            ("unit_price", patch.unit_price),
-        ]));
-        valid(problems)?;
-        let mut new = old.clone();
-        let mut set = ChangeSet::new(caller.cause.clone());
-        if let Some(charges) = patch.charges {
-            new.charges = self.checked_charges(&self.path(old.billing_entity_id).await?, charges)?;
-            self.require_scripts(&mut set, "charges", new.charges.iter().filter_map(Need::of_charge)).await?;
-        }
-        new.unit_price = patch.unit_price.unwrap_or(new.unit_price);
-        new.name = patch.name.unwrap_or(new.name);
-        new.cpu_hour = patch.cpu_hour.unwrap_or(new.cpu_hour);
-        new.memory_gib_hour = patch.memory_gib_hour.unwrap_or(new.memory_gib_hour);
-        new.disk_gib_hour = patch.disk_gib_hour.unwrap_or(new.disk_gib_hour);
-        let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
-        set.update(&old, &mut new);
-        self.store().commit(set).await?;
-        Ok(new)
+        again(if_match, async || {
+            let patch = patch.clone();
+            let old: Plan = self.find(id).await?;
+            self.reach(caller, old.billing_entity_id, None, (Noun::Plan, id.into())).await?;
+            unchanged(&old, if_match)?;
+            let mut problems: Vec<FieldError> =
+                patch.name.as_ref().and_then(|name| validate::name("name", name).err()).into_iter().collect();
+            problems.extend(negative([
+                ("cpu_hour", patch.cpu_hour),
+                ("memory_gib_hour", patch.memory_gib_hour),
+                ("disk_gib_hour", patch.disk_gib_hour),
+                ("unit_price", patch.unit_price),
+            ]));
+            valid(problems)?;
+            let mut new = old.clone();
+            let mut set = ChangeSet::new(caller.cause.clone());
+            if let Some(charges) = patch.charges {
+                new.charges = self.checked_charges(&self.path(old.billing_entity_id).await?, charges)?;
+                self.require_scripts(&mut set, "charges", new.charges.iter().filter_map(Need::of_charge)).await?;
+            }
+            new.unit_price = patch.unit_price.unwrap_or(new.unit_price);
+            new.name = patch.name.unwrap_or(new.name);
+            new.cpu_hour = patch.cpu_hour.unwrap_or(new.cpu_hour);
+            new.memory_gib_hour = patch.memory_gib_hour.unwrap_or(new.memory_gib_hour);
+            new.disk_gib_hour = patch.disk_gib_hour.unwrap_or(new.disk_gib_hour);
+            let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
+            set.update(&old, &mut new);
+            self.store().commit(set).await?;
+            Ok(new)
+        })
+        .await
     }
 
     /// What a customer owes so far; by default from the last invoice up to now.
@@ -150,20 +158,16 @@ impl System {
     /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`].
     pub async fn close_invoice(&self, caller: &Caller, customer: CustomerId, to: Timestamp) -> Result<Invoice, Error> {
         caller.must(Permission::BillingWrite)?;
-        let mut lost = 0;
-        loop {
+        // Another invoice may be closed, or the customer change, while the scripts work.
+        again(None, async || {
             let customer = self.customer(caller, customer).await?;
             // Before any script is asked.
             settled(to, self.inner.core.now())?;
             let period = Period { from: customer.invoiced_until, to };
             let adjustments = self.adjustments(caller, &customer, period).await?;
-            let close = Close { to, adjustments, cause: caller.cause.clone() };
-            match self.ask_meter(customer.id, close).await {
-                // Another invoice was closed, or the customer changed, while the scripts worked.
-                Err(Error::Stale { noun: Noun::Customer, .. }) if lost < LOST_RACES_MAX => lost += 1,
-                answer => return answer,
-            }
-        }
+            self.ask_meter(customer.id, Close { to, adjustments, cause: caller.cause.clone() }).await
+        })
+        .await
     }
 
     /// The intervals behind an invoice line: those of a resource and meter that touch the period.

@@ -2,6 +2,7 @@
 
 use super::{
     BlobPatch, NewBlob,
+    race::again,
     reach::{missing, unchanged, valid},
 };
 use crate::{Caller, Error, System};
@@ -102,32 +103,36 @@ impl System {
         patch: BlobPatch,
     ) -> Result<Blob, Error> {
         caller.must(Permission::ScriptsWrite)?;
-        let old = self.blob(caller, id).await?;
-        unchanged(&old, if_match)?;
-        let mut new = old.clone();
-        new.name = patch.name.unwrap_or(new.name);
-        new.media_type = patch.media_type.unwrap_or(new.media_type);
-        new.public = patch.public.unwrap_or(new.public);
-        let mut set = ChangeSet::new(caller.cause.clone());
-        if let Some(bytes) = patch.content {
-            valid(too_long(&bytes))?;
-            new.bytes = bytes.len() as u64;
-            new.sha256 = sha256(&bytes);
-            if new.sha256 != old.sha256 {
-                let before: BlobContent = self.find(id.0).await?;
-                let mut after = BlobContent { content: bytes, ..before.clone() };
-                set.update(&before, &mut after);
+        again(if_match, async || {
+            let patch = patch.clone();
+            let old = self.blob(caller, id).await?;
+            unchanged(&old, if_match)?;
+            let mut new = old.clone();
+            new.name = patch.name.unwrap_or(new.name);
+            new.media_type = patch.media_type.unwrap_or(new.media_type);
+            new.public = patch.public.unwrap_or(new.public);
+            let mut set = ChangeSet::new(caller.cause.clone());
+            if let Some(bytes) = patch.content {
+                valid(too_long(&bytes))?;
+                new.bytes = bytes.len() as u64;
+                new.sha256 = sha256(&bytes);
+                if new.sha256 != old.sha256 {
+                    let before: BlobContent = self.find(id.0).await?;
+                    let mut after = BlobContent { content: bytes, ..before.clone() };
+                    set.update(&before, &mut after);
+                }
             }
-        }
-        valid(new.problems())?;
-        if new == old {
-            return Ok(old);
-        }
-        new.modified_at = self.inner.core.now();
-        let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
-        set.update(&old, &mut new);
-        self.store().commit(set).await?;
-        Ok(new)
+            valid(new.problems())?;
+            if new == old {
+                return Ok(old);
+            }
+            new.modified_at = self.inner.core.now();
+            let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
+            set.update(&old, &mut new);
+            self.store().commit(set).await?;
+            Ok(new)
+        })
+        .await
     }
 
     /// Deletes a blob and its content.
@@ -136,14 +141,17 @@ impl System {
     /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`], [`Error::Refused`].
     pub async fn delete_blob(&self, caller: &Caller, id: BlobId, if_match: Option<u64>) -> Result<(), Error> {
         caller.must(Permission::ScriptsWrite)?;
-        let old = self.blob(caller, id).await?;
-        unchanged(&old, if_match)?;
-        let _decided = self.inner.scripts.before(caller, TriggerType::PreDelete, &mut old.clone()).await?;
-        let content: BlobContent = self.find(id.0).await?;
-        let mut set = ChangeSet::new(caller.cause.clone());
-        set.delete(&old).delete(&content);
-        self.store().commit(set).await?;
-        Ok(())
+        again(if_match, async || {
+            let old = self.blob(caller, id).await?;
+            unchanged(&old, if_match)?;
+            let _decided = self.inner.scripts.before(caller, TriggerType::PreDelete, &mut old.clone()).await?;
+            let content: BlobContent = self.find(id.0).await?;
+            let mut set = ChangeSet::new(caller.cause.clone());
+            set.delete(&old).delete(&content);
+            self.store().commit(set).await?;
+            Ok(())
+        })
+        .await
     }
 
     /// What a blob holds, for those who may see it: whose reach it lies in, and where it is public everybody.

@@ -2,7 +2,7 @@
 
 use super::{
     BillingEntityPatch, CustomerPatch, NewBillingEntity, NewCustomer, NewProvider,
-    race::go_on,
+    race::{again, go_on},
     reach::{merged_keys, unchanged, valid},
 };
 use crate::{
@@ -34,26 +34,30 @@ impl System {
         caller: &Caller,
         id: BillingEntityId,
         new: NewBillingEntity,
-        more: impl FnOnce(&mut BillingEntity),
+        more: impl Fn(&mut BillingEntity),
     ) -> Result<BillingEntity, Error> {
         caller.must(Permission::CustomersWrite)?;
         valid(validate::name("name", &new.name).err())?;
-        let parent = self.entity(caller, new.parent_id).await?;
-        if parent.path.len() >= DEPTH_MAX {
-            let detail = format!("has {DEPTH_MAX} levels above it already; choose one further up");
-            return Err(Error::Invalid(vec![FieldError::new("parent_id", detail)]));
-        }
-        let mut path = parent.path.clone();
-        path.push(id);
-        let mut entity = self.new_entity(id, new.name, Some(parent.id), path, new.currency);
-        more(&mut entity);
-        valid(key::problems("keys", &entity.keys).into_iter().chain(entity.contact.problems("contact")))?;
-        let decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut entity).await?;
-        let parent = Decided::left(&[&decided], parent).await?;
-        let mut set = ChangeSet::new(caller.cause.clone());
-        set.require(&parent).create(&mut entity);
-        self.store().commit(set).await?;
-        Ok(entity)
+        again(None, async || {
+            let new = new.clone();
+            let parent = self.entity(caller, new.parent_id).await?;
+            if parent.path.len() >= DEPTH_MAX {
+                let detail = format!("has {DEPTH_MAX} levels above it already; choose one further up");
+                return Err(Error::Invalid(vec![FieldError::new("parent_id", detail)]));
+            }
+            let mut path = parent.path.clone();
+            path.push(id);
+            let mut entity = self.new_entity(id, new.name, Some(parent.id), path, new.currency);
+            more(&mut entity);
+            valid(key::problems("keys", &entity.keys).into_iter().chain(entity.contact.problems("contact")))?;
+            let decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut entity).await?;
+            let parent = Decided::left(&[&decided], parent).await?;
+            let mut set = ChangeSet::new(caller.cause.clone());
+            set.require(&parent).create(&mut entity);
+            self.store().commit(set).await?;
+            Ok(entity)
+        })
+        .await
     }
 
     /// Changes a seller within the caller's reach.
@@ -68,40 +72,47 @@ impl System {
         patch: BillingEntityPatch,
     ) -> Result<BillingEntity, Error> {
         caller.must(Permission::CustomersWrite)?;
-        let mut old = self.entity(caller, id).await?;
-        unchanged(&old, if_match)?;
-        let mut new = old.clone();
-        if let Some(name) = patch.name {
-            valid(validate::name("name", &name).err())?;
-            new.name = name;
-        }
-        if let Some(language) = patch.language {
-            if language.as_ref().is_some_and(|language| !translation::is_language(language)) {
-                return Err(Error::Invalid(vec![FieldError::new("language", "must be one such as `en` or `de_DE`")]));
+        again(if_match, async || {
+            let patch = patch.clone();
+            let mut old = self.entity(caller, id).await?;
+            unchanged(&old, if_match)?;
+            let mut new = old.clone();
+            if let Some(name) = patch.name {
+                valid(validate::name("name", &name).err())?;
+                new.name = name;
             }
-            new.language = language;
-        }
-        if let Some(contact) = patch.contact {
-            contact.apply(&mut new.contact);
-            valid(new.contact.problems("contact"))?;
-        }
-        if let Some(keys) = patch.keys {
-            valid(key::problems("keys", &keys))?;
-            new.keys = keys;
-        }
-        if let Some(values) = &patch.provider_values {
-            new.provider_values = self.checked_values(caller, &old, &old.provider_values, values).await?;
-        }
-        valid(patch.metadata.onto(&mut new.metadata))?;
-        if new == old {
-            return Ok(old);
-        }
-        let decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
-        go_on(&[&decided], &mut old, &mut new).await?;
-        let mut set = ChangeSet::new(caller.cause.clone());
-        set.update(&old, &mut new);
-        self.store().commit(set).await?;
-        Ok(new)
+            if let Some(language) = patch.language {
+                if language.as_ref().is_some_and(|language| !translation::is_language(language)) {
+                    return Err(Error::Invalid(vec![FieldError::new(
+                        "language",
+                        "must be one such as `en` or `de_DE`",
+                    )]));
+                }
+                new.language = language;
+            }
+            if let Some(contact) = patch.contact {
+                contact.apply(&mut new.contact);
+                valid(new.contact.problems("contact"))?;
+            }
+            if let Some(keys) = patch.keys {
+                valid(key::problems("keys", &keys))?;
+                new.keys = keys;
+            }
+            if let Some(values) = &patch.provider_values {
+                new.provider_values = self.checked_values(caller, &old, &old.provider_values, values).await?;
+            }
+            valid(patch.metadata.onto(&mut new.metadata))?;
+            if new == old {
+                return Ok(old);
+            }
+            let decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
+            go_on(&[&decided], &mut old, &mut new).await?;
+            let mut set = ChangeSet::new(caller.cause.clone());
+            set.update(&old, &mut new);
+            self.store().commit(set).await?;
+            Ok(new)
+        })
+        .await
     }
 
     /// Creates a customer of a seller within the caller's reach. PRE triggers may change or refuse it.
@@ -166,58 +177,62 @@ impl System {
         patch: CustomerPatch,
     ) -> Result<Customer, Error> {
         caller.must(Permission::CustomersWrite)?;
-        let mut old = self.customer(caller, id).await?;
-        unchanged(&old, if_match)?;
-        let sellers_part = patch.status.is_some() || patch.plan_id.is_some() || patch.quota.is_some();
-        if sellers_part && caller.role.is_customer() {
-            return Err(Error::Forbidden(Permission::BillingWrite));
-        }
-        let mut new = old.clone();
-        if let Some(name) = patch.name {
-            valid(validate::name("name", &name).err())?;
-            new.name = name;
-        }
-        if let Some(keys) = patch.keys {
-            valid(key::problems("keys", &keys))?;
-            new.keys = merged_keys(caller, &old.keys, &keys);
-        }
-        if let Some(contact) = patch.contact {
-            contact.apply(&mut new.contact);
-            valid(new.contact.problems("contact"))?;
-        }
-        if let Some(values) = &patch.provider_values {
-            new.provider_values = self.checked_values(caller, &old, &old.provider_values, values).await?;
-        }
-        valid(patch.metadata.onto(&mut new.metadata))?;
-        if let Some(plan) = patch.plan_id {
-            self.plan_of(old.billing_entity_id, plan).await?;
-            new.plan_id = plan;
-        }
-        if let Some(status) = patch.status {
-            let servers = self.store().index().count(Noun::Server, Field::Customer, id.0.as_bytes());
-            if status == CustomerStatus::Closed && servers > 0 {
-                let detail = format!("the customer still has {servers} servers; delete them first");
-                return Err(Error::State { noun: Noun::Customer, id: id.into(), detail });
+        again(if_match, async || {
+            let patch = patch.clone();
+            let mut old = self.customer(caller, id).await?;
+            unchanged(&old, if_match)?;
+            let sellers_part = patch.status.is_some() || patch.plan_id.is_some() || patch.quota.is_some();
+            if sellers_part && caller.role.is_customer() {
+                return Err(Error::Forbidden(Permission::BillingWrite));
             }
-            new.status = status;
-        }
-        new.quota = patch.quota.unwrap_or(new.quota);
-        new.warning_level = patch.warning_level.unwrap_or(new.warning_level);
-        let decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
-        let closes = new.status == CustomerStatus::Closed && old.status != CustomerStatus::Closed;
-        let deleted = match closes {
-            true => self.inner.scripts.before(caller, TriggerType::PreDelete, &mut new.clone()).await?,
-            false => Decided::default(),
-        };
-        let bought = match new.plan_id == old.plan_id {
-            true => Decided::default(),
-            false => self.before_purchase(caller, &new).await?,
-        };
-        go_on(&[&decided, &deleted, &bought], &mut old, &mut new).await?;
-        let mut set = ChangeSet::new(caller.cause.clone());
-        set.update(&old, &mut new);
-        self.store().commit(set).await?;
-        Ok(new)
+            let mut new = old.clone();
+            if let Some(name) = patch.name {
+                valid(validate::name("name", &name).err())?;
+                new.name = name;
+            }
+            if let Some(keys) = patch.keys {
+                valid(key::problems("keys", &keys))?;
+                new.keys = merged_keys(caller, &old.keys, &keys);
+            }
+            if let Some(contact) = patch.contact {
+                contact.apply(&mut new.contact);
+                valid(new.contact.problems("contact"))?;
+            }
+            if let Some(values) = &patch.provider_values {
+                new.provider_values = self.checked_values(caller, &old, &old.provider_values, values).await?;
+            }
+            valid(patch.metadata.onto(&mut new.metadata))?;
+            if let Some(plan) = patch.plan_id {
+                self.plan_of(old.billing_entity_id, plan).await?;
+                new.plan_id = plan;
+            }
+            if let Some(status) = patch.status {
+                let servers = self.store().index().count(Noun::Server, Field::Customer, id.0.as_bytes());
+                if status == CustomerStatus::Closed && servers > 0 {
+                    let detail = format!("the customer still has {servers} servers; delete them first");
+                    return Err(Error::State { noun: Noun::Customer, id: id.into(), detail });
+                }
+                new.status = status;
+            }
+            new.quota = patch.quota.unwrap_or(new.quota);
+            new.warning_level = patch.warning_level.unwrap_or(new.warning_level);
+            let decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
+            let closes = new.status == CustomerStatus::Closed && old.status != CustomerStatus::Closed;
+            let deleted = match closes {
+                true => self.inner.scripts.before(caller, TriggerType::PreDelete, &mut new.clone()).await?,
+                false => Decided::default(),
+            };
+            let bought = match new.plan_id == old.plan_id {
+                true => Decided::default(),
+                false => self.before_purchase(caller, &new).await?,
+            };
+            go_on(&[&decided, &deleted, &bought], &mut old, &mut new).await?;
+            let mut set = ChangeSet::new(caller.cause.clone());
+            set.update(&old, &mut new);
+            self.store().commit(set).await?;
+            Ok(new)
+        })
+        .await
     }
 
     /// Makes the provider, its first plan and its first admin when the store is empty. None: it was not.

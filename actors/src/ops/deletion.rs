@@ -43,19 +43,19 @@ impl System {
         let start_at = self.later(start_at)?;
         caller.must(Permission::CustomersWrite)?;
         caller.must(Permission::ServersWrite)?;
-        again(if_match, async || {
+        let customer = self.customer(caller, id).await?;
+        if caller.role.is_customer() {
+            return Err(Error::Forbidden(Permission::BillingWrite));
+        }
+        let accepted = again(if_match, async || {
             let customer = self.customer(caller, id).await?;
-            if caller.role.is_customer() {
-                return Err(Error::Forbidden(Permission::BillingWrite));
-            }
             if let Some(job) = self.earlier_job(&customer, caller.user_id, key.as_ref()).await? {
                 return Ok(job);
             }
             unchanged(&customer, if_match)?;
-            let accepted = self.accept_deletion(caller, &customer, cascade, start_at, key.as_ref()).await;
-            or_earlier(accepted, self.earlier_job(&customer, caller.user_id, key.as_ref())).await
-        })
-        .await
+            self.accept_deletion(caller, &customer, cascade, start_at, key.as_ref()).await
+        });
+        or_earlier(accepted.await, self.earlier_job(&customer, caller.user_id, key.as_ref())).await
     }
 
     async fn accept_deletion(

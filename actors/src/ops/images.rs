@@ -3,7 +3,7 @@
 use super::{
     ImagePatch, ImageSource, NewImage, NewImageOf,
     jobs::{or_earlier, take_key},
-    race::{LOST_RACES_MAX, go_on},
+    race::{again, go_on},
     reach::{merged_keys, missing, unchanged, valid},
 };
 use crate::{Caller, Error, Idempotency, System, customer::Admit, family::Family, server::job_on};
@@ -12,7 +12,7 @@ use sutler_model::{
     Boot, Customer, Disk, DiskState, Evidence, FieldError, Image, ImageBase, ImageId, ImagePermission, ImageState, Job,
     JobInput, Noun, Permission, Server, ServerState, Timestamp, TriggerType, Wanted, key, server, validate,
 };
-use sutler_store::{ChangeSet, Error as StoreError};
+use sutler_store::ChangeSet;
 use uuid::Uuid;
 
 impl System {
@@ -131,8 +131,7 @@ impl System {
         start_at: Option<Timestamp>,
         key: Option<&Idempotency>,
     ) -> Result<Job, Error> {
-        let mut lost = 0;
-        loop {
+        again(None, async || {
             if let Some(job) = self.earlier_job_about(caller, about, key).await? {
                 return Ok(job);
             }
@@ -165,15 +164,11 @@ impl System {
             }
             family.turn_into(&mut held, core.now(), Evidence::Seen, &caller.cause, &mut set);
             set.create(&mut job);
-            match self.admit(customer.id, Admit::image(&image, set)).await? {
-                Ok(_) => {
-                    self.begin(server.id, &job);
-                    return Ok(job);
-                }
-                Err(StoreError::Conflict { .. }) if lost < LOST_RACES_MAX => lost += 1,
-                Err(error) => return Err(error.into()),
-            }
-        }
+            self.admit(customer.id, Admit::image(&image, set)).await??;
+            self.begin(server.id, &job);
+            Ok(job)
+        })
+        .await
     }
 
     /// The disk that is to be copied, with its server, within the caller's reach.
@@ -267,62 +262,66 @@ impl System {
         patch: ImagePatch,
     ) -> Result<Image, Error> {
         caller.must(Permission::ImagesWrite)?;
-        let mut old = self.image(caller, id).await?;
-        unchanged(&old, if_match)?;
-        let mut new = old.clone();
-        if let Some(name) = patch.name {
-            valid(validate::name("name", &name).err())?;
-            new.name = name;
-        }
-        if let Some(state) = patch.state.filter(|state| *state != old.state) {
-            let (from, to) = (old.state, state);
-            match (from, to) {
-                (ImageState::Ready, ImageState::Retired) => new.retired_at = Some(self.inner.core.now()),
-                (ImageState::Retired, ImageState::Ready) => new.retired_at = None,
-                (_, ImageState::Creating | ImageState::Deleting) => {
-                    return Err(Error::Invalid(vec![FieldError::new("state", "must be `ready` or `retired`")]));
-                }
-                _ => {
-                    let detail = match from {
-                        ImageState::Creating => "the image is still being made; cancel its job instead",
-                        _ => "the image is being deleted",
-                    };
-                    return Err(Error::State { noun: Noun::Image, id: id.into(), detail: detail.to_owned() });
-                }
+        again(if_match, async || {
+            let patch = patch.clone();
+            let mut old = self.image(caller, id).await?;
+            unchanged(&old, if_match)?;
+            let mut new = old.clone();
+            if let Some(name) = patch.name {
+                valid(validate::name("name", &name).err())?;
+                new.name = name;
             }
-            new.state = state;
-        }
-        // A customer may take away from what was granted to it, and give nothing.
-        let granted = |asked: Option<ImagePermission>, old: ImagePermission| match asked {
-            Some(asked) if caller.role.is_customer() => asked.and(old),
-            asked => asked.unwrap_or(old),
-        };
-        new.owner_permission = granted(patch.owner_permission, old.owner_permission);
-        new.user_permission = granted(patch.user_permission, old.user_permission);
-        if patch.published == Some(true) {
-            if caller.role.is_customer() && old.customer_id.is_some() {
-                // Others' servers would run what nobody at the seller has looked at.
-                return Err(Error::Forbidden(Permission::OperatorWrite));
+            if let Some(state) = patch.state.filter(|state| *state != old.state) {
+                let (from, to) = (old.state, state);
+                match (from, to) {
+                    (ImageState::Ready, ImageState::Retired) => new.retired_at = Some(self.inner.core.now()),
+                    (ImageState::Retired, ImageState::Ready) => new.retired_at = None,
+                    (_, ImageState::Creating | ImageState::Deleting) => {
+                        return Err(Error::Invalid(vec![FieldError::new("state", "must be `ready` or `retired`")]));
+                    }
+                    _ => {
+                        let detail = match from {
+                            ImageState::Creating => "the image is still being made; cancel its job instead",
+                            _ => "the image is being deleted",
+                        };
+                        return Err(Error::State { noun: Noun::Image, id: id.into(), detail: detail.to_owned() });
+                    }
+                }
+                new.state = state;
             }
-            new.customer_id = None;
-        }
-        if let Some(keys) = &patch.keys {
-            valid(key::problems("keys", keys))?;
-            new.keys = merged_keys(caller, &old.keys, keys);
-        }
-        valid(patch.metadata.onto(&mut new.metadata))?;
-        if new == old {
-            return Ok(old);
-        }
-        // Retiring is deleting: it goes for good once nothing is made from it any more.
-        let retires = new.state == ImageState::Retired && old.state != ImageState::Retired;
-        let asked = if retires { TriggerType::PreDelete } else { TriggerType::PreModify };
-        let decided = self.inner.scripts.before(caller, asked, &mut new).await?;
-        go_on(&[&decided], &mut old, &mut new).await?;
-        let mut set = ChangeSet::new(caller.cause.clone());
-        set.update(&old, &mut new);
-        self.store().commit(set).await?;
-        Ok(new)
+            // A customer may take away from what was granted to it, and give nothing.
+            let granted = |asked: Option<ImagePermission>, old: ImagePermission| match asked {
+                Some(asked) if caller.role.is_customer() => asked.and(old),
+                asked => asked.unwrap_or(old),
+            };
+            new.owner_permission = granted(patch.owner_permission, old.owner_permission);
+            new.user_permission = granted(patch.user_permission, old.user_permission);
+            if patch.published == Some(true) {
+                if caller.role.is_customer() && old.customer_id.is_some() {
+                    // Others' servers would run what nobody at the seller has looked at.
+                    return Err(Error::Forbidden(Permission::OperatorWrite));
+                }
+                new.customer_id = None;
+            }
+            if let Some(keys) = &patch.keys {
+                valid(key::problems("keys", keys))?;
+                new.keys = merged_keys(caller, &old.keys, keys);
+            }
+            valid(patch.metadata.onto(&mut new.metadata))?;
+            if new == old {
+                return Ok(old);
+            }
+            // Retiring is deleting: it goes for good once nothing is made from it any more.
+            let retires = new.state == ImageState::Retired && old.state != ImageState::Retired;
+            let asked = if retires { TriggerType::PreDelete } else { TriggerType::PreModify };
+            let decided = self.inner.scripts.before(caller, asked, &mut new).await?;
+            go_on(&[&decided], &mut old, &mut new).await?;
+            let mut set = ChangeSet::new(caller.cause.clone());
+            set.update(&old, &mut new);
+            self.store().commit(set).await?;
+            Ok(new)
+        })
+        .await
     }
 
     /// Copies kernel and initial RAM disk beside the images.

@@ -1,6 +1,6 @@
 //! What all jobs have in common before they begin: keys, times, waking and cancelling.
 
-use super::errands::called_off;
+use super::{errands::called_off, race::again};
 use crate::{Caller, Error, Idempotency, System, server::JobAccepted};
 use sutler_model::{
     Answered, Customer, CustomerId, Disk, FieldError, Interval, Job, JobId, JobInput, JobState, Noun, Permission,
@@ -19,7 +19,7 @@ impl System {
     /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::State`] once it has ended or is being undone.
     pub async fn cancel_job(&self, caller: &Caller, id: JobId) -> Result<Job, Error> {
         caller.must(Permission::ServersWrite)?;
-        loop {
+        again(None, async || {
             let old: Job = self.find(id).await?;
             self.reach(caller, old.billing_entity_id, old.customer_id, (Noun::Job, id.into())).await?;
             if let JobInput::Operation { .. } = old.input {
@@ -53,20 +53,16 @@ impl System {
             }
             let mut set = ChangeSet::new(caller.cause.clone());
             set.update(&old, &mut new);
-            match self.store().commit(set).await {
-                Ok(_) => {
-                    if let Some(server) = new.input.server_id()
-                        && old.scheduled
-                        && !new.state.is_final()
-                    {
-                        self.wake(server, new.id);
-                    }
-                    return Ok(new);
-                }
-                Err(sutler_store::Error::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
+            self.store().commit(set).await?;
+            if let Some(server) = new.input.server_id()
+                && old.scheduled
+                && !new.state.is_final()
+            {
+                self.wake(server, new.id);
             }
-        }
+            Ok(new)
+        })
+        .await
     }
 
     /// The job of an earlier request under the same key.
@@ -156,30 +152,24 @@ impl System {
     }
 
     /// Has a job answer a request for what it does already: its key stands for the job from now on.
-    pub(super) async fn answer_by(
-        &self,
-        caller: &Caller,
-        mut job: Job,
-        key: Option<&Idempotency>,
-    ) -> Result<Job, Error> {
+    pub(super) async fn answer_by(&self, caller: &Caller, job: Job, key: Option<&Idempotency>) -> Result<Job, Error> {
         let Some(asked) = key else { return Ok(job) };
-        while job.also_answers.len() < Job::ANSWERED_MAX {
-            let mut new = job.clone();
-            new.also_answers.push(Answered {
-                user_id: caller.user_id,
-                key: asked.key.clone(),
-                request_hash: asked.request_hash.clone(),
-            });
+        // It goes on meanwhile.
+        self.decided(None, async || {
+            let old: Job = self.find(job.id).await?;
+            let mut new = old.clone();
             let mut set = ChangeSet::new(caller.cause.clone());
-            set.update(&job, &mut new);
-            match self.store().commit(set).await {
-                Ok(_) => return Ok(new),
-                // It goes on meanwhile.
-                Err(sutler_store::Error::Conflict { .. }) => job = self.find(job.id).await?,
-                Err(error) => return Err(error.into()),
+            if old.also_answers.len() < Job::ANSWERED_MAX {
+                new.also_answers.push(Answered {
+                    user_id: caller.user_id,
+                    key: asked.key.clone(),
+                    request_hash: asked.request_hash.clone(),
+                });
+                set.update(&old, &mut new);
             }
-        }
-        Ok(job)
+            Ok((set, new))
+        })
+        .await
     }
 
     pub(super) fn room_for_a_job(&self) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! What owners keep on their resources for programs, in parts that differ in who reads them.
 
 use super::{
-    race::{LOST_RACES_MAX, go_on},
+    race::{again, go_on},
     reach::{missing, unchanged, valid},
 };
 use crate::{
@@ -13,7 +13,7 @@ use sutler_lua::xml_content;
 use sutler_model::{
     BillingEntity, Customer, FieldError, Image, Noun, Permission, ResourceMetadata, Server, TriggerType,
 };
-use sutler_store::{ChangeSet, Error as StoreError};
+use sutler_store::ChangeSet;
 use uuid::Uuid;
 
 /// Parts of metadata to set; what is none stays, and an empty part goes.
@@ -151,8 +151,7 @@ impl System {
         if_match: Option<u64>,
         patch: &MetadataPatch,
     ) -> Result<(u64, ResourceMetadata), Error> {
-        let mut lost = 0;
-        loop {
+        again(if_match, async || {
             let mut old: R = self.find(id).await?;
             self.owned(caller, &old).await?;
             caller.must(R::PERMISSIONS[1])?;
@@ -161,20 +160,18 @@ impl System {
             if let Some(kept) = new.metadata_mut() {
                 valid(patch.onto(kept))?;
             }
-            let kept = new.metadata().cloned().unwrap_or_default();
+            let kept = |record: &R| (record.version(), record.metadata().cloned().unwrap_or_default());
             if new == old {
-                return Ok((old.version(), kept));
+                return Ok(kept(&old));
             }
             let decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
             go_on(&[&decided], &mut old, &mut new).await?;
             let mut set = ChangeSet::new(caller.cause.clone());
             set.update(&old, &mut new);
-            match self.store().commit(set).await {
-                Ok(_) => return Ok((new.version(), kept)),
-                Err(StoreError::Conflict { .. }) if if_match.is_none() && lost < LOST_RACES_MAX => lost += 1,
-                Err(error) => return Err(error.into()),
-            }
-        }
+            self.store().commit(set).await?;
+            Ok(kept(&new))
+        })
+        .await
     }
 
     /// Refuses as not found what is not the caller's own.

@@ -9,6 +9,7 @@ mod deferred;
 mod deletion;
 mod errands;
 mod images;
+mod instances;
 mod jobs;
 mod keys;
 mod measurements;
@@ -31,12 +32,11 @@ mod users;
 
 pub(crate) use deferred::{CARRY_OUT, DeferredItem};
 pub(crate) use deletion::DELETE_SERVERS;
+pub use instances::{NewPaymentInstance, PaymentInstancePatch};
 pub use measurements::Measurements;
 pub use metadata::MetadataPatch;
 pub(crate) use metadata::problems as metadata_problems;
-pub use payments::{
-    Interaction, NewPaymentInstance, NewPaymentMethod, PaymentInstancePatch, PaymentMethodPatch, PaymentProvider,
-};
+pub use payments::{Interaction, NewPaymentMethod, PaymentMethodPatch, PaymentProvider};
 pub use pluggable::{NewPluggable, PluggableKind, PluggablePatch};
 pub(crate) use providers::Provided;
 pub use providers::{ActionAnswer, ProviderForm};

@@ -1,6 +1,6 @@
 //! What operators do: nodes, quarantines, faults.
 
-use super::{Fault, Quarantine, reach::unchanged};
+use super::{Fault, Quarantine, race::again, reach::unchanged};
 use crate::{Caller, Error, System, jobs};
 use sutler_drivers::simulated::{self, FaultError, Simulated};
 use sutler_model::{FieldError, Node, NodeId, NodeState, Permission, Timestamp};
@@ -20,23 +20,18 @@ impl System {
         draining: bool,
     ) -> Result<Node, Error> {
         caller.must(Permission::OperatorWrite)?;
-        loop {
+        again(if_match, async || {
             let old: Node = self.find(id).await?;
             unchanged(&old, if_match)?;
             let mut new = old.clone();
             new.state = if draining { NodeState::Draining } else { NodeState::Up };
             let mut set = ChangeSet::new(caller.cause.clone());
             set.update(&old, &mut new);
-            match self.store().commit(set).await {
-                Ok(_) => {
-                    self.inner.core.placement.set_node(&new);
-                    return Ok(new);
-                }
-                // The node was looked at meanwhile.
-                Err(sutler_store::Error::Conflict { found: Some(_), .. }) if if_match.is_none() => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+            self.store().commit(set).await?;
+            self.inner.core.placement.set_node(&new);
+            Ok(new)
+        })
+        .await
     }
 
     /// Entities out of service, longest first.

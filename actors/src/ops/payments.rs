@@ -1,22 +1,18 @@
-//! Payment methods of sellers, and what customers pay with.
+//! Payment methods of sellers, and what transactions are made from.
 
 use super::{
+    race::again,
     reach::{missing, unchanged, valid},
     script_users::Need,
 };
-use crate::{
-    Caller, Error, System,
-    payments::{of_customer, shown},
-    scripts::Provider,
-};
+use crate::{Caller, Error, System, payments::shown, scripts::Provider};
 use std::collections::BTreeMap;
 use sutler_model::{
-    BillingEntityId, Cause, Currency, Customer, CustomerId, FieldError, InvoiceId, Nanos, Noun, PaymentFunction,
-    PaymentInstance, PaymentInstanceId, PaymentMethod, PaymentMethodId, PaymentSetup, Permission, ScriptId, Told,
-    Transaction, TransactionId, TransactionState, TriggerType, UserId, ValueDef, payment::TEXT_BYTES, point, validate,
+    BillingEntityId, Cause, Currency, CustomerId, FieldError, InvoiceId, Nanos, Noun, PaymentFunction,
+    PaymentInstanceId, PaymentMethod, PaymentMethodId, PaymentSetup, Permission, ScriptId, Told, Transaction,
+    TransactionId, TransactionState, TriggerType, UserId, ValueDef, payment::TEXT_BYTES, point, validate,
 };
 use sutler_store::{ChangeSet, Field};
-use uuid::Uuid;
 
 /// A provider of payments that a seller may set up a method with.
 #[derive(Clone, Debug)]
@@ -79,25 +75,6 @@ pub struct PaymentMethodPatch {
     pub values: Option<BTreeMap<String, String>>,
 }
 
-/// Something to pay with.
-#[derive(Clone, Debug)]
-pub struct NewPaymentInstance {
-    /// Its id; none: a new one. One that is there already is answered as it is.
-    pub id: Option<PaymentInstanceId>,
-    /// Display name.
-    pub name: String,
-    /// Whose.
-    pub customer_id: CustomerId,
-    /// By which method.
-    pub payment_method_id: PaymentMethodId,
-    /// What the provider's form asks for.
-    pub values: BTreeMap<String, String>,
-    /// Whether it is the one that is used when none is named.
-    pub is_default: bool,
-    /// Whether the customer is there to be asked something.
-    pub interaction: Interaction,
-}
-
 /// Whether the customer is there to be asked something by a provider.
 #[derive(Clone, Debug, Default)]
 pub struct Interaction {
@@ -114,15 +91,6 @@ impl Interaction {
         let ok = url.len() <= TEXT_BYTES && (url.starts_with("https://") || url.starts_with("http://"));
         (!ok).then(|| FieldError::new("return_url", "must be an address that begins with https:// or http://"))
     }
-}
-
-/// Changes to what a customer pays with.
-#[derive(Clone, Debug, Default)]
-pub struct PaymentInstancePatch {
-    /// New name.
-    pub name: Option<String>,
-    /// Makes it the one that is used when none is named, or no longer.
-    pub is_default: Option<bool>,
 }
 
 /// A transaction that nothing has become of yet.
@@ -222,58 +190,62 @@ impl System {
     /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`], [`Error::Refused`].
     pub async fn create_payment_method(&self, caller: &Caller, new: NewPaymentMethod) -> Result<PaymentMethod, Error> {
         caller.must(Permission::BillingWrite)?;
-        let entity = self.entity(caller, new.billing_entity_id).await?;
-        if let Some(id) = new.id
-            && let Some(earlier) = self.store().get::<PaymentMethod>(id).await?
-        {
-            return Ok(earlier);
-        }
-        valid(validate::name("name", &new.name).err())?;
-        let of_script = self.inner.scripts.payment_providers(&entity.path).into_iter();
-        let mut of_script: Vec<Provider> = of_script.filter(|p| p.script_id() == new.script_id).collect();
-        let wrong = |field: &str, detail: String| Error::Invalid(vec![FieldError::new(field, detail)]);
-        let provider = match &new.provider {
-            Some(reference) => {
-                let known: Vec<String> = of_script.iter().map(|provider| provider.reference.clone()).collect();
-                let found = of_script.into_iter().find(|provider| provider.reference == *reference);
-                found.ok_or_else(|| {
-                    wrong("provider", format!("is none of the block's; known are {}", known.join(", ")))
-                })?
+        again(None, async || {
+            let new = new.clone();
+            let entity = self.entity(caller, new.billing_entity_id).await?;
+            if let Some(id) = new.id
+                && let Some(earlier) = self.store().get::<PaymentMethod>(id).await?
+            {
+                return Ok(earlier);
             }
-            None if of_script.len() > 1 => {
-                let known: Vec<&str> = of_script.iter().map(|provider| provider.reference.as_str()).collect();
-                return Err(wrong("provider", format!("must be one of {}", known.join(", "))));
-            }
-            None => {
-                let none = "is no enabled script with a payment provider that this seller may use".to_owned();
-                of_script.pop().ok_or_else(|| wrong("script_id", none))?
-            }
-        };
-        let form = &provider.point.method_values;
-        let values = point::fill(form, &BTreeMap::new(), &new.values, "values").map_err(Error::Invalid)?;
-        let mut method = PaymentMethod {
-            id: new.id.unwrap_or_else(|| self.inner.core.new_id()),
-            version: 0,
-            name: new.name,
-            billing_entity_id: entity.id,
-            script_id: provider.script_id(),
-            provider: provider.reference.clone(),
-            shown: shown(&values, form),
-            values,
-            state: PaymentSetup::Registering,
-            reason: None,
-            created_at: self.inner.core.now(),
-        };
-        let _decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut method).await?;
-        let draft = Draft::of(PaymentFunction::RegisterPaymentMethod, entity.currency);
-        let mut asked = draft.by(self, &caller.cause, caller.user_id, &method);
-        let mut set = ChangeSet::new(caller.cause.clone());
-        self.require_scripts(&mut set, "script_id", [(method.script_id, Need::Payments(method.provider.clone()))])
-            .await?;
-        set.create(&mut method).create(&mut asked);
-        self.store().commit(set).await?;
-        self.drive(asked.id);
-        Ok(method)
+            valid(validate::name("name", &new.name).err())?;
+            let of_script = self.inner.scripts.payment_providers(&entity.path).into_iter();
+            let mut of_script: Vec<Provider> = of_script.filter(|p| p.script_id() == new.script_id).collect();
+            let wrong = |field: &str, detail: String| Error::Invalid(vec![FieldError::new(field, detail)]);
+            let provider = match &new.provider {
+                Some(reference) => {
+                    let known: Vec<String> = of_script.iter().map(|provider| provider.reference.clone()).collect();
+                    let found = of_script.into_iter().find(|provider| provider.reference == *reference);
+                    found.ok_or_else(|| {
+                        wrong("provider", format!("is none of the block's; known are {}", known.join(", ")))
+                    })?
+                }
+                None if of_script.len() > 1 => {
+                    let known: Vec<&str> = of_script.iter().map(|provider| provider.reference.as_str()).collect();
+                    return Err(wrong("provider", format!("must be one of {}", known.join(", "))));
+                }
+                None => {
+                    let none = "is no enabled script with a payment provider that this seller may use".to_owned();
+                    of_script.pop().ok_or_else(|| wrong("script_id", none))?
+                }
+            };
+            let form = &provider.point.method_values;
+            let values = point::fill(form, &BTreeMap::new(), &new.values, "values").map_err(Error::Invalid)?;
+            let mut method = PaymentMethod {
+                id: new.id.unwrap_or_else(|| self.inner.core.new_id()),
+                version: 0,
+                name: new.name,
+                billing_entity_id: entity.id,
+                script_id: provider.script_id(),
+                provider: provider.reference.clone(),
+                shown: shown(&values, form),
+                values,
+                state: PaymentSetup::Registering,
+                reason: None,
+                created_at: self.inner.core.now(),
+            };
+            let _decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut method).await?;
+            let draft = Draft::of(PaymentFunction::RegisterPaymentMethod, entity.currency);
+            let mut asked = draft.by(self, &caller.cause, caller.user_id, &method);
+            let mut set = ChangeSet::new(caller.cause.clone());
+            self.require_scripts(&mut set, "script_id", [(method.script_id, Need::Payments(method.provider.clone()))])
+                .await?;
+            set.create(&mut method).create(&mut asked);
+            self.store().commit(set).await?;
+            self.drive(asked.id);
+            Ok(method)
+        })
+        .await
     }
 
     /// Changes a payment method. New values go to its provider first; the transaction tells what becomes of them.
@@ -289,32 +261,36 @@ impl System {
         patch: PaymentMethodPatch,
     ) -> Result<(PaymentMethod, Option<Transaction>), Error> {
         caller.must(Permission::BillingWrite)?;
-        let old = self.payment_method(caller, id).await?;
-        unchanged(&old, if_match)?;
-        let mut new = old.clone();
-        if let Some(name) = patch.name {
-            valid(validate::name("name", &name).err())?;
-            new.name = name;
-        }
-        let mut set = ChangeSet::new(caller.cause.clone());
-        let mut asked = None;
-        if let Some(given) = patch.values {
-            let provider = self.enabled_provider(&old).await?;
-            let values = point::fill(&provider.point.method_values, &old.values, &given, "values");
-            let values = values.map_err(Error::Invalid)?;
-            let currency = self.entity(caller, old.billing_entity_id).await?.currency;
-            let draft = Draft { values, ..Draft::of(PaymentFunction::UpdatePaymentMethod, currency) };
-            let mut transaction = draft.by(self, &caller.cause, caller.user_id, &old);
-            set.create(&mut transaction);
-            asked = Some(transaction);
-        }
-        let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
-        set.update(&old, &mut new);
-        self.store().commit(set).await?;
-        if let Some(asked) = &asked {
-            self.drive(asked.id);
-        }
-        Ok((new, asked))
+        again(if_match, async || {
+            let patch = patch.clone();
+            let old = self.payment_method(caller, id).await?;
+            unchanged(&old, if_match)?;
+            let mut new = old.clone();
+            if let Some(name) = patch.name {
+                valid(validate::name("name", &name).err())?;
+                new.name = name;
+            }
+            let mut set = ChangeSet::new(caller.cause.clone());
+            let mut asked = None;
+            if let Some(given) = patch.values {
+                let provider = self.enabled_provider(&old).await?;
+                let values = point::fill(&provider.point.method_values, &old.values, &given, "values");
+                let values = values.map_err(Error::Invalid)?;
+                let currency = self.entity(caller, old.billing_entity_id).await?.currency;
+                let draft = Draft { values, ..Draft::of(PaymentFunction::UpdatePaymentMethod, currency) };
+                let mut transaction = draft.by(self, &caller.cause, caller.user_id, &old);
+                set.create(&mut transaction);
+                asked = Some(transaction);
+            }
+            let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
+            set.update(&old, &mut new);
+            self.store().commit(set).await?;
+            if let Some(asked) = &asked {
+                self.drive(asked.id);
+            }
+            Ok((new, asked))
+        })
+        .await
     }
 
     /// Asks a method's provider whether it works; the transaction says so in the end.
@@ -328,15 +304,18 @@ impl System {
         transaction: Option<TransactionId>,
     ) -> Result<Transaction, Error> {
         caller.must(Permission::BillingWrite)?;
-        let method = self.payment_method(caller, id).await?;
-        if let Some(earlier) = self.earlier(transaction).await? {
-            return Ok(earlier);
-        }
-        self.able_provider(&method, PaymentFunction::SelfTest).await?;
-        let currency = self.entity(caller, method.billing_entity_id).await?.currency;
-        let draft = Draft { id: transaction, ..Draft::of(PaymentFunction::SelfTest, currency) };
-        self.accept(caller, draft.by(self, &caller.cause, caller.user_id, &method), |set| {
-            set.require(&method);
+        again(None, async || {
+            let method = self.payment_method(caller, id).await?;
+            if let Some(earlier) = self.earlier(transaction).await? {
+                return Ok(earlier);
+            }
+            self.able_provider(&method, PaymentFunction::SelfTest).await?;
+            let currency = self.entity(caller, method.billing_entity_id).await?.currency;
+            let draft = Draft { id: transaction, ..Draft::of(PaymentFunction::SelfTest, currency) };
+            self.accept(caller, draft.by(self, &caller.cause, caller.user_id, &method), |set| {
+                set.require(&method);
+            })
+            .await
         })
         .await
     }
@@ -352,165 +331,25 @@ impl System {
         if_match: Option<u64>,
     ) -> Result<(), Error> {
         caller.must(Permission::BillingWrite)?;
-        let method = self.payment_method(caller, id).await?;
-        unchanged(&method, if_match)?;
-        let index = self.store().index();
-        let users = index.count(Noun::PaymentInstance, Field::Subject, id.0.as_bytes());
-        let under_way = index.count(Noun::Transaction, Field::Subject, id.0.as_bytes());
-        if users + under_way > 0 {
-            let detail = format!(
-                "{users} customers pay by this method and {under_way} transactions are under way; end them first"
-            );
-            return Err(Error::State { noun: Noun::PaymentMethod, id: id.into(), detail });
-        }
-        let _decided = self.inner.scripts.before(caller, TriggerType::PreDelete, &mut method.clone()).await?;
-        let mut set = ChangeSet::new(caller.cause.clone());
-        set.delete(&method);
-        self.store().commit(set).await?;
-        Ok(())
-    }
-
-    /// Takes in what a customer wants to pay with. Usable once the provider has taken it, which the transaction tells.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`], [`Error::Refused`],
-    /// [`Error::State`] while the method cannot be used.
-    pub async fn create_payment_instance(
-        &self,
-        caller: &Caller,
-        new: NewPaymentInstance,
-    ) -> Result<(PaymentInstance, Transaction), Error> {
-        caller.must(Permission::PaymentsWrite)?;
-        let customer: Customer = self.customer(caller, new.customer_id).await?;
-        let transaction_id = new.id.map(|id| TransactionId(Uuid::new_v5(&id.0, b"registration")));
-        if let (Some(id), Some(transaction)) = (new.id, self.earlier(transaction_id).await?)
-            && let Some(instance) = self.store().get::<PaymentInstance>(id).await?
-        {
-            return Ok((instance, transaction));
-        }
-        valid(validate::name("name", &new.name).err().into_iter().chain(new.interaction.problem()))?;
-        let found = self.store().get::<PaymentMethod>(new.payment_method_id).await?;
-        let method = found.filter(|method| method.billing_entity_id == customer.billing_entity_id);
-        let not_theirs = || FieldError::new("payment_method_id", "is no payment method of this customer's seller");
-        let method = method.ok_or_else(|| Error::Invalid(vec![not_theirs()]))?;
-        let provider = self.usable(&method).await?;
-        let form = &provider.point.instance_values;
-        let values = point::fill(form, &BTreeMap::new(), &new.values, "values").map_err(Error::Invalid)?;
-        let mut instance = PaymentInstance {
-            id: new.id.unwrap_or_else(|| self.inner.core.new_id()),
-            version: 0,
-            name: new.name,
-            customer_id: customer.id,
-            billing_entity_id: customer.billing_entity_id,
-            payment_method_id: method.id,
-            shown: shown(&values, form),
-            values,
-            is_default: new.is_default,
-            state: PaymentSetup::Registering,
-            reason: None,
-            created_at: self.inner.core.now(),
-        };
-        let _decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut instance).await?;
-        let currency = self.find::<sutler_model::BillingEntity>(customer.billing_entity_id).await?.currency;
-        let draft = Draft {
-            id: transaction_id,
-            customer: Some(customer.id),
-            instance: Some(instance.id),
-            interaction: new.interaction,
-            ..Draft::of(PaymentFunction::RegisterPaymentInstance, currency)
-        };
-        let mut asked = draft.by(self, &caller.cause, caller.user_id, &method);
-        let mut set = ChangeSet::new(caller.cause.clone());
-        set.require(&method).create(&mut instance).create(&mut asked);
-        self.store().commit(set).await?;
-        self.drive(asked.id);
-        Ok((instance, asked))
-    }
-
-    /// Renames what a customer pays with, or makes it the one that is used when none is named.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`], [`Error::NotFound`], [`Error::Forbidden`], [`Error::Taken`], [`Error::Stale`], [`Error::Refused`].
-    pub async fn update_payment_instance(
-        &self,
-        caller: &Caller,
-        id: PaymentInstanceId,
-        if_match: Option<u64>,
-        patch: PaymentInstancePatch,
-    ) -> Result<PaymentInstance, Error> {
-        caller.must(Permission::PaymentsWrite)?;
-        let old = self.payment_instance(caller, id).await?;
-        unchanged(&old, if_match)?;
-        let mut new = old.clone();
-        if let Some(name) = patch.name {
-            valid(validate::name("name", &name).err())?;
-            new.name = name;
-        }
-        new.is_default = patch.is_default.unwrap_or(new.is_default);
-        let _decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
-        let mut set = ChangeSet::new(caller.cause.clone());
-        if new.is_default && !old.is_default {
-            let this = old.clone();
-            let others = self.store().read(move |snapshot| of_customer(snapshot, &this)).await?;
-            for other in others.into_iter().filter(|other| other.is_default) {
-                set.update(&other, &mut PaymentInstance { is_default: false, ..other.clone() });
+        again(if_match, async || {
+            let method = self.payment_method(caller, id).await?;
+            unchanged(&method, if_match)?;
+            let index = self.store().index();
+            let users = index.count(Noun::PaymentInstance, Field::Subject, id.0.as_bytes());
+            let under_way = index.count(Noun::Transaction, Field::Subject, id.0.as_bytes());
+            if users + under_way > 0 {
+                let detail = format!(
+                    "{users} customers pay by this method and {under_way} transactions are under way; end them first"
+                );
+                return Err(Error::State { noun: Noun::PaymentMethod, id: id.into(), detail });
             }
-        }
-        set.update(&old, &mut new);
-        self.store().commit(set).await?;
-        Ok(new)
-    }
-
-    /// Has the provider forget what a customer paid with; it is gone once the transaction has succeeded. One that never came
-    /// to work goes at once.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`], [`Error::State`] while something is paid with it,
-    /// [`Error::Refused`].
-    pub async fn remove_payment_instance(
-        &self,
-        caller: &Caller,
-        id: PaymentInstanceId,
-        if_match: Option<u64>,
-        transaction: Option<TransactionId>,
-    ) -> Result<Option<Transaction>, Error> {
-        caller.must(Permission::PaymentsWrite)?;
-        if let Some(earlier) = self.earlier(transaction).await? {
-            self.reach(caller, earlier.billing_entity_id, earlier.customer_id, (Noun::PaymentInstance, id.into()))
-                .await?;
-            return Ok(Some(earlier));
-        }
-        let old = self.payment_instance(caller, id).await?;
-        unchanged(&old, if_match)?;
-        let under_way = self.store().index().count(Noun::Transaction, Field::Subject, id.0.as_bytes());
-        if under_way > 0 {
-            let detail = format!("{under_way} transactions with it are under way; let them end or cancel them first");
-            return Err(Error::State { noun: Noun::PaymentInstance, id: id.into(), detail });
-        }
-        let _decided = self.inner.scripts.before(caller, TriggerType::PreDelete, &mut old.clone()).await?;
-        let mut set = ChangeSet::new(caller.cause.clone());
-        if old.state == PaymentSetup::Failed {
-            set.delete(&old);
+            let _decided = self.inner.scripts.before(caller, TriggerType::PreDelete, &mut method.clone()).await?;
+            let mut set = ChangeSet::new(caller.cause.clone());
+            set.delete(&method);
             self.store().commit(set).await?;
-            return Ok(None);
-        }
-        let method: PaymentMethod = self.find(old.payment_method_id).await?;
-        self.enabled_provider(&method).await?;
-        let currency = self.find::<sutler_model::BillingEntity>(old.billing_entity_id).await?.currency;
-        let draft = Draft {
-            id: transaction,
-            customer: Some(old.customer_id),
-            instance: Some(old.id),
-            ..Draft::of(PaymentFunction::RemovePaymentInstance, currency)
-        };
-        let asked = draft.by(self, &caller.cause, caller.user_id, &method);
-        let mut going = PaymentInstance { state: PaymentSetup::Removing, is_default: false, ..old.clone() };
-        let asked = self
-            .accept(caller, asked, |set| {
-                set.update(&old, &mut going);
-            })
-            .await?;
-        Ok(Some(asked))
+            Ok(())
+        })
+        .await
     }
 
     /// Accepts a transaction together with `more`, and has it worked on.
@@ -541,17 +380,6 @@ impl System {
         let method: PaymentMethod = self.find(id).await?;
         self.reach(caller, method.billing_entity_id, None, (Noun::PaymentMethod, id.into())).await?;
         Ok(method)
-    }
-
-    pub(super) async fn payment_instance(
-        &self,
-        caller: &Caller,
-        id: PaymentInstanceId,
-    ) -> Result<PaymentInstance, Error> {
-        let instance: PaymentInstance = self.find(id).await?;
-        let whose = Some(instance.customer_id);
-        self.reach(caller, instance.billing_entity_id, whose, (Noun::PaymentInstance, id.into())).await?;
-        Ok(instance)
     }
 
     async fn provider_of(&self, method: &PaymentMethod) -> Option<Provider> {

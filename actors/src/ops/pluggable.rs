@@ -5,7 +5,7 @@
 
 use super::{
     providers::{level_of, read},
-    race::{LOST_RACES_MAX, again, go_on},
+    race::{again, go_on},
     reach::{merged_keys, missing, unchanged, valid},
     script_users::Need,
 };
@@ -32,7 +32,6 @@ use sutler_model::{
 };
 use sutler_rating::meters;
 use sutler_store::{ChangeSet, Error as StoreError, Field, Filter, Snapshot};
-use uuid::Uuid;
 
 /// Most pluggable resources of one customer, or of a seller's own.
 const PER_OWNER_MAX: usize = 1_000;
@@ -121,52 +120,57 @@ impl System {
         new: NewPluggable,
     ) -> Result<PluggableResource, Error> {
         caller.must(Permission::ServersWrite)?;
-        let seller = match new.customer_id {
-            Some(customer) => self.customer(caller, customer).await?.billing_entity_id,
-            None if caller.customer_id.is_none() => caller.billing_entity_id,
-            None => return Err(Error::Invalid(vec![FieldError::new("customer_id", "is missing")])),
-        };
-        valid(validate::name("name", &new.name).err().into_iter().chain(key::problems("keys", &new.keys)))?;
-        let (pointed, provider) = self.kind(seller, new.customer_id, &new.provider_type).await?;
-        if !provider.create.as_ref().is_some_and(|create| may(caller, create)) {
-            let detail = format!("you may not make a resource of the type {}", provider.provider_type);
-            return Err(Error::Invalid(vec![FieldError::new("provider_type", detail)]));
-        }
-        self.room_for_pluggable(new.customer_id, seller)?;
-        let wording = Wording::of(&pointed.script, self.inner.scripts.language(caller.billing_entity_id).await?);
-        let mut definitions = wording.form(definitions(&provider));
-        if script == Some(pointed.script.id) {
-            unlock(&mut definitions, &new.values);
-        }
-        let values = fill(&definitions, &BTreeMap::new(), &new.values, "values").map_err(Error::Invalid)?;
-        self.resources_there(caller, &definitions, &new.values, "values").await?;
-        let mut resource = PluggableResource {
-            id: new.id.unwrap_or_else(|| self.inner.core.new_id()),
-            version: 0,
-            name: new.name,
-            provider_type: provider.provider_type.clone(),
-            script_id: pointed.script.id,
-            customer_id: new.customer_id,
-            billing_entity_id: seller,
-            values,
-            pending: None,
-            state: PluggableState::Creating,
-            turns: 1,
-            state_reason: None,
-            keys: merged_keys(caller, &[], &new.keys),
-            created_at: self.inner.core.now(),
-        };
-        let _decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut resource).await?;
-        let mut set = ChangeSet::new(caller.cause.clone());
-        self.require_scripts(
-            &mut set,
-            "provider_type",
-            [(resource.script_id, Need::Resources(resource.provider_type.clone()))],
-        )
-        .await?;
-        set.create(&mut resource);
-        let id = resource.id;
-        self.accept_turn(set, resource, caller).await?.ok_or_else(|| gone(id))
+        // The same each time: what is committed is never made twice.
+        let id = new.id.unwrap_or_else(|| self.inner.core.new_id());
+        again(None, async || {
+            let new = new.clone();
+            let seller = match new.customer_id {
+                Some(customer) => self.customer(caller, customer).await?.billing_entity_id,
+                None if caller.customer_id.is_none() => caller.billing_entity_id,
+                None => return Err(Error::Invalid(vec![FieldError::new("customer_id", "is missing")])),
+            };
+            valid(validate::name("name", &new.name).err().into_iter().chain(key::problems("keys", &new.keys)))?;
+            let (pointed, provider) = self.kind(seller, new.customer_id, &new.provider_type).await?;
+            if !provider.create.as_ref().is_some_and(|create| may(caller, create)) {
+                let detail = format!("you may not make a resource of the type {}", provider.provider_type);
+                return Err(Error::Invalid(vec![FieldError::new("provider_type", detail)]));
+            }
+            self.room_for_pluggable(new.customer_id, seller)?;
+            let wording = Wording::of(&pointed.script, self.inner.scripts.language(caller.billing_entity_id).await?);
+            let mut definitions = wording.form(definitions(&provider));
+            if script == Some(pointed.script.id) {
+                unlock(&mut definitions, &new.values);
+            }
+            let values = fill(&definitions, &BTreeMap::new(), &new.values, "values").map_err(Error::Invalid)?;
+            self.resources_there(caller, &definitions, &new.values, "values").await?;
+            let mut resource = PluggableResource {
+                id,
+                version: 0,
+                name: new.name,
+                provider_type: provider.provider_type.clone(),
+                script_id: pointed.script.id,
+                customer_id: new.customer_id,
+                billing_entity_id: seller,
+                values,
+                pending: None,
+                state: PluggableState::Creating,
+                turns: 1,
+                state_reason: None,
+                keys: merged_keys(caller, &[], &new.keys),
+                created_at: self.inner.core.now(),
+            };
+            let _decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut resource).await?;
+            let mut set = ChangeSet::new(caller.cause.clone());
+            self.require_scripts(
+                &mut set,
+                "provider_type",
+                [(resource.script_id, Need::Resources(resource.provider_type.clone()))],
+            )
+            .await?;
+            set.create(&mut resource);
+            self.accept_turn(set, resource, caller).await?.ok_or_else(|| missing(Noun::PluggableResource, id.into()))
+        })
+        .await
     }
 
     /// Changes a resource: PRE triggers are asked, then its provider, who may change or refuse what is to be.
@@ -223,7 +227,7 @@ impl System {
             (new.pending, new.state, new.turns) = (Some(pending), PluggableState::Modifying, old.turns + 1);
             let mut set = ChangeSet::new(caller.cause.clone());
             set.update(&old, &mut new);
-            self.accept_turn(set, new, caller).await?.ok_or_else(|| gone(id))
+            self.accept_turn(set, new, caller).await?.ok_or_else(|| missing(Noun::PluggableResource, id.into()))
         })
         .await
     }
@@ -239,22 +243,25 @@ impl System {
         if_match: Option<u64>,
     ) -> Result<(), Error> {
         caller.must(Permission::ServersWrite)?;
-        let old = self.pluggable(caller, id).await?;
-        unchanged(&old, if_match)?;
-        at_rest(&old)?;
-        // Its provider may be gone; then there is nobody to ask.
-        let kind = self.kind(old.billing_entity_id, old.customer_id, &old.provider_type).await.ok();
-        let delete = kind.as_ref().and_then(|(_, provider)| provider.delete.as_ref());
-        if delete.is_some_and(|delete| !may(caller, delete)) {
-            return Err(Error::Forbidden(Permission::ServersWrite));
-        }
-        let decided = self.inner.scripts.before(caller, TriggerType::PreDelete, &mut old.clone()).await?;
-        let old = Decided::left(&[&decided], old).await?;
-        let mut new = old.clone();
-        (new.state, new.turns) = (PluggableState::Deleting, old.turns + 1);
-        let mut set = ChangeSet::new(caller.cause.clone());
-        set.update(&old, &mut new);
-        self.accept_turn(set, new, caller).await.map(drop)
+        again(if_match, async || {
+            let old = self.pluggable(caller, id).await?;
+            unchanged(&old, if_match)?;
+            at_rest(&old)?;
+            // Its provider may be gone; then there is nobody to ask.
+            let kind = self.kind(old.billing_entity_id, old.customer_id, &old.provider_type).await.ok();
+            let delete = kind.as_ref().and_then(|(_, provider)| provider.delete.as_ref());
+            if delete.is_some_and(|delete| !may(caller, delete)) {
+                return Err(Error::Forbidden(Permission::ServersWrite));
+            }
+            let decided = self.inner.scripts.before(caller, TriggerType::PreDelete, &mut old.clone()).await?;
+            let old = Decided::left(&[&decided], old).await?;
+            let mut new = old.clone();
+            (new.state, new.turns) = (PluggableState::Deleting, old.turns + 1);
+            let mut set = ChangeSet::new(caller.cause.clone());
+            set.update(&old, &mut new);
+            self.accept_turn(set, new, caller).await.map(drop)
+        })
+        .await
     }
 
     /// Has a resource's provider do something with it. `advertise` is the provider's own function for showing itself.
@@ -435,14 +442,13 @@ impl System {
             other => other.clone(),
         };
         let refused = ended.is_err();
-        let mut lost = 0;
-        loop {
-            let id = resource.id;
+        let id = resource.id;
+        let (left, settled) = again(None, async || {
             let read = self.store().read(move |s| Ok((s.get(id)?, open_intervals(s, id.into())?)));
-            let (Some(old), open): (Option<PluggableResource>, _) = read.await? else { return Ok(None) };
+            let (Some(old), open): (Option<PluggableResource>, _) = read.await? else { return Ok((None, false)) };
             if old.turns != resource.turns || old.state != resource.state {
                 // Somebody else has settled it.
-                return Ok(Some(old));
+                return Ok((Some(old), false));
             }
             let mut new = old.clone();
             (new.state, new.pending) = (PluggableState::Active, None);
@@ -473,17 +479,13 @@ impl System {
             } else {
                 set.update(&old, &mut new);
             }
-            match self.store().commit(set).await {
-                Ok(_) if refused => {
-                    return match ended {
-                        Err(error) => Err(error),
-                        Ok(_) => Ok(None),
-                    };
-                }
-                Ok(_) => return Ok((!gone).then_some(new)),
-                Err(sutler_store::Error::Conflict { .. }) if lost < LOST_RACES_MAX => lost += 1,
-                Err(error) => return Err(error.into()),
-            }
+            self.store().commit(set).await?;
+            Ok(((!gone).then_some(new), true))
+        })
+        .await?;
+        match ended {
+            Err(error) if settled => Err(error),
+            _ => Ok(left),
         }
     }
 
@@ -589,8 +591,4 @@ fn at_rest(resource: &PluggableResource) -> Result<(), Error> {
             detail: "something is being done with this resource already; ask again when it is active".to_owned(),
         }),
     }
-}
-
-fn gone(id: PluggableResourceId) -> Error {
-    missing(Noun::PluggableResource, Uuid::from(id))
 }

@@ -1,19 +1,20 @@
 //! Changes of records that others change at the same time.
 
+use super::reach::missing;
 use crate::{
     Error, System,
     scripts::{Decided, Keyed},
 };
-use std::future::Future;
+use serde_json::{Value, json};
+use std::{collections::BTreeSet, future::Future};
 use sutler_model::ResourceKey;
-use sutler_store::{ChangeSet, Error as StoreError};
+use sutler_store::ChangeSet;
 
 /// Tries of what goes by records that others change at the same time.
-pub(super) const LOST_RACES_MAX: u32 = 20;
+const LOST_RACES_MAX: u32 = 20;
 
 impl System {
-    /// Commits what `decide` answers, and then tells what else it answered. When others were faster, it is decided anew on
-    /// fresh records; not so with `if_match`, for then the caller meant one version.
+    /// Commits what `decide` answers, and then tells what else it answered; tried again as [`again`] says.
     ///
     /// # Errors
     /// Those of `decide`; [`Error::Stale`] when others keep being faster.
@@ -22,20 +23,17 @@ impl System {
         if_match: Option<u64>,
         decide: impl Fn() -> F,
     ) -> Result<T, Error> {
-        let mut lost = 0;
-        loop {
+        again(if_match, async || {
             let (set, told) = decide().await?;
-            match self.store().commit(set).await {
-                Ok(_) => return Ok(told),
-                Err(StoreError::Conflict { .. }) if if_match.is_none() && lost < LOST_RACES_MAX => lost += 1,
-                Err(error) => return Err(error.into()),
-            }
-        }
+            self.store().commit(set).await?;
+            Ok(told)
+        })
+        .await
     }
 }
 
-/// Tries again what failed because records that it went by had changed meanwhile; each time it reads them anew. Not so with
-/// `if_match`, as in [`System::decided`].
+/// Tries again what failed because records that it went by had changed or gone meanwhile; each time it reads them anew. Not so with
+/// `if_match`, for then the caller meant one version.
 ///
 /// # Errors
 /// Those of `attempt`; [`Error::Stale`] when others keep being faster.
@@ -46,22 +44,50 @@ pub(super) async fn again<T, F: Future<Output = Result<T, Error>>>(
     let mut lost = 0;
     loop {
         match attempt().await {
-            Err(Error::Stale { .. }) if if_match.is_none() && lost < LOST_RACES_MAX => lost += 1,
+            Err(Error::Stale { .. } | Error::Gone { .. }) if if_match.is_none() && lost < LOST_RACES_MAX => lost += 1,
+            Err(Error::Gone { noun, id }) => return Err(missing(noun, id)),
             answer => return answer,
         }
     }
 }
 
-/// Goes on from what the runs that decided about a request have themselves done to the keys of the record that it is about: `old`
-/// is then what they left, and `new` what becomes of that. Whatever others changed meanwhile is left for the commit to find.
+/// Goes on from what the runs that decided about a request have themselves made of the record that it is about: `old` is then what
+/// they left, and `new` has what they changed and the request does not. Whatever others changed meanwhile is left for the commit to
+/// find.
 ///
 /// # Errors
 /// Those of the store.
 pub(super) async fn go_on<R: Keyed>(decided: &[&Decided], old: &mut R, new: &mut R) -> Result<(), Error> {
     let left = Decided::left(decided, old.clone()).await?;
-    rekey(new.keys_mut(), old.keys(), left.keys());
-    *old = left;
+    if left.version() == old.version() {
+        return Ok(());
+    }
+    let values = (serde_json::to_value(&*new), serde_json::to_value(&*old), serde_json::to_value(&left));
+    let (Ok(mut of_new), Ok(before), Ok(after)) = values else { return Ok(()) };
+    merge(&mut of_new, &before, &after);
+    if let Ok(merged) = serde_json::from_value(of_new) {
+        let mut keys = new.keys().to_vec();
+        rekey(&mut keys, old.keys(), left.keys());
+        (*new, *old) = (merged, left);
+        *new.keys_mut() = keys;
+    }
     Ok(())
+}
+
+/// Does to `value` what made `after` of `before`, but where it differs from `before` itself.
+fn merge(value: &mut Value, before: &Value, after: &Value) {
+    let (Value::Object(fields), Value::Object(before), Value::Object(after)) = (value, before, after) else { return };
+    let changed: BTreeSet<_> =
+        before.keys().chain(after.keys()).filter(|&key| before.get(key) != after.get(key)).collect();
+    for key in changed {
+        match (fields.get_mut(key), before.get(key), after.get(key)) {
+            (field, was, Some(is)) if field.as_deref() == was => _ = fields.insert(key.clone(), is.clone()),
+            (field, was, None) if field.as_deref() == was => _ = fields.remove(key),
+            // What is empty is left out.
+            (Some(field), was, Some(is)) => merge(field, was.unwrap_or(&json!({})), is),
+            _ => {}
+        }
+    }
 }
 
 /// Does to `keys` what made `after` of `before`.
@@ -88,6 +114,18 @@ mod tests {
             ..ResourceKey::default()
         };
         all.iter().map(key).collect()
+    }
+
+    #[test]
+    fn what_changed_meanwhile_is_taken_over_where_it_was_not_to_change_anyway() {
+        let before = json!({ "name": "old", "email": "a", "A": { "one": "1", "two": "2" }, "gone": 1 });
+        let after = json!({ "name": "new", "email": "b", "A": { "one": "3", "two": "4" }, "B": { "theirs": 1 } });
+        let mut value =
+            json!({ "name": "own", "email": "a", "A": { "one": "9", "two": "2" }, "B": { "own": 1 }, "gone": 1 });
+        merge(&mut value, &before, &after);
+        let merged =
+            json!({ "name": "own", "email": "b", "A": { "one": "9", "two": "4" }, "B": { "own": 1, "theirs": 1 } });
+        assert_eq!(value, merged);
     }
 
     #[test]

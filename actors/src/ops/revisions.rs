@@ -3,6 +3,7 @@
 //! Where signatures are required, an upload takes effect when the provider's staff have signed it; until then what was in
 //! force stays so.
 
+use super::race::again;
 use crate::{Caller, Error, System};
 use sutler_lua::Registration;
 use sutler_model::{Noun, Permission, Scope, Script, ScriptId, ScriptRevision, Signature};
@@ -19,25 +20,28 @@ impl System {
         if caller.scope != Scope::Provider {
             return Err(Error::Forbidden(Permission::ScriptsSign));
         }
-        let old_script = self.script(caller, id).await?;
-        let old = self.revision(id, number).await?;
-        if old.signature.is_some() {
-            return Ok(old);
-        }
-        let mut signed = old.clone();
-        signed.signature = Some(Signature { at: self.inner.core.now(), by: caller.user_id });
-        let mut set = ChangeSet::new(caller.cause.clone());
-        set.update(&old, &mut signed);
-        let mut script = old_script.clone();
-        if self.inner.core.settings.signing_required && number == old_script.latest_revision {
-            self.put_in_force(&mut script, &signed).await?;
-            set.update(&old_script, &mut script);
-        }
-        let back = |set: &mut ChangeSet| {
-            set.update(&signed, &mut old.clone());
-        };
-        self.put_text_in_force(caller, set, (&old_script, &script), back).await?;
-        Ok(signed)
+        again(None, async || {
+            let old_script = self.script(caller, id).await?;
+            let old = self.revision(id, number).await?;
+            if old.signature.is_some() {
+                return Ok(old);
+            }
+            let mut signed = old.clone();
+            signed.signature = Some(Signature { at: self.inner.core.now(), by: caller.user_id });
+            let mut set = ChangeSet::new(caller.cause.clone());
+            set.update(&old, &mut signed);
+            let mut script = old_script.clone();
+            if self.inner.core.settings.signing_required && number == old_script.latest_revision {
+                self.put_in_force(&mut script, &signed).await?;
+                set.update(&old_script, &mut script);
+            }
+            let back = |set: &mut ChangeSet| {
+                set.update(&signed, &mut old.clone());
+            };
+            self.put_text_in_force(caller, set, (&old_script, &script), back).await?;
+            Ok(signed)
+        })
+        .await
     }
 
     /// Puts a text in force, be it an older one.
@@ -53,22 +57,25 @@ impl System {
         if_match: Option<u64>,
     ) -> Result<Script, Error> {
         caller.must(Permission::ScriptsWrite)?;
-        let old = self.script(caller, id).await?;
-        super::reach::unchanged(&old, if_match)?;
-        let revision = self.revision(id, number).await?;
-        if self.inner.core.settings.signing_required && revision.signature.is_none() {
-            let detail = format!("revision {number} is not signed; the provider's staff sign it first");
-            return Err(Error::State { noun: Noun::Script, id: id.0, detail });
-        }
-        if old.revision == number {
-            return Ok(old);
-        }
-        let mut new = old.clone();
-        self.put_in_force(&mut new, &revision).await?;
-        let mut set = ChangeSet::new(caller.cause.clone());
-        set.update(&old, &mut new);
-        self.put_text_in_force(caller, set, (&old, &new), |_| {}).await?;
-        Ok(new)
+        again(if_match, async || {
+            let old = self.script(caller, id).await?;
+            super::reach::unchanged(&old, if_match)?;
+            let revision = self.revision(id, number).await?;
+            if self.inner.core.settings.signing_required && revision.signature.is_none() {
+                let detail = format!("revision {number} is not signed; the provider's staff sign it first");
+                return Err(Error::State { noun: Noun::Script, id: id.0, detail });
+            }
+            if old.revision == number {
+                return Ok(old);
+            }
+            let mut new = old.clone();
+            self.put_in_force(&mut new, &revision).await?;
+            let mut set = ChangeSet::new(caller.cause.clone());
+            set.update(&old, &mut new);
+            self.put_text_in_force(caller, set, (&old, &new), |_| {}).await?;
+            Ok(new)
+        })
+        .await
     }
 
     /// Compiled anew: what a text may say can have changed since it was uploaded.

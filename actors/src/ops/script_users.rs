@@ -140,7 +140,11 @@ impl System {
             let mut set = ChangeSet::new(caller.cause.clone());
             set.update(new, &mut old.clone());
             back(&mut set);
-            self.store().commit(set).await?;
+            match self.store().commit(set).await {
+                // It has changed once more, and this was looked after again then.
+                Ok(_) | Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         self.inner.scripts.reload(old.id).await?;
         looked

@@ -1,6 +1,7 @@
 //! Scripts and their runs.
 
 use super::{
+    race::again,
     reach::{missing, unchanged, valid},
     script_users::Fate,
 };
@@ -100,42 +101,46 @@ impl System {
         patch: ScriptPatch,
     ) -> Result<Script, Error> {
         caller.must(Permission::ScriptsWrite)?;
-        let old = self.script(caller, id).await?;
-        unchanged(&old, if_match)?;
-        let mut new = old.clone();
-        let mut revision = None;
-        if let Some(translations) = patch.translations {
-            valid(translation::problems("translations", &translations))?;
-            new.translations = translations;
-        }
-        if let Some(source) = patch.source
-            && source != self.latest_source(&old).await?
-        {
-            let registered = self.compile(&source, new.owner, &new.translations).await?;
-            revision = Some(self.next_revision(caller, &mut new, source, registered));
-        }
-        new.paused = patch.paused.unwrap_or(old.paused);
-        new.fail_open = patch.fail_open.unwrap_or(old.fail_open);
-        new.enabled = patch.enabled.unwrap_or(old.enabled);
-        if new.enabled && !old.enabled {
-            new.from_seq = self.next_seq();
-            new.modified_at = self.inner.core.now();
-        }
-        if new == old {
-            return Ok(old);
-        }
-        let mut set = ChangeSet::new(caller.cause.clone());
-        set.update(&old, &mut new);
-        if let Some(revision) = &mut revision {
-            set.create(revision);
-        }
-        let back = |set: &mut ChangeSet| {
-            revision.iter().for_each(|revision| {
-                set.delete(revision);
-            });
-        };
-        self.put_text_in_force(caller, set, (&old, &new), back).await?;
-        Ok(new)
+        again(if_match, async || {
+            let patch = patch.clone();
+            let old = self.script(caller, id).await?;
+            unchanged(&old, if_match)?;
+            let mut new = old.clone();
+            let mut revision = None;
+            if let Some(translations) = patch.translations {
+                valid(translation::problems("translations", &translations))?;
+                new.translations = translations;
+            }
+            if let Some(source) = patch.source
+                && source != self.latest_source(&old).await?
+            {
+                let registered = self.compile(&source, new.owner, &new.translations).await?;
+                revision = Some(self.next_revision(caller, &mut new, source, registered));
+            }
+            new.paused = patch.paused.unwrap_or(old.paused);
+            new.fail_open = patch.fail_open.unwrap_or(old.fail_open);
+            new.enabled = patch.enabled.unwrap_or(old.enabled);
+            if new.enabled && !old.enabled {
+                new.from_seq = self.next_seq();
+                new.modified_at = self.inner.core.now();
+            }
+            if new == old {
+                return Ok(old);
+            }
+            let mut set = ChangeSet::new(caller.cause.clone());
+            set.update(&old, &mut new);
+            if let Some(revision) = &mut revision {
+                set.create(revision);
+            }
+            let back = |set: &mut ChangeSet| {
+                revision.iter().for_each(|revision| {
+                    set.delete(revision);
+                });
+            };
+            self.put_text_in_force(caller, set, (&old, &new), back).await?;
+            Ok(new)
+        })
+        .await
     }
 
     /// Deletes a script; its unfinished runs are passed over, and the finished ones stay for the record.

@@ -2,7 +2,7 @@
 
 use super::{
     jobs::{or_earlier, take_key},
-    race::{LOST_RACES_MAX, again, go_on},
+    race::{again, go_on},
     reach::{merged_keys, missing, unchanged, valid},
 };
 use crate::{
@@ -18,7 +18,7 @@ use sutler_model::{
     Job, JobInput, NewServer, Nic, Noun, Permission, ResourceMetadata, Server, ServerId, ServerState, Timestamp,
     TriggerType, Wanted, validate,
 };
-use sutler_store::{ChangeSet, Error as StoreError};
+use sutler_store::ChangeSet;
 
 impl System {
     /// Accepts a server and the job that builds it. PRE triggers may change or refuse it.
@@ -171,8 +171,7 @@ impl System {
         valid(metadata.iter().flat_map(super::metadata::problems))?;
         let start_at = self.later(start_at)?;
         caller.must(Permission::ServersWrite)?;
-        let mut lost = 0;
-        loop {
+        again(if_match, async || {
             let mut family = self.store().read(move |s| Family::load(s, id)).await?;
             let Some(server) = family.server.clone() else {
                 let earlier = self.earlier_job_on_what_is_gone(caller, (Noun::Server, id.into()), key.as_ref()).await?;
@@ -224,15 +223,11 @@ impl System {
                 family.turn_into(&mut new, at, Evidence::Seen, &caller.cause, &mut set);
             }
             set.create(&mut job);
-            match self.store().commit(set).await {
-                Ok(_) => {
-                    self.begin(id, &job);
-                    return Ok(job);
-                }
-                Err(StoreError::Conflict { .. }) if if_match.is_none() && lost < LOST_RACES_MAX => lost += 1,
-                Err(error) => return Err(error.into()),
-            }
-        }
+            self.store().commit(set).await?;
+            self.begin(id, &job);
+            Ok(job)
+        })
+        .await
     }
 
     /// Lets PRE triggers refuse an action: for a deletion those on deleting the server and each of its disks, then those on

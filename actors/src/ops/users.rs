@@ -2,7 +2,7 @@
 
 use super::{
     NewUser, UserPatch,
-    race::go_on,
+    race::{again, go_on},
     reach::{merged_keys, missing, unchanged, valid},
 };
 use crate::{Caller, Error, System, scripts::Decided};
@@ -85,47 +85,51 @@ impl System {
         patch: UserPatch,
     ) -> Result<User, Error> {
         let own = caller.user_id == Some(id);
-        let mut old = self.user(caller, id).await?;
-        if !own || patch.role.is_some() || patch.locked.is_some() || patch.keys.is_some() {
-            caller.must(Permission::CustomersWrite)?;
-        }
-        may_act_on(caller, &old)?;
-        unchanged(&old, if_match)?;
-        if own && (patch.locked == Some(true) || patch.role.is_some_and(|role| role != old.role)) {
-            let detail = "you cannot lock yourself or change your own role; ask another admin".to_owned();
-            return Err(Error::State { noun: Noun::User, id: id.into(), detail });
-        }
-        let mut new = old.clone();
-        if let Some(role) = patch.role {
-            if role.is_customer() != old.customer_id.is_some() {
-                return Err(Error::Invalid(vec![FieldError::new(
-                    "role",
-                    "does not fit: staff stay staff, customers' users stay theirs",
-                )]));
+        again(if_match, async || {
+            let patch = patch.clone();
+            let mut old = self.user(caller, id).await?;
+            if !own || patch.role.is_some() || patch.locked.is_some() || patch.keys.is_some() {
+                caller.must(Permission::CustomersWrite)?;
             }
-            may_grant(caller, role, &self.find(old.billing_entity_id).await?)?;
-            new.role = role;
-        }
-        new.first_name = patch.first_name.unwrap_or(new.first_name);
-        new.last_name = patch.last_name.unwrap_or(new.last_name);
-        new.locked = patch.locked.unwrap_or(new.locked);
-        new.password_hash = patch.password_hash.unwrap_or(new.password_hash);
-        if let Some(contact) = patch.contact {
-            contact.apply(&mut new.contact);
-        }
-        if let Some(keys) = &patch.keys {
-            valid(key::problems("keys", keys))?;
-            new.keys = merged_keys(caller, &old.keys, keys);
-        }
-        let names = [validate::name("first_name", &new.first_name), validate::name("last_name", &new.last_name)];
-        valid(names.into_iter().filter_map(Result::err).chain(new.contact.problems("contact")))?;
-        let decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
-        go_on(&[&decided], &mut old, &mut new).await?;
-        let mut set = ChangeSet::new(caller.cause.clone());
-        set.update(&old, &mut new);
-        self.end_credentials(&old, &new, &mut set).await?;
-        self.store().commit(set).await?;
-        Ok(new)
+            may_act_on(caller, &old)?;
+            unchanged(&old, if_match)?;
+            if own && (patch.locked == Some(true) || patch.role.is_some_and(|role| role != old.role)) {
+                let detail = "you cannot lock yourself or change your own role; ask another admin".to_owned();
+                return Err(Error::State { noun: Noun::User, id: id.into(), detail });
+            }
+            let mut new = old.clone();
+            if let Some(role) = patch.role {
+                if role.is_customer() != old.customer_id.is_some() {
+                    return Err(Error::Invalid(vec![FieldError::new(
+                        "role",
+                        "does not fit: staff stay staff, customers' users stay theirs",
+                    )]));
+                }
+                may_grant(caller, role, &self.find(old.billing_entity_id).await?)?;
+                new.role = role;
+            }
+            new.first_name = patch.first_name.unwrap_or(new.first_name);
+            new.last_name = patch.last_name.unwrap_or(new.last_name);
+            new.locked = patch.locked.unwrap_or(new.locked);
+            new.password_hash = patch.password_hash.unwrap_or(new.password_hash);
+            if let Some(contact) = patch.contact {
+                contact.apply(&mut new.contact);
+            }
+            if let Some(keys) = &patch.keys {
+                valid(key::problems("keys", keys))?;
+                new.keys = merged_keys(caller, &old.keys, keys);
+            }
+            let names = [validate::name("first_name", &new.first_name), validate::name("last_name", &new.last_name)];
+            valid(names.into_iter().filter_map(Result::err).chain(new.contact.problems("contact")))?;
+            let decided = self.inner.scripts.before(caller, TriggerType::PreModify, &mut new).await?;
+            go_on(&[&decided], &mut old, &mut new).await?;
+            let mut set = ChangeSet::new(caller.cause.clone());
+            set.update(&old, &mut new);
+            self.end_credentials(&old, &new, &mut set).await?;
+            self.store().commit(set).await?;
+            Ok(new)
+        })
+        .await
     }
 
     /// Deletes a user with their sessions and keys.
@@ -134,25 +138,28 @@ impl System {
     /// [`Error::NotFound`], [`Error::Forbidden`], [`Error::Stale`], [`Error::State`] for oneself.
     pub async fn delete_user(&self, caller: &Caller, id: UserId, if_match: Option<u64>) -> Result<(), Error> {
         caller.must(Permission::CustomersWrite)?;
-        let user = self.user(caller, id).await?;
-        may_act_on(caller, &user)?;
-        unchanged(&user, if_match)?;
-        if caller.user_id == Some(id) {
-            let detail = "you cannot delete yourself; ask another admin".to_owned();
-            return Err(Error::State { noun: Noun::User, id: id.into(), detail });
-        }
-        let decided = self.inner.scripts.before(caller, TriggerType::PreDelete, &mut user.clone()).await?;
-        let user = Decided::left(&[&decided], user).await?;
-        let mut set = ChangeSet::new(caller.cause.clone());
-        for session in self.of_user::<Session>(id).await? {
-            set.delete(&session);
-        }
-        for key in self.of_user::<sutler_model::ApiKey>(id).await? {
-            set.delete(&key);
-        }
-        set.delete(&user);
-        self.store().commit(set).await?;
-        Ok(())
+        again(if_match, async || {
+            let user = self.user(caller, id).await?;
+            may_act_on(caller, &user)?;
+            unchanged(&user, if_match)?;
+            if caller.user_id == Some(id) {
+                let detail = "you cannot delete yourself; ask another admin".to_owned();
+                return Err(Error::State { noun: Noun::User, id: id.into(), detail });
+            }
+            let decided = self.inner.scripts.before(caller, TriggerType::PreDelete, &mut user.clone()).await?;
+            let user = Decided::left(&[&decided], user).await?;
+            let mut set = ChangeSet::new(caller.cause.clone());
+            for session in self.of_user::<Session>(id).await? {
+                set.delete(&session);
+            }
+            for key in self.of_user::<sutler_model::ApiKey>(id).await? {
+                set.delete(&key);
+            }
+            set.delete(&user);
+            self.store().commit(set).await?;
+            Ok(())
+        })
+        .await
     }
 
     /// Records a sign-in. The caller has checked the password.

@@ -158,7 +158,7 @@ impl System {
                 now.run_ids.push(run);
             }
             match self.change(&old, &mut now).await {
-                Err(Error::Stale { .. } | Error::NotFound { .. }) => continue,
+                Err(Error::Stale { .. } | Error::Gone { .. }) => continue,
                 changed => changed?,
             }
             let outcome = self.inner.scripts.ask_provider(&provider, &function, &now).await?;
@@ -182,7 +182,7 @@ impl System {
         let reason = &reason[..reason.floor_char_boundary(TEXT_BYTES)];
         new.told.error_reason = Some(format!("it is not known whether this was done: {reason}"));
         match self.change(old, &mut new).await {
-            Err(Error::Stale { .. } | Error::NotFound { .. }) => Ok(()),
+            Err(Error::Stale { .. } | Error::Gone { .. }) => Ok(()),
             changed => changed,
         }
     }

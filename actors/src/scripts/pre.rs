@@ -13,14 +13,16 @@ use super::{
     failure::Failure,
     host::Keyed,
     occasion::{Occasion, sees_user},
-    reaching::{InProgress, Rekeyed, close},
+    reaching::{InProgress, close},
     table::Hook,
     tags,
 };
 use crate::{Caller, Error};
+use serde_json::{Map, Value};
 use sutler_lua::{Exit, Input, Params};
 use sutler_model::{Cause, Disk, FieldError, RunState, Scope, ScriptRun, Server, TriggerType, User, UserId};
-use sutler_store::{ChangeSet, Error as StoreError};
+use sutler_store::{ChangeSet, Error as StoreError, Op};
+use uuid::Uuid;
 
 /// Who asks, as far as PRE triggers are told.
 #[derive(Clone, Debug)]
@@ -46,13 +48,17 @@ impl From<&Caller> for Asking {
     }
 }
 
+/// Fields of records by which no request about them is judged.
+const DESCRIPTION: [&str; 9] =
+    ["version", "name", "first_name", "last_name", "language", "contact", "keys", "provider_values", "metadata"];
+
 /// The runs that decided about a request. They are recorded once this is dropped, whatever became of the request.
 #[derive(Default)]
 pub(crate) struct Decided {
     on: Option<(Env, Cause)>,
     runs: Vec<ScriptRun>,
-    /// What they have done to the keys of records, in order.
-    rekeyed: Vec<Rekeyed>,
+    /// The records that they themselves have changed, each with its version since.
+    wrote: Vec<(Uuid, u64)>,
 }
 
 impl Decided {
@@ -64,21 +70,21 @@ impl Decided {
         }
     }
 
-    /// What these runs themselves have made of a record by changing its keys; as it was where others have changed it since.
+    /// What these runs themselves have made of a record; as it was where others have changed it since, and where more than what
+    /// describes it has changed: the request was judged by the rest.
     ///
     /// # Errors
     /// Those of the store.
     pub(crate) async fn left<R: Keyed>(decided: &[&Self], old: R) -> Result<R, StoreError> {
         let mut version = old.version();
-        for rekeyed in decided.iter().flat_map(|decided| &decided.rekeyed).filter(|rekeyed| rekeyed.id == old.id()) {
-            if rekeyed.from == version {
-                version = rekeyed.to;
-            }
+        while decided.iter().any(|decided| decided.wrote.contains(&(old.id(), version + 1))) {
+            version += 1;
         }
         match decided.iter().find_map(|decided| decided.on.as_ref()) {
             Some((env, _)) if version > old.version() => {
                 let stored = env.core.store.get::<R>(old.id()).await?;
-                Ok(stored.filter(|stored| stored.version() == version).unwrap_or(old))
+                let theirs = |stored: &R| stored.version() == version && differ_in_description(&old, stored);
+                Ok(stored.filter(theirs).unwrap_or(old))
             }
             _ => Ok(old),
         }
@@ -108,6 +114,20 @@ fn recorded(cause: Cause, runs: &mut [ScriptRun]) -> ChangeSet {
         set.create(run);
     }
     set
+}
+
+/// Whether two states of a record are alike in all that requests about it are judged by.
+fn differ_in_description<R: Keyed>(one: &R, other: &R) -> bool {
+    let fields = |record: &R| match serde_json::to_value(record) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    };
+    let judged_by = |record: &R| {
+        let mut fields = fields(record);
+        fields.retain(|name, _| !DESCRIPTION.contains(&name.as_str()));
+        fields
+    };
+    judged_by(one) == judged_by(other)
 }
 
 /// How a PRE run ended.
@@ -175,9 +195,9 @@ impl Scripts {
             None => self.env.listeners(trigger, option, record.seller(), record.customer()).await?,
         };
         let mut decided =
-            Decided { on: Some((self.env.clone(), asking.cause.clone())), runs: Vec::new(), rekeyed: Vec::new() };
+            Decided { on: Some((self.env.clone(), asking.cause.clone())), runs: Vec::new(), wrote: Vec::new() };
         for hook in hooks {
-            let (mut run, begun, decision) = self.ask(asking, record, &hook, option, &mut decided.rekeyed).await?;
+            let (mut run, begun, decision) = self.ask(asking, record, &hook, option, &mut decided.wrote).await?;
             run.finished_at = Some(self.env.core.now());
             let (state, refusal) = match decision {
                 Decision::Pass => (RunState::Succeeded, None),
@@ -221,7 +241,7 @@ impl Scripts {
         record: &mut D,
         hook: &Hook,
         option: &str,
-        rekeyed: &mut Vec<Rekeyed>,
+        wrote: &mut Vec<(Uuid, u64)>,
     ) -> Result<(ScriptRun, Option<ScriptRun>, Decision), Error> {
         let (script, entry, now) = (&hook.script, hook.entry(), self.env.core.now());
         let mut run = draft(script, entry, self.env.core.new_id(), option, asking.cause.clone(), now);
@@ -262,7 +282,12 @@ impl Scripts {
         let occasion = Occasion { params, resource: record.id(), depth };
         let in_progress = InProgress::begin(&self.env, &run);
         let outcome = execute(&self.env, script, &run, occasion, self.env.core.settings.pre_deadline_ms, false).await;
-        rekeyed.extend(in_progress.rekeyed());
+        if outcome.reached_out {
+            let id = run.id.0;
+            let calls = self.env.core.store.read(move |snapshot| snapshot.calls(id)).await?;
+            let changes = calls.into_iter().flat_map(|call| call.changes);
+            wrote.extend(changes.filter(|change| change.op != Op::Deleted).map(|change| (change.id, change.version)));
+        }
         let begun = in_progress.end();
         note(&mut run, &outcome);
         run.result = result(&outcome);

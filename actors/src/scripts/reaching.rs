@@ -1,6 +1,5 @@
 //! PRE runs that reach outside are recorded before they do, and on their own: their effects stay, whatever becomes of the
-//! request. All others are recorded with the request, which costs nothing. What they do to the keys of a record is noted, so that
-//! a request about it is not taken for one that others were faster than.
+//! request. All others are recorded with the request, which costs nothing.
 
 use super::{
     Env,
@@ -12,34 +11,15 @@ use std::{
 };
 use sutler_model::{Cause, RunId, RunState, ScriptRun};
 use sutler_store::{ChangeSet, Error as StoreError, Field, Filter, Store};
-use uuid::Uuid;
 
 /// PRE runs in progress.
 #[derive(Default)]
-pub(super) struct Reaching(Mutex<HashMap<RunId, Tried>>);
-
-/// A PRE run in progress.
-struct Tried {
-    /// As it is in the store or would be.
-    run: ScriptRun,
-    rekeyed: Vec<Rekeyed>,
-}
-
-/// A run's change of a record's keys, and of nothing else.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Rekeyed {
-    /// The record.
-    pub id: Uuid,
-    /// Its version before.
-    pub from: u64,
-    /// Its version since.
-    pub to: u64,
-}
+pub(super) struct Reaching(Mutex<HashMap<RunId, ScriptRun>>);
 
 impl Reaching {
     /// Whether it is a PRE run that is not recorded yet.
     pub(super) fn waits(&self, id: RunId) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).is_some_and(|tried| tried.run.version == 0)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).is_some_and(|run| run.version == 0)
     }
 
     /// Whether it is a PRE run.
@@ -52,28 +32,21 @@ impl Reaching {
     /// # Errors
     /// Those of the store.
     pub(super) async fn persist(&self, store: &Store, id: RunId, depth: u8) -> Result<(), StoreError> {
-        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).map(|tried| tried.run.clone());
+        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
         let Some(mut run) = found.filter(|run| run.version == 0) else { return Ok(()) };
         run.state = RunState::Running;
         let mut set = ChangeSet::new(Cause::run(id, depth));
         set.create(&mut run);
         store.commit(set).await?;
-        if let Some(tried) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&id) {
-            tried.run = run;
+        if let Some(known) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&id) {
+            *known = run;
         }
         Ok(())
     }
 
-    /// Notes that a run has changed a record's keys, if it is a PRE run.
-    pub(super) fn note(&self, id: RunId, rekeyed: Rekeyed) {
-        if let Some(tried) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&id) {
-            tried.rekeyed.push(rekeyed);
-        }
-    }
-
     fn end(&self, id: RunId) -> Option<ScriptRun> {
         let run = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-        run.map(|tried| tried.run).filter(|run| run.version > 0)
+        run.filter(|run| run.version > 0)
     }
 }
 
@@ -86,15 +59,8 @@ pub(super) struct InProgress {
 impl InProgress {
     /// A PRE run begins.
     pub(super) fn begin(env: &Env, run: &ScriptRun) -> Self {
-        let tried = Tried { run: run.clone(), rekeyed: Vec::new() };
-        env.reaching.0.lock().unwrap_or_else(PoisonError::into_inner).insert(run.id, tried);
+        env.reaching.0.lock().unwrap_or_else(PoisonError::into_inner).insert(run.id, run.clone());
         Self { env: env.clone(), id: run.id }
-    }
-
-    /// What it has done to the keys of records so far, in order.
-    pub(super) fn rekeyed(&self) -> Vec<Rekeyed> {
-        let tried = self.env.reaching.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tried.get(&self.id).map(|tried| tried.rekeyed.clone()).unwrap_or_default()
     }
 
     /// It has ended; its record, if it has one by now.

@@ -22,6 +22,7 @@ mod model;
 mod notices;
 mod occasions;
 mod operations;
+mod overtaken;
 mod packages;
 mod payments;
 mod pluggables;

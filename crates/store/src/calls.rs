@@ -47,6 +47,8 @@ pub struct Touched {
     pub id: Uuid,
     /// How.
     pub op: Op,
+    /// Its version since; of one that is gone its last.
+    pub version: u64,
 }
 
 impl CallMade {
@@ -81,9 +83,9 @@ impl Note {
     }
 
     /// Notes a change.
-    pub(crate) fn push(&mut self, noun: Noun, id: Uuid, op: Op) {
-        if self.made.changes.len() < CHANGES_MAX && !COMPANIONS.contains(&noun) {
-            self.made.changes.push(Touched { noun, id, op });
+    pub(crate) fn push(&mut self, touched: Touched) {
+        if self.made.changes.len() < CHANGES_MAX && !COMPANIONS.contains(&touched.noun) {
+            self.made.changes.push(touched);
         }
     }
 

@@ -1,6 +1,13 @@
 //! Change sets: encoded, compared and indexed on the caller's thread, so that the writer only copies bytes.
 
-use crate::{IndexKeys, Op, Record, calls::Note, feed, history::Rule, key::Key, msgpack};
+use crate::{
+    IndexKeys, Op, Record,
+    calls::{Note, Touched},
+    feed,
+    history::Rule,
+    key::Key,
+    msgpack,
+};
 use std::ops::Range;
 use sutler_model::{Cause, Noun};
 
@@ -154,7 +161,7 @@ impl ChangeSet {
         if let Some(change) = self.changes.last_mut() {
             change.over = record.over();
             if let Some(note) = &mut self.note {
-                note.push(change.noun, change.key.id(), op);
+                note.push(Touched { noun: change.noun, id: change.key.id(), op, version: record.version() });
             }
         }
         self

@@ -2,7 +2,7 @@
 
 use crate::{
     Committed, Error, Index, Op,
-    calls::{self, Note},
+    calls::{self, Note, Touched},
     consumers::{self, Consumer, TRIGGERS},
     error::Attempt,
     feed::{self, RawChange},
@@ -93,7 +93,8 @@ fn apply(db: &Database, blocks: &[(u64, Vec<u8>)], corrupt: &impl Fn(String) -> 
                     let done = apply_change(&mut tables, change, entry.forgets, &mut swept)?;
                     done.ok_or_else(|| corrupt(format!("the feed block at {first} does not fit the base")))?;
                     if let Some(note) = &mut note {
-                        note.push(change.noun, Key::new(change.key).id(), change.op);
+                        let (id, version) = (Key::new(change.key).id(), change.version);
+                        note.push(Touched { noun: change.noun, id, op: change.op, version });
                     }
                 }
                 note.map_or(Ok(()), |note| note.store(&mut tables))?;

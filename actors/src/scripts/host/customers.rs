@@ -101,7 +101,7 @@ pub(super) async fn create_entity(ask: &Ask<'_>) -> Result<Value, HostError> {
     let keys = skeleton.keys(ask.caller.scope)?;
     let contact = skeleton.contact(&Contact::default())?;
     // In one commit: what a crash leaves is the whole.
-    let more = |entity: &mut BillingEntity| (entity.keys, entity.contact) = (keys, contact);
+    let more = |entity: &mut BillingEntity| (entity.keys, entity.contact) = (keys.clone(), contact.clone());
     let entity = system.create_billing_entity_as(ask.caller, id, new, more).await.map_err(refusal)?;
     ask.done(&Done { noun: Noun::BillingEntity, id: id.into(), name: &entity.name, customer: None })
 }

@@ -14,7 +14,6 @@ use crate::{
     scripts::{
         beans::{ALL, Beans, Described, key, may_see, seller_of_operator},
         occasion::within,
-        reaching::Rekeyed,
     },
 };
 use serde_json::Value;
@@ -169,10 +168,7 @@ async fn apply<R: Keyed>(
             let mut set = ChangeSet::new(caller.cause.clone());
             set.update(&old, &mut new);
             match store.commit(set).await {
-                Ok(_) => {
-                    let rekeyed = Rekeyed { id, from: old.version(), to: new.version() };
-                    platform.runs.reaching.note(who.run_id, rekeyed);
-                }
+                Ok(_) => {}
                 Err(StoreError::Conflict { .. }) => continue,
                 Err(error) => return Err(failed(error)),
             }

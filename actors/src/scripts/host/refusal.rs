@@ -7,7 +7,7 @@ use sutler_model::Noun;
 /// An operation's refusal as a script sees it.
 pub(super) fn refusal(error: Error) -> HostError {
     let code = match &error {
-        Error::NotFound { noun, .. } => missing(*noun),
+        Error::NotFound { noun, .. } | Error::Gone { noun, .. } => missing(*noun),
         Error::Forbidden(_) | Error::Suspended => "UNAUTHORISED_ACCESS",
         Error::ImagePermission { what, .. } if what.starts_with("start") => "INSUFFICIENT_PERMISSION_TO_START_SERVER",
         Error::ImagePermission { .. } => "UNAUTHORISED_ACCESS",

@@ -41,7 +41,7 @@ fn note(bench: &Bench, name: &str) -> NewPluggable {
     }
 }
 
-fn method(bench: &Bench, script: &Script) -> NewPaymentMethod {
+pub(super) fn method(bench: &Bench, script: &Script) -> NewPaymentMethod {
     NewPaymentMethod {
         id: None,
         name: "Cards".into(),
@@ -64,7 +64,7 @@ fn charging(script: Option<&Script>) -> PlanPatch {
 }
 
 impl Bench {
-    async fn goods(&self) -> Script {
+    pub(super) async fn goods(&self) -> Script {
         self.script("goods", Scope::Provider, GOODS.to_owned()).await
     }
 

@@ -1,11 +1,11 @@
-//! PRE runs that set keys on what they are asked about: their own changes are not those of others.
+//! PRE runs that write to what they are asked about: their own changes are not those of others.
 
 use super::*;
 use crate::{
     ActionAsked, BillingEntityPatch, CustomerPatch, MetadataPatch, NewBillingEntity, ServerAction, ServerPatch,
     UserPatch,
 };
-use sutler_model::{BillingEntity, Disk, JobState, KeyKind, Noun, ResourceKey};
+use sutler_model::{BillingEntity, Customer, Disk, JobState, KeyKind, Noun, ResourceKey};
 
 /// A key with a value that no run has set before, as a time would be, on what a run is asked about.
 const STAMP: &str = r#"
@@ -91,6 +91,39 @@ async fn what_a_pre_trigger_stamps_is_started_stopped_and_deleted_all_the_same()
     let job =
         bench.system.delete_customer(&bench.caller, bench.customer, true, None, None, None).await.expect("accepted");
     assert_eq!(bench.ended(job.id).await.state, JobState::Successful);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_describes_a_record_is_written_by_its_pre_trigger_while_it_is_changed() {
+    let bench = Bench::start().await;
+    let body = r#"
+        -- It is asked about what it writes itself, too.
+        if p.input:getResourceName() == "Renamed" then
+            local id, value = p.input:getResourceUUID(), new("FDLHashHelper"):getRandomUUID()
+            local metadata = new("ResourceMetadata")
+            metadata:setPrivateMetadata("<a>" .. value .. "</a>")
+            adminAPI:updateMetadata(id, metadata)
+            local values = new("Map")
+            values:put("last", value)
+            adminAPI:updateConfigurationProviderValues(id, "KEEPER", values)
+        end
+    "#;
+    bench.script("describe", Scope::Provider, block("PRE_MODIFY", r#""CUSTOMER""#, body)).await;
+    let (system, caller) = (&bench.system, &bench.caller);
+    let version = system.store().get::<Customer>(bench.customer).await.expect("read").expect("there").version;
+    let patch = CustomerPatch {
+        name: Some("Renamed".into()),
+        metadata: MetadataPatch { public: Some("<mine/>".into()), ..MetadataPatch::default() },
+        ..CustomerPatch::default()
+    };
+    let changed = system.update_customer(caller, bench.customer, Some(version), patch).await.expect("changed");
+    let metadata = changed.metadata.clone().expect("some");
+    assert_eq!((changed.name.as_str(), metadata.public.as_str()), ("Renamed", "<mine/>"));
+    assert_eq!(metadata.private, format!("<a>{}</a>", changed.provider_values["KEEPER"]["last"]));
+    assert_eq!(system.store().get::<Customer>(bench.customer).await.expect("read"), Some(changed));
+    // Of the change, and of the metadata.
+    assert_eq!(bench.runs_until(|runs| runs.len() >= 2).await.len(), 2);
     bench.stop().await;
 }
 

@@ -77,7 +77,7 @@ fn a_change_of_a_call_is_found_by_run_and_call_after_the_store_was_closed() {
     drop(store);
     let store = open(folder.path());
     let found = made(&store, 7, 3).unwrap();
-    let touched = Touched { noun: Noun::Server, id: web.id.0, op: Op::Updated };
+    let touched = Touched { noun: Noun::Server, id: web.id.0, op: Op::Updated, version: 2 };
     assert_eq!((found.operation.as_str(), found.about, found.changes), ("modifyServer", Some(web.id.0), vec![touched]));
     assert_eq!((made(&store, 7, 2), made(&store, 8, 3)), (None, None));
 }
