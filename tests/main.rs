@@ -28,6 +28,7 @@ mod process;
 mod providers;
 mod real;
 mod revisions;
+mod secrets;
 mod servers;
 mod sessions;
 mod support;

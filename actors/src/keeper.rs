@@ -79,7 +79,7 @@ async fn delete_disk(core: &Core, id: uuid::Uuid) -> Result<(), crate::Error> {
     let mut set = ChangeSet::new(cause.clone());
     let now = core.now();
     family.turn_into(&mut rest, now, Evidence::Seen, &cause, &mut set);
-    remains::keep_family(core, &family, &rest, now, &mut set);
+    remains::keep_family(core, &family, &rest, now, &mut set).await?;
     match core.store.commit(set).await {
         Ok(_) | Err(sutler_store::Error::Conflict { .. }) => Ok(()),
         Err(error) => Err(error.into()),

@@ -6,12 +6,16 @@
 use crate::{
     Core, Error,
     family::Family,
-    scripts::beans::{Beans, FEW},
+    scripts::{
+        Table,
+        beans::{Beans, FEW},
+    },
 };
 use std::{collections::BTreeMap, sync::PoisonError};
 use sutler_lua::Bean;
 use sutler_model::{
-    Cause, CustomerId, Disk, DiskState, PluggableResource, Remains, RemainsId, Remnant, Scope, Timestamp, time::DAY_MS,
+    BillingEntity, Cause, CustomerId, Disk, DiskState, PluggableResource, Remains, RemainsId, Remnant, Scope,
+    Timestamp, time::DAY_MS,
 };
 use sutler_store::{ChangeSet, Error as StoreError, Field, Filter, Order, Snapshot};
 use uuid::Uuid;
@@ -22,27 +26,50 @@ const KEEP_MS: i64 = 400 * DAY_MS;
 const SWEPT_AT_ONCE: usize = 256;
 
 /// Adds to `set` what remains of the server and disks of `old` that are not in `new`.
-pub(crate) fn keep_family(core: &Core, old: &Family, new: &Family, at: Timestamp, set: &mut ChangeSet) {
+///
+/// # Errors
+/// Those of the store.
+pub(crate) async fn keep_family(
+    core: &Core,
+    old: &Family,
+    new: &Family,
+    at: Timestamp,
+    set: &mut ChangeSet,
+) -> Result<(), StoreError> {
     if let (Some(server), None) = (&old.server, &new.server) {
+        let seller = core.store.get::<BillingEntity>(server.billing_entity_id).await?;
+        let (path, customer) = (seller.map(|seller| seller.path).unwrap_or_default(), Some(server.customer_id));
         let disks = old.disks.iter().filter(|disk| disk.state == DiskState::Ready).cloned().collect();
-        keep(core, Remnant::Server(Box::new(server.clone()), disks), at, set);
+        let was = Remnant::Server(Box::new(server.clone()), disks);
+        keep(core, was, at, set, |enabled, provider_type, filled| {
+            enabled.hide_settings((&path, customer), provider_type, filled);
+        });
     }
     // One that was not made in the end was never there.
     let made = old.disks.iter().filter(|disk| disk.state != DiskState::Creating);
     for gone in made.filter(|old| !new.disks.iter().any(|disk| disk.id == old.id)) {
-        keep(core, Remnant::Disk(Box::new(gone.clone())), at, set);
+        keep(core, Remnant::Disk(Box::new(gone.clone())), at, set, |_, _, _| {});
     }
+    Ok(())
 }
 
 /// Adds to `set` what remains of a pluggable resource that ends.
 pub(crate) fn keep_pluggable(core: &Core, old: &PluggableResource, at: Timestamp, set: &mut ChangeSet) {
-    keep(core, Remnant::PluggableResource(Box::new(old.clone())), at, set);
+    let script = old.script_id;
+    keep(core, Remnant::PluggableResource(Box::new(old.clone())), at, set, |enabled, provider_type, filled| {
+        enabled.hide_values(script, provider_type, filled);
+    });
 }
 
-fn keep(core: &Core, was: Remnant, at: Timestamp, set: &mut ChangeSet) {
+fn keep(
+    core: &Core,
+    was: Remnant,
+    at: Timestamp,
+    set: &mut ChangeSet,
+    hide: impl Fn(&Table, &str, &mut BTreeMap<String, String>),
+) {
     let enabled = core.enabled.read().unwrap_or_else(PoisonError::into_inner);
-    let open = |provider_type: &str, filled: &mut BTreeMap<String, String>| enabled.hide_secrets(provider_type, filled);
-    if let Some(mut remains) = Remains::new(was, at, open) {
+    if let Some(mut remains) = Remains::new(was, at, |provider_type, filled| hide(&enabled, provider_type, filled)) {
         set.create(&mut remains);
     }
 }

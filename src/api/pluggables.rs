@@ -141,8 +141,7 @@ pub struct ChangePluggable {
 }
 
 fn view(api: &Api, resource: PluggableResource, caller: &Caller) -> PluggableView {
-    let mut values = resource.values.clone();
-    api.system.hide_secrets(&resource.provider_type, &mut values);
+    let values = api.system.shown_values(&resource);
     PluggableView { values: Some(values), ..row(resource, caller) }
 }
 

@@ -385,7 +385,7 @@ async fn save(
         change(&mut new_job, &mut new_family, at);
         let mut set = ChangeSet::new(cause.clone());
         family.turn_into(&mut new_family, at, Evidence::Seen, &cause, &mut set);
-        remains::keep_family(core, family, &new_family, at, &mut set);
+        remains::keep_family(core, family, &new_family, at, &mut set).await?;
         set.update(job, &mut new_job);
         match core.store.commit(set).await {
             Ok(_) => {

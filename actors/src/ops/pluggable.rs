@@ -507,10 +507,12 @@ impl System {
         Err(Error::Quota { what: "pluggable resources", limit: PER_OWNER_MAX as u64, used: used as u64, asked: 1 })
     }
 
-    /// Leaves out what is never shown of what is filled in; all of it while nobody's form tells.
-    pub fn hide_secrets(&self, provider_type: &str, filled: &mut BTreeMap<String, String>) {
+    /// What is shown of what is filled in: without what is secret, and nothing while its block's form does not tell.
+    pub fn shown_values(&self, resource: &PluggableResource) -> BTreeMap<String, String> {
         let enabled = self.inner.core.enabled.read().unwrap_or_else(PoisonError::into_inner);
-        enabled.hide_secrets(provider_type, filled);
+        let mut shown = resource.values.clone();
+        enabled.hide_values(resource.script_id, &resource.provider_type, &mut shown);
+        shown
     }
 
     /// The pluggable providers that an owner has.

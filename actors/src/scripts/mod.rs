@@ -73,7 +73,7 @@ use sutler_model::{
 };
 use sutler_store::{Error as StoreError, Field, Filter};
 use table::Hook;
-pub(crate) use table::{Armed, Enabled, Pointed};
+pub(crate) use table::{Armed, Enabled, Pointed, Table};
 use tally::Tally;
 pub use tally::{LastError, ScriptCounts};
 use tokio::{

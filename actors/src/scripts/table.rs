@@ -202,29 +202,49 @@ impl Table {
         self.pointed.values().flat_map(of).map(|(script, index)| Pointed { script, index })
     }
 
-    /// Leaves out what is secret of what was filled into the form of a kind of provider: all of it where no enabled script has
-    /// the form, for it alone tells.
-    pub(crate) fn hide_secrets(&self, provider_type: &str, filled: &mut BTreeMap<String, String>) {
-        let points = self.pointed.values().flat_map(|script| &script.points);
-        let forms: Vec<&[Component]> = points
-            .flat_map(|point| match &point.kind {
-                PointKind::ConfigProvider(own) if own.provider_type == provider_type => {
-                    own.resources.iter().map(|config| config.components.as_slice()).collect()
-                }
-                PointKind::PluggableProvider(own) if own.provider_type == provider_type => vec![&own.components[..]],
-                _ => Vec::new(),
-            })
-            .collect();
-        let definitions = forms.iter().copied().flatten().flat_map(|component| &component.values);
-        filled.retain(|key, _| {
-            !forms.is_empty() && !definitions.clone().any(|value| value.is_secret() && value.key == *key)
+    /// Leaves out what is secret of what was filled into a resource's form: all of it while its block is not enabled, for the form
+    /// alone tells.
+    pub(crate) fn hide_values(&self, script: ScriptId, provider_type: &str, filled: &mut BTreeMap<String, String>) {
+        let points = self.pointed.values().filter(|armed| armed.id == script).flat_map(|armed| &armed.points);
+        let forms = points.filter_map(|point| match &point.kind {
+            PointKind::PluggableProvider(own) if own.provider_type == provider_type => Some(&own.components),
+            _ => None,
         });
+        hide(forms, filled);
+    }
+
+    /// The same for a provider's settings on a record of a customer, sold by the last of `path`: the forms are those of the blocks
+    /// that add settings to it.
+    pub(crate) fn hide_settings(
+        &self,
+        (path, customer): (&[BillingEntityId], Option<CustomerId>),
+        provider_type: &str,
+        filled: &mut BTreeMap<String, String>,
+    ) {
+        let points =
+            self.pointed.values().filter(|armed| armed.owner.covers(path, customer)).flat_map(|armed| &armed.points);
+        let configs = points.filter_map(|point| match &point.kind {
+            PointKind::ConfigProvider(own) if own.provider_type == provider_type => Some(&own.resources),
+            _ => None,
+        });
+        hide(configs.flatten().map(|config| &config.components), filled);
     }
 
     /// The entries that run at set times.
     pub(crate) fn scheduled(&self) -> Vec<Hook> {
         let by_option = self.hooks.get(&TriggerType::Scheduled);
         by_option.into_iter().flat_map(HashMap::values).flat_map(HashMap::values).flatten().cloned().collect()
+    }
+}
+
+/// Leaves out what one of the forms calls a secret, and all where there is none.
+fn hide<'a>(forms: impl Iterator<Item = &'a Vec<Component>>, filled: &mut BTreeMap<String, String>) {
+    let mut forms = forms.peekable();
+    if forms.peek().is_none() {
+        filled.clear();
+    }
+    for secret in forms.flatten().flat_map(|component| &component.values).filter(|value| value.is_secret()) {
+        filled.remove(&secret.key);
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{NewPluggable, ServerAction, remains};
 use std::collections::BTreeMap;
-use sutler_model::{Disk, Invoice, Remains, RemainsId, Remnant, ResourceKey, Timestamp, time::DAY_MS};
+use sutler_model::{Disk, Invoice, Remains, RemainsId, Remnant, ResourceKey, ServerId, Timestamp, time::DAY_MS};
 
 /// A provider of plots and of guards over servers, and what both cost: by what was filled in, as price lists do.
 const PRICED: &str = r##"
@@ -169,19 +169,35 @@ async fn what_remains_stays_while_an_invoice_does_not_reach_the_end_and_is_found
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_filled_into_a_form_that_nobody_has_any_more_is_not_kept() {
+async fn what_is_filled_into_a_form_is_kept_only_while_its_own_block_tells_what_is_secret() {
     let bench = Bench::start().await;
     let script = bench.priced().await;
     let plot = bench.system.create_pluggable(&bench.caller, bench.plot()).await.unwrap();
+    let mut new = bench.new_server("web", false);
+    new.provider_values = [("GUARD".to_owned(), texts(&[("width", "3"), ("pin", "sesame")]))].into();
+    let job = bench.system.create_server(&bench.caller, bench.customer, new, None).await.expect("accepted");
+    bench.ended(job.id).await;
+    // Others have forms of the same kinds, to which nothing of it is secret.
+    let (stranger, _) = bench.stranger().await;
+    let plain = PRICED.replace(", validator = { validatorType = \"PASSWORD\" }", "");
+    bench.script("plain", Scope::Customer(stranger), plain).await;
+    assert_eq!(bench.system.shown_values(&plot), texts(&[("width", "7")]));
     let off = ScriptPatch { enabled: Some(false), ..ScriptPatch::default() };
     bench.system.update_script(&bench.caller, script.id, None, off).await.unwrap();
-    let mut shown = plot.values.clone();
-    bench.system.hide_secrets("PLOT", &mut shown);
-    assert_eq!(shown, texts(&[]), "nobody tells which of it is secret");
+    assert_eq!(bench.system.shown_values(&plot), texts(&[]), "nobody tells which of it is secret");
     bench.system.delete_pluggable(&bench.caller, plot.id, None).await.unwrap();
-    let kept = all::<Remains>(&bench.system).await.remove(0);
-    let Remnant::PluggableResource(plot) = kept.was else { panic!("{kept:?}") };
-    assert_eq!((plot.name.as_str(), plot.values), ("plot", texts(&[])));
+    let job = bench.act(ServerId(job.item_id), ServerAction::Delete, "delete").await;
+    bench.ended(job.id).await;
+    let mut kept = 0;
+    for remains in all::<Remains>(&bench.system).await {
+        match remains.was {
+            Remnant::PluggableResource(plot) => assert_eq!((plot.name.as_str(), plot.values), ("plot", texts(&[]))),
+            Remnant::Server(server, _) => assert_eq!(server.provider_values["GUARD"], texts(&[])),
+            Remnant::Disk(_) => continue,
+        }
+        kept += 1;
+    }
+    assert_eq!(kept, 2);
     bench.stop().await;
 }
 
