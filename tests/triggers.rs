@@ -1,7 +1,7 @@
 //! Triggers over the API: loading, refusing, running, retrying.
 
 use crate::support::{Client, World, eventually};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A code block with one entry of type `kind` for every event of that type; `body` runs in it.
 pub fn block(kind: &str, body: &str) -> String {
@@ -191,4 +191,36 @@ async fn a_request_that_breaks_is_an_exception_for_the_provider() {
         (!told.is_empty()).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_a_block_registers_is_named_in_the_language_of_who_looks() {
+    let world = World::new().await;
+    let (admin, ada) = (&world.admin, &world.ada.client);
+    let source = r#"
+        function register() return { "greet", "price" } end
+        function greet(p)
+            if p == nil then
+                return { triggerType = "POST_CREATE", triggerOptions = { "SERVER" }, name = "@greeting", description = "plain" }
+            end
+        end
+        function price(p) return { ref = "price", name = "@price", api = "BILLING", version = 1 } end
+    "#;
+    let texts = json!({ "en": { "@greeting": "Greeting", "@price": "Price" }, "de": { "@greeting": "Gruss" } });
+    let new = json!({ "name": "greet", "source": source, "translations": texts });
+    let made = admin.post("/triggers", new).await.expect(201);
+    let names = |view: &Value| {
+        [&view["entries"][0]["name"], &view["entries"][0]["description"], &view["points"][0]["name"]]
+            .map(|name| name.as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(names(&made.body), ["Greeting", "plain", "Price"]);
+    let path = format!("/triggers/{}", made.id());
+    admin.patch(&format!("/billing-entities/{}", world.provider), json!({ "language": "de" })).await.expect(200);
+    let shown = admin.get(&path).await.expect(200).body;
+    assert_eq!(names(&shown), ["Gruss", "plain", "Price"]);
+    assert_eq!(shown["translations"], texts);
+    assert_eq!(names(&admin.get("/triggers").await.expect(200).items()[0]), ["Gruss", "plain", "Price"]);
+    let changed = admin.patch(&path, json!({ "paused": true })).await.expect(200);
+    assert_eq!(names(&changed.body), ["Gruss", "plain", "Price"]);
+    ada.get(&path).await.expect(404);
 }

@@ -32,5 +32,5 @@ pub use error::Error;
 pub use nodes::Nodes;
 pub use ops::*;
 pub use placement::Placement;
-pub use scripts::{ApiCall, CallUnderWay, LastError, Rehearsal, Replay, ScriptCounts, Verdict};
+pub use scripts::{ApiCall, CallUnderWay, LastError, Reader, Rehearsal, Replay, ScriptCounts, Verdict};
 pub use system::{NodeConfig, Setup, System};

@@ -189,5 +189,6 @@ async fn sign_revision(State(api): State<Arc<Api>>, Who(caller): Who, at: At) ->
 async fn activate_revision(State(api): State<Arc<Api>>, Who(caller): Who, at: At, if_match: IfMatch) -> Answer {
     let (id, number) = place(at)?;
     let work = async |demand| api.system.activate_revision(&caller, id, number, demand).await;
-    if_match.change(&api, id, work, TriggerView::from).await
+    let reader = api.system.reader(&caller).await?;
+    if_match.change(&api, id, work, |script| TriggerView::of(&reader, script)).await
 }

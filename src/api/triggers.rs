@@ -5,18 +5,18 @@ use super::{
     common::{Answer, folded, yes},
     extract::{Id, IfMatch, Input, Params, Who},
     once::create,
-    page::{Listed, Listing, Paging, Shown, list, show_record},
+    page::{Listed, Listing, Paging, Shown, list_with, show_record},
     problem::Problem,
     reach::Reach,
 };
 use axum::{extract::State, http::HeaderMap};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
-use sutler_actors::{Caller, NewScript, ScriptPatch};
+use sutler_actors::{Caller, NewScript, Reader, ScriptPatch};
 use sutler_model::{
     Customer, Entry, Noun, Permission, Point, Scope, Script, ScriptId, Timestamp, translation::Translations,
 };
-use sutler_store::{Field, Filter, Record, Store};
+use sutler_store::{Field, Filter, Record, Snapshot, Store};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -77,8 +77,10 @@ pub struct TriggerView {
     modified_at: Timestamp,
 }
 
-impl From<Script> for TriggerView {
-    fn from(script: Script) -> Self {
+impl TriggerView {
+    /// As a reader sees it.
+    pub fn of(reader: &Reader, script: Script) -> Self {
+        let script = reader.reads(script);
         Self {
             id: script.id,
             version: script.version,
@@ -203,8 +205,11 @@ async fn list_triggers(State(api): State<Arc<Api>>, Who(caller): Who, listing: L
     if let Some(name) = &listing.filter.name {
         filter = filter.is(Field::Name, folded(name));
     }
-    let view = |script, _: &Caller| TriggerView { source: None, translations: None, ..TriggerView::from(script) };
-    list(&api, &caller, filter, listing.page, view).await
+    let reader = api.system.reader(&caller).await?;
+    let view = move |script, _: &Caller, _: &Snapshot| {
+        Ok(TriggerView { source: None, translations: None, ..TriggerView::of(&reader, script) })
+    };
+    list_with(&api, &caller, filter, listing.page, view).await
 }
 
 /// Load a trigger.
@@ -224,8 +229,9 @@ async fn create_trigger(
         enabled: asked.enabled,
         fail_open: asked.fail_open,
     };
+    let reader = api.system.reader(&caller).await?;
     let work = api.system.create_package(&caller, new, asked.translations);
-    create(&api, &caller, key, "triggers", work, TriggerView::from).await
+    create(&api, &caller, key, "triggers", work, |script| TriggerView::of(&reader, script)).await
 }
 
 /// Show a trigger.
@@ -240,7 +246,8 @@ async fn show_trigger(
 ) -> Answer {
     caller.must(Permission::ScriptsRead)?;
     let script = find_script(&api, &caller, id).await?;
-    show_record(&headers, &shown, script, TriggerView::from)
+    let reader = api.system.reader(&caller).await?;
+    show_record(&headers, &shown, script, |script| TriggerView::of(&reader, script))
 }
 
 /// Change a trigger.
@@ -261,7 +268,8 @@ async fn update_trigger(
         translations: asked.translations,
     };
     let work = async |demand| api.system.update_script(&caller, id, demand, patch).await;
-    if_match.change(&api, id, work, TriggerView::from).await
+    let reader = api.system.reader(&caller).await?;
+    if_match.change(&api, id, work, |script| TriggerView::of(&reader, script)).await
 }
 
 /// Delete a trigger.

@@ -82,6 +82,7 @@ use tokio::{
 };
 use trigger::{Retry, RunNow, Skip, TriggerActor, Wake};
 use uuid::Uuid;
+pub use wording::Reader;
 pub(crate) use wording::Wording;
 
 /// What everything here stands on.

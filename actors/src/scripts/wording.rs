@@ -2,10 +2,10 @@
 //! their package's texts. What is stored and checked stays as the block has it.
 
 use super::{Scripts, attempt, table::Armed};
-use crate::Error;
+use crate::{Caller, Error, System};
 use std::sync::Arc;
 use sutler_model::{
-    BillingEntityId, Scope, ValueDef,
+    BillingEntityId, Scope, Script, ValueDef,
     point::{Action, Component},
     translation::{self, Translations},
 };
@@ -23,6 +23,36 @@ impl Scripts {
     /// Those of the store.
     pub(crate) async fn language(&self, seller: BillingEntityId) -> Result<Option<String>, Error> {
         Ok(attempt::language(&self.env.core.store, Scope::Entity(seller)).await?)
+    }
+}
+
+/// Somebody who looks at blocks.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    language: Option<String>,
+}
+
+impl System {
+    /// The caller as one who looks at blocks.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn reader(&self, caller: &Caller) -> Result<Reader, Error> {
+        Ok(Reader { language: self.inner.scripts.language(caller.billing_entity_id).await? })
+    }
+}
+
+impl Reader {
+    /// What a block registered, named in the reader's language.
+    pub fn reads(&self, mut script: Script) -> Script {
+        let texts = Arc::new(std::mem::take(&mut script.translations));
+        let wording = Wording { texts: texts.clone(), language: self.language.clone() };
+        let entries = script.entries.iter_mut().flat_map(|entry| [&mut entry.name, &mut entry.description]);
+        let points = script.points.iter_mut().flat_map(|point| [&mut point.name, &mut point.description]);
+        entries.chain(points).for_each(|text| wording.put(text));
+        drop(wording);
+        script.translations = Arc::unwrap_or_clone(texts);
+        script
     }
 }
 
