@@ -16,7 +16,8 @@ use futures_util::{StreamExt, stream};
 use std::{collections::BTreeMap, time::Duration};
 use sutler_lua::{Bean, Exit, Measured, Member};
 use sutler_model::{
-    Cause, CustomerId, MeasuredValue, Measurement, Nanos, PointKind, RunId, Timestamp, point::MeasurePoint,
+    Cause, CustomerId, MeasuredValue, Measurement, Nanos, PointKind, RunId, RunState, ScriptRun, Timestamp,
+    point::MeasurePoint,
 };
 use sutler_store::{ChangeSet, Error as StoreError, Snapshot, measurement_prefix};
 use tokio::sync::watch;
@@ -30,6 +31,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const MEASUREMENTS_MAX: usize = 100_000;
 /// What measuring is put down to.
 const MEASURE: &str = "measure";
+/// What such a run is for, as its record shows it.
+const OPTION: &str = "MEASURE";
 
 /// Measures until told to stop.
 pub(super) async fn keep_measuring(env: Env, mut stop: watch::Receiver<bool>) {
@@ -129,6 +132,11 @@ async fn resources(env: &Env, pointed: &Pointed, measure: &MeasurePoint, due: Ti
     Ok(read.await?)
 }
 
+/// Whether a run failed to measure. It is never tried again, for its time is over.
+pub(super) fn has_failed(run: &ScriptRun) -> bool {
+    run.state == RunState::Dead && run.option == OPTION && run.cause == Cause::system(MEASURE)
+}
+
 fn id(bean: &Bean) -> Option<Uuid> {
     bean.text("resourceUUID")?.parse().ok()
 }
@@ -144,7 +152,7 @@ async fn one(env: &Env, pointed: &Pointed, measure: &MeasurePoint, bean: Bean, d
         script: script.clone(),
         function: function.clone(),
         id: run_id,
-        option: "MEASURE",
+        option: OPTION,
         subject: Some(Subject { id: resource, customer, seller, bean: Some(bean) }),
         more: Vec::<(&'static str, Member)>::new(),
         user: None,

@@ -8,7 +8,7 @@
 //! feed tells the id alone, so that a run's record is not written a second time when it goes. A step is one change set: a crash
 //! between two of them leaves the rest for the next start, and within one nothing has gone.
 
-use super::{Env, schedule, tax};
+use super::{Env, measure, schedule, tax};
 use std::time::{Duration, Instant};
 use sutler_model::{
     Cause, Interval, Invoice, Job, PluggableResource, RunId, ScriptRun, Timestamp, Transaction, time::DAY_MS,
@@ -125,7 +125,7 @@ fn look(snapshot: &Snapshot, env: &Env, after: Option<RunId>, before: Timestamp)
     let mut old = Vec::new();
     for run in runs {
         let ended = run.finished_at.unwrap_or(run.created_at);
-        if run.over() && ended < before && !stays(snapshot, env, &run, seen)? {
+        if (run.over() || measure::has_failed(&run)) && ended < before && !stays(snapshot, env, &run, seen)? {
             old.push(run);
         }
     }

@@ -54,6 +54,11 @@ pub(super) fn ended(now: Timestamp, number: u8) -> ScriptRun {
     }
 }
 
+/// A run that failed to measure.
+fn of_measuring(run: ScriptRun) -> ScriptRun {
+    ScriptRun { state: RunState::Dead, option: "MEASURE".to_owned(), cause: Cause::system("measure"), ..run }
+}
+
 pub(super) fn charge(run_id: RunId) -> InvoiceCharge {
     InvoiceCharge {
         resource_id: Uuid::from_u128(4),
@@ -80,7 +85,8 @@ async fn only_runs_on_which_nothing_stands_go_when_they_are_old() {
     let seen = ScriptRun { seq: Some(1), ..seen };
     let refused = ScriptRun { state: RunState::Refused, ..refused };
     let skipped = ScriptRun { state: RunState::Skipped, ..skipped };
-    let go = [free, seen, refused, skipped, measured.clone()];
+    let failed = of_measuring(run(5));
+    let go = [free, seen, refused, skipped, measured.clone(), failed];
 
     let of = |number: u8, change: &dyn Fn(&mut ScriptRun)| {
         let mut run = run(number);
