@@ -2,7 +2,7 @@
 //! behind when a call fails for good; and is killed after every commit of a real process, then resumed.
 
 use crate::{
-    ImageSource,
+    ImageSource, remains,
     testing::{Bench, FAR, all},
 };
 use std::{
@@ -15,6 +15,7 @@ use sutler_drivers::{
     simulated::{Fault, FaultError},
 };
 use sutler_model::{DiskState, Image, ImageState, Job, JobState, Server, ServerId, ServerState};
+use sutler_store::{Filter, Order};
 
 /// Driver calls that any job makes.
 const CALLS: [&str; 14] = [
@@ -130,6 +131,18 @@ impl Bench {
     /// The image that the job made.
     async fn made_image(&self) -> Option<Image> {
         all::<Image>(&self.system).await.into_iter().find(|image| image.base.is_some())
+    }
+
+    /// What remains of a server is there exactly when the server is gone.
+    async fn check_remains(&self, told: &str) {
+        let read = self.system.store().read(|snapshot| {
+            let made = snapshot.first(Filter::<Job>::new(), Order::Ascending)?;
+            let Some(id) = made.and_then(|job| job.input.server_id()) else { return Ok(None) };
+            Ok(Some((snapshot.get::<Server>(id)?.is_none(), remains::find(snapshot, id.into())?.is_some())))
+        });
+        if let Some((gone, remains)) = read.await.expect("read") {
+            assert_eq!(gone, remains, "{told}");
+        }
     }
 
     /// The book of placement follows the commit that others see already.
@@ -298,10 +311,12 @@ async fn a_job_killed_after_any_of_its_commits_is_resumed() {
             let killed = !status.success();
             // The caller never saw the answer, so it asks again under the same key.
             let bench = started(kind, &root).await;
+            bench.check_remains(&format!("{kind} killed after commit {after}")).await;
             let job = bench.ask_for(kind).await;
             let job = bench.ended(job.id).await;
             assert_eq!((job.state, &job.error), (JobState::Successful, &None), "{kind} killed after commit {after}");
             bench.check_done(kind).await;
+            bench.check_remains(&format!("{kind} resumed after commit {after}")).await;
             assert_eq!(bench.jobs().await.len(), 1 + usize::from(kind != "create"), "no job was accepted twice");
             bench.stop().await;
             if !killed {

@@ -5,7 +5,7 @@ use super::{
     sweeping::{charge, ended},
     *,
 };
-use crate::{NewPluggable, PluggablePatch, jobs};
+use crate::{NewPluggable, PluggablePatch, jobs, remains};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -243,6 +243,16 @@ impl Bench {
         }
     }
 
+    /// What remains of the resource is there exactly when it was there and is gone.
+    async fn check_what_remains(&self, kind: &str, told: &str) {
+        let read = self.system.store().read(|snapshot| {
+            let there = snapshot.get::<PluggableResource>(PluggableResourceId(VAULT))?.is_some();
+            Ok((there, remains::find(snapshot, VAULT)?.is_some()))
+        });
+        let (there, remains) = read.await.expect("read");
+        assert_eq!(remains, kind == "delete" && !there, "{told}");
+    }
+
     /// Whether it was accepted before a kill.
     async fn is_accepted(&self, kind: &str, runs_before: usize) -> bool {
         match kind {
@@ -343,6 +353,7 @@ async fn what_a_provider_does_is_done_once_when_the_program_is_killed_before_any
                 asked.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&until_then);
                 let told = format!("{kind} killed before commit {before}, in {}", root.display());
                 let bench = started(root).await;
+                bench.check_what_remains(kind, &told).await;
                 if killed && !bench.is_accepted(kind, runs).await {
                     // The caller never saw an answer.
                     bench.carry_out(kind).await;
@@ -350,6 +361,7 @@ async fn what_a_provider_does_is_done_once_when_the_program_is_killed_before_any
                 bench.is_at_rest(kind).await;
                 let asked = asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 bench.check(kind, functions, &asked, &told).await;
+                bench.check_what_remains(kind, &told).await;
                 bench.stop().await;
                 repeated += usize::from(asked.values().any(|keys| keys.len() > 1));
             }
