@@ -16,8 +16,18 @@ pub const SUPPORT: &str = r##"
                     { key = "level", required = true, defaultValue = "BRONZE",
                       validator = { validatorType = "ENUM", validateString = "BRONZE,GOLD", errorMessage = "bronze or gold, please" } },
                     { key = "pin", validator = { validatorType = "PASSWORD" } } },
-                actionFunctions = { { key = "call", name = "Call", returnType = "STRING", executionFunction = "call",
-                    parameters = { { key = "number", required = true } } } } } } } } }
+                actionFunctions = {
+                    { key = "call", name = "Call", returnType = "STRING", executionFunction = "call",
+                        parameters = { { key = "number", required = true } } },
+                    { key = "hours", name = "Hours", returnType = "STRING", executionFunction = "hours",
+                        invocationType = "STATIC", parameters = { { key = "day", required = true } } },
+                    { key = "staff", returnType = "STRING", executionFunction = "hours", invocationType = "STATIC",
+                        invocationLevels = { "MBE" } } } } } } } }
+    end
+
+    function hours(p)
+        return { returnCode = "SUCCESSFUL", returnType = "STRING",
+            returnContent = p.actionKey .. " " .. tostring(p.parameters.day) .. " for " .. p.user:getEmail() .. " " .. tostring(p.resource) }
     end
 
     function call(p)
@@ -115,6 +125,32 @@ async fn a_provider_is_loaded_sold_set_used_and_charged_for() {
     assert_eq!(invoice.body["charges"][0]["amount"], "9.99");
     let run = invoice.body["charges"][0]["run_id"].as_str().unwrap().to_owned();
     assert_eq!(admin.get(&format!("/runs/{run}")).await.expect(200).body["option"], "BILLING");
+}
+
+#[tokio::test]
+async fn a_static_action_is_done_with_no_resource_by_those_who_may() {
+    let world = World::new().await;
+    let (admin, ada) = (&world.admin, &world.ada.client);
+    let script = admin.post("/triggers", json!({ "name": "support", "source": SUPPORT })).await.expect(201).id();
+    let day = json!({ "parameters": { "day": "monday" } });
+    let refused = ada.post("/providers/SUPPORT/actions/hours", day.clone()).await.problem(422, "invalid");
+    assert_eq!(refused.fields(), ["key"], "the plan does not sell it yet");
+    let charge = json!({ "component": "SUPPORT_CONTRACT", "resource_type": "SERVER", "script_id": script,
+        "values": { "gold": "9.99" } });
+    admin.patch(&format!("/plans/{}", world.plan), json!({ "charges": [charge] })).await.expect(200);
+    let refused = ada.post("/providers/SUPPORT/actions/hours", json!({})).await.problem(422, "invalid");
+    assert_eq!(refused.fields(), ["parameters.day"]);
+    let done = ada.post("/providers/support/actions/hours", day.clone()).await.expect(200).body;
+    assert_eq!(done["content"], "hours monday for ada@example.org nil");
+    let run = admin.get(&format!("/runs/{}", done["run_id"].as_str().unwrap())).await.expect(200).body;
+    assert_eq!((&run["option"], &run["resource_id"]), (&json!("ACTION"), &json!(null)));
+    for action in ["staff", "call"] {
+        ada.post(&format!("/providers/SUPPORT/actions/{action}"), json!({})).await.problem(422, "invalid");
+    }
+    let done = admin.post("/providers/SUPPORT/actions/staff", json!({})).await.expect(200).body;
+    assert!(done["content"].as_str().unwrap().starts_with("staff nil for "), "{done}");
+    let (_, viewer) = world.user(&world.ada.id, "vera", "customer_viewer").await;
+    viewer.post("/providers/SUPPORT/actions/hours", day).await.problem(403, "forbidden");
 }
 
 #[tokio::test]

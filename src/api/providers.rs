@@ -24,6 +24,7 @@ pub fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(list_providers))
         .routes(routes!(set_provider_values))
         .routes(routes!(invoke_action))
+        .routes(routes!(invoke_static_action))
 }
 
 /// What a configuration provider shows on a record.
@@ -177,6 +178,26 @@ async fn invoke_action(
     let id = read(&id)?;
     once_by_run(&api, &caller, key, async |caller| {
         let answer = api.system.invoke_action(&caller, id, &provider, &action, &asked.parameters).await?;
+        reply::ok(&ActionView::from(answer))
+    })
+    .await
+}
+
+/// Have a provider do something with no record.
+///
+/// That is what actions with the invocation `STATIC` are for, of providers of settings and of pluggable resources.
+#[utoipa::path(post, path = "/providers/{provider}/actions/{key}", tag = "providers",
+    params(("provider" = String, Path, description = "The provider's type."),
+        ("key" = String, Path, description = "The action.")),
+    request_body = InvokeAction, responses((status = 200, description = "What it answered.", body = ActionView)))]
+async fn invoke_static_action(
+    State(api): State<Arc<Api>>,
+    Who(caller): Who,
+    Path((provider, action)): Path<(String, String)>,
+    Input { value: asked, key }: Input<InvokeAction>,
+) -> Answer {
+    once_by_run(&api, &caller, key, async |caller| {
+        let answer = api.system.invoke_static_action(&caller, &provider, &action, &asked.parameters).await?;
         reply::ok(&ActionView::from(answer))
     })
     .await

@@ -43,6 +43,15 @@ pub enum Provider {
         #[command(flatten)]
         asked: Asked,
     },
+    /// Have a provider do something that is done with no resource (a static action)
+    Invoke {
+        /// The provider's type
+        provider: String,
+        /// The action
+        action: String,
+        #[command(flatten)]
+        asked: Asked,
+    },
     /// List what was measured of a resource
     Measurements {
         /// Its name or id; of one that is gone its id
@@ -181,6 +190,9 @@ pub async fn provider(session: &Session, command: Provider) -> Result<(), Error>
             let resource = named(session, &resource, PROVIDED).await?;
             let path = format!("resources/{resource}/providers/{}/actions", word(&provider)?);
             asked.send(session, &path, &action, "parameters").await
+        }
+        Provider::Invoke { provider, action, asked } => {
+            asked.send(session, &format!("providers/{}/actions", word(&provider)?), &action, "parameters").await
         }
         Provider::Measurements { resource } => {
             let resource = named(session, &resource, MEASURED).await?;

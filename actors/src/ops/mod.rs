@@ -1,5 +1,6 @@
 //! What callers can have done: one file per noun, each method checking permission and scope itself.
 
+mod actions;
 mod billing;
 mod blobs;
 mod calls;
@@ -30,6 +31,7 @@ pub(crate) mod servers;
 mod transactions;
 mod users;
 
+pub use actions::ActionAnswer;
 pub(crate) use deferred::{CARRY_OUT, DeferredItem};
 pub(crate) use deletion::DELETE_SERVERS;
 pub use instances::{NewPaymentInstance, PaymentInstancePatch};
@@ -39,7 +41,7 @@ pub(crate) use metadata::problems as metadata_problems;
 pub use payments::{Interaction, NewPaymentMethod, PaymentMethodPatch, PaymentProvider};
 pub use pluggable::{NewPluggable, PluggableKind, PluggablePatch};
 pub(crate) use providers::Provided;
-pub use providers::{ActionAnswer, ProviderForm};
+pub use providers::ProviderForm;
 pub(crate) use reach::missing;
 pub use reports::ReportForm;
 pub use requests::*;

@@ -4,7 +4,7 @@
 //! is taken up at the next start: the same run, under the same id, which scripts use as their idempotency key.
 
 use super::{
-    providers::{level_of, read},
+    actions::{level_of, read},
     race::{again, go_on},
     reach::{merged_keys, missing, unchanged, valid},
     script_users::Need,
@@ -299,7 +299,7 @@ impl System {
             return Err(Error::Invalid(vec![FieldError::new("key", detail)]));
         };
         let subject = self.pluggable_subject(pointed.script.owner, &resource).await?;
-        self.act(caller, &pointed, &action, subject, given, &provider.provider_type).await
+        self.act(caller, &pointed, &action, Some(subject), given, &provider.provider_type).await
     }
 
     /// A resource within the caller's reach.

@@ -1,27 +1,23 @@
-//! Configuration providers of scripts: their settings on servers, customers and billing entities, and their actions.
+//! Configuration providers of scripts: their settings on servers, customers and billing entities.
 
 use super::{
-    pluggable::subject,
+    actions::level_of,
     race::go_on,
     reach::{missing, valid},
 };
 use crate::{
     Caller, Error, System,
-    scripts::{Armed, Draft, Invocation, Keyed, Pointed, Subject, Wording},
+    scripts::{Draft, Keyed, Pointed, Wording},
 };
-use serde_json::Value;
 use std::collections::BTreeMap;
-use sutler_lua::{Answer, Dialogue, Exit, Member, Sieve};
+use sutler_lua::Sieve;
 use sutler_model::{
-    AskedAction, BillingEntity, BillingEntityId, Customer, CustomerId, FieldError, Noun, Permission, Plan,
-    PluggableResource, PointKind, RunId, Scope, ScriptId, Server, TriggerType, ValueDef,
-    point::{Action, ConfigPoint, Level, ResourceConfig, Validator, fill},
+    BillingEntity, BillingEntityId, Customer, CustomerId, FieldError, Noun, Permission, Plan, PointKind, Scope,
+    ScriptId, Server, TriggerType, ValueDef,
+    point::{Action, ConfigPoint, ResourceConfig, Validator, fill},
 };
 use sutler_store::{ChangeSet, Record};
 use uuid::Uuid;
-
-/// What an action's run is for, as its record shows it.
-const ACTION: &str = "ACTION";
 
 /// What a configuration provider shows on a record.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,17 +36,6 @@ pub struct ProviderForm {
     pub values: Vec<ValueDef>,
     /// What the caller may have done.
     pub actions: Vec<Action>,
-}
-
-/// What an action answered.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ActionAnswer {
-    /// The run that did it.
-    pub run_id: RunId,
-    /// What came back; none when the caller does not wait for it.
-    pub answer: Option<Answer>,
-    /// The dialogue in it, where it is one.
-    pub dialogue: Option<Dialogue>,
 }
 
 /// A record that providers add settings to.
@@ -98,14 +83,14 @@ macro_rules! for_record {
 }
 
 /// A record with whose it is, as far as providers care.
-struct Place {
+pub(super) struct Place {
     id: Uuid,
     kind: &'static str,
-    customer: Option<CustomerId>,
-    seller: BillingEntityId,
+    pub customer: Option<CustomerId>,
+    pub seller: BillingEntityId,
     path: Vec<BillingEntityId>,
-    /// References of the components in the customer's plan.
-    components: Vec<String>,
+    /// References of the components in the customer's plan; none: it is of no customer, and has all.
+    sold: Option<Vec<String>>,
     values: BTreeMap<String, BTreeMap<String, String>>,
 }
 
@@ -115,7 +100,7 @@ impl System {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Forbidden`].
     pub async fn provider_forms(&self, caller: &Caller, id: Uuid) -> Result<Vec<ProviderForm>, Error> {
-        let place = for_record!(self, caller, id, R => self.place(&self.provided::<R>(caller, id, 0).await?).await?);
+        let place = self.place_of(caller, id).await?;
         let language = self.inner.scripts.language(caller.billing_entity_id).await?;
         let form = |(pointed, provider): &(Pointed, ConfigPoint)| {
             form(caller, &place, pointed, provider, &Wording::of(&pointed.script, language.clone()))
@@ -237,149 +222,6 @@ impl System {
         Ok(form(caller, &place, &pointed, &provider, &Wording::of(&pointed.script, language)))
     }
 
-    /// Has a provider do something with a record, and answers what it says.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] naming each parameter, [`Error::NotFound`] also for an action the caller may not use,
-    /// [`Error::Forbidden`], [`Error::Refused`] with the provider's reason.
-    pub async fn invoke_action(
-        &self,
-        caller: &Caller,
-        id: Uuid,
-        provider_type: &str,
-        key: &str,
-        given: &BTreeMap<String, String>,
-    ) -> Result<ActionAnswer, Error> {
-        let place = for_record!(self, caller, id, R => self.place(&self.provided::<R>(caller, id, 0).await?).await?);
-        // Who may not change it is told that, rather than what there is.
-        let writes = caller.must(place.writes());
-        let found = self.provider(&place, provider_type).map_err(|error| writes_or(&writes, error))?;
-        let (pointed, provider) = found;
-        let config = provider_config(&provider, &place);
-        let action = config.into_iter().flat_map(|config| &config.components).flat_map(|component| &component.actions);
-        let action = action.filter(|action| may(caller, &place, action)).find(|action| action.key == key);
-        let action = action.ok_or_else(|| {
-            let detail = format!("the provider has no action `{key}` for you here");
-            writes_or(&writes, Error::Invalid(vec![FieldError::new("key", detail)]))
-        })?;
-        let subject = Subject { id, customer: place.customer, seller: place.seller, bean: None };
-        self.act(caller, &pointed, action, subject, given, &provider.provider_type).await
-    }
-
-    /// Runs an action's function about a subject.
-    pub(crate) async fn act(
-        &self,
-        caller: &Caller,
-        pointed: &Pointed,
-        action: &Action,
-        subject: Subject,
-        given: &BTreeMap<String, String>,
-        provider_type: &str,
-    ) -> Result<ActionAnswer, Error> {
-        let wording = Wording::of(&pointed.script, self.inner.scripts.language(caller.billing_entity_id).await?);
-        let definitions = wording.form(action.parameters.clone());
-        let parameters = fill(&definitions, &BTreeMap::new(), given, "parameters").map_err(Error::Invalid)?;
-        self.resources_there(caller, &definitions, given, "parameters").await?;
-        let run_id = caller.run_of(&self.inner.core, pointed.script.id);
-        let asked = AskedAction {
-            key: action.key.clone(),
-            provider_type: provider_type.to_owned(),
-            parameters,
-            user_id: caller.user_id,
-            depth: caller.depth(),
-        };
-        let ask = self.action(
-            Invocation::by(caller, pointed.script.clone(), &action.function, run_id, ACTION),
-            subject,
-            asked.clone(),
-        );
-        if !action.synchronous {
-            self.inner.scripts.invoke_later(ask, asked).await?;
-            return Ok(ActionAnswer { run_id, answer: None, dialogue: None });
-        }
-        let outcome = self.inner.scripts.invoke(ask).await?;
-        let mut answer = read(&pointed.script, run_id, caller.sees_runs_of(), &outcome)?;
-        // One that does not say what it answers with answers as its definition says.
-        if answer.return_type.is_empty() {
-            answer.return_type.clone_from(&action.return_type);
-        }
-        let dialogue = answer.dialogue().map(|dialogue| Dialogue {
-            title: wording.text(&dialogue.title),
-            message: wording.text(&dialogue.message),
-            icon: dialogue.icon,
-            values: wording.form(dialogue.values),
-        });
-        Ok(ActionAnswer { run_id, dialogue, answer: Some(answer) })
-    }
-
-    /// What an action's function is told.
-    fn action(&self, bare: Invocation, subject: Subject, asked: AskedAction) -> Invocation {
-        let mut more = vec![
-            ("parameters", Member::Texts(asked.parameters)),
-            ("actionKey", Member::Value(Value::from(asked.key))),
-            ("providerType", Member::Value(Value::from(asked.provider_type))),
-        ];
-        // Every function of a pluggable resource's provider finds them in the same place.
-        let values = subject.bean.as_ref().and_then(|bean| bean.properties.get("resourceValues"));
-        if let Some(values) = values.and_then(|values| serde_json::from_value(values.into_owned()).ok()) {
-            more.push(("resourceValues", Member::Texts(values)));
-        }
-        Invocation { subject: Some(subject), more, deadline_ms: self.inner.core.settings.post_deadline_ms, ..bare }
-    }
-
-    /// Takes up the actions that nobody waits for and that the end of the program cut off.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub(crate) async fn resume_actions(&self) -> Result<(), Error> {
-        for run in self.inner.scripts.left_alone().await? {
-            let Some(asked) = run.asked.clone() else { continue };
-            let Some(script) = self.inner.scripts.enabled(run.script_id) else {
-                self.inner.scripts.give_up(&run, "its script is no longer enabled").await?;
-                continue;
-            };
-            let Some(subject) = self.subject_of(script.owner, run.resource_id.unwrap_or_default()).await? else {
-                self.inner.scripts.give_up(&run, "what it was to be done with is gone").await?;
-                continue;
-            };
-            let bare = Invocation {
-                script,
-                function: run.function.clone(),
-                id: run.id,
-                option: ACTION,
-                subject: None,
-                more: Vec::new(),
-                user: asked.user_id,
-                cause: run.cause.clone(),
-                depth: asked.depth,
-                deadline_ms: 0,
-                rehearsal: false,
-            };
-            let ask = self.action(bare, subject, *asked);
-            self.inner.scripts.take_up(&run, ask).await?;
-        }
-        Ok(())
-    }
-
-    /// A record that actions are about; none: it is gone.
-    async fn subject_of(&self, viewer: Scope, id: Uuid) -> Result<Option<Subject>, Error> {
-        let plain = move |customer, seller| Some(Subject { id, customer, seller, bean: None });
-        let read = self.store().read(move |snapshot| {
-            if let Some(server) = snapshot.get::<Server>(id)? {
-                return Ok(plain(Some(server.customer_id), server.billing_entity_id));
-            }
-            if let Some(customer) = snapshot.get::<Customer>(id)? {
-                return Ok(plain(Some(customer.id), customer.billing_entity_id));
-            }
-            if snapshot.get::<BillingEntity>(id)?.is_some() {
-                return Ok(plain(None, id.into()));
-            }
-            let resource = snapshot.get::<PluggableResource>(id)?;
-            resource.map(|resource| subject(snapshot, viewer, resource)).transpose()
-        });
-        Ok(read.await?)
-    }
-
     /// The record, for reading (0) or changing (1).
     async fn provided<R: Provided>(&self, caller: &Caller, id: Uuid, right: usize) -> Result<R, Error> {
         let record: R = self.find(id).await?;
@@ -390,27 +232,32 @@ impl System {
         Ok(record)
     }
 
+    /// Whatever has the id, for reading.
+    pub(super) async fn place_of(&self, caller: &Caller, id: Uuid) -> Result<Place, Error> {
+        Ok(for_record!(self, caller, id, R => self.place(&self.provided::<R>(caller, id, 0).await?).await?))
+    }
+
     async fn place<R: Provided>(&self, record: &R) -> Result<Place, Error> {
         let customer = record.customer();
         // A billing entity stands among its own.
         let seller = if R::NOUN == Noun::BillingEntity { Draft::id(record).into() } else { record.seller() };
-        let components = match customer {
-            Some(customer) => {
-                let customer: Customer = self.find(customer).await?;
-                let plan: Plan = self.find(customer.plan_id).await?;
-                plan.charges.into_iter().map(|charge| charge.component).collect()
-            }
-            None => Vec::new(),
-        };
         Ok(Place {
             id: Draft::id(record),
             kind: R::OPTION,
             customer,
             seller,
             path: self.path(seller).await?,
-            components,
+            sold: self.sold(customer).await?,
             values: record.clone().settings().clone(),
         })
+    }
+
+    /// References of the components in a customer's plan.
+    pub(super) async fn sold(&self, customer: Option<CustomerId>) -> Result<Option<Vec<String>>, Error> {
+        let Some(customer) = customer else { return Ok(None) };
+        let customer: Customer = self.find(customer).await?;
+        let plan: Plan = self.find(customer.plan_id).await?;
+        Ok(Some(plan.charges.into_iter().map(|charge| charge.component).collect()))
     }
 
     /// The providers that a record has.
@@ -420,20 +267,13 @@ impl System {
             let PointKind::ConfigProvider(provider) = &pointed.point().kind else { return None };
             let provider = provider.clone();
             let config = provider_config(&provider, place);
-            let charged = |config: &ResourceConfig| {
-                config.components.iter().any(|component| {
-                    let reference = format!("{}_{}", provider.provider_type, component.reference);
-                    place.components.contains(&reference)
-                })
-            };
-            let there =
-                config.is_some_and(|config| !config.use_with_billing || place.customer.is_none() || charged(config));
+            let there = config.is_some_and(|config| is_sold(&provider, config, place.sold.as_deref()));
             there.then_some((pointed, provider))
         };
         self.inner.scripts.points().into_iter().filter(|pointed| covers(pointed.script.owner)).filter_map(has).collect()
     }
 
-    fn provider(&self, place: &Place, provider_type: &str) -> Result<(Pointed, ConfigPoint), Error> {
+    pub(super) fn provider(&self, place: &Place, provider_type: &str) -> Result<(Pointed, ConfigPoint), Error> {
         let wanted = provider_type.to_uppercase();
         let found = self.providers(place).into_iter().find(|(_, provider)| provider.provider_type == wanted);
         found.ok_or_else(|| {
@@ -507,30 +347,19 @@ fn owned((key, value): (&String, &String)) -> (String, String) {
     (key.clone(), value.clone())
 }
 
-/// What an answer means to whoever asked. What a function says of its own failure is for those who run it; others are told
-/// where they find it.
-pub(crate) fn read(
-    script: &Armed,
-    run: RunId,
-    asked_by: Option<Scope>,
-    outcome: &sutler_lua::Outcome,
-) -> Result<Answer, Error> {
-    let refused = |reason: String| Error::Refused { script: script.name.clone(), reason };
-    let runs_it = asked_by.is_some_and(|scope| scope == Scope::Provider || scope == script.owner);
-    // What has no line the platform says: a limit was passed, runs set each other off.
-    if matches!(&outcome.exit, Exit::Failed(error) if error.line.is_some()) && !runs_it {
-        return Err(refused(format!("it failed; who runs it finds the reason in its run {run}")));
-    }
-    let answer = Answer::read(outcome)
-        .map_err(|(code, reason)| refused(if code.is_empty() { reason } else { format!("{reason} ({code})") }))?;
-    match answer.bad_url() {
-        Some(url) => Err(refused(format!("it answered with `{url}`, which is no web address"))),
-        None => Ok(answer),
-    }
+pub(super) fn provider_config<'a>(provider: &'a ConfigPoint, place: &Place) -> Option<&'a ResourceConfig> {
+    provider.resources.iter().find(|config| config.resource_type == place.kind)
 }
 
-fn provider_config<'a>(provider: &'a ConfigPoint, place: &Place) -> Option<&'a ResourceConfig> {
-    provider.resources.iter().find(|config| config.resource_type == place.kind)
+/// Whether those are sold what a provider adds to a type of record who have these components in their plan.
+pub(super) fn is_sold(provider: &ConfigPoint, config: &ResourceConfig, sold: Option<&[String]>) -> bool {
+    let charged = |sold: &[String]| {
+        config.components.iter().any(|component| {
+            let reference = format!("{}_{}", provider.provider_type, component.reference);
+            sold.contains(&reference)
+        })
+    };
+    !config.use_with_billing || sold.is_none_or(charged)
 }
 
 fn definitions(config: Option<&ResourceConfig>) -> Vec<ValueDef> {
@@ -560,36 +389,22 @@ fn form(caller: &Caller, place: &Place, pointed: &Pointed, provider: &ConfigPoin
     }
 }
 
-/// The error of who may not change a record, or else the other one.
-fn writes_or(writes: &Result<(), Error>, error: Error) -> Error {
-    match writes {
-        Err(Error::Forbidden(permission)) => Error::Forbidden(*permission),
-        _ => error,
+impl Place {
+    /// What one must be allowed to, to change the record.
+    pub fn writes(&self) -> Permission {
+        writes(self.kind)
     }
 }
 
-impl Place {
-    /// What one must be allowed to, to change the record.
-    fn writes(&self) -> Permission {
-        match self.kind {
-            "SERVER" => Permission::ServersWrite,
-            _ => Permission::CustomersWrite,
-        }
+/// What one must be allowed to, to change records of a type.
+pub(super) fn writes(kind: &str) -> Permission {
+    match kind {
+        "SERVER" => Permission::ServersWrite,
+        _ => Permission::CustomersWrite,
     }
 }
 
 /// Whether a caller may have an action done: who stands on its levels, and without any who may change the record.
-fn may(caller: &Caller, place: &Place, action: &Action) -> bool {
+pub(super) fn may(caller: &Caller, place: &Place, action: &Action) -> bool {
     action.available && level_of(caller, &action.levels).unwrap_or_else(|| caller.must(place.writes()).is_ok())
-}
-
-/// Whether a caller stands on one of the levels or above; none: there are none.
-pub(crate) fn level_of(caller: &Caller, levels: &[Level]) -> Option<bool> {
-    let lowest = levels.iter().map(|level| *level as u8).min()?;
-    let own = match caller.scope {
-        Scope::Customer(_) => Level::Customer,
-        Scope::Entity(_) => Level::BillingEntity,
-        Scope::Provider => Level::Provider,
-    };
-    Some(own as u8 >= lowest)
 }

@@ -1,7 +1,7 @@
 //! Reports that scripts make.
 
 use super::{
-    providers::{level_of, read},
+    actions::{level_of, read},
     reach::missing,
 };
 use crate::{

@@ -252,7 +252,7 @@ pub struct Action {
     /// Whether it can be had at all; one that cannot is neither shown nor done.
     #[serde(default = "yes")]
     pub available: bool,
-    /// In the language's words: `INSTANCE` or `STATIC`. Shown to scripts; here each is done with a resource.
+    /// In the language's words: `INSTANCE`, done with a resource, or `STATIC`, which can be done with none.
     #[serde(default)]
     pub invocation: String,
 }
