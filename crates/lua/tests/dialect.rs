@@ -316,7 +316,7 @@ async fn goto_continues_and_leaves_loops_and_says_where_it_cannot_go() {
         (
             "local n = 0 while true do n = n + 1 repeat if n == 3 then goto done end break until false end ::done:: return n",
             json!("error: line 1: `goto done` is not offered here: a jump goes to the end of a loop around it (`::done::` \
-                before its `end`), or right behind that loop; write a function or a loop instead"),
+                before its `end`), right behind that loop, or back to a label before it; write a function or a loop instead"),
         ),
         (
             "local t = {} for i = 1, 3 do for j = 1, 3 do if j == 2 then goto next end if i == 3 then goto out end
@@ -327,11 +327,20 @@ async fn goto_continues_and_leaves_loops_and_says_where_it_cannot_go() {
             "local n = 0 for i = 1, 3 do local f = function() for j = 1, 3 do if j > i then goto c end n = n + 1 ::c:: end end f() end return n",
             json!(6),
         ),
+        (
+            "local tries, t = 0, {} ::retry:: tries = tries + 1 for i = 1, 3 do if tries < 3 and i == 2 then goto retry end t[#t + 1] = i end
+            if tries < 4 then goto retry end do return t end",
+            json!([1, 1, 1, 2, 3, 1, 2, 3]),
+        ),
+        (
+            "local n, t = 0, {} for i = 1, 3 do ::again:: n = n + 1 if n == 2 then goto again end if i == 3 then goto next end t[#t + 1] = n ::next:: end return t",
+            json!([1, 3]),
+        ),
         ("local goto = 2 return goto", json!(2)),
         (
             "local f, why = loadstring('local x = 1\\ngoto nowhere') return { f == nil, why }",
             json!([true, "line 2: `goto nowhere` is not offered here: a jump goes to the end of a loop around it \
-                (`::nowhere::` before its `end`), or right behind that loop; write a function or a loop instead"]),
+                (`::nowhere::` before its `end`), right behind that loop, or back to a label before it; write a function or a loop instead"]),
         ),
     ])
     .await;

@@ -1,4 +1,5 @@
-//! `goto` of Lua 5.2 as far as the compiler has words for it: to the end of a loop's body, or behind the end of a loop.
+//! `goto` of Lua 5.2 as far as the compiler has words for it: to the end of a loop's body, or behind the end of a loop. What jumps
+//! back is one of these by now.
 
 use super::{
     lexer::{Kind, Token},
@@ -62,7 +63,7 @@ pub(super) fn rewrite(source: &str) -> Result<Cow<'_, str>, Refused> {
             let line = u32::try_from(source[..tokens[jump.at].start].matches('\n').count() + 1).unwrap_or(u32::MAX);
             let message = format!(
                 "`goto {name}` is not offered here: a jump goes to the end of a loop around it (`::{name}::` before its \
-                 `end`), or right behind that loop; write a function or a loop instead"
+                 `end`), right behind that loop, or back to a label before it; write a function or a loop instead"
             );
             Refused { line, message }
         };
@@ -151,7 +152,7 @@ fn targets<'a>(tokens: &[Token<'a>], loops: &[Loop]) -> HashMap<(usize, &'a str)
     found
 }
 
-fn is_label(tokens: &[Token<'_>], at: usize) -> bool {
+pub(super) fn is_label(tokens: &[Token<'_>], at: usize) -> bool {
     tokens.get(at..at + 3).is_some_and(|t| t[0].text == "::" && t[1].kind == Kind::Name && t[2].text == "::")
 }
 
@@ -210,7 +211,7 @@ fn outline(tokens: &[Token<'_>]) -> (Vec<Loop>, Vec<Jump>) {
 }
 
 /// Whether `goto` is the word of a statement, and not a name that Lua 5.1 allowed.
-fn is_jump(tokens: &[Token<'_>], at: usize) -> bool {
+pub(super) fn is_jump(tokens: &[Token<'_>], at: usize) -> bool {
     let named = tokens.get(at + 1).is_some_and(|next| {
         next.kind == Kind::Name
             && !matches!(next.text, "end" | "then" | "do" | "and" | "or" | "else" | "elseif" | "until" | "in")
@@ -287,7 +288,7 @@ mod tests {
     #[test]
     fn other_jumps_are_refused_with_their_line_and_names_stay_names() {
         for source in [
-            "f()\n::top:: f() goto top",
+            "repeat\n::top:: f() goto top until a",
             "f()\ngoto done f() ::done::",
             "a = 1\nfor i in a do g(function() goto n end) ::n:: end",
         ] {

@@ -1,5 +1,6 @@
 //! Lua as scripts expect it: 5.1 and 5.2 on Luau, without what reaches outside.
 
+mod again;
 mod compile;
 mod env;
 mod jump;
@@ -33,7 +34,7 @@ fn rewrite(source: &str) -> std::result::Result<Cow<'_, str>, ScriptError> {
         return Err(ScriptError { line, message: "a NUL character; a text says `\\0` for it".to_owned() });
     }
     let refused = |refused: jump::Refused| ScriptError { line: Some(refused.line), message: refused.message };
-    let plain = statement::rewrite(source);
+    let plain = then(statement::rewrite(source), again::rewrite);
     let jumped = match plain {
         Cow::Borrowed(source) => jump::rewrite(source).map_err(refused)?,
         Cow::Owned(source) => Cow::Owned(jump::rewrite(&source).map_err(refused)?.into_owned()),
