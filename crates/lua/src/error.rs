@@ -1,22 +1,35 @@
 //! Lua errors in the words a scripter needs: the message, the line, no stack trace.
 
-use crate::{ScriptError, vm::CHUNK};
-use mlua::Error;
+use crate::{ScriptError, json, outcome, vm::CHUNK};
+use mlua::{Error, Value};
 
 /// Most that a message repeats of a script's text: it is copied several times on its way.
 const SHOWN_BYTES: usize = 1_000;
 
 /// Reads an error that reached the top.
 pub(crate) fn from_lua(error: &Error) -> ScriptError {
-    let mut text = text(error);
-    // It has no words of its own, and where it lay in memory helps nobody.
-    if text.starts_with("table: 0x") {
-        text = "the error is a table; give error() a text, or the table a __tostring".to_owned();
-    }
+    let text = text(error);
     match split(&text) {
         Some((line, message)) => ScriptError { line: Some(line), message: message.to_owned() },
         None => ScriptError { line: None, message: text },
     }
+}
+
+/// What a table says that was raised and reads as `text`: its own text, the reason in it as in one that is returned, or what is in it.
+pub(crate) fn words(raised: &Value, text: String) -> String {
+    // Where it lay in memory helps nobody.
+    if !text.starts_with("table: 0x") {
+        return text;
+    }
+    let raised = json::from_lua(raised).unwrap_or_default();
+    outcome::words(&raised).unwrap_or_else(|| {
+        let raised = raised.to_string();
+        let shown = shown(&raised);
+        format!(
+            "the error is a table without a text among its members: {shown}{}",
+            if shown.len() < raised.len() { "…" } else { "" }
+        )
+    })
 }
 
 /// The text a script sees in `pcall`: `script:12: message`.

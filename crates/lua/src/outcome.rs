@@ -115,7 +115,7 @@ fn exit(returned: &Value, reason: Option<&Value>) -> Exit {
     let failed = member(returned, "success").is_some_and(|success| matches!(success, Value::Bool(false)));
     match word.or_else(|| failed.then_some("FAILURE")) {
         None if returned.is_null() => Exit::Success,
-        Some(word) if is_refusal(word) => refused(REASONS.iter().find_map(|name| text(member(returned, name)?))),
+        Some(word) if is_refusal(word) => refused(words(returned)),
         Some(word) if word.trim().to_uppercase().starts_with("SUCCESS") => Exit::Success,
         _ => Exit::Continue,
     }
@@ -127,6 +127,11 @@ fn is_refusal(word: &str) -> bool {
 
 fn refused(reason: Option<String>) -> Exit {
     Exit::Refused(reason.unwrap_or_else(|| "refused by a trigger".to_owned()))
+}
+
+/// The reason that a table gives which refuses, or is raised.
+pub(crate) fn words(table: &Value) -> Option<String> {
+    REASONS.iter().find_map(|name| text(member(table, name)?))
 }
 
 /// A reason: a text, or a table with one inside, as errors may be.

@@ -5,7 +5,6 @@ use crate::{
     descriptor::{self, Described, Registration},
     dialect,
     egress::{Clients, tls},
-    entry,
     meter::{Event, Meter, Metered},
     outcome::{self, Returned},
     runtime::{Counters, STACK_BYTES},
@@ -162,7 +161,7 @@ impl Blocks {
                 let env = vm.take(&meter).await?;
                 let function = vm.function(&env, &call.function)?;
                 let p = vm.params(&shard, call.params, &input)?;
-                let (value, reason): (Value, Value) = entry::call(&function, p).await.map_err(|e| vm.error(&e))?;
+                let (value, reason): (Value, Value) = vm.call(&function, p).await?;
                 let returned = vm.to_json(&value).and_then(|value| {
                     Ok(Returned { value, reason: if asks { Some(vm.to_json(&reason)?) } else { None } })
                 });
@@ -311,7 +310,7 @@ async fn describe(vm: Rc<Vm>, meter: Rc<Meter>) -> Result<Registration, ScriptEr
     let env = vm.take(&meter).await?;
     let register =
         vm.function(&env, "register").map_err(|_| ScriptError::new("the block has no global function `register`"))?;
-    let returned: Value = entry::call(&register, ()).await.map_err(|e| vm.error(&e))?;
+    let returned: Value = vm.call(&register, ()).await?;
     let names = match vm.to_json(&returned)? {
         serde_json::Value::Array(names) => names,
         serde_json::Value::Null => Vec::new(),
@@ -386,6 +385,6 @@ async fn describe_one(vm: &Vm, env: &mlua::Table, name: &str, into: &mut Registr
 /// The descriptor of a function.
 async fn ask(vm: &Vm, env: &mlua::Table, name: &str) -> Result<Described, ScriptError> {
     let function = vm.function(env, name)?;
-    let returned: Value = entry::call(&function, Value::Nil).await.map_err(|e| vm.error(&e))?;
+    let returned: Value = vm.call(&function, Value::Nil).await?;
     descriptor::read(name, &vm.to_json(&returned)?).map_err(|e| vm.located(&function, e))
 }

@@ -12,7 +12,7 @@ use crate::{
     shard::Shard,
     subject::Subject,
 };
-use mlua::{Function, IntoLua, Lua, LuaOptions, Table, Value};
+use mlua::{FromLuaMulti, Function, IntoLua, IntoLuaMulti, Lua, LuaOptions, Table, Value};
 use std::{cell::RefCell, rc::Rc};
 
 /// What the source is called in error messages.
@@ -26,7 +26,7 @@ const PARTS: usize = 6;
 pub(crate) struct Vm {
     lua: Lua,
     main: Function,
-    base: Table,
+    top: Function,
     spare: RefCell<Vec<Table>>,
 }
 
@@ -34,24 +34,25 @@ impl Vm {
     /// A state with what [`dialect::compile`] made of the block's source.
     pub fn load(code: &[u8], limits: &Limits, shard: &Rc<Shard>) -> Result<Self, ScriptError> {
         let memory_bytes = limits.memory_bytes / PARTS * (PARTS - 1);
-        let setup = || -> mlua::Result<(Lua, Table)> {
+        let setup = || -> mlua::Result<(Lua, Function)> {
             let lua = Lua::new_with(dialect::libraries(), LuaOptions::new().thread_pool_size(SPARE))?;
             lua.set_memory_limit(memory_bytes)?;
             interrupt::install(&lua)?;
             object::register(&lua, memory_bytes)?;
             let base = dialect::base(&lua)?;
             crate::helper::install(&lua, &base, shard)?;
+            let top = dialect::top(&lua)?;
             lua.gc_collect()?;
-            Ok((lua, base))
+            Ok((lua, top))
         };
-        let (lua, base) = setup().map_err(|e| error::from_lua(&e))?;
+        let (lua, top) = setup().map_err(|e| error::from_lua(&e))?;
         let main = lua
             .load(code)
             .set_name(format!("={CHUNK}"))
             .set_mode(mlua::chunk::ChunkMode::Binary)
             .into_function()
             .map_err(|e| error::from_lua(&e))?;
-        Ok(Self { lua, main, base, spare: RefCell::default() })
+        Ok(Self { lua, main, top, spare: RefCell::default() })
     }
 
     /// An environment in which the source has run.
@@ -63,15 +64,22 @@ impl Vm {
             return Ok(env);
         }
         let prepare = || -> mlua::Result<(Table, Function)> {
-            let env = dialect::environment(&self.lua, &self.base)?;
+            let env = dialect::environment(&self.lua)?;
             let main = self.main.deep_clone()?;
             main.set_environment(env.clone())?;
             Ok((env, main))
         };
         let (env, main) = prepare().map_err(|e| self.error(&e))?;
         meter.set_env(&env);
-        entry::call::<()>(&main, ()).await.map_err(|e| self.error(&e))?;
+        self.call::<()>(&main, ()).await?;
         Ok(env)
+    }
+
+    /// Calls a function of the block.
+    pub async fn call<R: FromLuaMulti>(&self, function: &Function, args: impl IntoLuaMulti) -> Result<R, ScriptError> {
+        let mut args = args.into_lua_multi(&self.lua).map_err(|e| self.error(&e))?;
+        args.push_front(Value::Function(function.clone()));
+        entry::call(&self.top, args).await.map_err(|e| self.error(&e))
     }
 
     pub fn give_back(&self, env: Table) {

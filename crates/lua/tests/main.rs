@@ -9,6 +9,7 @@ mod escapes;
 mod exchanges;
 mod filters;
 mod flagships;
+mod globals;
 mod hostile;
 mod http;
 mod library;

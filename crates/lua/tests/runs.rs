@@ -21,7 +21,23 @@ async fn outcomes_follow_the_returned_table() {
             "error({ code = 7 })",
             Exit::Failed(ScriptError {
                 line: None,
-                message: "the error is a table; give error() a text, or the table a __tostring".into(),
+                message: "the error is a table without a text among its members: {\"code\":7}".into(),
+            }),
+        ),
+        ("error({ reason = 'too large' })", Exit::Failed(ScriptError { line: None, message: "too large".into() })),
+        (
+            "error({ code = 7, Error = { message = 'too large' } })",
+            Exit::Failed(ScriptError { line: None, message: "too large".into() }),
+        ),
+        (
+            "coroutine.wrap(function() error({ message = 'too large' }) end)()",
+            Exit::Failed(ScriptError { line: None, message: "too large".into() }),
+        ),
+        (
+            "local e = { message = 'x' } e.self = e error(e)",
+            Exit::Failed(ScriptError {
+                line: None,
+                message: "the error is a table without a text among its members: null".into(),
             }),
         ),
         (
@@ -38,6 +54,10 @@ async fn outcomes_follow_the_returned_table() {
     ] {
         assert_eq!(fixture.body(body, Params::default()).await.exit, exit, "{body}");
     }
+    let caught = fixture
+        .eval("local ok, e = pcall(error, { message = 'too large', code = 7 }) return { e.message, e.code }")
+        .await;
+    assert_eq!(caught, json!(["too large", 7]), "who catches a table has the table");
     let missing = fixture.run(&block("x = 1"), "gone", Params::default()).await;
     assert_eq!(
         missing.exit,

@@ -17,7 +17,7 @@ mod text;
 
 pub(crate) use compile::{compile, is_short};
 pub(crate) use number::number_text;
-pub(crate) use prelude::{base, late, libraries};
+pub(crate) use prelude::{base, environment, late, libraries, top};
 
 use crate::{ScriptError, meter::Meter};
 use mlua::{Function, Lua, Result, Table, Value};
@@ -55,18 +55,6 @@ fn then<'a>(source: Cow<'a, str>, change: impl for<'s> Fn(&'s str) -> Cow<'s, st
 /// Longest source that `load` and `loadstring` take, bytes: it is compiled in the middle of a run, which nothing can stop
 /// meanwhile.
 const LOAD_BYTES: usize = 96 << 10;
-
-/// A fresh environment for one run at a time.
-pub(crate) fn environment(lua: &Lua, base: &Table) -> Result<Table> {
-    let env = lua.create_table()?;
-    let meta = lua.create_table()?;
-    meta.raw_set("__index", base)?;
-    meta.raw_set("__metatable", false)?;
-    env.set_metatable(Some(meta))?;
-    env.raw_set("_G", &env)?;
-    env.raw_set("_ENV", &env)?;
-    Ok(env)
-}
 
 /// `loadstring` and `load`: a function, or nil and the reason.
 fn load_text(

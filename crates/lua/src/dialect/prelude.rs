@@ -3,7 +3,7 @@
 
 use super::{load_text, native, text};
 use crate::{meter::Meter, object};
-use mlua::{IntoLuaMulti, Lua, Result, StdLib, Table, Value, chunk::ChunkMode, chunk::Compiler};
+use mlua::{Function, IntoLuaMulti, Lua, Result, StdLib, Table, Value, chunk::ChunkMode, chunk::Compiler};
 use std::sync::LazyLock;
 
 /// A source of the prelude, compiled once for the process.
@@ -74,6 +74,16 @@ pub(crate) fn base(lua: &Lua) -> Result<Table> {
     Ok(base)
 }
 
+/// A fresh environment for one run at a time.
+pub(crate) fn environment(lua: &Lua) -> Result<Table> {
+    lua.named_registry_value::<Table>(HOST)?.raw_get::<Function>("environment")?.call(())
+}
+
+/// The function that calls others for the host: what it raises has words.
+pub(crate) fn top(lua: &Lua) -> Result<Function> {
+    lua.named_registry_value::<Table>(HOST)?.raw_get("top")
+}
+
 /// A global that comes to be now, if it is one of the language's that do.
 pub(crate) fn late(lua: &Lua, base: &Table, name: &str) -> Result<Option<Value>> {
     match name {
@@ -91,27 +101,22 @@ pub(crate) fn late(lua: &Lua, base: &Table, name: &str) -> Result<Option<Value>>
         }
         "math" => run_with(lua, &MATH, StdLib::MATH, name)?,
         "table" | "unpack" => {
-            with_native(lua)?;
             run_with(lua, &TABLE, StdLib::TABLE, "table")?;
         }
-        "tonumber" => run(lua, &TONUMBER, with_native(lua)?)?,
+        "tonumber" => run(lua, &TONUMBER, lua.named_registry_value::<Table>(HOST)?)?,
         _ => return Ok(None),
     }
     base.raw_get(name).map(Some)
-}
-
-/// What parts need, with what makes functions that stand before Luau's own.
-fn with_native(lua: &Lua) -> Result<Table> {
-    let host: Table = lua.named_registry_value(HOST)?;
-    host.raw_set("native", lua.create_function(native::make)?)?;
-    host.raw_set("joined", native::JOINED)?;
-    Ok(host)
 }
 
 /// What the prelude asks of Rust.
 fn host(lua: &Lua) -> Result<Table> {
     let host = lua.create_table_with_capacity(0, 16)?;
     host.raw_set("pending", Lua::poll_pending())?;
+    host.raw_set("mark", native::mark())?;
+    // Makes functions that stand before Luau's own.
+    host.raw_set("native", lua.create_function(native::make)?)?;
+    host.raw_set("joined", native::JOINED)?;
     host.raw_set(
         "text",
         lua.create_function(|lua, raised: Value| match &raised {
@@ -123,6 +128,7 @@ fn host(lua: &Lua) -> Result<Table> {
             _ => Ok(raised),
         })?,
     )?;
+    host.raw_set("words", lua.create_function(|_, (raised, text)| Ok(crate::error::words(&raised, text)))?)?;
     let lack = || mlua::Error::MemoryError("not enough memory".to_owned());
     host.raw_set("no_memory", lua.create_function(move |_, ()| -> Result<()> { Err(lack()) })?)?;
     host.raw_set(
@@ -136,7 +142,8 @@ fn host(lua: &Lua) -> Result<Table> {
     )?;
     host.raw_set("metatable", lua.create_function(|_, of: Table| Ok(of.metatable()))?)?;
     let make_strings = lua.create_function(|lua, ()| {
-        with_native(lua)?.raw_set("find_plain", lua.create_function(text::find_plain)?)?;
+        let host: Table = lua.named_registry_value(HOST)?;
+        host.raw_set("find_plain", lua.create_function(text::find_plain)?)?;
         run_with(lua, &STRING, StdLib::TABLE, "table")
     })?;
     host.raw_set("make_strings", make_strings)?;

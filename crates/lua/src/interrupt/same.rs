@@ -4,7 +4,6 @@ use super::program::program;
 use crate::{
     Api, Bean, Data, Egress, Host, HostError, Limit, Limits, Params, Texts, Who, dialect,
     egress::Clients,
-    entry,
     meter::{Meter, Metered, Pace},
     runtime::{Counters, STACK_BYTES},
     shard::Shard,
@@ -112,7 +111,7 @@ impl Loaded {
             let env = self.vm.take(&meter).await?;
             let function = self.vm.function(&env, "f")?;
             let p = self.vm.params(&self.shard, params, &input)?;
-            let returned = entry::call(&function, p).await.map_err(|error| self.vm.error(&error))?;
+            let returned = self.vm.call(&function, p).await?;
             let answer = self.vm.to_json(&returned);
             self.vm.give_back(env);
             answer

@@ -8,7 +8,7 @@
 
 mod gsub;
 
-use mlua::{Error, Function, Lua, Result, Variadic, ffi};
+use mlua::{Error, Function, LightUserData, Lua, Result, Variadic, ffi};
 use std::{ffi::CStr, os::raw::c_int, ptr, slice};
 
 /// Product of two texts' lengths up to which Luau's plain search, which cannot be interrupted, takes no time worth a look.
@@ -31,8 +31,10 @@ pub(super) fn make(lua: &Lua, (name, behind): (String, Variadic<Function>)) -> R
         "concat" => (c"concat", concat, None),
         "find" => (c"find", find, None),
         "format" => (c"format", format, None),
+        "getmetatable" => (c"getmetatable", getmetatable, None),
         "gsub" => (c"gsub", gsub::gsub, Some(gsub::resumed)),
         "rep" => (c"rep", rep, None),
+        "setmetatable" => (c"setmetatable", setmetatable, None),
         "tonumber" => (c"tonumber", tonumber, None),
         _ => return Err(Error::runtime("there is no such function")),
     };
@@ -174,6 +176,64 @@ unsafe extern "C-unwind" fn tonumber(state: *mut ffi::lua_State) -> c_int {
         } else {
             ffi::lua_pushnumber(state, number);
         }
+        1
+    }
+}
+
+/// Its address marks the metatables of environments, which no script sees.
+static MARK: u8 = 0;
+
+/// What stands under [`MARKED`] in the metatable of an environment; no script can make one.
+pub(super) fn mark() -> LightUserData {
+    LightUserData((&raw const MARK).cast_mut().cast())
+}
+
+/// Where the mark stands.
+const MARKED: &CStr = c"__environment";
+
+/// Whether the first argument is an environment; then its metatable is on the stack.
+///
+/// # Safety
+/// `state` runs a function of [`make`].
+unsafe fn environment(state: *mut ffi::lua_State) -> bool {
+    // SAFETY: what is read is pushed, for which LUA_MINSTACK leaves room; a raw read calls nothing.
+    unsafe {
+        if ffi::lua_type(state, 1) != ffi::LUA_TTABLE || ffi::lua_getmetatable(state, 1) == 0 {
+            return false;
+        }
+        let marked = ffi::lua_rawgetfield(state, -1, MARKED.as_ptr()) == ffi::LUA_TLIGHTUSERDATA
+            && ffi::lua_touserdata(state, -1) == mark().0;
+        ffi::lua_pop(state, if marked { 1 } else { 2 });
+        marked
+    }
+}
+
+/// `getmetatable(value)`: of an environment, the one that the script has set; upvalue: Luau's.
+unsafe extern "C-unwind" fn getmetatable(state: *mut ffi::lua_State) -> c_int {
+    // SAFETY: called by Luau, with the arguments on the stack.
+    unsafe {
+        if !environment(state) {
+            return behind(state, 1);
+        }
+        if ffi::lua_rawgetfield(state, -1, c"__metatable".as_ptr()) == ffi::LUA_TBOOLEAN {
+            ffi::lua_pushnil(state);
+        }
+        1
+    }
+}
+
+/// `setmetatable(table, metatable)`; upvalues: Luau's, and one for environments, which is given their own metatable, too.
+unsafe extern "C-unwind" fn setmetatable(state: *mut ffi::lua_State) -> c_int {
+    // SAFETY: called by Luau, with the arguments on the stack.
+    unsafe {
+        if !matches!(ffi::lua_type(state, 2), ffi::LUA_TTABLE | ffi::LUA_TNIL) || !environment(state) {
+            return behind(state, 1);
+        }
+        ffi::lua_pushvalue(state, ffi::lua_upvalueindex(2));
+        ffi::lua_insert(state, -2);
+        ffi::lua_pushvalue(state, 2);
+        ffi::lua_call(state, 2, 0);
+        ffi::lua_settop(state, 1);
         1
     }
 }

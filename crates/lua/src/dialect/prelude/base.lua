@@ -6,7 +6,7 @@ local type, select, tostring, error = g.type, g.select, g.tostring, g.error
 
 for _, name in
 	{
-		"assert", "error", "getmetatable", "setmetatable", "ipairs", "next", "pairs", "rawequal", "rawget", "rawset", "rawlen",
+		"assert", "error", "ipairs", "next", "pairs", "rawequal", "rawget", "rawset", "rawlen",
 		"select", "tostring", "type", "string",
 	}
 do
@@ -102,6 +102,22 @@ base.print = function(...)
 	log(line)
 end
 
+-- What the host calls goes through here: an error need be no text, and nobody above could ask it for its words.
+local words = host.words
+local function worded(ok, ...)
+	if ok then
+		return ...
+	end
+	local raised = ...
+	if raised == "not enough memory" then
+		no_memory()
+	end
+	error(type(raised) == "table" and words(raised, tostring(raised)) or raised, 0)
+end
+host.top = function(f, ...)
+	return worded(pcall(f, ...))
+end
+
 local collectgarbage = g.collectgarbage
 base.collectgarbage = function(what)
 	return what == "count" and collectgarbage("count") or 0
@@ -112,6 +128,50 @@ base.__args = function(...)
 	return { n = select("#", ...), ... }
 end
 
+-- The metatable of an environment leads to what the platform gives. What a script sets as one counts behind that, as it does in
+-- Lua for globals that are not there; it may well be filled afterwards.
+local rawset, match, setmetatable = g.rawset, g.string.match, g.setmetatable
+-- The line is that of the script's access, where it is not one of the script's own function.
+local function asked(ok, ...)
+	if ok then
+		return ...
+	end
+	local raised = ...
+	if raised == "not enough memory" then
+		no_memory()
+	end
+	error(raised, type(raised) == "string" and not match(raised, "^[^:]+:%d+: ") and 3 or 0)
+end
+host.environment = function()
+	local env, own = {}, { __index = base, __metatable = false, __environment = host.mark }
+	env._G, env._ENV = env, env
+	return setmetatable(env, own)
+end
+base.getmetatable = host.native("getmetatable", getmetatable)
+base.setmetatable = host.native("setmetatable", setmetatable, function(own, meta)
+	own.__metatable = meta or false
+	own.__index = meta and function(env, name)
+		local value, index = base[name], rawget(meta, "__index")
+		if value ~= nil or index == nil then
+			return value
+		end
+		if type(index) == "function" then
+			return (asked(pcall(index, env, name)))
+		end
+		return index[name]
+	end or base
+	own.__newindex = meta and function(env, name, value)
+		local take = rawget(meta, "__newindex")
+		if take == nil or base[name] ~= nil then
+			rawset(env, name, value)
+		elseif type(take) == "function" then
+			asked(pcall(take, env, name, value))
+		else
+			take[name] = value
+		end
+	end or nil
+end)
+
 -- What few blocks use comes when they first name it, for every function takes memory in every loaded block. Of the functions
 -- for texts, which are also found as methods of a text, these wait until anything is asked for that is not there.
 local string, plain = g.string, {}
@@ -120,7 +180,7 @@ for _, name in { "find", "gsub", "rep", "format" } do
 end
 string.gfind = string.gmatch
 string.pack, string.unpack, string.packsize, string.split = nil, nil, nil, nil
-local setmetatable, next, make = g.setmetatable, g.next, host.make_strings
+local next, make = g.next, host.make_strings
 setmetatable(string, {
 	__index = function(_, name)
 		make()
