@@ -55,8 +55,8 @@ pub trait Host: Send + Sync + 'static {
     /// less; every condition is checked again here.
     ///
     /// # Errors
-    /// `Absent` for a type of resource that the platform does not have, `Refused` with `INVALID_RESOURCE_TYPE` for no type of
-    /// the language, and for a session user who is not there.
+    /// `Absent` for a type of resource that the platform does not have, of which a script finds none; `Refused` with
+    /// `INVALID_RESOURCE_TYPE` for no type of the language, and for a session user who is not there.
     async fn list(
         &self,
         who: &Who,

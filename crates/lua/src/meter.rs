@@ -294,6 +294,15 @@ impl Meter {
         }
     }
 
+    /// Adds a note of the platform's to the log, unless it is there.
+    pub fn note(&self, what: &str) {
+        let note = format!("note: {what}");
+        let known = self.log.borrow().lines().any(|line| line == note);
+        if !known {
+            self.log(&note);
+        }
+    }
+
     pub fn take_log(&self) -> String {
         self.masked(std::mem::take(&mut *self.log.borrow_mut()))
     }

@@ -7,6 +7,7 @@ use crate::{
     meter::Meter,
     object::{BeanRef, JSON_BYTES, Val},
     room::Room,
+    schema,
 };
 use mlua::Result;
 use serde_json::{Map, Value, json};
@@ -21,9 +22,12 @@ pub(crate) struct Query {
     output: Vec<String>,
     columns: Vec<Column>,
     having: Vec<(Column, String, f64)>,
+    /// What is aggregated for each field of the order that means it.
+    order: Vec<Option<Column>>,
 }
 
 /// `SUM(field)`.
+#[derive(Clone)]
 struct Column {
     function: String,
     field: String,
@@ -43,6 +47,13 @@ impl Column {
             }
             _ => Err(mlua::Error::runtime("NO_AGGREGATION_FUNCTION_DEFINED: an AggregationField has no function")),
         }
+    }
+
+    /// Reads what [`Column::name`] writes.
+    fn parse(name: &str) -> Option<Self> {
+        let (function, field) = name.trim().strip_suffix(')')?.split_once('(')?;
+        let function = schema::enumeration("Aggregation")?.value(function.trim())?;
+        Some(Self { function: function.to_owned(), field: field.trim().to_owned() })
     }
 
     fn name(&self) -> String {
@@ -120,21 +131,35 @@ impl Query {
             Some(Column::read(item.get("aggregationfield")).map(|column| (column, condition, value)))
         });
         let having = having.collect::<Result<Vec<_>>>()?;
+        let limit = Limit::read(bean("limit").as_ref())?;
+        let (group_by, output) = (texts("groupbyfields"), texts("outputfields"));
+        let columns: Vec<Column> = list("aggregationfields").into_iter().map(Column::read).collect::<Result<_>>()?;
+        // A field that is not the same in all of a group means what is aggregated of it.
+        let meant = |name: &str| {
+            let same = |field: &String| field.eq_ignore_ascii_case(name);
+            let column = || columns.iter().find(|column| column.field.eq_ignore_ascii_case(name)).cloned();
+            Column::parse(name).or_else(|| if group_by.iter().chain(&output).any(same) { None } else { column() })
+        };
+        let order = limit.order.iter().map(|(name, _)| meant(name)).collect();
         Ok(Self {
             resource_type: resource_type.name.to_string(),
             filter: Filter::read(bean("searchfilter").as_ref())?,
-            limit: Limit::read(bean("limit").as_ref())?,
-            group_by: texts("groupbyfields"),
-            output: texts("outputfields"),
-            columns: list("aggregationfields").into_iter().map(Column::read).collect::<Result<_>>()?,
+            limit,
+            group_by,
+            output,
+            columns,
             having,
+            order,
         })
     }
 
     /// The fields it asks for beside those of the filter.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         let columns = self.columns.iter().chain(self.having.iter().map(|(column, ..)| column));
-        let order = self.limit.order.iter().map(|(field, _)| field.as_str());
+        let order = self.limit.order.iter().zip(&self.order).map(|((name, _), column)| match column {
+            Some(column) => column.field.as_str(),
+            None => name,
+        });
         self.group_by
             .iter()
             .chain(&self.output)
@@ -197,8 +222,7 @@ impl Query {
                 put(column.name(), column.of(group)?.map(|value| scalar_text(&value)), true)?;
             }
             let mut keys = Vec::with_capacity(self.limit.order.len());
-            for (name, _) in &self.limit.order {
-                let column = self.columns.iter().find(|column| column.name().eq_ignore_ascii_case(name));
+            for ((name, _), column) in self.limit.order.iter().zip(&self.order) {
                 keys.push(match column {
                     Some(column) => Key::of(column.of(group)?.as_ref()),
                     None => {

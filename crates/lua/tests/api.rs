@@ -86,6 +86,19 @@ async fn refusals_are_lua_errors_with_the_code() {
 }
 
 #[tokio::test]
+async fn of_what_is_not_here_there_are_none_and_one_note_says_so() {
+    let fixture = fixture();
+    let body = "local list = adminAPI:listResources(nil, nil, new('ResourceType', 'FIREWALL'))
+        local query = new('Query') query:setResourceType(new('ResourceType', 'FIREWALL'))
+        local page = adminAPI:doQuery(query)
+        return { list:getTotalCount(), list:getList():size(), adminAPI:runListQuery(nil, nil, 'FIREWALL'):hasNext(),
+            page:getTotalCount(), adminAPI:runAggregationQuery(query):hasNext() }";
+    let outcome = fixture.body(body, Params::default()).await;
+    assert_eq!(outcome.result, "[0,0,false,0,false]");
+    assert_eq!(outcome.log, "note: firewalls are not offered here: a list of firewalls\n");
+}
+
+#[tokio::test]
 async fn a_session_lasts_for_one_run() {
     let fixture = fixture();
     let block =

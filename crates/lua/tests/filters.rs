@@ -368,6 +368,32 @@ async fn a_query_answers_a_page_of_all_its_rows_with_columns_as_they_were_asked_
 }
 
 #[tokio::test]
+async fn a_query_is_in_the_order_of_what_it_aggregates() {
+    let fixture = fixture();
+    let ordered = async |field: &str, function: &str, aggregated: &str| {
+        let body = format!(
+            "local q = new('Query') q:setResourceType(new('ResourceType', 'SERVER')) q:setGroupByFields({{'customerUUID'}}) q:setOutputFields({{'customerUUID'}})
+            if '{aggregated}' ~= '' then
+                local a = new('AggregationField') a:setAggregationFunction(new('Aggregation', '{aggregated}')) a:setFieldName('ram') q:getAggregationFields():add(a)
+            end
+            local o = new('OrderedField') o:setFieldName('{field}') o:setSortOrder(new('ResultOrder', 'DESC'))
+            if '{function}' ~= '' then o:setAggregationFunction(new('Aggregation', '{function}')) end
+            local limit = new('QueryLimit') limit:getOrderBy():add(o) q:setLimit(limit)
+            local words, it = {{}}, adminAPI:runAggregationQuery(q)
+            while it:hasNext() do words[#words + 1] = it:next():getColumnMap():get('customerUUID') or 'none' end
+            return words"
+        );
+        fixture.eval(&body).await
+    };
+    assert_eq!(ordered("ram", "SUM", "SUM").await, json!(["c-1", "c-2", "none"]), "by a function of its own");
+    assert_eq!(ordered("sum( ram )", "", "SUM").await, json!(["c-1", "c-2", "none"]), "by the name of a column");
+    assert_eq!(ordered("ram", "MAX", "").await, json!(["c-2", "none", "c-1"]), "by what is no column");
+    assert_eq!(ordered("ram", "", "SUM").await, json!(["c-1", "c-2", "none"]), "by the field of a column");
+    assert_eq!(ordered("customerUUID", "", "SUM").await, json!(["c-2", "c-1", "none"]), "by what it is grouped by");
+    assert_eq!(ordered("cpu", "MIN", "SUM").await, json!(["c-2", "none", "c-1"]), "by another field");
+}
+
+#[tokio::test]
 async fn senseless_filters_are_errors_with_a_code() {
     let fixture = fixture();
     for (condition, word) in [

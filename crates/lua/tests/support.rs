@@ -73,6 +73,9 @@ impl Host for Platform {
         if resource_type == "NONSENSE" {
             return Err(HostError::refused("INVALID_RESOURCE_TYPE", "there is no type NONSENSE"));
         }
+        if resource_type == "FIREWALL" {
+            return Err(HostError::Absent { nouns: "firewalls".into(), operation: "a list of firewalls".into() });
+        }
         let beans = self.beans.lock().unwrap();
         Ok(beans.iter().filter(|(kind, _)| kind == resource_type).map(|(_, bean)| bean.clone()).collect())
     }

@@ -26,7 +26,7 @@ pub(crate) fn tell(filter: &Filter, further: &[Vec<Segment>], beans: &[Bean]) {
     });
     // Once each, though a field be grouped by and answered with.
     let doubts: BTreeSet<String> = conditions.chain(further.iter().filter_map(|path| fits(path).err())).collect();
-    doubts.iter().for_each(|doubt| meter.log(&format!("note: {doubt}")));
+    doubts.iter().for_each(|doubt| meter.note(doubt));
 }
 
 /// The type of what a path leads to by the reference, or which property that does not know.

@@ -52,9 +52,18 @@ async fn call(lua: &Lua, shard: &Shard, user: bool, operation: &str, args: Vec<L
             meter.set_session(text_of(&arg(0)));
             Ok(Lv::Nil)
         }
-        "listResources" | "listProductPurchases" | "listUnitTransactions" | "listUnitTransactionSummary" => {
+        "listResources"
+        | "listPermissions"
+        | "listProductPurchases"
+        | "listReferralPromoCode"
+        | "listStatementDetail"
+        | "listUnitTransactions"
+        | "listUnitTransactionSummary" => {
             let resource_type = match operation {
+                "listPermissions" => "PERMISSION".to_owned(),
                 "listProductPurchases" => "PRODUCT_PURCHASE".to_owned(),
+                "listReferralPromoCode" => "REFERRAL_PROMOCODE".to_owned(),
+                "listStatementDetail" => "STATEMENT_DETAIL".to_owned(),
                 "listUnitTransactions" => "UNIT_TRANSACTION".to_owned(),
                 "listUnitTransactionSummary" => "UNIT_TRANSACTION_SUMMARY".to_owned(),
                 _ => text_of(&arg(2)).unwrap_or_else(|| "ANY".to_owned()),
@@ -144,8 +153,16 @@ async fn fetch(
     filter: &Filter,
     further: impl Iterator<Item = &str>,
 ) -> Result<(Vec<Bean>, Joined)> {
-    let (_, who) = acting()?;
-    let mut beans = shard.host.list(&who, api, &resource_type.to_uppercase(), &filter.equal()).await.map_err(raise)?;
+    let (meter, who) = acting()?;
+    let listed = shard.host.list(&who, api, &resource_type.to_uppercase(), &filter.equal()).await;
+    let mut beans = match listed {
+        // There are none, and who goes through all types goes on.
+        Err(absent @ HostError::Absent { .. }) => {
+            meter.note(&absent.to_string());
+            Vec::new()
+        }
+        listed => listed.map_err(raise)?,
+    };
     let further: Vec<_> = further.map(related::steps).collect();
     let paths = filter.paths().chain(further.iter().map(Vec::as_slice)).collect();
     let joined = related::join(&*shard.host, &who, api, &mut beans, paths).await?;

@@ -146,7 +146,7 @@ fn constant(kind: &'static schema::EnumType, value: &Lv) -> Result<Object> {
         && let Some(meter) = Meter::current()
     {
         // Later versions of the original know more values; such a constant equals nothing that happens here.
-        meter.log(&format!("note: {} has no value {}", kind.name, error::shown(&text)));
+        meter.note(&format!("{} has no value {}", kind.name, error::shown(&text)));
     }
     Ok(Object::Enum(EnumConst { kind: kind.name, name: known.unwrap_or(&text).into() }))
 }

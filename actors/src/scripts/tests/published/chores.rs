@@ -164,6 +164,7 @@ page: web-2 web-1
 conditions: 1
 conditions: 0
 ram: 3 3584 512 2048 1194.6666666667
+note: firewalls are not offered here: a list of resources of the type FIREWALL
 true
 true\ttrue
 ";

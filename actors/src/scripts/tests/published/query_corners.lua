@@ -79,7 +79,7 @@ function query_trigger(p)
     query:setAggregationFields(fields)
     local row = adminAPI:runAggregationQuery(query):next():getColumnMap()
     print("ram: " .. row:get("COUNT(ram)") .. " " .. row:get("SUM(ram)") .. " " .. row:get("MIN(ram)") .. " " .. row:get("MAX(ram)") .. " " .. row:get("AVERAGE(ram)"))
-    print(pcall(function() return adminAPI:listResources(nil, nil, new("ResourceType", "FIREWALL")) end) == false)
+    print(adminAPI:listResources(nil, nil, new("ResourceType", "FIREWALL")):getTotalCount() == 0)
     print(adminAPI:getResource("00000000-0000-0000-0000-000000000000", false) == nil, adminAPI:getResource("no uuid", true) == nil)
     return { exitState = "SUCCESS" }
 end
