@@ -28,6 +28,7 @@ impl Server {
                 tokio::spawn(async move {
                     let mut bytes = Vec::new();
                     let mut piece = [0; 4096];
+                    let mut is_first = true;
                     while let Ok(length @ 1..) = socket.read(&mut piece).await {
                         bytes.extend_from_slice(&piece[..length]);
                         let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -42,6 +43,7 @@ impl Server {
                             continue;
                         }
                         bytes.clear();
+                        let is_first = std::mem::replace(&mut is_first, false);
                         let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
                         kept.lock().unwrap().push(text.clone());
                         let answer = match path.as_str() {
@@ -60,6 +62,7 @@ impl Server {
                             }
                             "/never" => continue,
                             "/hangup" => return,
+                            "/closed" if !is_first => return,
                             _ => {
                                 "HTTP/1.1 201 Created\r\nX-Ticket: 7\r\nContent-Length: 8\r\n\r\n{\"id\":7}".to_owned()
                             }
@@ -219,6 +222,31 @@ async fn failures_are_false_with_a_number_and_a_message() {
         assert_eq!((&result[0], &result[1]), (&json!(false), &json!(code)), "{url}: {result}");
         assert!(result[2].as_str().unwrap().contains(words), "{url}: {result}");
     }
+}
+
+#[tokio::test]
+async fn a_request_goes_again_where_its_old_connection_was_closed_and_only_there() {
+    let server = Server::start().await;
+    let fixture = Fixture::new();
+    let asked = |path: &str| server.requests().iter().filter(|text| text.contains(&format!(" {path} "))).count();
+    // The server closes what it has answered once, as it reads what comes next.
+    let body = format!(
+        "local c = new('simplehttp').newConnection({{}})
+        c:setURL('{0}/first') c:post('a', print)
+        c:setURL('{0}/closed') local ok = c:post('b', print)
+        return {{ ok, c:getHTTPStatusCode() }}",
+        server.url
+    );
+    assert_eq!(fixture.eval(&body).await, json!([true, 201]));
+    assert_eq!((asked("/first"), asked("/closed")), (1, 2));
+    let modern = format!("http.get('{0}/second') return http.post('{0}/closed', {{ body = 'b' }}).status", server.url);
+    assert_eq!(fixture.eval(&modern).await, json!(201));
+    // One that was just made is not tried again: nobody knows what the server has done.
+    let fresh = format!(
+        "local c = new('simplehttp').newConnection({{url = '{}/hangup'}}) local ok = c:post('b', print) return {{ ok, (c:getLastError()) }}",
+        Server::start().await.url
+    );
+    assert_eq!(fixture.eval(&fresh).await, json!([false, 56]));
 }
 
 #[tokio::test]

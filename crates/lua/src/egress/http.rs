@@ -1,6 +1,6 @@
 //! HTTP clients under the policy.
 
-use super::{Egress, Gate};
+use super::{Egress, Gate, line::Line};
 use reqwest::{
     Certificate, Client, Proxy,
     dns::{Addrs, Name, Resolve, Resolving},
@@ -14,11 +14,11 @@ const CLIENTS: usize = 16;
 
 /// The clients of one thread, those used last at the end.
 #[derive(Default)]
-pub(crate) struct Clients(RefCell<Vec<(Gate, bool, Client)>>);
+pub(crate) struct Clients(RefCell<Vec<(Gate, bool, Line)>>);
 
 impl Clients {
     /// The client for a target; one that does not verify accepts any certificate.
-    pub fn to(&self, gate: &Gate, verify: bool) -> Result<Client, String> {
+    pub fn to(&self, gate: &Gate, verify: bool) -> Result<Line, String> {
         let mut clients = self.0.borrow_mut();
         let known = clients.iter().position(|(known, verifies, _)| *verifies == verify && known == gate);
         let client = match known {
@@ -33,7 +33,7 @@ impl Clients {
     }
 }
 
-fn client(gate: &Gate, verify: bool) -> reqwest::Result<Client> {
+fn client(gate: &Gate, verify: bool) -> reqwest::Result<Line> {
     // Another part of the program may have set the provider already; either is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let egress = &gate.egress;
@@ -53,7 +53,7 @@ fn client(gate: &Gate, verify: bool) -> reqwest::Result<Client> {
     if let Some(proxy) = &egress.proxy {
         builder = builder.proxy(Proxy::all(proxy.clone())?);
     }
-    builder.build()
+    Line::new(builder)
 }
 
 /// Resolves the target's name to the addresses that the policy allows.

@@ -2,6 +2,7 @@
 
 mod gate;
 mod http;
+mod line;
 mod rule;
 mod stream;
 

@@ -143,7 +143,7 @@ async fn exchange(
                 Err(error) => (code::RESOLVE, error.to_string()),
             })?;
         }
-        let mut answer = client.execute(ready).await.map_err(failure)?;
+        let mut answer = client.send(ready).await.map_err(failure)?;
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(failure)? {
             if body.len() + chunk.len() > egress.response_bytes {
