@@ -2,7 +2,7 @@
 
 /// What zones are called, and the minutes from UTC: as Java reads them where one name has several meanings, and without those
 /// that mean something else on each continent.
-const NAMES: [(&str, i64); 54] = [
+const NAMES: [(&str, i64); 55] = [
     ("Coordinated Universal Time", 0),
     ("Greenwich Mean Time", 0),
     ("UTC", 0),
@@ -25,6 +25,7 @@ const NAMES: [(&str, i64); 54] = [
     ("TRT", 180),
     ("GST", 240),
     ("PKT", 300),
+    ("IST", 330),
     ("WIB", 420),
     ("ICT", 420),
     ("HKT", 480),
@@ -122,13 +123,14 @@ mod tests {
             ("CET", 60, 3),
             ("CEST", 120, 4),
             ("BST", 60, 3),
+            ("IST", 330, 3),
             // What stands behind another name is something else.
             ("CET+1", 60, 3),
             ("EST-2026", -300, 3),
         ] {
             assert_eq!(offset(text), Some((minutes, length)), "{text}");
         }
-        for text in ["", "+", "-x", "ESTONIA", "XYZ", "IST", "é"] {
+        for text in ["", "+", "-x", "ESTONIA", "XYZ", "é"] {
             assert_eq!(offset(text), None, "{text}");
         }
     }
