@@ -41,7 +41,7 @@ pub(crate) fn install(lua: &Lua) -> Result<()> {
 /// # Safety
 /// `state` is the one that runs; a Lua error may be raised, so no Rust value with a destructor is alive.
 pub(crate) unsafe fn safe_point(state: *mut ffi::lua_State) {
-    if !Meter::may_go_on() && Meter::holds() {
+    if !Meter::may_go_on(state.addr()) && Meter::holds() {
         // SAFETY: as promised.
         unsafe { raise(state) }
     }
@@ -49,7 +49,7 @@ pub(crate) unsafe fn safe_point(state: *mut ffi::lua_State) {
 
 /// Called by Luau; `gc` is negative at a safe point.
 unsafe extern "C-unwind" fn look(state: *mut ffi::lua_State, gc: c_int) {
-    if gc >= 0 || Meter::may_go_on() {
+    if gc >= 0 || Meter::may_go_on(state.addr()) {
         return;
     }
     // SAFETY: Luau calls this between two instructions of `state`, or in the middle of a pattern, where it is not yieldable.

@@ -188,10 +188,9 @@ impl Meter {
     pub fn makes_way(coroutine: usize) -> bool {
         let over = |meter: &Meter| {
             // What resumes the one that made way last takes steps, too, which bring the run no further.
-            if meter.paused.get().is_some_and(|resumes| resumes != coroutine) {
+            if meter.paused.get().is_some() {
                 return false;
             }
-            meter.paused.set(None);
             let looks = meter.looks.replace(meter.looks.get().saturating_add(1));
             // One of its coroutines may do so already; those that wait for it are on their way to yield.
             let over = looks >= Pace::current().looks || meter.overdue.get() && looks > 0;
@@ -263,9 +262,16 @@ impl Meter {
         CURRENT.with_borrow(|meter| meter.as_ref().map_or(Ok(()), |meter| meter.check()))
     }
 
-    /// Whether nothing is to be raised, as far as can be told at once. Does not panic.
-    pub fn may_go_on() -> bool {
-        let well = |meter: &Meter| !meter.overdue.get() && !meter.is_due();
+    /// Whether nothing is to be raised, as far as can be told at once. `coroutine` is the one that runs, by its address. Does not
+    /// panic.
+    pub fn may_go_on(coroutine: usize) -> bool {
+        let well = |meter: &Meter| {
+            // It has gone on where it made way, and what it resumes from here on may do so.
+            if meter.paused.get() == Some(coroutine) {
+                meter.paused.set(None);
+            }
+            !meter.overdue.get() && !meter.is_due()
+        };
         let look = |current: &RefCell<Option<Rc<Meter>>>| {
             current.try_borrow().is_ok_and(|current| current.as_ref().is_none_or(|meter| well(meter)))
         };
