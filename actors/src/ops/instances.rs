@@ -201,7 +201,7 @@ impl System {
         .await
     }
 
-    pub(super) async fn payment_instance(
+    pub(crate) async fn payment_instance(
         &self,
         caller: &Caller,
         id: PaymentInstanceId,

@@ -5,6 +5,7 @@ use super::{
     done::Done,
     refusal,
     skeleton::{Skeleton, invalid},
+    taken::no_more_than,
 };
 use crate::{BlobPatch, NewBlob};
 use serde_json::Value;
@@ -33,13 +34,16 @@ pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
     ask.at_once(1)?;
     let skeleton = Skeleton(ask.args.any_bean("a Blob")?);
     let id = BlobId(skeleton.own_id()?);
+    let system = ask.platform.system()?;
+    let old = system.blob(ask.caller, id).await.map_err(refusal)?;
+    no_more_than(ask, &skeleton, &ask.bean(old).await?, &["resourceName", "publicResource", "value"])?;
     let patch = BlobPatch {
         name: skeleton.text("resourceName").map(str::to_owned),
         media_type: None,
         public: public(&skeleton),
         content: content(&skeleton)?,
     };
-    let blob = ask.platform.system()?.update_blob(ask.caller, id, None, patch).await.map_err(refusal)?;
+    let blob = system.update_blob(ask.caller, id, None, patch).await.map_err(refusal)?;
     ask.done(&Done { noun: Noun::Blob, id: id.into(), name: &blob.name, customer: blob.customer_id })
 }
 

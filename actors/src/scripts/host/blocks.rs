@@ -3,9 +3,11 @@
 use super::{
     ask::Ask,
     done::Done,
+    failed,
     list::Search,
     refusal,
     skeleton::{Skeleton, invalid},
+    taken::no_more_than,
 };
 use crate::{
     NewScript, ScriptPatch,
@@ -43,8 +45,12 @@ pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
     ask.at_once(1)?;
     let skeleton = Skeleton(ask.args.any_bean("an FDLCodeBlock")?);
     let id = ScriptId(skeleton.own_id()?);
+    let system = ask.platform.system()?;
+    let old = system.script(ask.caller, id).await.map_err(refusal)?;
+    let read = ask.platform.store.read(move |snapshot| told(snapshot, &old));
+    no_more_than(ask, &skeleton, &read.await.map_err(failed)?, &["unsignedCodeBlock"])?;
     let patch = ScriptPatch { source: source(&skeleton)?, ..ScriptPatch::default() };
-    let script = ask.platform.system()?.update_script(ask.caller, id, None, patch).await.map_err(refusal)?;
+    let script = system.update_script(ask.caller, id, None, patch).await.map_err(refusal)?;
     ask.done(&Done { noun: Noun::Script, id: id.into(), name: &script.name, customer: None })
 }
 
@@ -155,6 +161,7 @@ fn method(script: &Script, entry: &Entry, now: Timestamp) -> Bean {
         .with("resourceType", "TRIGGER_METHOD")
         .with("resourceState", if script.enabled { "ACTIVE" } else { "HIDDEN" })
         .with("resourceCreateDate", script.created_at.0)
+        .with("lastModifiedTime", script.modified_at.0)
         .with("fdlName", entry.name.as_str())
         .with("fdlDescription", entry.description.as_str())
         .with("fdlPriority", entry.priority)

@@ -13,6 +13,7 @@ use super::{
     list::sees,
     refusal,
     skeleton::{Skeleton, invalid},
+    taken::no_more_than,
 };
 use crate::{
     Error, Interaction, NewPaymentInstance, Payment, PaymentInstancePatch,
@@ -96,12 +97,14 @@ pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
     ask.at_once(1)?;
     let skeleton = Skeleton(ask.args.bean(0, "a PaymentMethodInstance")?);
     let id = PaymentInstanceId(skeleton.own_id()?);
+    let system = ask.platform.system()?;
+    let old = system.payment_instance(ask.caller, id).await.map_err(refusal)?;
+    no_more_than(ask, &skeleton, &ask.bean(old).await?, &["resourceName", "isDefault"])?;
     let patch = PaymentInstancePatch {
         name: skeleton.text("resourceName").map(str::to_owned),
         is_default: skeleton.0.get("isDefault").and_then(Value::as_bool),
     };
-    let changed = ask.platform.system()?.update_payment_instance(ask.caller, id, None, patch).await;
-    let changed = changed.map_err(refusal)?;
+    let changed = system.update_payment_instance(ask.caller, id, None, patch).await.map_err(refusal)?;
     ask.done(&Done {
         noun: Noun::PaymentInstance,
         id: id.into(),

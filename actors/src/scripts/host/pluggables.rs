@@ -1,6 +1,6 @@
 //! Pluggable resources, actions and reports, by scripts.
 
-use super::{ask::Ask, done::Done, operations::noun_of, refusal, skeleton::Skeleton};
+use super::{ask::Ask, done::Done, operations::noun_of, refusal, skeleton::Skeleton, taken::no_more_than};
 use crate::{ActionAnswer, NewPluggable, PluggablePatch, scripts::beans::point_id};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -35,6 +35,8 @@ pub(super) async fn modify(ask: &Ask<'_>) -> Result<Value, HostError> {
     let id = PluggableResourceId(updated.own_id()?);
     let system = ask.platform.system()?;
     let old = system.pluggable(ask.caller, id).await.map_err(refusal)?;
+    let before = ask.bean(old.clone()).await?;
+    no_more_than(ask, &updated, &before, &["resourceName", "resourceValues", "resourceKey"])?;
     let (name, values) = (updated.text("resourceName").unwrap_or(&old.name), texts(updated.0.get("resourceValues")));
     let keys = if updated.0.contains_key("resourceKey") { updated.keys(ask.caller.scope)? } else { old.keys.clone() };
     let changed = values.into_iter().filter(|(key, value)| old.values.get(key) != Some(value)).collect();

@@ -36,11 +36,38 @@ pub(super) async fn taken<R: Described + Draft>(
     }
     // What follows from a change may have been set beside it.
     let becomes = ask.bean(new.clone()).await?;
-    let value = |bean: &Bean, name: &str| bean.properties.get(name).map(Cow::into_owned).unwrap_or_default();
     let lost = set.into_iter().filter(|name| !same(&value(&becomes, name), &value(&after, name)));
+    refuse(ask, lost)?;
+    Ok(new)
+}
+
+/// The same for a record of which an operation changes no more than some properties, whoever asks.
+///
+/// # Errors
+/// Names the other properties that were set to what they are not.
+pub(super) fn no_more_than(
+    ask: &Ask<'_>,
+    skeleton: &Skeleton<'_>,
+    before: &Bean,
+    changed: &[&str],
+) -> Result<(), HostError> {
+    let set = skeleton
+        .0
+        .iter()
+        .filter(|(name, _)| !name.starts_with('@') && !changed.contains(&name.as_str()) && is_set(skeleton, name));
+    let lost = set.filter(|(name, wanted)| !same(&value(before, name), &plain(wanted)));
+    refuse(ask, lost.map(|(name, _)| name.clone()))
+}
+
+fn value(bean: &Bean, name: &str) -> Value {
+    bean.properties.get(name).map(Cow::into_owned).unwrap_or_default()
+}
+
+/// Refuses when a change would be lost.
+fn refuse(ask: &Ask<'_>, lost: impl Iterator<Item = String>) -> Result<(), HostError> {
     let by = format!("cannot be changed by {}", ask.args.operation);
     let problems: Vec<FieldError> = lost.map(|name| FieldError::new(name, by.clone())).collect();
-    if problems.is_empty() { Ok(new) } else { Err(refusal(Error::Invalid(problems))) }
+    if problems.is_empty() { Ok(()) } else { Err(refusal(Error::Invalid(problems))) }
 }
 
 /// Whether the script has set a property, or something within it.

@@ -148,6 +148,53 @@ async fn a_property_that_cannot_be_changed_is_named_rather_than_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_changed_of_blobs_blocks_cards_and_pluggable_resources_is_named_too() {
+    let till = super::payments::Till::open(super::payments::PAID).await;
+    till.card("visa", &[("card", "4242")]).await;
+    let bench = &till.bench;
+    bench.script("notes", Scope::Provider, super::pluggables::NOTES.to_owned()).await;
+    bench.system.create_pluggable(&bench.caller, bench.note("one", "hello")).await.unwrap();
+    let body = format!(
+        r#"{FIRST}
+        local function refused(bean, operation, change)
+            change(bean)
+            local done, why = pcall(function() return adminAPI[operation](adminAPI, bean, nil) end)
+            print(operation, done or string.match(why, "INVALID_INPUT: (.*)"))
+        end
+        local page, other = new("Blob"), p.input:getResourceUUID()
+        page:setResourceName("page")
+        page:setValue("x")
+        page = adminAPI:getResource(adminAPI:createBlob(page, nil):getResourceUUID(), false)
+        refused(page, "modifyBlob", function(b) b:setCustomerUUID(other) end)
+        refused(first("FDL"), "modifyFDLCodeBlock", function(b) b:setResourceName("other") end)
+        refused(first("PLUGGABLE_RESOURCE"), "modifyResource", function(r) r:setProviderType("OTHER") r:setCustomerUUID(other) end)
+        refused(first("PAYMENT_METHOD_INSTANCE"), "modifyPaymentMethodInstance", function(i) i:setPaymentMethodUUID(other) end)
+        -- What it is already is no change, and what can be changed is.
+        refused(first("BLOB"), "modifyBlob", function(b) b:setResourceUUID(b:getResourceUUID()) b:setPublicResource(true) end)
+        refused(first("PLUGGABLE_RESOURCE"), "modifyPluggableResource", function(r)
+            r:setProviderType(r:getProviderType())
+            r:setResourceName("two")
+        end)
+        refused(first("PAYMENT_METHOD_INSTANCE"), "modifyResource", function(i) i:setResourceName("mastercard") end)
+        print(first("BLOB"):isPublicResource(), first("PLUGGABLE_RESOURCE"):getResourceName(), first("PAYMENT_METHOD_INSTANCE"):getResourceName())
+        "#
+    );
+    let log = said(bench, "set", &body).await;
+    let expected = [
+        "modifyBlob\tcustomerUUID: cannot be changed by modifyBlob",
+        "modifyFDLCodeBlock\tresourceName: cannot be changed by modifyFDLCodeBlock",
+        "modifyResource\tcustomerUUID: cannot be changed by modifyResource; providerType: cannot be changed by modifyResource",
+        "modifyPaymentMethodInstance\tpaymentMethodUUID: cannot be changed by modifyPaymentMethodInstance",
+        "modifyBlob\ttrue",
+        "modifyPluggableResource\ttrue",
+        "modifyResource\ttrue",
+        "true\ttwo\tmastercard",
+    ];
+    assert_eq!(log.lines().collect::<Vec<_>>(), expected);
+    till.bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bean_that_is_older_than_its_record_changes_only_what_the_script_has_set() {
     let bench = bench().await;
     let body = format!(
