@@ -262,6 +262,7 @@ mod tests {
             keys: Vec::new(),
             contact: Default::default(),
             created_at: Timestamp(0),
+            closed_at: None,
         }
     }
 

@@ -14,7 +14,7 @@ use crate::{
 use std::{collections::BTreeMap, sync::PoisonError};
 use sutler_lua::Bean;
 use sutler_model::{
-    BillingEntity, Cause, CustomerId, Disk, DiskState, PluggableResource, Remains, RemainsId, Remnant, Scope,
+    BillingEntity, Cause, CustomerId, Disk, DiskState, PluggableResource, Remains, RemainsId, Remnant, Scope, ServerId,
     Timestamp, time::DAY_MS,
 };
 use sutler_store::{ChangeSet, Error as StoreError, Field, Filter, Order, Snapshot};
@@ -80,6 +80,14 @@ pub(crate) fn find(snapshot: &Snapshot, resource: Uuid) -> Result<Option<Remains
     snapshot.first(of_it, Order::Descending)
 }
 
+/// What a server was called that is gone, as long as anything remains of it.
+pub(crate) fn server_name(snapshot: &Snapshot, server: ServerId) -> Result<Option<String>, StoreError> {
+    Ok(match find(snapshot, server.into())?.map(|remains| remains.was) {
+        Some(Remnant::Server(server, _)) => Some(server.name),
+        _ => None,
+    })
+}
+
 /// A resource that is gone as scripts of `viewer` knew it.
 pub(crate) fn bean(snapshot: &Snapshot, viewer: Scope, remains: Remains) -> Result<Bean, StoreError> {
     let beans = Beans::new(snapshot, viewer, FEW);
@@ -87,9 +95,7 @@ pub(crate) fn bean(snapshot: &Snapshot, viewer: Scope, remains: Remains) -> Resu
     let disk = |disk: Disk| beans.bean(disk).map(gone);
     match remains.was {
         Remnant::Server(server, disks) => {
-            let name = server.name.clone();
-            let disks = disks.into_iter().map(|own| disk(own).map(|bean| bean.with("serverName", name.as_str())));
-            let disks: Vec<Bean> = disks.collect::<Result<_, _>>()?;
+            let disks: Vec<Bean> = disks.into_iter().map(disk).collect::<Result<_, _>>()?;
             let disks: Vec<_> = disks.iter().map(|disk| disk.properties.to_map().into()).collect();
             let disks = serde_json::Value::Array(disks);
             Ok(gone(beans.bean(*server)?).with("disks", disks))

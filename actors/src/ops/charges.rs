@@ -11,11 +11,11 @@ use crate::{
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use sutler_lua::{Bean, Charge, Exit, Member};
 use sutler_model::{
-    BillingEntityId, Cause, Customer, CustomerId, CustomerStatus, Disk, FieldError, InvoiceCharge, Meter, Nanos, Plan,
-    PlanCharge, PluggableResource, PointKind, Remains, Scope, ScriptId, Server, Timestamp, money::ONE,
+    BillingEntityId, Cause, Customer, CustomerId, CustomerStatus, Disk, DiskState, FieldError, InvoiceCharge, Meter,
+    Nanos, Plan, PlanCharge, PluggableResource, PointKind, Remains, Scope, ScriptId, Server, Timestamp, money::ONE,
     pluggable::PluggableState, point::fill, time::month_ms,
 };
 use sutler_rating::Period;
@@ -163,23 +163,26 @@ impl System {
 
     /// The resources of a type that a customer had in a period, by id.
     async fn billed(&self, customer: &Customer, period: Period, resource_type: &str) -> Result<Vec<Billed>, Error> {
-        let (id, name, created_at) = (customer.id, customer.name.clone(), customer.created_at);
-        let closed = customer.status == CustomerStatus::Closed;
-        let resource_type = resource_type.to_owned();
+        let Some(meter) = meter_of(resource_type) else {
+            return Ok(account(customer, period).into_iter().collect());
+        };
+        let id = customer.id;
         let read = self.store().read(move |s| {
-            let there = match resource_type.as_str() {
-                "SERVER" => {
+            let there = match meter {
+                Meter::Cpu | Meter::Memory => {
                     named::<Server>(s, id, |server| Some((server.id.into(), server.name.clone(), server.created_at)))?
                 }
-                "DISK" => named::<Disk>(s, id, |disk| Some((disk.id.into(), disk.name.clone(), disk.created_at)))?,
-                "PLUGGABLE_RESOURCE" => named::<PluggableResource>(s, id, |resource| {
+                Meter::Disk => named::<Disk>(s, id, |disk| {
+                    // One in its time of grace ended when its deletion was asked for, as its intervals tell.
+                    let there = disk.state != DiskState::Deleting;
+                    there.then(|| (disk.id.into(), disk.name.clone(), disk.created_at))
+                })?,
+                Meter::PluggableResource => named::<PluggableResource>(s, id, |resource| {
                     // One that is being made may be refused yet.
                     let made = resource.state != PluggableState::Creating;
                     made.then(|| (resource.id.into(), resource.name.clone(), resource.created_at))
                 })?,
-                _ => vec![(id.into(), name.clone(), created_at)],
             };
-            let there_since = |created_at: Timestamp| Period { from: created_at.max(period.from), to: period.to };
             let is_there = |id, name, at| Billed {
                 id,
                 name,
@@ -188,17 +191,13 @@ impl System {
                 counted: BTreeMap::new(),
                 remains: None,
                 last: false,
-                part: there_since(at),
+                part: Period { from: period.from.max(at), to: period.to },
             };
             let mut billed: BTreeMap<Uuid, Billed> = there
                 .into_iter()
                 .filter(|(_, _, created_at)| *created_at < period.to)
                 .map(|(id, name, at)| (id, is_there(id, name, at)))
                 .collect();
-            let Some(meter) = meter_of(&resource_type) else {
-                let last = |billed| Billed { last: closed, ..billed };
-                return Ok(billed.into_values().map(last).collect());
-            };
             for interval in intervals(s, id, period)? {
                 let (id, counted) = (interval.key.resource_id, interval.key.meter);
                 if counted != meter {
@@ -220,7 +219,7 @@ impl System {
                     gone: true,
                     counted: BTreeMap::new(),
                     remains: None,
-                    last: true,
+                    last: false,
                     part: used,
                 };
                 let gone = billed.entry(id).or_insert(is_gone);
@@ -231,7 +230,11 @@ impl System {
                     gone.part = Period { from: gone.part.from.min(used.from), to: gone.part.to.max(used.to) };
                 }
             }
-            for gone in billed.values_mut().filter(|billed| billed.gone) {
+            let gone: Vec<&mut Billed> = billed.values_mut().filter(|billed| billed.gone).collect();
+            let later = if gone.is_empty() { HashSet::new() } else { used_after(s, id, meter, period.to)? };
+            for gone in gone {
+                gone.last = !later.contains(&gone.id);
+                gone.gone = meter != Meter::Disk || s.get::<Disk>(gone.id)?.is_none();
                 gone.remains = remains::find(s, gone.id)?;
             }
             Ok(billed.into_values().collect())
@@ -302,6 +305,36 @@ impl System {
         let charges = Charge::read(&outcome.returned).map_err(|what| refused(format!("its billing method {what}")))?;
         charges.into_iter().map(|read| priced(plan, &charge, &billed, run_id, read)).collect()
     }
+}
+
+/// A customer with the part of a period in which it was not closed; none: it was closed before.
+fn account(customer: &Customer, period: Period) -> Option<Billed> {
+    let closed = customer.status == CustomerStatus::Closed;
+    // Of one that was closed before that time was kept, nothing tells that it was charged for the last time.
+    let end = customer.closed_at.unwrap_or(period.to);
+    let part = Period { from: period.from.max(customer.created_at), to: period.to.min(end) };
+    let billed = Billed {
+        id: customer.id.into(),
+        name: customer.name.clone(),
+        provider_type: None,
+        gone: false,
+        counted: BTreeMap::new(),
+        remains: None,
+        last: closed && end <= period.to,
+        part,
+    };
+    (part.from < part.to).then_some(billed)
+}
+
+/// What is used yet after a time, by intervals of a meter: an invoice may be closed long after its period.
+fn used_after(
+    s: &Snapshot,
+    customer: CustomerId,
+    meter: Meter,
+    at: Timestamp,
+) -> Result<HashSet<Uuid>, sutler_store::Error> {
+    let later = intervals(s, customer, Period { from: at, to: Timestamp(i64::MAX) })?;
+    Ok(later.into_iter().filter(|used| used.key.meter == meter).map(|used| used.key.resource_id).collect())
 }
 
 /// A charge with its amount, rounded once to the currency's places.

@@ -153,6 +153,7 @@ impl System {
             keys: new.keys,
             contact: new.contact,
             created_at: at,
+            closed_at: None,
         };
         set(&mut customer);
         let _decided = self.inner.scripts.before(caller, TriggerType::PreCreate, &mut customer).await?;
@@ -227,6 +228,9 @@ impl System {
                 false => self.before_purchase(caller, &new).await?,
             };
             go_on(&[&decided, &deleted, &bought], &mut old, &mut new).await?;
+            // A script may have set it.
+            let status = std::mem::replace(&mut new.status, old.status);
+            new.set_status(status, self.inner.core.now());
             let mut set = ChangeSet::new(caller.cause.clone());
             set.update(&old, &mut new);
             self.store().commit(set).await?;

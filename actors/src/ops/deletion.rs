@@ -229,9 +229,12 @@ impl System {
             let mut set = ChangeSet::new(job_cause(id));
             if let (Some(old), Some(customer)) = read.await? {
                 let mut new = old.clone();
-                end(&mut new, state, failed.as_ref(), &[DELETE_SERVERS, "close_customer"], self.inner.core.now());
+                let at = self.inner.core.now();
+                end(&mut new, state, failed.as_ref(), &[DELETE_SERVERS, "close_customer"], at);
                 if failed.is_none() {
-                    set.update(&customer, &mut Customer { status: CustomerStatus::Closed, ..customer.clone() });
+                    let mut closed = customer.clone();
+                    closed.set_status(CustomerStatus::Closed, at);
+                    set.update(&customer, &mut closed);
                 }
                 set.update(&old, &mut new);
             }

@@ -74,4 +74,16 @@ pub struct Customer {
     pub contact: Contact,
     /// When it came to be.
     pub created_at: Timestamp,
+    /// When it was closed; none: it is not, or was closed before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<Timestamp>,
+}
+
+impl Customer {
+    /// Gives it a status, with the time at which it was closed.
+    pub fn set_status(&mut self, status: CustomerStatus, at: Timestamp) {
+        let closed = status == CustomerStatus::Closed;
+        self.closed_at = if closed && self.status == status { self.closed_at } else { closed.then_some(at) };
+        self.status = status;
+    }
 }

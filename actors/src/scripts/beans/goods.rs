@@ -7,6 +7,7 @@ use super::{
     payments::{filled, payment_of},
     point_id, set_keys, set_name, whole,
 };
+use crate::remains;
 use serde_json::{Value, json};
 use sutler_model::{
     BillingEntity, Blob, Customer, Disk, DiskState, Image, ImageBase, ImagePermission, ImageState, Invoice, Nanos,
@@ -30,7 +31,10 @@ impl Described for Disk {
             P::new("iso", |_, _| false.into()),
             P::new("status", |_, _| "ATTACHED_TO_SERVER".into()),
             P::new("serverUUID", |d, _| id(Some(d.server_id))),
-            P::read("serverName", |d, b| b.name_of::<Server>(d.server_id.into())),
+            P::read("serverName", |d, b| match b.name_of::<Server>(d.server_id.into())? {
+                Value::Null => Ok(remains::server_name(b.snapshot, d.server_id)?.map_or(Value::Null, Value::from)),
+                name => Ok(name),
+            }),
             P::new("imageUUID", |d, _| id(d.image_id)),
             P::read("imageName", |d, b| match d.image_id {
                 Some(image) => b.name_of::<Image>(image.into()),
@@ -46,7 +50,8 @@ impl Described for Disk {
         resource_state: |d| match d.state {
             DiskState::Creating => "CREATING",
             DiskState::Ready => "ACTIVE",
-            DiskState::Deleting => "TO_BE_DELETED",
+            // Only its bytes are kept for a time of grace.
+            DiskState::Deleting => "DELETED",
         };
         customer: |d| Some(d.customer_id);
         billing_entity: |d| d.billing_entity_id;

@@ -52,6 +52,7 @@ fn customer() -> Customer {
         keys: Vec::new(),
         contact: Default::default(),
         created_at: Timestamp(0),
+        closed_at: None,
     }
 }
 

@@ -52,6 +52,7 @@ pub(super) async fn create(ask: &Ask<'_>) -> Result<Value, HostError> {
         keys: Vec::new(),
         contact: Default::default(),
         created_at: Timestamp(0),
+        closed_at: None,
     };
     let mut asked = skeleton.bean("Customer");
     asked.properties.insert("resourceName", draft.name.as_str());

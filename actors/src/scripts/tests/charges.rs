@@ -3,7 +3,7 @@
 use super::*;
 use crate::{PlanPatch, PluggablePatch, ServerAction};
 use sutler_model::{
-    Cause, Evidence, Interval, Invoice, InvoiceCharge, Measurement, Meter, Nanos, PlanCharge, time::month_ms,
+    Cause, Disk, Evidence, Interval, Invoice, InvoiceCharge, Measurement, Meter, Nanos, PlanCharge, time::month_ms,
 };
 
 const PARTS: &str = r#"
@@ -197,6 +197,81 @@ async fn a_pluggable_resource_that_is_gone_is_charged_for_the_time_in_which_it_w
     let opened = bench.opened(&second, again).await;
     assert_eq!((again.resource_id, opened.part.0, opened.last), (long.id.0, first.to.0, true));
     assert!(opened.part.1 < second.to.0);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_is_charged_up_to_its_deletion_though_its_bytes_are_kept() {
+    let bench = Bench::start().await;
+    let source = PARTS.replace(
+        "tostring(p.lastBillingRun) }",
+        "tostring(p.lastBillingRun) } told = { table.concat(told, ' '), p.resource:getResourceState():name(), p.resource:getServerName() }",
+    );
+    let script = bench.script("parts", Scope::Provider, source).await;
+    bench.charge(&script, "FEE", &["DISK"]).await;
+    let job = bench.create("web", true).await;
+    bench.ended(job.id).await;
+    let server = bench.server("web").await.unwrap();
+    let job = bench.act(server.id, ServerAction::Delete, "delete").await;
+    bench.ended(job.id).await;
+    let gone = bench.system.core().now();
+    assert_eq!(all::<Disk>(&bench.system).await.len(), 1, "it is in its time of grace");
+
+    let first = bench.close().await;
+    let [charge] = &first.charges[..] else { panic!("{:?}", first.charges) };
+    let words: Vec<&str> = charge.description.split(' ').collect();
+    let (from, to, _, last) = told(&words[..4].join(" "));
+    assert!(from >= server.created_at.0 && from < to && to <= gone.0 && last, "{}", charge.description);
+    assert_eq!(words[4..], ["DELETED", "web"]);
+    assert_eq!(bench.close().await.charges, [], "it was there in none of it");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_charge_of_a_resource_comes_once_however_late_an_invoice_is_closed() {
+    let bench = Bench::start().await;
+    let script = bench.script("parts", Scope::Provider, PARTS.to_owned()).await;
+    bench.charge(&script, "FEE", &["SERVER"]).await;
+    let job = bench.create("web", true).await;
+    bench.ended(job.id).await;
+    let end = bench.system.core().now();
+    bench.until(async || bench.system.core().now() > end.plus_ms(6_000)).await;
+    let server = bench.server("web").await.unwrap();
+    let job = bench.act(server.id, ServerAction::Delete, "delete").await;
+    bench.ended(job.id).await;
+
+    let of_server = |invoice: &Invoice| match &invoice.charges[..] {
+        [charge] => told(&charge.description),
+        charges => panic!("{charges:?}"),
+    };
+    let first = bench.system.close_invoice(&bench.caller, bench.customer, end).await.expect("closed");
+    let (_, to, _, last) = of_server(&first);
+    assert_eq!((to, last), (end.0, false), "it ran on after that");
+    let (from, _, _, last) = of_server(&bench.close().await);
+    assert_eq!((from, last), (end.0, true));
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_customer_is_charged_for_the_last_time_up_to_its_closing() {
+    let bench = Bench::start().await;
+    let script = bench.script("parts", Scope::Provider, PARTS.to_owned()).await;
+    bench.charge(&script, "FEE", &["CUSTOMER"]).await;
+    let status = async |status| {
+        let patch = crate::CustomerPatch { status: Some(status), ..crate::CustomerPatch::default() };
+        bench.system.update_customer(&bench.caller, bench.customer, None, patch).await.expect("changed")
+    };
+    use sutler_model::CustomerStatus::{Active, Closed};
+    let closed_at = status(Closed).await.closed_at.expect("when it was closed");
+    assert_eq!(status(Closed).await.closed_at, Some(closed_at), "once");
+    let first = bench.close().await;
+    let [charge] = &first.charges[..] else { panic!("{:?}", first.charges) };
+    let (_, to, _, last) = told(&charge.description);
+    assert_eq!((to, last), (closed_at.0, true));
+    assert_eq!(bench.close().await.charges, [], "nothing came after that");
+    assert_eq!(status(Active).await.closed_at, None);
+    let again = bench.close().await;
+    assert!(!told(&again.charges[0].description).3, "it is there again");
     bench.stop().await;
 }
 

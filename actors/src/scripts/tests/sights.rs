@@ -118,6 +118,22 @@ async fn places_offers_and_interfaces_are_found_by_what_servers_say_of_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_in_its_time_of_grace_is_listed_where_deleted_ones_are_asked_for() {
+    let bench = Bench::start().await;
+    let server = server_of(&bench, bench.customer, "web").await;
+    let job = bench.act(server.id, crate::ServerAction::Delete, "delete").await;
+    bench.ended(job.id).await;
+    let body = r#"
+        local deleted = new("SearchFilter")
+        deleted:addCondition(new("Utils"):createFilterCondition("resourceState", "IS_EQUAL_TO", "DELETED"))
+        print(adminAPI:runListQuery(nil, nil, "DISK"):hasNext())
+        print(adminAPI:runListQuery(deleted, nil, "DISK"):next():getServerName())
+    "#;
+    assert_eq!(told(&bench, body).await, "false\nweb\n");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_charged_is_found_by_posting_and_by_day() {
     let bench = Bench::start().await;
     for (number, total, day) in [(1, "12.5", 1_000), (2, "2", 1_000), (3, "4", 1_001)] {
