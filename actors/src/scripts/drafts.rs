@@ -1,6 +1,6 @@
 //! What PRE triggers are asked about: what they are shown of it, and what they may change.
 
-use super::beans::{Beans, apply, purchase};
+use super::beans::{Beans, apply};
 use serde_json::Value;
 use sutler_lua::{Bean, Input};
 use sutler_model::{
@@ -76,8 +76,8 @@ impl Draft for Purchase {
         self.customer.billing_entity_id
     }
 
-    fn input(&self, _: &Beans<'_>) -> Result<Input, StoreError> {
-        Ok(Input::Bean(purchase(&self.customer, self.at)))
+    fn input(&self, beans: &Beans<'_>) -> Result<Input, StoreError> {
+        beans.purchase(&self.customer, self.at).map(Input::Bean)
     }
 }
 

@@ -1,7 +1,7 @@
 //! All that a run is told about its event, read from the store when an entry has matched.
 
 use super::{
-    beans::{Beans, Described, Posting, WHOSE, operator_id, purchase, remains, unrecorded_job},
+    beans::{Beans, Described, Posting, WHOSE, operator_id, remains, unrecorded_job},
     events::{Event, state},
     host::{block_told, transaction_job},
     schedule::root,
@@ -232,7 +232,7 @@ fn subject(
                     if let Some(then) = state(change.new_value("plan_id")) {
                         customer.plan_id = then;
                     }
-                    purchase(&customer, entry.at)
+                    beans.purchase(&customer, entry.at)?
                 }
                 None => remains("ProductPurchase", event.id, event.customer, event.billing_entity),
             }

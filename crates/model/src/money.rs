@@ -143,6 +143,30 @@ impl Currency {
         }
     }
 
+    /// The sign that people write for it in English texts; of most, the code.
+    pub fn symbol(&self) -> &str {
+        match &self.0 {
+            b"AUD" => "A$",
+            b"BRL" => "R$",
+            b"CAD" => "CA$",
+            b"CNY" => "CN¥",
+            b"EUR" => "€",
+            b"GBP" => "£",
+            b"HKD" => "HK$",
+            b"ILS" => "₪",
+            b"INR" => "₹",
+            b"JPY" => "¥",
+            b"KRW" => "₩",
+            b"MXN" => "MX$",
+            b"NZD" => "NZ$",
+            b"PHP" => "₱",
+            b"TWD" => "NT$",
+            b"USD" => "$",
+            b"VND" => "₫",
+            _ => self.as_str(),
+        }
+    }
+
     /// The code as text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or("XXX")

@@ -116,7 +116,14 @@ impl Described for BillingEntity {
             P::new("billingType", |e, _| if e.parent_id.is_none() { "MASTERBILL" } else { "REGULARBILL" }.into()),
             P::new("currency", |e, _| {
                 let code = e.currency.as_str();
-                json!({"code": code, "decimalPlace": e.currency.places(), "symbol": code})
+                json!({"code": code, "decimalPlace": e.currency.places(), "symbol": e.currency.symbol()})
+            }),
+            // How amounts and dates are written here, whoever reads them.
+            P::new("invoiceSetting", |e, _| {
+                json!({
+                    "decimalPlace": e.currency.places(), "decimalSeparator": ".", "dateFormat": "yyyy-MM-dd",
+                    "timeZone": "UTC", "useDefaultNumberFormat": true,
+                })
             }),
         ];
         PROPERTIES

@@ -169,7 +169,6 @@ impl Described for Blob {
                 Ok(())
             }),
             P::new("sha256", |b, _| b.sha256.as_str().into()),
-            P::new("lastModifiedTime", |b, _| b.modified_at.0.into()),
         ];
         PROPERTIES
     }
@@ -177,6 +176,7 @@ impl Described for Blob {
     described! {
         label: |b| b.name.clone();
         created_at: |b| b.created_at;
+        modified_at: |b| b.modified_at;
         customer: |b| b.customer_id;
         billing_entity: |b| b.billing_entity_id;
     }

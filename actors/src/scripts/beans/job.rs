@@ -38,6 +38,7 @@ impl Described for Job {
     described! {
         label: |j| job_type(&j.input).to_owned();
         created_at: |j| j.created_at;
+        modified_at: |j| j.finished_at.or(j.started_at).unwrap_or(j.created_at);
         customer: |j| j.customer_id;
         billing_entity: |j| j.billing_entity_id;
         runtime_metadata: |j| j.metadata.as_deref();
@@ -52,6 +53,7 @@ pub(crate) fn unrecorded_job(id: Uuid, kind: &str, status: &str, began: Timestam
         .with("resourceType", "JOB")
         .with("resourceState", "ACTIVE")
         .with("resourceCreateDate", began.0)
+        .with("lastModifiedTime", began.0)
         .with("jobType", kind)
         .with("status", status)
         .with("itemUUID", item.to_string())

@@ -28,7 +28,7 @@ pub(crate) use job::unrecorded_job;
 pub(crate) use ledger::Posting;
 pub(crate) use metadata::{SYSTEM_METADATA, metadata_part, metadata_patch};
 pub(crate) use operator::{customer_of, operator_id, seller_of_operator};
-pub(crate) use payments::{payment_of, provider_id, purchase};
+pub(crate) use payments::{payment_of, provider_id};
 pub(crate) use place::{WHOSE, derived, origin_of};
 
 use super::words;
@@ -105,6 +105,7 @@ pub(crate) trait Described: Record {
         Property::new("resourceType", |_, _| words::resource_type(Self::NOUN).into()),
         Property::new("resourceState", |r, _| r.resource_state().into()),
         Property::new("resourceCreateDate", |r, _| r.created_at().0.into()),
+        Property::new("lastModifiedTime", |r, _| r.modified_at().0.into()),
         Property::new("resourceKey", keys),
         Property::new("billingEntityUUID", |r, _| r.billing_entity().to_string().into()),
         Property::new("customerUUID", |r, _| match r.customer() {
@@ -121,6 +122,10 @@ pub(crate) trait Described: Record {
     fn label(&self) -> String;
     /// When it came to be.
     fn created_at(&self) -> Timestamp;
+    /// When it is known to have changed last.
+    fn modified_at(&self) -> Timestamp {
+        self.created_at()
+    }
     /// ResourceState.
     fn resource_state(&self) -> &'static str {
         "ACTIVE"
@@ -153,6 +158,9 @@ macro_rules! described {
     (@label $record:tt $value:expr) => {described!(@as (label: String) $record $value);};
     (@created_at $record:tt $value:expr) => {
         described!(@as (created_at: sutler_model::Timestamp) $record $value);
+    };
+    (@modified_at $record:tt $value:expr) => {
+        described!(@as (modified_at: sutler_model::Timestamp) $record $value);
     };
     (@resource_state $record:tt $value:expr) => {described!(@as (resource_state: &'static str) $record $value);};
     (@customer $record:tt $value:expr) => {

@@ -57,6 +57,7 @@ impl Beans<'_> {
             ("resourceType", "CUSTOMER".into()),
             ("resourceState", "ACTIVE".into()),
             ("resourceCreateDate", seller.created_at.0.into()),
+            ("lastModifiedTime", seller.created_at.0.into()),
             ("resourceKey", keys(seller, self.viewer)),
             ("billingEntityUUID", seller.id.to_string().into()),
             ("billingEntityName", seller.name.as_str().into()),

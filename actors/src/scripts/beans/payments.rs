@@ -1,10 +1,11 @@
 //! How invoices are paid, what was bought, and what was charged.
 
-use super::{Described, Property, amount, definitions::forms, derived, described, id, text};
+use super::{Beans, Described, Property, amount, definitions::forms, derived, described, id, text};
 use serde_json::{Value, json};
 use sutler_lua::Bean;
 use sutler_model::{
-    Customer, Invoice, PaymentInstance, PaymentMethod, PaymentSetup, PointKind, Scope, Script, Timestamp, Transaction,
+    Customer, Invoice, PaymentInstance, PaymentMethod, PaymentSetup, Plan, PointKind, Scope, Script, Timestamp,
+    Transaction,
 };
 use sutler_store::{Error, Snapshot};
 use uuid::Uuid;
@@ -147,22 +148,26 @@ impl Described for Transaction {
     described! {
         label: |t| t.function.word().to_owned();
         created_at: |t| t.created_at;
+        modified_at: |t| t.ended_at.unwrap_or(t.created_at);
         customer: |t| t.customer_id;
         billing_entity: |t| t.billing_entity_id;
     }
 }
 
-/// A customer's taking of its plan, as a product purchase.
-pub(crate) fn purchase(customer: &Customer, at: Timestamp) -> Bean {
-    Bean::new("ProductPurchase")
-        .with("active", true)
-        .with("donotRebill", false)
-        .with("purchaseUUID", Uuid::new_v5(&customer.id.0, customer.plan_id.0.as_bytes()).to_string())
-        .with("customerUUID", customer.id.to_string())
-        .with("billingEntityUUID", customer.billing_entity_id.to_string())
-        .with("productOfferUUID", customer.plan_id.to_string())
-        .with("resourceUUID", customer.id.to_string())
-        .with("vdcUUID", derived(customer.id.0).to_string())
-        .with("purchaseDate", at.0)
-        .with("startDate", at.0)
+impl Beans<'_> {
+    /// A customer's taking of its plan, as a product purchase.
+    pub(crate) fn purchase(&self, customer: &Customer, at: Timestamp) -> Result<Bean, Error> {
+        Ok(Bean::new("ProductPurchase")
+            .with("active", true)
+            .with("description", self.name_of::<Plan>(customer.plan_id.into())?)
+            .with("donotRebill", false)
+            .with("purchaseUUID", Uuid::new_v5(&customer.id.0, customer.plan_id.0.as_bytes()).to_string())
+            .with("customerUUID", customer.id.to_string())
+            .with("billingEntityUUID", customer.billing_entity_id.to_string())
+            .with("productOfferUUID", customer.plan_id.to_string())
+            .with("resourceUUID", customer.id.to_string())
+            .with("vdcUUID", derived(customer.id.0).to_string())
+            .with("purchaseDate", at.0)
+            .with("startDate", at.0))
+    }
 }

@@ -17,7 +17,6 @@ impl Described for Server {
         const PROPERTIES: &[P] = &[
             P::new("resourceName", |s, _| s.name.as_str().into()).or_set(|s, v, _| set_name(&mut s.name, v)),
             P::new("resourceKey", keys).or_set(|s, v, viewer| set_keys(&mut s.keys, v, viewer)),
-            P::new("lastModifiedTime", |s, _| s.state_since.0.into()),
             P::new("status", |s, _| server_status(s.state).into()),
             P::new("cpu", |s, _| s.cpu.into()).or_set(|s, v, _| {
                 s.cpu = whole(v)?.try_into().map_err(|_| "is too large".to_owned())?;
@@ -53,6 +52,7 @@ impl Described for Server {
     described! {
         label: |s| s.name.clone();
         created_at: |s| s.created_at;
+        modified_at: |s| s.state_since;
         resource_state: |s| match s.state {
             ServerState::Building => "CREATING",
             ServerState::Deleting => "TO_BE_DELETED",
@@ -87,6 +87,7 @@ fn nic(server: &Server, nic: &Nic) -> Map<String, Value> {
         ("resourceName", format!("{}-nic-{}", server.name, nic.index).into()),
         ("resourceState", server.resource_state().into()),
         ("resourceCreateDate", server.created_at.0.into()),
+        ("lastModifiedTime", server.created_at.0.into()),
         ("index", nic.index.into()),
         ("macAddress", nic.mac.as_str().into()),
         ("networkType", "IP".into()),

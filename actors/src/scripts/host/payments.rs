@@ -263,6 +263,7 @@ pub(super) fn providers(snapshot: &Snapshot, tree: &Tree, scope: Scope) -> Resul
                     .with("resourceType", "PAYMENT_PROVIDER")
                     .with("resourceState", "ACTIVE")
                     .with("resourceCreateDate", script.created_at.0)
+                    .with("lastModifiedTime", script.modified_at.0)
                     .with("description", point.description.as_str())
                     .with("fdlName", script.name.as_str())
                     .with("fdlPaymentRef", point.reference.as_str())

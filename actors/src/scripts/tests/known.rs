@@ -49,6 +49,26 @@ async fn a_user_is_known_to_have_signed_in_last_when_the_newest_session_began_al
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_scripts_put_into_texts_is_there() {
+    let bench = Bench::start().await;
+    let body = r#"
+        local function first(kind) return adminAPI:runListQuery(nil, nil, kind):next() end
+        local seller = first("BILLING_ENTITY")
+        print("in " .. seller:getCurrency():getSymbol() .. " with " .. seller:getInvoiceSetting():getDecimalPlace() .. " places")
+        print("for " .. first("PRODUCT_PURCHASE"):getDescription())
+        for _, kind in ipairs { "BILLING_ENTITY", "CUSTOMER", "USER", "IMAGE", "PRODUCTOFFER", "VDC", "CLUSTER" } do
+            local bean = first(kind)
+            print(kind .. " since " .. bean:getLastModifiedTime() - new("FDLDateHelper"):getTimestamp(bean:getResourceCreateDate()))
+        end
+    "#;
+    let log = said(&bench, "eve", Scope::Provider, body).await;
+    let since = ["BILLING_ENTITY", "CUSTOMER", "USER", "IMAGE", "PRODUCTOFFER", "VDC", "CLUSTER"];
+    let since: String = since.iter().map(|kind| format!("{kind} since 0\n")).collect();
+    assert_eq!(log, format!("in € with 2 places\nfor Standard\n{since}"));
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_seller_knows_all_below_it() {
     let bench = Bench::start().await;
     let seller = async |name: &str, parent_id: BillingEntityId| {

@@ -1,7 +1,7 @@
 //! What was charged, paid and bought. A unit is one of the seller's currency, as in `POST_UNIT_TRANSACTION`.
 
 use super::super::list::Search;
-use crate::scripts::beans::{Beans, Posting, purchase};
+use crate::scripts::beans::{Beans, Posting};
 use std::collections::BTreeMap;
 use sutler_lua::Bean;
 use sutler_model::{Customer, CustomerId, Invoice, Nanos, Transaction};
@@ -68,9 +68,10 @@ pub(super) fn days(search: &Search<'_>) -> Result<Vec<Bean>, StoreError> {
 
 /// Each customer's plan.
 pub(super) fn purchases(search: &Search<'_>) -> Result<Vec<Bean>, StoreError> {
+    let beans = Beans::new(search.snapshot, search.sight.viewer, 0);
     let mut found = Vec::new();
     search.each(|customer: Customer| {
-        found.push(purchase(&customer, customer.created_at));
+        found.push(beans.purchase(&customer, customer.created_at)?);
         Ok(found.len())
     })?;
     Ok(found)

@@ -10,10 +10,11 @@ use sutler_model::{BillingEntity, Customer, Server, server::MAC_PREFIX};
 use sutler_store::{Error as StoreError, Snapshot};
 
 /// What a place takes from the bean of the customer whose it is.
-const OF_THE_CUSTOMER: [&str; 9] = [
+const OF_THE_CUSTOMER: [&str; 10] = [
     "resourceName",
     "resourceState",
     "resourceCreateDate",
+    "lastModifiedTime",
     "billingEntityUUID",
     "billingEntityName",
     "customerUUID",
@@ -71,6 +72,7 @@ pub(super) fn cluster(snapshot: &Snapshot) -> Result<Option<Bean>, StoreError> {
             .with("resourceType", "CLUSTER")
             .with("resourceState", "ACTIVE")
             .with("resourceCreateDate", provider.created_at.0)
+            .with("lastModifiedTime", provider.created_at.0)
             .with("billingEntityUUID", provider.id.to_string())
             .with("billingEntityName", provider.name.as_str())
             .with("hypervisor", "KVM")

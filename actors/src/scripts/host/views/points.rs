@@ -72,6 +72,7 @@ fn bean(snapshot: &Snapshot, script: &Script, point: &Point) -> Result<Option<Be
             .with("resourceType", kind(&point.kind))
             .with("resourceState", if script.enabled { "ACTIVE" } else { "HIDDEN" })
             .with("resourceCreateDate", script.created_at.0)
+            .with("lastModifiedTime", script.modified_at.0)
             .with("description", point.description.as_str())
             .with("fdlDescription", point.description.as_str())
             .with("fdlName", point.name.as_str())
