@@ -105,7 +105,11 @@ async fn create_session(
         return Err(error.into());
     }
     let secret = auth::secret();
-    let session = api.system.open_session(user.id, auth::hash_of(&secret), api.limits.session_ms, cause).await?;
+    let opened = api.system.open_session(&user, auth::hash_of(&secret), api.limits.session_ms, cause).await?;
+    let Some(session) = opened else {
+        failed();
+        return Err(refused());
+    };
     let token = auth::session_token(session.id.0, &secret);
     let user = UserView::from(user);
     reply::created("/api/v1/me", session.version, &SessionCreated { token, expires_at: session.expires_at, user })

@@ -162,34 +162,39 @@ impl System {
         .await
     }
 
-    /// Records a sign-in. The caller has checked the password.
+    /// Records a sign-in of a user whose password the caller has checked. None when that is theirs no longer, or they are locked or
+    /// gone: triggers may have taken their time since.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Store`].
+    /// [`Error::Store`].
     pub async fn open_session(
         &self,
-        user: UserId,
+        checked: &User,
         secret_hash: String,
         ttl_ms: i64,
         cause: Cause,
-    ) -> Result<Session, Error> {
-        let user: User = self.find(user).await?;
-        let now = self.inner.core.now();
-        let mut session = Session {
-            id: self.inner.core.new_id(),
-            version: 0,
-            user_id: user.id,
-            secret_hash,
-            expires_at: now.plus_ms(ttl_ms),
-            created_at: now,
-        };
-        let mut set = ChangeSet::new(cause);
-        set.require(&user).create(&mut session);
-        for old in self.of_user::<Session>(user.id).await?.iter().filter(|old| old.expires_at <= now) {
-            set.delete(old);
-        }
-        self.store().commit(set).await?;
-        Ok(session)
+    ) -> Result<Option<Session>, Error> {
+        let opened = self.decided(None, async || {
+            let user = self.store().get::<User>(checked.id).await?;
+            let user = user.filter(|user| !user.locked && user.password_hash == checked.password_hash);
+            let mut set = ChangeSet::new(cause.clone());
+            let Some(user) = user else { return Ok((set, None)) };
+            let now = self.inner.core.now();
+            let mut session = Session {
+                id: self.inner.core.new_id(),
+                version: 0,
+                user_id: user.id,
+                secret_hash: secret_hash.clone(),
+                expires_at: now.plus_ms(ttl_ms),
+                created_at: now,
+            };
+            set.require(&user).create(&mut session);
+            for old in self.of_user::<Session>(user.id).await?.iter().filter(|old| old.expires_at <= now) {
+                set.delete(old);
+            }
+            Ok((set, Some(session)))
+        });
+        opened.await
     }
 
     /// Ends a session; no error when it has ended. It stays until its user signs in again, for it tells when they last did.

@@ -20,8 +20,8 @@ async fn a_user_is_known_to_have_signed_in_last_when_the_newest_session_began_al
     let bench = Bench::start().await;
     let (ada, bob) = (bench.user("ada").await, bench.user("bob").await);
     let sign_in = async |user: &User| {
-        let session = bench.system.open_session(user.id, "hash".into(), 3_600_000, Cause::system("test")).await;
-        session.expect("signed in")
+        let session = bench.system.open_session(user, "hash".into(), 3_600_000, Cause::system("test")).await;
+        session.expect("an answer").expect("signed in")
     };
     sign_in(&ada).await;
     let newest = sign_in(&ada).await;

@@ -50,7 +50,11 @@ async fn sign_ins_are_told_with_the_login_name_however_they_ended() {
     found.sort_unstable();
     assert_eq!(found, [told("FAIL"), told("FAILED"), told("FAILURE")]);
 
-    system.open_session(user.id, "hash".into(), 1_000, request(Some(&user))).await.expect("signed in");
+    system
+        .open_session(&user, "hash".into(), 1_000, request(Some(&user)))
+        .await
+        .expect("an answer")
+        .expect("signed in");
     let runs = bench.runs_until(|runs| logs(runs).len() >= 4).await;
     assert!(logs(&runs).contains(&told("SUCCESS").as_str()), "{runs:#?}");
     assert_eq!(runs.len(), 4);

@@ -146,8 +146,8 @@ async fn changes_deletions_and_sign_ins_are_told_after_they_happened() {
         bench.script(trigger, Scope::Provider, block(trigger, r#""ANY""#, &format!("print('{trigger}') {say}"))).await;
     }
     let user = bench.user("ada").await;
-    let session = system.open_session(user.id, "hash".into(), 1_000, caller.cause.clone()).await;
-    session.expect("signed in");
+    let session = system.open_session(&user, "hash".into(), 1_000, caller.cause.clone()).await;
+    session.expect("an answer").expect("signed in");
     // What is told of a modification and of a sign-in is read when its turn comes.
     let done = async |count| {
         bench.runs_until(|runs| runs.iter().filter(|run| run.state == RunState::Succeeded).count() >= count).await

@@ -136,3 +136,31 @@ async fn a_deletion_that_names_no_version_is_made_of_what_others_have_written_me
     assert!(all::<User>(&system).await.iter().all(|left| left.id != user.id));
     held.bench.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_signs_in_by_what_has_been_taken_from_them_since_it_was_checked() {
+    let bench = Bench::start().await;
+    let system = bench.system.clone();
+    let sign_in = async |checked: &User, ttl_ms| {
+        let opened = system.open_session(checked, "hash".into(), ttl_ms, Cause::system("test")).await;
+        opened.expect("an answer").is_some()
+    };
+    let change =
+        async |user: &User, patch| system.update_user(&bench.caller, user.id, None, patch).await.expect("changed");
+
+    let checked = bench.user("ada").await;
+    // All of them find the session that is over, and one of them clears it away.
+    assert!(sign_in(&checked, 0).await);
+    let at_once = tokio::join!(sign_in(&checked, 1_000), sign_in(&checked, 1_000), sign_in(&checked, 1_000));
+    assert_eq!(at_once, (true, true, true));
+
+    let patch = UserPatch { password_hash: Some("another".into()), ..UserPatch::default() };
+    let renewed = change(&checked, patch).await;
+    assert!(!sign_in(&checked, 1_000).await);
+    assert!(sign_in(&renewed, 1_000).await);
+    change(&renewed, UserPatch { locked: Some(true), ..UserPatch::default() }).await;
+    assert!(!sign_in(&renewed, 1_000).await);
+    system.delete_user(&bench.caller, renewed.id, None).await.expect("deleted");
+    assert!(!sign_in(&renewed, 1_000).await);
+    bench.stop().await;
+}

@@ -147,7 +147,12 @@ async fn what_changes_no_record_is_rehearsed_as_it_was_told() {
     let listener = listener.unwrap();
     bench.system.sign_in_failed(&ada, request(None));
     bench.runs_until(|runs| runs.len() == 1).await;
-    bench.system.open_session(ada.id, "hash".into(), 1_000, request(Some(&ada))).await.expect("signed in");
+    bench
+        .system
+        .open_session(&ada, "hash".into(), 1_000, request(Some(&ada)))
+        .await
+        .expect("an answer")
+        .expect("signed in");
     let plan = all::<Plan>(&bench.system).await.remove(0);
     let mut caller = caller(&plan, Role::CustomerAdmin, Scope::Customer(bench.customer), Some(bench.customer));
     (caller.user_id, caller.cause) = (Some(ada.id), request(Some(&ada)));

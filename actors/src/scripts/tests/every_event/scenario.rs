@@ -179,7 +179,7 @@ async fn people(bench: &Bench, diary: &mut Diary) -> User {
 
     let cause = || request(Some(&ada));
     system.before_sign_in(&ada, cause()).await.expect("let in");
-    system.open_session(ada.id, "hash".into(), 1_000, cause()).await.expect("signed in");
+    system.open_session(&ada, "hash".into(), 1_000, cause()).await.expect("an answer").expect("signed in");
     system.sign_in_failed(&ada, request(None));
     for (kind, option) in [("PRE_AUTH", "ANY"), ("POST_AUTH", "SUCCESS"), ("POST_AUTH", "FAILURE")] {
         let told = diary.add(kind, option, Some(ada.id.into()), "text", Some(bench.customer.into()));

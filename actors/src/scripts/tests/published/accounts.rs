@@ -141,7 +141,7 @@ async fn a_user_who_fails_to_sign_in_too_often_is_locked_and_the_directory_is_as
         stage.logs("login_failed_trigger", failures).await;
     }
     // A good one in between begins the count anew.
-    system.open_session(bob.id, "hash".into(), 1_000, request(bob)).await.unwrap();
+    system.open_session(bob, "hash".into(), 1_000, request(bob)).await.unwrap().expect("signed in");
     stage.logs("login_ok_trigger", 1).await;
     for failures in 3..=5 {
         assert!(!locked(bob).await);
