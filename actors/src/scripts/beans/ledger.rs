@@ -9,6 +9,10 @@ use sutler_model::{
 use sutler_store::{Error, Field, Filter};
 use uuid::Uuid;
 
+/// Invoices and transactions that the balance of a customer who comes with an event is summed up from, at most: those of decades, and
+/// few enough that no customer makes its events expensive by what it has tried to pay.
+const SUMMED_MAX: usize = 500;
+
 /// One line of an account, as a unit transaction.
 pub(crate) struct Posting {
     bean: Bean,
@@ -95,34 +99,37 @@ impl Beans<'_> {
     /// # Errors
     /// Those of the store.
     pub(crate) fn posted(&self, customer: CustomerId, posting: Posting) -> Result<Bean, Error> {
-        let opening = self.account(customer, |place| place < posting.place)?;
-        Ok(posting.onto(opening).with("customerName", self.customer_name(customer.0)?))
+        let opening = self.account(customer, usize::MAX, |place| place < posting.place)?;
+        Ok(posting.onto(opening.unwrap_or_default()).with("customerName", self.customer_name(customer.0)?))
     }
 
-    /// What a customer has paid beyond what it was charged, with a record that a script asks for; an event does not wait for
-    /// the sum.
+    /// What a customer has paid beyond what it was charged; unknown of one who comes with an event and has too many postings.
     pub(super) fn balance_of(&self, customer: &Customer) -> Result<Value, Error> {
-        if self.children < super::ALL {
-            return Ok(Value::Null);
-        }
-        self.account(customer.id, |_| true).map(amount)
+        let most = if self.children < super::ALL { SUMMED_MAX } else { usize::MAX };
+        Ok(self.account(customer.id, most, |_| true)?.map_or(Value::Null, amount))
     }
 
-    /// The sum of a customer's postings in some places.
-    fn account(&self, customer: CustomerId, counts: impl Fn(Place) -> bool) -> Result<Nanos, Error> {
+    /// The sum of a customer's postings in some places; none where more than so many records would have to be read.
+    fn account(
+        &self,
+        customer: CustomerId,
+        most: usize,
+        counts: impl Fn(Place) -> bool,
+    ) -> Result<Option<Nanos>, Error> {
+        let own = customer.0.as_bytes();
+        let invoices = self.snapshot.records(Filter::<Invoice>::new().is(Field::Customer, own));
+        let transactions = self.snapshot.records(Filter::<Transaction>::new().is(Field::Customer, own));
+        let postings = invoices.map(|invoice| invoice.map(|invoice| Some(charge(&invoice))));
+        let postings = postings.chain(transactions.map(|one| one.map(|transaction| movement(&transaction))));
         let mut sum = Nanos(0);
-        let mut add = |(place, added): (Place, Nanos)| {
-            if counts(place) {
+        for (n, posting) in postings.enumerate() {
+            if n >= most {
+                return Ok(None);
+            }
+            if let Some((_, added)) = posting?.filter(|(place, _)| counts(*place)) {
                 sum.0 = sum.0.saturating_add(added.0);
             }
-        };
-        let own = customer.0.as_bytes();
-        for invoice in self.snapshot.records(Filter::<Invoice>::new().is(Field::Customer, own)) {
-            add(charge(&invoice?));
         }
-        for transaction in self.snapshot.records(Filter::<Transaction>::new().is(Field::Customer, own)) {
-            movement(&transaction?).into_iter().for_each(&mut add);
-        }
-        Ok(sum)
+        Ok(Some(sum))
     }
 }

@@ -162,11 +162,11 @@ async fn what_was_charged_is_found_by_posting_and_by_day() {
             print(posting:getDescription(), posting:getTransactionAmount(), posting:getOpeningBalance(), posting:getClosingBalance())
             if i > 0 then print(posting:getUnitTransactionId() > postings:get(i - 1):getUnitTransactionId()) end
         end
-        print(adminAPI:getResource(p.customer:getResourceUUID(), true):getNonCarryOverBalance(), adminAPI:listProductPurchases(nil, nil):getTotalCount())
+        print(adminAPI:getResource(p.customer:getResourceUUID(), true):getNonCarryOverBalance(), p.customer:getNonCarryOverBalance(), adminAPI:listProductPurchases(nil, nil):getTotalCount())
     "#;
     assert_eq!(
         told(&bench, body).await,
-        "true\t14.5\nInvoice 1\t-12.5\t0\t-12.5\nInvoice 2\t-2\t-12.5\t-14.5\ntrue\nInvoice 3\t-4\t-14.5\t-18.5\ntrue\n-18.5\t1\n"
+        "true\t14.5\nInvoice 1\t-12.5\t0\t-12.5\nInvoice 2\t-2\t-12.5\t-14.5\ntrue\nInvoice 3\t-4\t-14.5\t-18.5\ntrue\n-18.5\t-18.5\t1\n"
     );
     bench.stop().await;
 }
