@@ -23,7 +23,7 @@ use std::{
 };
 use sutler_drivers::{
     Drivers,
-    compute::{GuestState, GuestStats, NodeEvent, SeenGuest},
+    compute::{Capacity, GuestState, GuestStats, NodeEvent, SeenGuest},
 };
 use sutler_model::{Cause, Node, NodeId, NodeState, Noun, Server, ServerId, ServerState, Timestamp};
 use sutler_store::{ChangeSet, Field};
@@ -84,11 +84,11 @@ impl Entity for NodeActor {
 impl Handles<Look> for NodeActor {
     async fn handle(&mut self, _: Look, _: &Ctx<Self>) {
         let at = self.env.core.now();
-        let result = match self.drivers.compute.see_all().await {
-            Ok(guests) => self.compare(at, &guests).await,
+        let result = match self.look().await {
+            Ok((size, guests)) => self.compare(at, size, &guests).await,
             Err(error) => {
                 self.watched_at = None;
-                self.record(None, Some(chain(&error))).await
+                self.record(None, None, Some(chain(&error))).await
             }
         };
         if let Err(error) = result {
@@ -109,8 +109,23 @@ impl Handles<Happened> for NodeActor {
 }
 
 impl NodeActor {
+    /// All guests; before them how large the node is, unless it has been watched since that was told: who could not be reached at
+    /// the start would else have room for nothing, and may be another machine by now.
+    async fn look(&self) -> Result<(Option<Capacity>, Vec<SeenGuest>), sutler_drivers::Error> {
+        let size = match self.watched_at {
+            Some(_) => None,
+            None => Some(self.drivers.compute.capacity().await?),
+        };
+        Ok((size, self.drivers.compute.see_all().await?))
+    }
+
     /// Tells the servers whose records differ from what was seen at `at`, then records the look.
-    async fn compare(&mut self, at: Timestamp, guests: &[SeenGuest]) -> Result<(), crate::Error> {
+    async fn compare(
+        &mut self,
+        at: Timestamp,
+        size: Option<Capacity>,
+        guests: &[SeenGuest],
+    ) -> Result<(), crate::Error> {
         let seen: HashMap<ServerId, GuestState> = guests.iter().map(|g| (g.id, g.state)).collect();
         let node: Node = match self.env.core.store.get(self.id).await? {
             Some(node) => node,
@@ -129,7 +144,7 @@ impl NodeActor {
         }
         self.publish(&seen);
         self.measure(&seen).await;
-        self.record(Some(at), None).await?;
+        self.record(Some(at), size, None).await?;
         self.watched_at = Some(at);
         Ok(())
     }
@@ -161,7 +176,12 @@ impl NodeActor {
     }
 
     /// Records a look, or why there was none.
-    async fn record(&self, seen_at: Option<Timestamp>, trouble: Option<String>) -> Result<(), crate::Error> {
+    async fn record(
+        &self,
+        seen_at: Option<Timestamp>,
+        size: Option<Capacity>,
+        trouble: Option<String>,
+    ) -> Result<(), crate::Error> {
         let core = &self.env.core;
         loop {
             let Some(old) = core.store.get::<Node>(self.id).await? else { return Ok(()) };
@@ -173,6 +193,9 @@ impl NodeActor {
                 (None, _) => NodeState::Up,
             };
             new.state_reason.clone_from(&trouble);
+            if let Some(size) = &size {
+                (new.cpus, new.memory_mib) = (size.cpus, size.memory_mib);
+            }
             if new == old {
                 return Ok(());
             }

@@ -2,7 +2,10 @@
 
 use crate::testing::Bench;
 use std::path::Path;
-use sutler_drivers::compute::GuestState;
+use sutler_drivers::{
+    compute::GuestState,
+    simulated::{Config, Fault, FaultError, Simulated},
+};
 use sutler_model::{Cause, Evidence, JobState, Kvm, Meter, Node, NodeState, Server, ServerState, Wanted};
 use sutler_store::{ChangeSet, Options, Store};
 
@@ -116,6 +119,20 @@ async fn a_node_that_goes_away_comes_back_and_its_guests_are_found_again() {
     bench.world.reconnect("node-1");
     bench.until(async || bench.node().await.state == NodeState::Up).await;
     assert_eq!(bench.server("one").await.map(|s| s.version), Some(server.version));
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_could_not_be_reached_at_the_start_has_room_once_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let world = Simulated::new(Config { deadline_ms: 100, ..Config::default() }).expect("the world");
+    let error = Some(FaultError::Transient);
+    world.fault(Fault { call: "capacity".into(), times: 1, error, ..Fault::default() });
+    let drivers = world.drivers("node-1");
+    let on = |_| drivers.clone();
+    let bench = Bench::start_on(folder.path(), Bench::settings(), Options::default(), on).await;
+    bench.until(async || bench.node().await.state == NodeState::Up).await;
+    running(&bench, "one").await;
     bench.stop().await;
 }
 
