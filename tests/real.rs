@@ -38,6 +38,12 @@ impl Real {
         ])
         .await;
         let admin = program.admin().await;
+        // On a busy machine it takes a while to answer for the first time.
+        eventually("the node", async || {
+            let nodes = admin.get("/nodes").await.expect(200);
+            (nodes.items()[0]["state"] == "up").then_some(())
+        })
+        .await;
         let plan = admin.get("/plans").await.expect(200).items()[0]["id"].clone();
         let customer = admin.post("/customers", json!({ "name": "ada", "plan_id": plan })).await.expect(201).id();
         let image = admin.post("/images", image).await.expect(201).id();
