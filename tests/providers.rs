@@ -1,6 +1,6 @@
 //! What scripts add beside triggers, over HTTP: settings, actions, charges, kinds of resource and reports.
 
-use crate::support::World;
+use crate::support::{Client, World, world};
 use serde_json::json;
 
 /// A provider of support contracts: a setting on servers, an action, a price, a report, and tickets as resources.
@@ -27,7 +27,8 @@ pub const SUPPORT: &str = r##"
 
     function hours(p)
         return { returnCode = "SUCCESSFUL", returnType = "STRING",
-            returnContent = p.actionKey .. " " .. tostring(p.parameters.day) .. " for " .. p.user:getEmail() .. " " .. tostring(p.resource) }
+            returnContent = p.actionKey .. " " .. tostring(p.parameters.day) .. " for " .. p.user:getEmail()
+                .. " " .. tostring(p.resource) .. tostring(p.customer) .. tostring(p.resourceValues) }
     end
 
     function call(p)
@@ -47,6 +48,13 @@ pub const SUPPORT: &str = r##"
     function tickets(p)
         return { ref = "tickets", name = "Tickets", api = "PLUGGABLE_PROVIDER", providerType = "TICKET", version = 1,
             createFunction = { executionFunction = "open" },
+            actionFunctions = {
+                { key = "queue", returnType = "STRING", executionFunction = "hours", invocationType = "STATIC",
+                    parameters = { { key = "day" } } },
+                { key = "close", returnType = "STRING", executionFunction = "hours", invocationType = "STATIC",
+                    invocationLevels = { "BE" } },
+                { key = "mine", returnType = "STRING", executionFunction = "hours" },
+                { key = "never", returnType = "STRING", executionFunction = "hours", invocationType = "STATIC", available = false } },
             productComponentTypes = { { referenceField = "T", configurableList = {
                 { key = "subject", required = true }, { key = "secret", validator = { validatorType = "PASSWORD" } } } } } }
     end
@@ -141,7 +149,7 @@ async fn a_static_action_is_done_with_no_resource_by_those_who_may() {
     let refused = ada.post("/providers/SUPPORT/actions/hours", json!({})).await.problem(422, "invalid");
     assert_eq!(refused.fields(), ["parameters.day"]);
     let done = ada.post("/providers/support/actions/hours", day.clone()).await.expect(200).body;
-    assert_eq!(done["content"], "hours monday for ada@example.org nil");
+    assert_eq!(done["content"], "hours monday for ada@example.org nilnilnil");
     let run = admin.get(&format!("/runs/{}", done["run_id"].as_str().unwrap())).await.expect(200).body;
     assert_eq!((&run["option"], &run["resource_id"]), (&json!("ACTION"), &json!(null)));
     for action in ["staff", "call"] {
@@ -151,6 +159,72 @@ async fn a_static_action_is_done_with_no_resource_by_those_who_may() {
     assert!(done["content"].as_str().unwrap().starts_with("staff nil for "), "{done}");
     let (_, viewer) = world.user(&world.ada.id, "vera", "customer_viewer").await;
     viewer.post("/providers/SUPPORT/actions/hours", day).await.problem(403, "forbidden");
+}
+
+#[tokio::test]
+async fn a_provider_of_resources_does_a_static_action_with_none_of_them() {
+    let world = World::new().await;
+    let (admin, ada) = (&world.admin, &world.ada.client);
+    admin.post("/triggers", json!({ "name": "support", "source": SUPPORT })).await.expect(201);
+    let path = |action: &str| format!("/providers/TICKET/actions/{action}");
+    let done = ada.post(&path("queue"), json!({ "parameters": { "day": "monday" } })).await.expect(200).body;
+    assert_eq!(done["content"], "queue monday for ada@example.org nilnilnil");
+    let run = admin.get(&format!("/runs/{}", done["run_id"].as_str().unwrap())).await.expect(200).body;
+    assert_eq!((&run["option"], &run["resource_id"]), (&json!("ACTION"), &json!(null)));
+    for action in ["close", "mine", "never"] {
+        ada.post(&path(action), json!({})).await.problem(422, "invalid");
+    }
+    admin.post(&path("close"), json!({})).await.expect(200);
+    for action in ["mine", "never"] {
+        admin.post(&path(action), json!({})).await.problem(422, "invalid");
+    }
+    let (_, viewer) = world.user(&world.ada.id, "vera", "customer_viewer").await;
+    viewer.post(&path("queue"), json!({})).await.problem(403, "forbidden");
+    world.program.client().post(&path("queue"), json!({})).await.problem(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn a_static_action_is_as_if_it_did_not_exist_beyond_its_blocks_owner() {
+    let world = World::new().await;
+    let (admin, ada) = (&world.admin, &world.ada.client);
+    let north = admin.post("/billing-entities", json!({ "name": "North", "currency": "EUR" })).await.expect(201).id();
+    let staff = json!({ "billing_entity_id": north });
+    let (_, reseller) = world::user(&world.program, admin, "nora", "reseller_admin", staff).await;
+    let prices = json!({ "name": "Cheap", "cpu_hour": "0.01", "memory_gib_hour": "0.01", "disk_gib_hour": "0.01" });
+    let plan = reseller.post("/plans", prices).await.expect(201).id();
+    let account = async |name: &str| world::account(&world.program, &reseller, name, json!({ "plan_id": plan })).await;
+    let (carol, dan) = (account("carol").await, account("dan").await);
+    let script = reseller.post("/triggers", json!({ "name": "support", "source": SUPPORT })).await.expect(201).id();
+    let charge = json!({ "component": "SUPPORT_CONTRACT", "resource_type": "SERVER", "script_id": script,
+        "values": { "gold": "9.99" } });
+    reseller.patch(&format!("/plans/{plan}"), json!({ "charges": [charge] })).await.expect(200);
+    let day = json!({ "parameters": { "day": "monday" } });
+    // What one is told of an action that one cannot reach, and of one that there is not.
+    let told = async |client: &Client, provider: &str, action: &str| {
+        let path = |provider: &str| format!("/providers/{provider}/actions/{action}");
+        let foreign = client.post(&path(provider), day.clone()).await.problem(422, "invalid").body;
+        let absent = client.post(&path("ABSENT"), day.clone()).await.problem(422, "invalid").body;
+        assert_eq!(foreign["errors"].to_string(), absent["errors"].to_string().replace("ABSENT", provider));
+    };
+    for (provider, action) in [("SUPPORT", "hours"), ("TICKET", "queue")] {
+        let path = format!("/providers/{provider}/actions/{action}");
+        for within in [&reseller, &carol.client, &dan.client] {
+            within.post(&path, day.clone()).await.expect(200);
+        }
+        for beyond in [admin, ada] {
+            told(beyond, provider, action).await;
+        }
+    }
+    reseller.post("/providers/TICKET/actions/close", json!({})).await.expect(200);
+    told(&carol.client, "TICKET", "close").await;
+
+    // A customer's own is for that customer alone.
+    let own = SUPPORT.replace("\"TICKET\"", "\"NOTE\"");
+    carol.client.post("/triggers", json!({ "name": "own", "source": own })).await.expect(201);
+    carol.client.post("/providers/NOTE/actions/queue", day.clone()).await.expect(200);
+    for beyond in [&dan.client, &reseller, admin, ada] {
+        told(beyond, "NOTE", "queue").await;
+    }
 }
 
 #[tokio::test]
@@ -192,11 +266,19 @@ async fn what_scripts_add_is_found_by_name_and_charged_for_in_the_open_from_the_
     assert!(shown.contains("SUPPORT   level  level  -      false      BRONZE, GOLD"), "{shown}");
     it.ok(&["provider", "set", "WEB-1", "SUPPORT", "level=GOLD"]);
     assert_eq!(it.ok(&["provider", "act", "web-1", "SUPPORT", "call", "number=42"]), "calling 42 about web-1\n");
+    let hours = it.ok(&["provider", "invoke", "support", "hours", "day=monday"]);
+    assert_eq!(hours, "hours monday for admin@localhost nilnilnil\n");
+    assert_eq!(
+        it.json(&["provider", "invoke", "TICKET", "queue"])["content"],
+        "queue nil for admin@localhost nilnilnil"
+    );
     assert_eq!(it.ok(&["provider", "measurements", "web-1"]).lines().count(), 1);
     for (command, words) in [
         (&["provider", "list", "nowhere"][..], "there is no server, customer, billing entity `nowhere`"),
         (&["provider", "set", "web-1", "SUPPORT", "level=LEAD"], "values.level: bronze or gold, please"),
         (&["provider", "act", "web-1", "SUPPORT", "dance"], "no action `dance`"),
+        (&["provider", "invoke", "SUPPORT", "call"], "no provider `SUPPORT` has a static action `call` for you"),
+        (&["provider", "invoke", "SUPPORT", "hours", "day=monday", "tone=low"], "parameters.tone: "),
     ] {
         let said = it.say(command);
         assert!(said.code != 0 && said.err.contains(words), "{command:?}: {}", said.err);

@@ -22,6 +22,17 @@ local function work(what)
   local answer = http.post("BANK", { headers = { ["Idempotency-Key"] = event.run }, json = { what = what } })
   if not answer.ok then error("the bank answered " .. answer.status) end
 end
+-- An action that needs no resource, and nobody waits for.
+local function static(key)
+  return { key = key, returnType = "STRING", executionFunction = "still", synchronous = false, invocationType = "STATIC",
+    parameters = { { key = "pin", validator = { validatorType = "PASSWORD" } } } }
+end
+function still(p)
+  if p.parameters.pin ~= "s3cret" then error("it came without its pin") end
+  if p.resource or p.customer or p.resourceValues then error("it came with a resource") end
+  work(p.actionKey)
+  return { returnCode = "SUCCESSFUL", returnType = "STRING", returnContent = "done" }
+end
 function vaults(p)
   return {
     ref = "vaults", name = "Vaults", api = "PLUGGABLE_PROVIDER", version = 1, providerType = "VAULT",
@@ -29,7 +40,7 @@ function vaults(p)
     deleteFunction = { executionFunction = "delete" },
     productComponentTypes = { { name = "Vault", referenceField = "VAULT",
       configurableList = { { key = "size", required = true } } } },
-    actionFunctions = { { key = "open", returnType = "STRING", executionFunction = "open" } },
+    actionFunctions = { { key = "open", returnType = "STRING", executionFunction = "open" }, static("stock") },
   }
 end
 local yes = { returnCode = "SUCCESSFUL", returnType = "BOOLEAN", returnContent = "true" }
@@ -49,7 +60,7 @@ function ticks(p)
     ref = "ticks", name = "Ticks", description = "", api = "CONFIG_PROVIDER", version = 1, providerType = "TICKS",
     resourceConfigs = { { associatedResourceType = "CUSTOMER", useWithBilling = false, productComponentTypes = { {
       resourceName = "Ticks", referenceField = "TICKS", configurableList = {},
-      actionFunctions = { action("now", true), action("alone", false) } } } } },
+      actionFunctions = { action("now", true), action("alone", false), static("idle") } } } } },
   }
 end
 function tick_now(p)
@@ -165,18 +176,16 @@ async fn an_action_asked_for_again_under_its_key_after_a_kill_goes_on_as_the_sam
     assert_eq!(killed.counted("now").await, "2");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_action_that_nobody_waits_for_goes_on_after_a_kill() {
-    let mut killed = Killed::new().await;
-    let path = format!("/resources/{}/providers/TICKS/actions/alone", killed.customer);
+/// Has an action done that nobody waits for, and kills the program again and again meanwhile.
+async fn goes_on_after_kills(mut killed: Killed, path: &str, what: &str) -> Killed {
     let body = json!({ "parameters": { "pin": "s3cret" } });
     killed.bank.turn(Mood::Silent);
-    let accepted = killed.admin.post_keyed(&path, "alone", body.clone()).await.expect(200);
+    let accepted = killed.admin.post_keyed(path, what, body.clone()).await.expect(200);
     for times in 1..=2 {
-        killed.is_asked("alone", times).await;
+        killed.is_asked(what, times).await;
         killed = killed.again().await;
     }
-    killed.is_asked("alone", 3).await;
+    killed.is_asked(what, 3).await;
     killed.bank.turn(Mood::Well);
     let killed = killed.again().await;
     let run = accepted.body["run_id"].as_str().unwrap();
@@ -187,8 +196,22 @@ async fn an_action_that_nobody_waits_for_goes_on_after_a_kill() {
     .await;
     assert_eq!((&run.body["state"], &run.body["attempts"]), (&json!("succeeded"), &json!(4)), "{}", run.text);
     assert!(!run.text.contains("s3cret"));
-    killed.done_once("alone").await;
-    assert_eq!(killed.admin.post_keyed(&path, "alone", body).await.expect(200).body, accepted.body);
+    killed.done_once(what).await;
+    assert_eq!(killed.admin.post_keyed(path, what, body).await.expect(200).body, accepted.body);
+    killed
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_action_that_nobody_waits_for_goes_on_after_a_kill() {
+    let killed = Killed::new().await;
+    let path = format!("/resources/{}/providers/TICKS/actions/alone", killed.customer);
+    goes_on_after_kills(killed, &path, "alone").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_static_action_that_nobody_waits_for_goes_on_after_a_kill() {
+    let killed = goes_on_after_kills(Killed::new().await, "/providers/TICKS/actions/idle", "idle").await;
+    goes_on_after_kills(killed, "/providers/VAULT/actions/stock", "stock").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
