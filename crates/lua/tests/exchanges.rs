@@ -6,7 +6,7 @@ use crate::{
 };
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
-use sutler_lua::{Egress, Params};
+use sutler_lua::{Egress, Exit, Limit, Params, ScriptError};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -265,6 +265,12 @@ async fn a_callback_that_returns_false_ends_the_request_and_one_that_raises_the_
         ("function() end", json!([true, true, 0, 200])),
         ("nil", json!([true, true, 0, 200])),
         ("function() error('broken') end", json!([false, "script:2: broken", 0, 200])),
+        ("function() error('broken', 2) end", json!([false, "broken", 0, 200])),
+        ("function() error({ code = 7 }) end", json!([false, { "code": 7 }, 0, 200])),
+        (
+            "function() new('simplehttp'):newConnection():get(function(piece) end) error({ code = 8 }) end",
+            json!([false, { "code": 8 }, 0, 200]),
+        ),
     ] {
         let server = Raw::once("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await;
         let body = format!(
@@ -274,6 +280,26 @@ async fn a_callback_that_returns_false_ends_the_request_and_one_that_raises_the_
             server.url
         );
         assert_eq!(Fixture::new().eval(&body).await, expected, "{callback}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_callback_raises_ends_the_run_in_its_own_words_and_what_stops_the_run_passes_through() {
+    let stopped = |limit| Exit::Stopped(limit);
+    let failed = |line, message: &str| Exit::Failed(ScriptError { line, message: message.into() });
+    for (callback, exit) in [
+        ("error({ message = 'too large', code = 7 })", failed(None, "too large")),
+        ("error('broken')", failed(Some(2), "broken")),
+        ("while true do end", stopped(Limit::Cpu)),
+        ("local t = {} while true do t[#t + 1] = ('x'):rep(1000) .. #t end", stopped(Limit::Memory)),
+    ] {
+        let server = Raw::once("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await;
+        let body = format!(
+            "local c = new('simplehttp'):newConnection({{ url = '{}' }})
+            c:get(function() {callback} end)",
+            server.url
+        );
+        assert_eq!(Fixture::new().body(&body, Params::default()).await.exit, exit, "{callback}");
     }
 }
 

@@ -17,7 +17,7 @@ mod text;
 
 pub(crate) use compile::{compile, is_short};
 pub(crate) use number::number_text;
-pub(crate) use prelude::{base, environment, late, libraries, top};
+pub(crate) use prelude::{base, environment, late, libraries, requesting, top};
 
 use crate::{ScriptError, meter::Meter};
 use mlua::{Function, Lua, Result, Table, Value};

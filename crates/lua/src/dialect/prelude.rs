@@ -11,6 +11,7 @@ type Part = LazyLock<std::result::Result<Vec<u8>, String>>;
 
 static BASE: Part = LazyLock::new(|| compiled(include_str!("prelude/base.lua")));
 static BIT32: Part = LazyLock::new(|| compiled(include_str!("prelude/bit32.lua")));
+static CONNECTION: Part = LazyLock::new(|| compiled(include_str!("prelude/connection.lua")));
 static COROUTINE: Part = LazyLock::new(|| compiled(include_str!("prelude/coroutine.lua")));
 static LOAD: Part = LazyLock::new(|| compiled(include_str!("prelude/load.lua")));
 static MATH: Part = LazyLock::new(|| compiled(include_str!("prelude/math.lua")));
@@ -82,6 +83,16 @@ pub(crate) fn environment(lua: &Lua) -> Result<Table> {
 /// The function that calls others for the host: what it raises has words.
 pub(crate) fn top(lua: &Lua) -> Result<Function> {
     lua.named_registry_value::<Table>(HOST)?.raw_get("top")
+}
+
+/// A function that makes one that requests and then has a callback take the answer: of `request`, which answers whether it
+/// has one, the callback and what to call it with, and of `turned_down`, which hears of a callback that answers false.
+pub(crate) fn requesting(lua: &Lua) -> Result<Function> {
+    let host: Table = lua.named_registry_value(HOST)?;
+    if host.raw_get::<Value>("requesting")?.is_nil() {
+        run(lua, &CONNECTION, &host)?;
+    }
+    host.raw_get("requesting")
 }
 
 /// A global that comes to be now, if it is one of the language's that do.

@@ -7,7 +7,7 @@ use super::{
     text_of,
 };
 use crate::{
-    entry,
+    dialect,
     object::{Charge, Copies},
     room::Room,
     shard::Shard,
@@ -74,6 +74,12 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>, options: Option<&Table>) -> R
         state.next.auth = Some(credentials(&user, &password)?);
         state.account(lua)
     })?;
+    let s = own(&state);
+    let turned_down = lua.create_function(move |_, ()| {
+        s.borrow_mut().error = (code::ANSWER, "the callback returned false".to_owned());
+        Ok(())
+    })?;
+    let requesting = dialect::requesting(lua)?;
     for (name, method, body) in [
         ("get", Method::GET, false),
         ("delete", Method::DELETE, false),
@@ -97,6 +103,8 @@ pub(super) fn create(lua: &Lua, shard: &Rc<Shard>, options: Option<&Table>) -> R
                 perform(lua, shard.clone(), s.clone(), method.clone(), None, callback)
             })?;
         }
+        let request: Function = module.table.raw_get(name)?;
+        module.table.raw_set(name, requesting.call::<Function>((request, &turned_down))?)?;
     }
     let s = own(&state);
     module.function("getLastError", move |_, ()| Ok(s.borrow().error.clone()))?;
@@ -127,8 +135,7 @@ fn truthy(value: &Lv) -> Option<bool> {
     }
 }
 
-/// Sends a request and gives the callback the whole body in one piece, if there is one. True if an answer came, and the
-/// callback did not turn it down.
+/// Sends a request. Answers whether an answer came, and the callback with the whole body in one piece, if there is one.
 async fn perform(
     lua: Lua,
     shard: Rc<Shard>,
@@ -136,7 +143,7 @@ async fn perform(
     method: Method,
     body: Option<Vec<u8>>,
     callback: Option<Function>,
-) -> Result<bool> {
+) -> Result<(bool, Option<Function>, Option<LuaString>)> {
     let request = state.borrow().request(&method);
     let body = match send(&shard, &request, method, body).await? {
         Ok(answer) => {
@@ -148,17 +155,11 @@ async fn perform(
             state.status = 0;
             state.answer_headers.clear();
             state.error = (code, reason);
-            return Ok(false);
+            return Ok((false, None, None));
         }
     };
-    if let (Some(callback), false) = (callback, body.is_empty()) {
-        let piece = lua.create_string(body)?;
-        if entry::call::<Lv>(&callback, piece).await? == Lv::Boolean(false) {
-            state.borrow_mut().error = (code::ANSWER, "the callback returned false".to_owned());
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    let Some(callback) = callback.filter(|_| !body.is_empty()) else { return Ok((true, None, None)) };
+    Ok((true, Some(callback), Some(lua.create_string(body)?)))
 }
 
 impl State {

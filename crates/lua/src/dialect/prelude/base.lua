@@ -38,16 +38,21 @@ base.xpcall = function(f, handler, ...)
 	end, ...))
 end
 
+-- A lack of memory stays what it is when it is raised again.
+local function lasting(raised)
+	if raised == "not enough memory" then
+		no_memory()
+	end
+	return raised
+end
+
 -- What a library function raises when it is called from here bears no line of the script: it gets that of the script's call,
--- `level` functions further up. What stops a run is no text, and a lack of memory stays what it is.
+-- `level` functions further up. What stops a run is no text.
 local function placed(level, ok, ...)
 	if ok then
 		return ...
 	end
-	local raised = ...
-	if raised == "not enough memory" then
-		no_memory()
-	end
+	local raised = lasting((...))
 	error(raised, type(raised) == "string" and level + 2 or 0)
 end
 local function must_be_table(t, what)
@@ -108,10 +113,7 @@ local function worded(ok, ...)
 	if ok then
 		return ...
 	end
-	local raised = ...
-	if raised == "not enough memory" then
-		no_memory()
-	end
+	local raised = lasting((...))
 	error(type(raised) == "table" and words(raised, tostring(raised)) or raised, 0)
 end
 host.top = function(f, ...)
@@ -136,10 +138,7 @@ local function asked(ok, ...)
 	if ok then
 		return ...
 	end
-	local raised = ...
-	if raised == "not enough memory" then
-		no_memory()
-	end
+	local raised = lasting((...))
 	error(raised, type(raised) == "string" and not match(raised, "^[^:]+:%d+: ") and 3 or 0)
 end
 host.environment = function()
@@ -202,4 +201,4 @@ do
 	kept[name] = g[name]
 end
 host.g, host.base, host.string = kept, base, plain
-host.globals, host.fixed, host.placed, host.must_be_table = g, fixed, placed, must_be_table
+host.globals, host.fixed, host.lasting, host.placed, host.must_be_table = g, fixed, lasting, placed, must_be_table
