@@ -128,6 +128,40 @@ async fn a_document_that_grows_without_end_is_stopped_by_the_memory_limit() {
 }
 
 #[tokio::test]
+async fn an_attribute_in_a_namespace_declares_its_prefix_where_nothing_does() {
+    let found = Fixture::new()
+        .eval(
+            r#"
+        local doc = new("FDLXMLHelper"):newDocument("order")
+        local root = doc:getDocumentElement()
+        root:setAttributeNS("http://www.w3.org/2000/xmlns/", "xmlns:x", "urn:x")
+        root:setAttributeNS("http://www.w3.org/XML/1998/namespace", "xml:lang", "en")
+        root:setAttributeNS(nil, "n", 1)
+        local item = root:appendChild(doc:createElementNS("urn:x", "x:item"))
+        item:setAttributeNS("urn:x", "x:a", "<")
+        item.setAttributeNS(item, "urn:y", "y:b", 2)
+        item:setAttributeNS("urn:y", "y:b", 3)
+        local function refused(...)
+            return select(2, pcall(item.setAttributeNS, ...))
+        end
+        return { root:toString(), refused("urn:z", "y:c", "1"), refused("urn:z", "c", "1"), refused("", "a b", "1"),
+            item:getAttribute("y:b") }"#,
+        )
+        .await;
+    assert_eq!(
+        found,
+        json!([
+            "<order xmlns:x=\"urn:x\" xml:lang=\"en\" n=\"1\"><x:item xmlns:x=\"urn:x\" x:a=\"&lt;\" xmlns:y=\"urn:y\" y:b=\"3\"/>\
+             </order>",
+            "script:12: INVALID_INPUT: `y` stands for another namespace there",
+            "script:12: INVALID_INPUT: an attribute in a namespace has a prefix",
+            "script:12: INVALID_INPUT: `a b` is no name of an XML element or attribute",
+            "3",
+        ])
+    );
+}
+
+#[tokio::test]
 async fn documents_are_built_by_the_methods_of_the_dom() {
     let found = Fixture::new()
         .eval(

@@ -8,7 +8,8 @@ use mlua::{IntoLua, Lua, Result, Value as Lv};
 ///
 /// # Errors
 /// For a method that does not exist, and what the method itself raises.
-pub(super) fn call(lua: &Lua, object: &Object, name: &str, a: &Lv, b: &Lv) -> Result<Lv> {
+pub(super) fn call(lua: &Lua, object: &Object, name: &str, args: [&Lv; 3]) -> Result<Lv> {
+    let [a, b, _] = args;
     let common = match name {
         "toString" => Some(Val::text(&object.text())),
         "equals" => Some(Val::Bool(super::with(a, |other| object.same(other)).unwrap_or(false))),
@@ -55,7 +56,7 @@ pub(super) fn call(lua: &Lua, object: &Object, name: &str, a: &Lv, b: &Lv) -> Re
             "iterator" => return object.clone().into_lua(lua),
             _ => None,
         },
-        (None, Object::Node(node)) => node::call(lua, node, name, a, b)?,
+        (None, Object::Node(node)) => node::call(lua, node, name, args)?,
         (None, Object::Attribute(attribute)) => node::call_attribute(lua, attribute, name, a, b)?,
     };
     match value {

@@ -111,8 +111,8 @@ impl IntoLua for BeanRef {
 /// Teaches a Lua state about [`Object`]; `limit` bounds what objects may hold outside its heap.
 pub(crate) fn register(lua: &Lua, limit: usize) -> Result<()> {
     lua.set_app_data(Tally::new(limit));
-    let dispatch = lua.create_function(|lua, (name, object, a, b): (LuaString, Lv, Lv, Lv)| {
-        method::call(lua, &taken(&object)?, &name.to_str()?, &a, &b)
+    let dispatch = lua.create_function(|lua, (name, object, a, b, c): (LuaString, Lv, Lv, Lv, Lv)| {
+        method::call(lua, &taken(&object)?, &name.to_str()?, [&a, &b, &c])
     })?;
     let meta = lua.create_table_with_capacity(0, 10)?;
     // A table to look at for scripts that print what an object can do, and nothing in it to tamper with.
@@ -179,9 +179,9 @@ fn bind(lua: &Lua, object: Object, name: String) -> Result<Lv> {
         if args.front().is_some_and(|first| with(first, |first| first.same(&object)).unwrap_or(false)) {
             args.pop_front();
         }
-        let a = args.pop_front().unwrap_or(Lv::Nil);
-        let b = args.pop_front().unwrap_or(Lv::Nil);
-        method::call(lua, &object, &name, &a, &b)
+        let mut next = || args.pop_front().unwrap_or(Lv::Nil);
+        let (a, b, c) = (next(), next(), next());
+        method::call(lua, &object, &name, [&a, &b, &c])
     })?;
     Ok(Lv::Function(function))
 }

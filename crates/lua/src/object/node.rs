@@ -2,11 +2,15 @@
 
 use super::{ListRef, Object, Val};
 use crate::{
+    error::shown,
     meter::Meter,
     schema::Type,
     xml::{Attribute, Kind, Node, checked_name, checked_text},
 };
 use mlua::{Error, Lua, Result, Value as Lv};
+
+/// The one method of three arguments: namespace, name and value.
+const SET_ATTRIBUTE_NS: &str = "setAttributeNS";
 
 type Method<T> = fn(&Lua, &T, &Lv, &Lv) -> Result<Val>;
 
@@ -150,7 +154,10 @@ const OF_ATTRIBUTES: [(&str, Method<Attribute>); 15] = [
 ///
 /// # Errors
 /// What the method itself raises.
-pub(super) fn call(lua: &Lua, node: &Node, name: &str, a: &Lv, b: &Lv) -> Result<Option<Val>> {
+pub(super) fn call(lua: &Lua, node: &Node, name: &str, [a, b, c]: [&Lv; 3]) -> Result<Option<Val>> {
+    if name == SET_ATTRIBUTE_NS {
+        return set_attribute_ns(lua, node, &text(a)?, &text(b)?, &text(c)?).map(|()| Some(Val::Nil));
+    }
     of(&METHODS, name).map(|method| method(lua, node, a, b)).transpose()
 }
 
@@ -163,7 +170,7 @@ pub(super) fn call_attribute(lua: &Lua, own: &Attribute, name: &str, a: &Lv, b: 
 }
 
 pub(super) fn exists(name: &str) -> bool {
-    of(&METHODS, name).is_some()
+    name == SET_ATTRIBUTE_NS || of(&METHODS, name).is_some()
 }
 
 pub(super) fn exists_on_attribute(name: &str) -> bool {
@@ -213,6 +220,24 @@ fn optional(text: Option<String>) -> Val {
 /// Prefix and local name.
 fn parted(name: &str) -> (Option<&str>, &str) {
     name.split_once(':').map_or((None, name), |(prefix, local)| (Some(prefix), local))
+}
+
+/// Sets an attribute in a namespace, for which its prefix comes to stand there unless it does already.
+fn set_attribute_ns(lua: &Lua, node: &Node, namespace: &str, name: &str, value: &str) -> Result<()> {
+    let (prefix, _) = parted(checked_name(name)?);
+    // What declares a prefix needs none, and `xml` needs no declaration.
+    if !namespace.is_empty() && name != "xmlns" && !matches!(prefix, Some("xml" | "xmlns")) {
+        let prefix = prefix.ok_or_else(|| Error::runtime("INVALID_INPUT: an attribute in a namespace has a prefix"))?;
+        match node.namespace_of(Some(prefix)) {
+            None => node.set_attribute(lua, &format!("xmlns:{prefix}"), Some(namespace))?,
+            Some(known) if known == namespace => {}
+            Some(_) => {
+                let prefix = shown(prefix);
+                return Err(Error::runtime(format!("INVALID_INPUT: `{prefix}` stands for another namespace there")));
+            }
+        }
+    }
+    node.set_attribute(lua, name, Some(value))
 }
 
 fn attribute(element: &Node, name: &str) -> Val {

@@ -262,10 +262,12 @@ impl Node {
     /// The namespace that its name is in where it stands.
     pub fn namespace(&self) -> Option<String> {
         let name = self.name();
-        let declared = match name.split_once(':') {
-            Some((prefix, _)) => format!("xmlns:{prefix}"),
-            None => "xmlns".to_owned(),
-        };
+        self.namespace_of(name.split_once(':').map(|(prefix, _)| prefix))
+    }
+
+    /// The namespace that a prefix, or none, stands for there.
+    pub fn namespace_of(&self, prefix: Option<&str>) -> Option<String> {
+        let declared = prefix.map_or_else(|| "xmlns".to_owned(), |prefix| format!("xmlns:{prefix}"));
         let around = std::iter::successors(Some(self.clone()), Self::parent);
         around.filter_map(|node| node.attribute(&declared)).next().filter(|namespace| !namespace.is_empty())
     }
