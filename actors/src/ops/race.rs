@@ -5,6 +5,7 @@ use crate::{
     Error, System,
     scripts::{Decided, Keyed},
 };
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, future::Future};
 use sutler_model::ResourceKey;
@@ -62,16 +63,21 @@ pub(super) async fn go_on<R: Keyed>(decided: &[&Decided], old: &mut R, new: &mut
     if left.version() == old.version() {
         return Ok(());
     }
-    let values = (serde_json::to_value(&*new), serde_json::to_value(&*old), serde_json::to_value(&left));
-    let (Ok(mut of_new), Ok(before), Ok(after)) = values else { return Ok(()) };
-    merge(&mut of_new, &before, &after);
-    if let Ok(merged) = serde_json::from_value(of_new) {
+    if let Some(merged) = redone(new, old, &left) {
         let mut keys = new.keys().to_vec();
         rekey(&mut keys, old.keys(), left.keys());
         (*new, *old) = (merged, left);
         *new.keys_mut() = keys;
     }
     Ok(())
+}
+
+/// `record` with what made `after` of `before` done to it, but where it differs from `before` itself.
+pub(super) fn redone<R: Serialize + DeserializeOwned>(record: &R, before: &R, after: &R) -> Option<R> {
+    let value = |record| serde_json::to_value(record).ok();
+    let (mut merged, before, after) = (value(record)?, value(before)?, value(after)?);
+    merge(&mut merged, &before, &after);
+    serde_json::from_value(merged).ok()
 }
 
 /// Does to `value` what made `after` of `before`, but where it differs from `before` itself.

@@ -5,6 +5,7 @@
 //! deletion disables the script before it looks what goes by it, and a new text is looked after once more when it is in force:
 //! what came before that is seen, and what comes after is refused.
 
+use super::race::{again, redone};
 use crate::{Caller, Error, System};
 use std::collections::BTreeSet;
 use sutler_model::{
@@ -115,7 +116,7 @@ impl System {
         caller: &Caller,
         set: ChangeSet,
         (old, new): (&Script, &Script),
-        back: impl FnOnce(&mut ChangeSet),
+        back: impl Fn(&mut ChangeSet),
     ) -> Result<(), Error> {
         if old.points != new.points {
             self.refuse_while_used(old.id, Fate::Registers(new.points.clone())).await?;
@@ -129,7 +130,7 @@ impl System {
         caller: &Caller,
         set: ChangeSet,
         (old, new): (&Script, &Script),
-        back: impl FnOnce(&mut ChangeSet),
+        back: impl Fn(&mut ChangeSet),
     ) -> Result<(), Error> {
         self.store().commit(set).await?;
         let looked = match old.points == new.points {
@@ -137,17 +138,27 @@ impl System {
             false => self.refuse_while_used(old.id, Fate::Registers(new.points.clone())).await,
         };
         if looked.is_err() {
-            let mut set = ChangeSet::new(caller.cause.clone());
-            set.update(new, &mut old.clone());
-            back(&mut set);
-            match self.store().commit(set).await {
-                // It has changed once more, and this was looked after again then.
-                Ok(_) | Err(StoreError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+            again(None, async || self.take_text_back(caller, (old, new), &back).await).await?;
         }
         self.inner.scripts.reload(old.id).await?;
         looked
+    }
+
+    /// Undoes what has just been committed of a script, as far as others have not changed it again.
+    async fn take_text_back(
+        &self,
+        caller: &Caller,
+        (old, new): (&Script, &Script),
+        back: impl Fn(&mut ChangeSet),
+    ) -> Result<(), Error> {
+        let now = self.store().get::<Script>(old.id).await?;
+        // Another text in its place was looked after then.
+        let Some(now) = now.filter(|now| now.revision == new.revision) else { return Ok(()) };
+        let mut set = ChangeSet::new(caller.cause.clone());
+        set.update(&now, &mut redone(&now, new, old).unwrap_or_else(|| old.clone()));
+        back(&mut set);
+        self.store().commit(set).await?;
+        Ok(())
     }
 }
 

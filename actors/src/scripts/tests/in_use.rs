@@ -2,10 +2,14 @@
 
 use super::*;
 use crate::{NewPaymentMethod, NewPluggable, PlanPatch, ServerPatch};
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
+};
 use sutler_model::{
     Cause, KeyKind, PaymentMethod, PlanCharge, PluggableResource, ResourceKey, Transaction, pluggable::PluggableState,
 };
+use tokio::{runtime::Handle, task::block_in_place};
 
 /// One of each kind that something can go by, and settings of servers.
 const GOODS: &str = r#"
@@ -164,6 +168,35 @@ async fn a_text_that_lacks_what_came_to_go_by_it_just_before_is_taken_back() {
     assert_eq!(Script { version: old.version, ..now }, old);
     assert!(system.store().commit(late).await.is_err(), "it may have been gone meanwhile");
     system.create_pluggable(caller, note(&bench, "two")).await.expect("it works as before");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_is_taken_back_also_from_a_script_that_is_paused_meanwhile() {
+    let bench = Bench::start().await;
+    let old = bench.goods().await;
+    let (system, caller) = (&bench.system, &bench.caller);
+    system.create_pluggable(caller, note(&bench, "one")).await.expect("a note");
+    let mut new = Script { points: Vec::new(), source: String::new(), revision: old.revision + 1, ..old.clone() };
+    let mut set = ChangeSet::new(Cause::system("test"));
+    set.update(&old, &mut new);
+    let text = new.clone();
+    let pause = async || {
+        let mut set = ChangeSet::new(Cause::system("test"));
+        set.update(&text, &mut Script { paused: true, ..text.clone() });
+        system.store().commit(set).await
+    };
+    let paused = AtomicBool::new(false);
+    // The first time it comes too late.
+    let back = |_: &mut ChangeSet| {
+        if !paused.swap(true, Ordering::Relaxed) {
+            block_in_place(|| Handle::current().block_on(pause())).expect("paused");
+        }
+    };
+    let taken_back = system.commit_text(caller, set, (&old, &new), back).await;
+    assert!(matches!(&taken_back, Err(Error::State { .. })), "{taken_back:?}");
+    let now = system.store().get::<Script>(old.id).await.expect("read").expect("the script");
+    assert_eq!(now, Script { paused: true, version: now.version, ..old });
     bench.stop().await;
 }
 
