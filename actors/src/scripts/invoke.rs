@@ -186,7 +186,7 @@ pub(super) async fn invoke(env: &Env, ask: Invocation) -> Result<Outcome, Error>
     } else {
         let in_progress = InProgress::begin(env, &run);
         let outcome = execute(env, &ask.script, &run, occasion, ask.deadline_ms, run.attempts > 1).await;
-        let begun = in_progress.end();
+        let (begun, _) = in_progress.end(outcome.reached_out).await?;
         stored = stored.or(begun);
         outcome
     };

@@ -13,7 +13,7 @@ use super::{
     failure::Failure,
     host::Keyed,
     occasion::{Occasion, sees_user},
-    reaching::{InProgress, close},
+    reaching::{InProgress, Wrote, close},
     table::Hook,
     tags,
 };
@@ -21,8 +21,7 @@ use crate::{Caller, Error};
 use serde_json::{Map, Value};
 use sutler_lua::{Exit, Input, Params};
 use sutler_model::{Cause, Disk, FieldError, RunState, Scope, ScriptRun, Server, TriggerType, User, UserId};
-use sutler_store::{ChangeSet, Error as StoreError, Op};
-use uuid::Uuid;
+use sutler_store::{ChangeSet, Error as StoreError};
 
 /// Who asks, as far as PRE triggers are told.
 #[derive(Clone, Debug)]
@@ -57,8 +56,8 @@ const DESCRIPTION: [&str; 9] =
 pub(crate) struct Decided {
     on: Option<(Env, Cause)>,
     runs: Vec<ScriptRun>,
-    /// The records that they themselves have changed, each with its version since.
-    wrote: Vec<(Uuid, u64)>,
+    /// What they themselves have changed, and the runs that they set off and waited for.
+    wrote: Vec<Wrote>,
 }
 
 impl Decided {
@@ -241,7 +240,7 @@ impl Scripts {
         record: &mut D,
         hook: &Hook,
         option: &str,
-        wrote: &mut Vec<(Uuid, u64)>,
+        wrote: &mut Vec<Wrote>,
     ) -> Result<(ScriptRun, Option<ScriptRun>, Decision), Error> {
         let (script, entry, now) = (&hook.script, hook.entry(), self.env.core.now());
         let mut run = draft(script, entry, self.env.core.new_id(), option, asking.cause.clone(), now);
@@ -282,13 +281,8 @@ impl Scripts {
         let occasion = Occasion { params, resource: record.id(), depth };
         let in_progress = InProgress::begin(&self.env, &run);
         let outcome = execute(&self.env, script, &run, occasion, self.env.core.settings.pre_deadline_ms, false).await;
-        if outcome.reached_out {
-            let id = run.id.0;
-            let calls = self.env.core.store.read(move |snapshot| snapshot.calls(id)).await?;
-            let changes = calls.into_iter().flat_map(|call| call.changes);
-            wrote.extend(changes.filter(|change| change.op != Op::Deleted).map(|change| (change.id, change.version)));
-        }
-        let begun = in_progress.end();
+        let (begun, changed) = in_progress.end(outcome.reached_out).await?;
+        wrote.extend(changed);
         note(&mut run, &outcome);
         run.result = result(&outcome);
         let decision = match &outcome.exit {

@@ -10,16 +10,27 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 use sutler_model::{Cause, RunId, RunState, ScriptRun};
-use sutler_store::{ChangeSet, Error as StoreError, Field, Filter, Store};
+use sutler_store::{ChangeSet, Error as StoreError, Field, Filter, Op, Store};
+use uuid::Uuid;
 
-/// PRE runs in progress.
+/// PRE runs in progress, and the runs of providers' functions.
 #[derive(Default)]
-pub(super) struct Reaching(Mutex<HashMap<RunId, ScriptRun>>);
+pub(super) struct Reaching(Mutex<HashMap<RunId, Going>>);
+
+/// A run in progress.
+struct Going {
+    run: ScriptRun,
+    /// What runs that it set off, and that have ended, have changed.
+    wrote: Vec<Wrote>,
+}
+
+/// A record that a run has changed, with its version since.
+pub(super) type Wrote = (Uuid, u64);
 
 impl Reaching {
     /// Whether it is a PRE run that is not recorded yet.
     pub(super) fn waits(&self, id: RunId) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).is_some_and(|run| run.version == 0)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).is_some_and(|going| going.run.version == 0)
     }
 
     /// Whether it is a PRE run.
@@ -32,21 +43,22 @@ impl Reaching {
     /// # Errors
     /// Those of the store.
     pub(super) async fn persist(&self, store: &Store, id: RunId, depth: u8) -> Result<(), StoreError> {
-        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).map(|going| going.run.clone());
         let Some(mut run) = found.filter(|run| run.version == 0) else { return Ok(()) };
         run.state = RunState::Running;
         let mut set = ChangeSet::new(Cause::run(id, depth));
         set.create(&mut run);
         store.commit(set).await?;
         if let Some(known) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&id) {
-            *known = run;
+            known.run = run;
         }
         Ok(())
     }
 
-    fn end(&self, id: RunId) -> Option<ScriptRun> {
-        let run = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-        run.filter(|run| run.version > 0)
+    fn end(&self, id: RunId) -> (Option<ScriptRun>, Vec<Wrote>) {
+        let ended = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let (run, wrote) = ended.map(|going| (going.run, going.wrote)).unzip();
+        (run.filter(|run| run.version > 0), wrote.unwrap_or_default())
     }
 }
 
@@ -54,24 +66,48 @@ impl Reaching {
 pub(super) struct InProgress {
     env: Env,
     id: RunId,
+    /// The run that set it off.
+    behind: Option<RunId>,
 }
 
 impl InProgress {
     /// A PRE run begins.
     pub(super) fn begin(env: &Env, run: &ScriptRun) -> Self {
-        env.reaching.0.lock().unwrap_or_else(PoisonError::into_inner).insert(run.id, run.clone());
-        Self { env: env.clone(), id: run.id }
+        let behind = match run.cause {
+            Cause::Run { run_id, .. } => Some(run_id),
+            _ => None,
+        };
+        let going = Going { run: run.clone(), wrote: Vec::new() };
+        env.reaching.0.lock().unwrap_or_else(PoisonError::into_inner).insert(run.id, going);
+        Self { env: env.clone(), id: run.id, behind }
     }
 
-    /// It has ended; its record, if it has one by now.
-    pub(super) fn end(self) -> Option<ScriptRun> {
-        self.env.reaching.end(self.id)
+    /// It has ended: its record, if it has one by now, and what was changed by it and by those that it set off. That counts as
+    /// changed by the run behind it, too.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) async fn end(self, reached_out: bool) -> Result<(Option<ScriptRun>, Vec<Wrote>), StoreError> {
+        let id = self.id.0;
+        let calls = match reached_out {
+            true => self.env.core.store.read(move |snapshot| snapshot.calls(id)).await?,
+            false => Vec::new(),
+        };
+        let (run, mut wrote) = self.env.reaching.end(self.id);
+        let own = calls.into_iter().flat_map(|call| call.changes).filter(|change| change.op != Op::Deleted);
+        wrote.extend(own.map(|change| (change.id, change.version)));
+        let mut going = self.env.reaching.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(behind) = self.behind.and_then(|behind| going.get_mut(&behind)) {
+            behind.wrote.extend(&wrote);
+        }
+        drop(going);
+        Ok((run, wrote))
     }
 }
 
 impl Drop for InProgress {
     fn drop(&mut self) {
-        let Some(old) = self.env.reaching.end(self.id) else { return };
+        let (Some(old), _) = self.env.reaching.end(self.id) else { return };
         let env = self.env.clone();
         self.env.core.runtime.spawn(async move {
             if let Err(error) = cut_off(&env, &old, "whoever asked went away while this ran").await {

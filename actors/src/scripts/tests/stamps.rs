@@ -127,6 +127,52 @@ async fn what_describes_a_record_is_written_by_its_pre_trigger_while_it_is_chang
     bench.stop().await;
 }
 
+/// Has a customer that is called `Renamed` changed by a modification and by an action, which stamps it.
+const INDIRECT: &str = r#"
+    function register() return { "ask", "stamping" } end
+    function ask(p)
+        if p == nil then
+            return { ref = "ask", name = "ask", description = "", priority = 0, triggerType = "PRE_MODIFY",
+                triggerOptions = { "CUSTOMER" }, api = "TRIGGER", version = 1 }
+        end
+        if p.input:getResourceName() == "Renamed" then
+            local customer = adminAPI:getResource(p.input:getResourceUUID(), true)
+            customer:setResourceName("Between")
+            adminAPI:updateCustomer(customer)
+            adminAPI:invokeAction(p.input:getResourceUUID(), "stamp", new("Map"), "STAMPING")
+        end
+        return { exitState = "SUCCESS" }
+    end
+    function stamping(p)
+        return { ref = "stamping", name = "Stamping", description = "", api = "CONFIG_PROVIDER", version = 1,
+            providerType = "STAMPING", resourceConfigs = { { associatedResourceType = "CUSTOMER", useWithBilling = false,
+                productComponentTypes = { { resourceName = "Stamps", referenceField = "STAMPS", configurableList = {},
+                    actionFunctions = { { key = "stamp", executionFunction = "stamp", synchronous = true } } } } } } }
+    end
+    function stamp(p)
+        p.input, p.triggerOption = p.resource, "CUSTOMER"
+        STAMP
+        return { returnCode = "SUCCESSFUL", returnType = "STRING", returnContent = "stamped" }
+    end
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_runs_write_that_a_pre_trigger_sets_off_is_no_change_of_others() {
+    let bench = Bench::start().await;
+    bench.script("indirect", Scope::Provider, INDIRECT.replace("STAMP\n", &format!("{STAMP}\n"))).await;
+    stamping(&bench, "PRE_MODIFY", r#""CUSTOMER""#).await;
+    let (system, caller) = (&bench.system, &bench.caller);
+    let version = system.store().get::<Customer>(bench.customer).await.expect("read").expect("there").version;
+    let patch = CustomerPatch { name: Some("Renamed".into()), ..CustomerPatch::default() };
+    let changed = system.update_customer(caller, bench.customer, Some(version), patch).await.expect("changed");
+    assert_eq!((changed.name.as_str(), stamps(&changed.keys)), ("Renamed", 1));
+    // Two were asked about the change, two about the modification, and the action ran.
+    let runs = bench.runs_until(|runs| runs.len() >= 5).await;
+    assert_eq!(runs.len(), 5, "{runs:#?}");
+    assert!(runs.iter().all(|run| run.state == RunState::Succeeded), "{runs:#?}");
+    bench.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_seller_is_made_below_one_that_its_pre_trigger_stamps() {
     let bench = Bench::start().await;
