@@ -52,18 +52,9 @@ async fn call(lua: &Lua, shard: &Shard, user: bool, operation: &str, args: Vec<L
             meter.set_session(text_of(&arg(0)));
             Ok(Lv::Nil)
         }
-        "listResources"
-        | "listPermissions"
-        | "listProductPurchases"
-        | "listReferralPromoCode"
-        | "listStatementDetail"
-        | "listUnitTransactions"
-        | "listUnitTransactionSummary" => {
+        "listResources" | "listProductPurchases" | "listUnitTransactions" | "listUnitTransactionSummary" => {
             let resource_type = match operation {
-                "listPermissions" => "PERMISSION".to_owned(),
                 "listProductPurchases" => "PRODUCT_PURCHASE".to_owned(),
-                "listReferralPromoCode" => "REFERRAL_PROMOCODE".to_owned(),
-                "listStatementDetail" => "STATEMENT_DETAIL".to_owned(),
                 "listUnitTransactions" => "UNIT_TRANSACTION".to_owned(),
                 "listUnitTransactionSummary" => "UNIT_TRANSACTION_SUMMARY".to_owned(),
                 _ => text_of(&arg(2)).unwrap_or_else(|| "ANY".to_owned()),
