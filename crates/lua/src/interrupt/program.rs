@@ -321,7 +321,8 @@ impl Maker<'_> {
             3 => format!("b, s = {} % 1000, str({})", self.number(), self.text()),
             4 => format!("for i = 1, {} do local x = i {} end", self.one(&["2", "3", "5", "0"]), self.inner()),
             5 => format!("local i = 0 while i < {} do i = i + 1 {} end", self.one(&["2", "4"]), self.inner()),
-            6 => format!("local i = 0 repeat i = i + 1 {} until i > {}", self.statement(), self.one(&["2", "3"])),
+            // What the body declares is seen by the condition, which must see the counter.
+            6 => format!("local i = 0 repeat i = i + 1 do {} end until i > {}", self.statement(), self.one(&["2", "3"])),
             7 => format!("if {} == {} then {} else {} end", self.value(), self.value(), self.inner(), self.inner()),
             8 => format!("say(pcall({}, {}))", self.function(), self.value()),
             9 => self.raised(),
